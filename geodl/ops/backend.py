@@ -1,0 +1,107 @@
+"""Which implementation of an operator runs: "reference" (PyTorch), "native" (C++, CPU) or "triton" (GPU)."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch  # before the extension, so that both share one OpenMP runtime
+from torch import Tensor
+
+BACKENDS = ("reference", "native", "triton")
+
+# Autograd runs backward passes in threads of its own, which a context variable would not reach: one choice a process.
+_forced: list[str] = []
+_warned = False
+
+
+def _load_native() -> tuple[Any, str]:
+    try:
+        return importlib.import_module("geodl.ops._native"), ""
+    except ImportError as error:
+        return None, f"the C++ extension is not built ({error}); `pip install .` builds it"
+
+
+native, _native_missing = _load_native()
+
+
+def triton_interpreted() -> bool:
+    """Whether Triton runs its kernels in the interpreter on the CPU (TRITON_INTERPRET=1)."""
+    return os.environ.get("TRITON_INTERPRET", "0") == "1"
+
+
+def _why_not(name: str) -> str:
+    """Why a backend cannot run on this machine; empty if it can."""
+    if name == "native":
+        return _native_missing
+    if name == "triton":
+        if importlib.util.find_spec("triton") is None:
+            return "Triton is not installed; `pip install triton`"
+        if not torch.cuda.is_available() and not triton_interpreted():
+            return "there is no CUDA device (TRITON_INTERPRET=1 runs the kernels on the CPU, slowly)"
+    return ""
+
+
+def backends() -> dict[str, str]:
+    """Every implementation and whether it can run here.
+
+    Returns:
+        name -> "available", or the reason why it is not.
+    """
+    return {name: _why_not(name) or "available" for name in BACKENDS}
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Force every operator inside the ``with`` block, in every thread, to one implementation.
+
+    Args:
+        name: "reference", "native" or "triton".
+
+    Raises:
+        ValueError: no such backend, or it cannot run on this machine.
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {name!r}")
+    if reason := _why_not(name):
+        raise ValueError(f"backend {name!r} cannot run here: {reason}")
+    _forced.append(name)
+    try:
+        yield
+    finally:
+        _forced.pop()
+
+
+def select(x: Tensor) -> str:
+    """The backend that serves tensors like ``x``: the forced one, else the fastest for its device and dtype.
+
+    Raises:
+        ValueError: the forced backend does not serve the device or dtype of ``x``.
+    """
+    forced = _forced[-1] if _forced else None
+    if forced is None:
+        if x.is_cuda:
+            return "reference" if _why_not("triton") else "triton"
+        if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+            return "reference"
+        if native is None:
+            _warn_once()
+            return "reference"
+        return "native"
+    if forced == "native" and (x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64)):
+        raise ValueError(f"backend 'native' serves float32 and float64 on the CPU, not {x.dtype} on {x.device}")
+    if forced == "triton" and not (x.is_cuda or (x.device.type == "cpu" and triton_interpreted())):
+        raise ValueError(f"backend 'triton' serves CUDA tensors (or the CPU under TRITON_INTERPRET=1), not {x.device}")
+    return forced
+
+
+def _warn_once() -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(f"geodl runs its slow reference operators: {_native_missing}", RuntimeWarning, stacklevel=4)
