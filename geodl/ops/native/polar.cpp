@@ -1,0 +1,7 @@
+#include "kernels.h"
+
+namespace geodl {
+
+void register_polar(nb::module_&) {}
+
+}  // namespace geodl
