@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from geodl import __version__
+
 _PACKAGES = (
     "geodl",
     "lightning",
@@ -43,21 +45,18 @@ def hardware() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a benchmark may use, as far as they are installed."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    if "geodl" not in found:  # run from a checkout
-        from geodl import __version__
-
-        found["geodl"] = __version__
-    return found
+    installed = {
+        found.metadata["Name"].replace("-", "_"): found.version for found in metadata.distributions()
+    }
+    return {
+        "python": platform.python_version(),
+        "geodl": __version__,
+        **{name: installed[name] for name in _PACKAGES if name in installed},
+    }
 
 
 def command() -> str:
-    """The command line of this process, as one would type it: ``python -m benchmarks.operators --threads 2``."""
+    """The command line of this process as one would type it, ``python -m benchmarks.operators --threads 2``."""
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     program = f"python -m {spec.name}" if spec is not None else f"python {Path(sys.argv[0]).name}"
@@ -89,7 +88,8 @@ def write_result(
         seeds: every seed that was used.
         command: how to run it again, see :func:`command`.
         metrics: name -> value, for accuracy and the like.
-        rows: one mapping a comparison, for speed: op, work, peer, ours_ms, peer_ms, ratio, roofline, ours_mb, peer_mb.
+        rows: one mapping a comparison, for speed: op, work, peer, ours_ms, peer_ms, ratio (peer / ours),
+            roofline, ours_mb, peer_mb.
 
     Returns:
         The path of the file.
