@@ -2,5 +2,9 @@
 
 from geodl.ops.backend import backends, use_backend
 from geodl.ops.neighbors import Neighbors
+from geodl.ops.patch_conv import patch_conv
+from geodl.ops.patch_gather import patch_gather
+from geodl.ops.polar_conv import polar_conv
+from geodl.ops.polar_windows import PolarWindows
 
-__all__ = ["Neighbors", "backends", "use_backend"]
+__all__ = ["Neighbors", "PolarWindows", "backends", "patch_conv", "patch_gather", "polar_conv", "use_backend"]

@@ -63,7 +63,7 @@ def polar_by_definition(x: Tensor, windows: PolarWindows, filters: Tensor, rotat
     """Every rotation of the filter, written as in the docstring, [N, T, C']."""
     rings, rays = windows.rings, windows.rays
     patches = gather_by_definition(x, windows.neighbors, windows.weight, windows.index, windows.num_windows)
-    patches = patches.reshape(-1, rings, rays, x.shape[1])
+    patches = patches.reshape(len(patches), rings, rays, x.shape[1])
     weights = filters.double().numpy()
     out = np.zeros((patches.shape[0], rotations, filters.shape[-1]))
     for t in range(rotations):

@@ -68,7 +68,7 @@ def test_errors_name_the_argument():
         patch_conv(x, neighbors, weight, torch.randn(4, 2, 6))
     with pytest.raises(ValueError, match="weight has 4 windows but 5 are expected"):
         patch_conv(x, neighbors, weight, torch.randn(5, 3, 6))
-    with pytest.raises(ValueError, match="filters are torch.float64 but x is torch.float32"):
+    with pytest.raises(ValueError, match=r"filters are torch\.float64 but x is torch\.float32"):
         patch_conv(x, neighbors, weight, torch.randn(4, 3, 6, dtype=torch.float64))
     with pytest.raises(IndexError, match=r"index holds windows 0\.\.7, but there are 4 windows"):
         patch_conv(

@@ -61,11 +61,11 @@ def test_errors_name_the_argument():
         ValueError, match=r"weight must have one row for each of the 3 edges, not shape \[2, 4\]"
     ):
         patch_gather(x, neighbors, weight[:2])
-    with pytest.raises(ValueError, match="x is torch.float64 but weight is torch.float32"):
+    with pytest.raises(ValueError, match=r"x is torch\.float64 but weight is torch\.float32"):
         patch_gather(x.double(), neighbors, weight)
     with pytest.raises(ValueError, match=r"index has shape \[3, 2\] but weight has \[3, 4\]"):
         patch_gather(x, neighbors, weight, torch.zeros(3, 2, dtype=torch.int64), 4)
-    with pytest.raises(ValueError, match="index must be int64, not torch.int32"):
+    with pytest.raises(ValueError, match=r"index must be int64, not torch\.int32"):
         patch_gather(x, neighbors, weight, torch.zeros(3, 4, dtype=torch.int32), 4)
     with pytest.raises(ValueError, match="num_windows must be given with index"):
         patch_gather(x, neighbors, weight, torch.zeros(3, 4, dtype=torch.int64))

@@ -123,5 +123,5 @@ def test_errors_name_the_argument():
         polar_conv(x, windows, filters, rotations=0)
     with pytest.raises(ValueError, match="pool must be \"max\" or None, not 'mean'"):
         polar_conv(x, windows, filters, pool="mean")
-    with pytest.raises(ValueError, match="x is torch.float64 but weight is torch.float32"):
+    with pytest.raises(ValueError, match=r"x is torch\.float64 but weight is torch\.float32"):
         polar_conv(x.double(), windows, filters)

@@ -1,0 +1,72 @@
+"""polar_conv: the geodesic convolution, with all rotations of the filter and angular max pooling inside."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from geodl.ops.polar_windows import PolarWindows
+from geodl.ops.window_conv import window_conv, window_conv_max
+from geodl.ops.windows import check_filters, check_signal, transpose_for
+
+__all__ = ["polar_conv"]
+
+
+def polar_conv(
+    x: Tensor,
+    windows: PolarWindows,
+    filters: Tensor,
+    rotations: int | None = None,
+    pool: Literal["max"] | None = "max",
+) -> Tensor:
+    r"""Geodesic convolution: applies every rotation of a polar filter and takes the maximum.
+
+    .. math::
+        y_t(i) = \sum_{r, a} D_{r, (a + t A / T) \bmod A} \, x(i) \, g_{r, a}, \qquad y(i) = \max_{0 \le t < T} y_t(i)
+
+    with A rays, T rotations and :math:`D x` = :func:`patch_gather`. The direction in which a chart counts its rays is
+    arbitrary; the maximum does not depend on it, up to the spacing of the rotations.
+
+    Args:
+        x: signal ``[num_src, C]``, float32 or float64.
+        windows: the polar windows around each of the N points, of the dtype of ``x``.
+        filters: ``[rings, rays, C, C']``.
+        rotations: T, a divisor of rays; by default every one of them.
+        pool: "max", or None for all rotations.
+
+    Returns:
+        ``[N, C']``, or ``[N, T, C']`` with ``pool=None``; zero for a point without neighbours. Among equal rotations the
+        gradient of the maximum goes to the lowest. Differentiable in ``x``, ``windows.weight`` and ``filters``, twice too.
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit, or ``rotations`` that do not divide the rays.
+
+    Masci et al., "Geodesic convolutional neural networks on Riemannian manifolds", 2015, eq. 9-10.
+    """
+    check_signal(x, windows.neighbors, windows.weight)
+    check_filters(filters, x, (windows.rings, windows.rays))
+    rotations = windows.rays if rotations is None else rotations
+    if rotations < 1 or windows.rays % rotations:
+        raise ValueError(f"rotations must divide the {windows.rays} rays, got {rotations}")
+    if pool not in ("max", None):
+        raise ValueError(f'pool must be "max" or None, not {pool!r}')
+    neighbors = windows.neighbors
+    transpose = transpose_for(x, neighbors)
+    if rotations == 1:  # no turn: the rays are so many more windows
+        filters = filters.flatten(0, 1).unsqueeze(1)
+    arguments = (
+        x,
+        neighbors.rowptr,
+        neighbors.col,
+        *transpose,
+        windows.weight,
+        windows.index,
+        filters,
+        rotations,
+    )
+    if pool is None or rotations == 1:
+        out: Tensor = window_conv(*arguments, None)
+        return out.squeeze(1) if pool == "max" else out
+    values: Tensor = window_conv_max(*arguments)[0]
+    return values

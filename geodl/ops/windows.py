@@ -1,0 +1,98 @@
+"""What the operators that read a signal through windows have in common: checks, and gradients by multilinearity.
+
+The weight of window m at edge e comes in one of two forms: dense, ``weight [E, M]``, or sparse, ``weight [E, S]`` and
+``index [E, S]``: edge e is seen by the windows ``index[e, s]`` alone. A window that occurs twice counts twice.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from geodl.ops.neighbors import Neighbors
+
+Transpose = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+
+def check_windows(neighbors: Neighbors, weight: Tensor, index: Tensor | None, num_windows: int | None) -> int:
+    """Checks shapes, dtypes and devices (not the values of ``index``) and returns the number of windows M."""
+    edges = neighbors.num_edges
+    if weight.dim() != 2 or weight.shape[0] != edges:
+        raise ValueError(
+            f"weight must have one row for each of the {edges} edges, not shape {list(weight.shape)}"
+        )
+    if not weight.is_floating_point():
+        raise ValueError(f"weight must be floating point, not {weight.dtype}")
+    if weight.device != neighbors.device:
+        raise ValueError(f"weight is on {weight.device} but neighbors are on {neighbors.device}")
+    if index is None:
+        if num_windows is not None and num_windows != weight.shape[1]:
+            raise ValueError(f"weight has {weight.shape[1]} windows but {num_windows} are expected")
+        return weight.shape[1]
+    if index.dtype != torch.int64:
+        raise ValueError(f"index must be int64, not {index.dtype}")
+    if index.shape != weight.shape:
+        raise ValueError(f"index has shape {list(index.shape)} but weight has {list(weight.shape)}")
+    if index.device != weight.device:
+        raise ValueError(f"index is on {index.device} but weight is on {weight.device}")
+    if num_windows is None:
+        raise ValueError("num_windows must be given with index")
+    if num_windows < 0:
+        raise ValueError(f"num_windows must not be negative, got {num_windows}")
+    return num_windows
+
+
+def check_index(index: Tensor | None, num_windows: int) -> None:
+    """Checks that every window exists. It reads the values, so it belongs inside an operator or a constructor."""
+    if index is None or index.numel() == 0:
+        return
+    low, high = (int(bound) for bound in index.aminmax())
+    if low < 0 or high >= num_windows:
+        raise IndexError(f"index holds windows {low}..{high}, but there are {num_windows} windows")
+
+
+def check_signal(x: Tensor, neighbors: Neighbors, weight: Tensor) -> None:
+    """Checks that ``x [num_src, C]`` is a signal on the sources of ``neighbors``."""
+    if x.dim() != 2 or x.shape[0] != neighbors.num_src:
+        raise ValueError(f"neighbors have {neighbors.num_src} sources but x has shape {list(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"x must be floating point, not {x.dtype}")
+    if x.dtype != weight.dtype:
+        raise ValueError(f"x is {x.dtype} but weight is {weight.dtype}")
+    if x.device != neighbors.device:
+        raise ValueError(f"x is on {x.device} but neighbors are on {neighbors.device}")
+
+
+def check_filters(filters: Tensor, x: Tensor, windows: tuple[int, ...]) -> None:
+    """Checks that ``filters [*windows, C, C']`` fit the windows and the channels of ``x``."""
+    expected = (*windows, x.shape[1])
+    if filters.dim() != len(expected) + 1 or filters.shape[:-1] != expected:
+        shape = ", ".join(map(str, expected))
+        raise ValueError(
+            f"filters must have shape [{shape}, C'] for these windows and x, not {list(filters.shape)}"
+        )
+    if filters.dtype != x.dtype:
+        raise ValueError(f"filters are {filters.dtype} but x is {x.dtype}")
+    if filters.device != x.device:
+        raise ValueError(f"filters are on {filters.device} but x is on {x.device}")
+
+
+def transpose_for(x: Tensor, neighbors: Neighbors) -> Transpose:
+    """The transpose (rowptr, row, perm) that the gradient of ``x`` gathers over, if there will be one."""
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return None, None, None
+    transposed, perm = neighbors.t()
+    return transposed.rowptr, transposed.col, perm
+
+
+def slots(rowptr: Tensor, weight: Tensor, index: Tensor | None, num_windows: int) -> list[Tensor]:
+    """For each column s of ``weight``, which of the N * M windows (destination-major) every edge adds to, ``[E]``."""
+    row = torch.repeat_interleave(torch.arange(rowptr.numel() - 1, device=rowptr.device), rowptr.diff())
+    columns = range(weight.shape[1])
+    return [row * num_windows + (s if index is None else index[:, s]) for s in columns]
+
+
+def total(*terms: Tensor | None) -> Tensor | None:
+    """Sum of the terms that exist."""
+    present = [term for term in terms if term is not None]
+    return sum(present[1:], present[0]) if present else None
