@@ -250,8 +250,8 @@ def _report(
     if unreachable:
         where = [name for name, mean in zip(names, pair_means, strict=True) if not math.isfinite(mean)]
         warnings.warn(
-            f"{unreachable} of {points} points are predicted on another component than the truth, so the mean "
-            f"error is infinite (in {', '.join(where[:5])}{', ...' if len(where) > 5 else ''})",
+            f"{unreachable} of {points} points are predicted on another component than the truth, so the "
+            f"mean error is infinite (in {', '.join(where[:5])}{', ...' if len(where) > 5 else ''})",
             RuntimeWarning,
             stacklevel=3,
         )
