@@ -1,5 +1,78 @@
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <utility>
+#include <vector>
+
+#include "charts.h"
+#include "intrinsic_mesh.h"
+
+namespace nb = nanobind;
+using namespace geodl;
+
+namespace {
+
+using Positions = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+using Faces = nb::ndarray<const int64_t, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+using Indices = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// A NumPy array that owns the vector's memory.
+template <class T>
+nb::ndarray<nb::numpy, T, nb::ndim<1>> give(std::vector<T>&& values) {
+    auto* kept = new std::vector<T>(std::move(values));
+    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    return nb::ndarray<nb::numpy, T, nb::ndim<1>>(kept->data(), {kept->size()}, owner);
+}
+
+nb::dict describe(const Topology& t) {
+    nb::dict d;
+    d["boundary_edges"] = t.boundary_edges;
+    d["non_manifold_edges"] = t.non_manifold_edges;
+    d["seam_edges"] = t.seam_edges;
+    d["isolated_vertices"] = t.isolated_vertices;
+    d["non_manifold_vertices"] = t.non_manifold_vertices;
+    d["components"] = t.components;
+    d["degenerate_faces"] = t.degenerate_faces;
+    d["skipped_faces"] = t.skipped_faces;
+    d["turned_faces"] = t.turned_faces;
+    return d;
+}
+
+}  // namespace
 
 NB_MODULE(_native, m) {
-    m.doc() = "C++ kernels; raw addresses and sizes only, see the Python modules that call them.";
+    m.doc() = "C++ kernels of geodl.geometry; the Python modules that call them check the arguments.";
+    m.def(
+        "geodesic_charts",
+        [](const Positions& pos, const Faces& face, const Indices& sources, double radius, int threads) {
+            ChartRows rows;
+            Topology topology;
+            {
+                nb::gil_scoped_release release;
+                const IntrinsicMesh mesh(pos.data(), pos.shape(0), face.data(), face.shape(0), false);
+                topology = mesh.topology;
+                rows = geodesic_charts(mesh, sources.data(), sources.shape(0), radius, threads);
+            }
+            nb::dict report = describe(topology);
+            report["charts_at_boundary"] = rows.stopped[-kBoundary];
+            report["charts_at_non_manifold_edge"] = rows.stopped[-kNonManifold];
+            report["charts_at_seam"] = rows.stopped[-kSeam];
+            report["windows"] = rows.windows;
+            return nb::make_tuple(give(std::move(rows.rowptr)), give(std::move(rows.col)), give(std::move(rows.coords)),
+                                  give(std::move(rows.transport)), report);
+        },
+        nb::arg("pos"), nb::arg("face"), nb::arg("sources"), nb::arg("radius"), nb::arg("threads"));
+    m.def(
+        "geodesic_distance",
+        [](const Positions& pos, const Faces& face, const Indices& sources, const Indices& ptr, const Indices& targets, double bound,
+           int threads) {
+            std::vector<double> out(targets.shape(0));
+            {
+                nb::gil_scoped_release release;
+                const IntrinsicMesh mesh(pos.data(), pos.shape(0), face.data(), face.shape(0), true);
+                geodesic_distances(mesh, sources.data(), ptr.data(), sources.shape(0), targets.data(), bound, out.data(), threads);
+            }
+            return give(std::move(out));
+        },
+        nb::arg("pos"), nb::arg("face"), nb::arg("sources"), nb::arg("ptr"), nb::arg("targets"), nb::arg("bound"), nb::arg("threads"));
 }

@@ -1,0 +1,287 @@
+"""Charts: local coordinates around every point, and the geodesic polar ones of a mesh."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geodl.geometry.native import native, num_threads
+from geodl.geometry.surface import Surface, surface_arrays
+from geodl.ops.neighbors import Neighbors
+
+__all__ = ["ChartReport", "Charts", "chart_radius", "geodesic_charts"]
+
+
+@dataclass(frozen=True)
+class ChartReport:
+    """What geodesics met on a mesh. Counts are of the whole mesh, except ``charts_at_*``: charts that were cut short there."""
+
+    charts: int = 0
+    components: int = 0
+    isolated_vertices: int = 0
+    boundary_edges: int = 0
+    non_manifold_edges: int = 0
+    non_manifold_vertices: int = 0
+    seam_edges: int = 0
+    turned_faces: int = 0
+    degenerate_faces: int = 0
+    skipped_faces: int = 0
+    charts_at_boundary: int = 0
+    charts_at_non_manifold_edge: int = 0
+    charts_at_seam: int = 0
+
+    def __add__(self, other: ChartReport) -> ChartReport:
+        return ChartReport(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+    def __str__(self) -> str:
+        lines = [f"{self.charts} charts on {self.components} component(s)"]
+        for count, text in (
+            (self.isolated_vertices, "isolated vertices: a chart of only themselves"),
+            (self.boundary_edges, f"boundary edges: {self.charts_at_boundary} charts end there"),
+            (
+                self.non_manifold_edges,
+                f"edges with more than two faces: {self.charts_at_non_manifold_edge} charts end there",
+            ),
+            (self.non_manifold_vertices, "vertices where several fans of faces meet"),
+            (self.seam_edges, f"edges that cannot be oriented consistently: {self.charts_at_seam} charts end there"),
+            (self.turned_faces, "faces were read the other way round, to agree with their component's first face"),
+            (self.degenerate_faces, "faces without area: edges were lengthened by 1e-7 of their mean to measure angles"),
+            (self.skipped_faces, "faces that name a vertex twice were skipped"),
+        ):
+            if count:
+                lines.append(f"  {count} {text}")
+        return "\n".join(lines)
+
+
+@dataclass(eq=False)
+class Charts:
+    r"""Local coordinates :math:`u_{ij}` of the neighbours :math:`j` of every point :math:`i`.
+
+    Polar charts hold :math:`(\rho_{ij}, \theta_{ij})`: the length of the shortest path from i to j and the angle under which it
+    leaves i, counter-clockwise from the reference direction of i. ``transport`` is the angle :math:`\tau_{ij}` that carries j's
+    tangent frame to i's along that path: a tangent vector with angle :math:`\varphi` in the frame of j arrives in i with angle
+    :math:`\varphi + \tau_{ij}`, so
+
+    .. math:: \tau_{ij} = \theta_{ij} - \theta_{ji} - \pi \pmod{2\pi}, \qquad \tau_{ij} = -\tau_{ji}.
+
+    Args:
+        neighbors: row i lists the points of chart i.
+        coords: ``[E, d]`` floating point; for polar charts d = 2, rho in the unit of the positions, theta in [0, 2 pi).
+        kind: ``"polar"`` or ``"cartesian"``.
+        transport: ``[E]`` radians in (-pi, pi], or None.
+        radius: the radius of all charts, in the unit of the positions; None where it varies.
+        report: what the charts met (boundaries, non-manifold edges, components); None if they were not measured on a mesh.
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit together.
+    """
+
+    neighbors: Neighbors
+    coords: Tensor
+    kind: str = "polar"
+    transport: Tensor | None = None
+    radius: float | None = None
+    report: ChartReport | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if torch.compiler.is_compiling():
+            return
+        edges = self.neighbors.num_edges
+        if self.kind not in ("polar", "cartesian"):
+            raise ValueError(f"kind must be 'polar' or 'cartesian', not {self.kind!r}")
+        if self.coords.dim() != 2 or self.coords.shape[0] != edges:
+            raise ValueError(f"coords must have shape [{edges}, d], one row an edge, not {list(self.coords.shape)}")
+        if self.kind == "polar" and self.coords.shape[1] != 2:
+            raise ValueError(f"polar coords are (rho, theta), but coords have {self.coords.shape[1]} columns")
+        if not self.coords.is_floating_point():
+            raise ValueError(f"coords must be floating point, not {self.coords.dtype}")
+        if self.coords.device != self.neighbors.device:
+            raise ValueError(f"coords are on {self.coords.device} but neighbors are on {self.neighbors.device}")
+        if self.transport is not None:
+            if self.transport.shape != (edges,):
+                raise ValueError(f"transport must have shape [{edges}], not {list(self.transport.shape)}")
+            if self.transport.device != self.neighbors.device:
+                raise ValueError(f"transport is on {self.transport.device} but neighbors are on {self.neighbors.device}")
+
+    @property
+    def num_charts(self) -> int:
+        return self.neighbors.num_dst
+
+    @property
+    def device(self) -> torch.device:
+        return self.coords.device
+
+    @property
+    def rho(self) -> Tensor:
+        """``[E]`` geodesic distances of polar charts."""
+        return self._polar(0)
+
+    @property
+    def theta(self) -> Tensor:
+        """``[E]`` angles of polar charts, in [0, 2 pi)."""
+        return self._polar(1)
+
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Charts:
+        """The same charts on another device."""
+        transport = None if self.transport is None else self.transport.to(device, non_blocking=non_blocking)
+        coords = self.coords.to(device, non_blocking=non_blocking)
+        neighbors = self.neighbors.to(device, non_blocking)
+        return Charts(neighbors, coords, self.kind, transport, self.radius, self.report)
+
+    def rotate(self, angle: Tensor) -> Charts:
+        r"""The same charts after turning the reference direction of every point i by :math:`-a_i`.
+
+        .. math:: \theta'_{ij} = \theta_{ij} + a_i, \qquad \tau'_{ij} = \tau_{ij} + a_i - a_j \pmod{2\pi}
+
+        Args:
+            angle: ``[V]`` floating point, a_i in radians.
+
+        Raises:
+            ValueError: cartesian charts, or not one angle a point.
+        """
+        if self.kind != "polar":
+            raise ValueError(f"only polar charts can be rotated, not {self.kind} ones")
+        if angle.shape != (self.num_charts,):
+            raise ValueError(f"angle must have shape [{self.num_charts}], one a chart, not {list(angle.shape)}")
+        row, col = self.neighbors.row, self.neighbors.col
+        angle = angle.to(self.coords)
+        rho, theta = self.coords.unbind(1)
+        turned = torch.where((row == col) & (rho == 0), theta, _wrap_positive(theta + angle[row]))
+        transport = self.transport
+        if transport is not None:
+            if self.neighbors.num_src != self.num_charts:
+                raise ValueError(f"{self.num_charts} charts over {self.neighbors.num_src} points have no angle for every j")
+            turn = angle.to(transport)
+            transport = -_wrap_positive(math.pi - transport - turn[row] + turn[col]) + math.pi
+        coords = torch.stack([rho, turned], dim=1)
+        return Charts(self.neighbors, coords, self.kind, transport, self.radius, self.report)
+
+    @staticmethod
+    def cat(parts: Sequence[Charts]) -> Charts:
+        """Block-diagonal packing of the charts of several shapes; reports add up, unequal radii become None.
+
+        Raises:
+            ValueError: no parts, parts of different kind, or transport on some parts only.
+        """
+        if not parts:
+            raise ValueError("Charts.cat needs at least one part")
+        kinds = {part.kind for part in parts}
+        if len(kinds) > 1:
+            raise ValueError(f"Charts.cat needs charts of one kind, got {sorted(kinds)}")
+        transports = [part.transport for part in parts if part.transport is not None]
+        if transports and len(transports) < len(parts):
+            raise ValueError(f"only {len(transports)} of {len(parts)} parts have a transport")
+        reports = [part.report for part in parts if part.report is not None]
+        return Charts(
+            Neighbors.cat([part.neighbors for part in parts]),
+            torch.cat([part.coords for part in parts]),
+            parts[0].kind,
+            torch.cat(transports) if transports else None,
+            parts[0].radius if len({part.radius for part in parts}) == 1 else None,
+            sum(reports, ChartReport()) if len(reports) == len(parts) else None,
+        )
+
+    def _polar(self, column: int) -> Tensor:
+        if self.kind != "polar":
+            raise ValueError(f"only polar charts have rho and theta, not {self.kind} ones")
+        return self.coords[:, column]
+
+
+def geodesic_charts(mesh: Surface, radius: float) -> Charts:
+    r"""Geodesic polar coordinates of all vertices within ``radius`` of every vertex.
+
+    For vertices i and j, :math:`\rho_{ij}` is the length of the shortest path over the faces, and :math:`\theta_{ij}` the angle
+    under which it leaves i. Both are exact for the polyhedron: rays from i are unfolded over the edges as windows (Mitchell, Mount &
+    Papadimitriou 1987; Chen & Han 1990; Xin & Wang 2009, "Improving Chen and Han's algorithm on the discrete geodesic problem").
+
+    - **Angles.** Around an interior vertex angles are scaled so that they sum to 2 pi. At a boundary vertex they keep their size
+      (a flat mesh keeps its plane up to the border), unless they sum to more than 2 pi, which they are then scaled to.
+    - **Reference.** theta counts counter-clockwise, seen from the side to which the faces turn counter-clockwise, from the edge to
+      the neighbour with the lowest number.
+    - **Bends.** Where the shortest path bends (at the boundary, or at a vertex with more than 2 pi of angle), theta is that of its
+      first leg and transport the sum over the legs.
+    - **Borders.** Paths cross neither the boundary, nor edges with more than two faces, nor edges where the surface cannot be oriented
+      (a Moebius strip has a cut). Faces that are merely wound the wrong way are read the other way round. A vertex where several
+      fans of faces meet has their angles side by side. ``report`` counts all of it.
+
+    Args:
+        mesh: anything with ``pos [V, 3]`` and ``face [3, F]``.
+        radius: in the unit of ``pos``; positive, may be infinite.
+
+    Returns:
+        Polar charts with transport (see `Charts`), float64 if ``pos`` is, else float32, on the device of ``pos``. Row i lists i itself
+        (rho = theta = transport = 0) and every vertex within the radius, ascending.
+
+    Raises:
+        ValueError: the radius is not positive; the mesh is empty or a position is not finite.
+        IndexError: a face refers to a vertex that does not exist.
+        RuntimeError: the native extension is not built.
+    """
+    if not radius > 0:
+        raise ValueError(f"radius must be positive, got {radius}")
+    pos, face = surface_arrays(mesh)
+    sources = np.arange(len(pos), dtype=np.int64)
+    rowptr, col, coords, transport, met = native().geodesic_charts(pos, face, sources, float(radius), num_threads())
+    names = {f.name for f in fields(ChartReport)}
+    report = ChartReport(charts=len(pos), **{name: count for name, count in met.items() if name in names})
+    device = mesh.pos.device
+    dtype = torch.float64 if mesh.pos.dtype == torch.float64 else torch.float32
+    polar = torch.from_numpy(coords).view(-1, 2).to(dtype)
+    # An angle just below 2 pi may round up to it.
+    polar[:, 1].masked_fill_(polar[:, 1] >= torch.tensor(2 * math.pi, dtype=dtype), 0)
+    neighbors = Neighbors(torch.from_numpy(rowptr).to(device), torch.from_numpy(col).to(device), len(pos))
+    angle = torch.from_numpy(transport).to(device, dtype)
+    return Charts(neighbors, polar.to(device), "polar", angle, float(radius), report)
+
+
+def chart_radius(mesh: Surface, size: int) -> float:
+    """The radius for which a chart holds about ``size`` vertices on average, itself included.
+
+    It starts from the radius of a disc with the area of ``size`` vertices and is corrected by the exact distances around a sample of at
+    most 256 vertices, spread evenly over the vertex numbers.
+
+    Args:
+        mesh: anything with ``pos [V, 3]`` and ``face [3, F]``.
+        size: wanted average number of vertices in a chart, at least 2.
+
+    Returns:
+        The radius in the unit of ``pos``.
+
+    Raises:
+        ValueError: the size is below 2, or more than the vertices that can be reached on average; a bad mesh.
+        IndexError: a face refers to a vertex that does not exist.
+        RuntimeError: the native extension is not built.
+    """
+    if size < 2:
+        raise ValueError(f"size must be at least 2, got {size}")
+    pos, face = surface_arrays(mesh)
+    sample = np.unique(np.linspace(0, len(pos) - 1, min(len(pos), 256)).astype(np.int64))
+    wanted = size * len(sample)
+    corners = pos[face]
+    area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+    extent = float(np.linalg.norm(pos.max(axis=0) - pos.min(axis=0)))
+    radius = max(math.sqrt(size * area / len(pos) / math.pi), 1e-3 * extent) * 1.3
+    found = 0
+    while True:
+        result: tuple[Any, ...] = native().geodesic_charts(pos, face, sample, radius, num_threads())
+        rho = result[2][0::2]
+        if len(rho) >= wanted:
+            # Half-way to the next distance: the radius itself must not be a tie that rounding decides.
+            near = np.partition(rho, [wanted - 1, min(wanted, len(rho) - 1)])
+            return float(0.5 * (near[wanted - 1] + near[min(wanted, len(rho) - 1)]))
+        if radius > 1e3 * extent or (len(rho) == found and radius > 4 * extent):
+            reached = len(rho) / len(sample)
+            raise ValueError(f"no radius holds {size} vertices on average: only {reached:.1f} can be reached from a vertex")
+        found = len(rho)
+        radius *= 1.5
+
+
+def _wrap_positive(angle: Tensor) -> Tensor:
+    wrapped = torch.remainder(angle, 2 * math.pi)
+    return torch.where(wrapped >= 2 * math.pi, torch.zeros_like(wrapped), wrapped)
