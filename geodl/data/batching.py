@@ -15,8 +15,8 @@ __all__ = ["DataLoader", "collate"]
 def collate(shapes: Sequence[Data]) -> Batch:
     """Packs shapes into one batch; a network then gives each the numbers that it gives the shape alone.
 
-    Tensors are concatenated as PyG does it: ``pos [V_1 + V_2 + ..., 3]``, ``face`` and ``edge_index`` with the
-    vertices counted on, ``batch [V]`` (the shape of a vertex) and ``ptr [B + 1]`` (where shapes begin).
+    Tensors are concatenated as PyG does it: ``pos [V_1 + V_2 + ..., 3]``, ``face`` and ``edge_index`` with
+    the vertices counted on, ``batch [V]`` (the shape of a vertex) and ``ptr [B + 1]`` (where shapes begin).
     Attributes with a ``cat`` of their own (:class:`~geodl.ops.Neighbors`, charts, polar windows) become one
     block-diagonal operator.
 

@@ -110,8 +110,12 @@ def _read_ply(data: bytes) -> tuple[NDArray[Any], Any, Attributes]:
             ) from error
         raise
     elements = loaded["metadata"]["_ply_raw"]
-    if re.match(rb"ply\s+format\s+ascii", data):
-        _check_ascii_ply(re.split(rb"end_header\r?\n", data, maxsplit=1)[1], elements)
+    header, body = re.split(rb"end_header\r?\n", data, maxsplit=1)
+    if b"format ascii" in header:
+        _check_ascii_ply(body, elements)
+    announced = re.search(rb"element\s+face\s+(\d+)", header)
+    if announced and int(announced[1]) and loaded.get("faces") is None:
+        raise ValueError(f"its header announces {int(announced[1])} faces, but there are none")
     if "vertices" not in loaded:
         return np.zeros((0, 3)), [], {}
     vertex = elements["vertex"]
@@ -243,13 +247,10 @@ def _read_obj(data: bytes) -> tuple[NDArray[Any], Any, Attributes]:
 def _read_stl(data: bytes) -> tuple[NDArray[Any], Any, Attributes]:
     from trimesh.exchange.stl import load_stl
 
+    binary = len(data) >= 84 and len(data) == 84 + 50 * int.from_bytes(data[80:84], "little")
+    if not binary and b"endsolid" not in (data.lower().strip().splitlines() or [b""])[-1]:
+        raise ValueError("its length does not fit its header, and it is no text that ends with endsolid")
     loaded = load_stl(io.BytesIO(data))
-    if (
-        data.lstrip().startswith(b"solid")
-        and data.count(b"endsolid") < 1
-        and len(data) != 84 + 50 * len(loaded.get("faces", []))
-    ):
-        raise ValueError("it does not end with endsolid")
     solids = [loaded] if "vertices" in loaded else list(loaded["geometry"].values())
     if not solids:
         return np.zeros((0, 3)), [], {}

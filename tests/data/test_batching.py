@@ -1,0 +1,109 @@
+"""Packed batches: the same numbers as each shape alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from geodl.data import DataLoader, Mesh, collate
+from geodl.ops import Neighbors
+
+
+def fan(corners: int) -> Mesh:
+    """A polygon around a middle vertex; the neighbours of a vertex are its ring."""
+    angle = torch.arange(corners) * (2 * torch.pi / corners)
+    pos = torch.cat([torch.zeros(1, 3), torch.stack([angle.cos(), angle.sin(), torch.zeros(corners)], dim=1)])
+    rim = torch.arange(corners)
+    face = torch.stack([torch.zeros_like(rim), 1 + rim, 1 + (rim + 1) % corners])
+    edges = torch.cat([face[[0, 1]], face[[1, 2]], face[[2, 0]]], dim=1)
+    mesh = Mesh(pos, face, x=torch.randn(corners + 1, 4), y=torch.arange(corners + 1), name=f"fan{corners}")
+    mesh.neighbors = Neighbors.from_edge_index(torch.cat([edges, edges.flip(0)], dim=1), corners + 1)
+    mesh.subject = corners
+    return mesh
+
+
+def ring_sum(mesh: Mesh) -> torch.Tensor:
+    """What a layer does: every vertex reads its neighbours."""
+    out = torch.zeros_like(mesh.x)
+    return out.index_add_(0, mesh.neighbors.row, mesh.x[mesh.neighbors.col])
+
+
+def test_four_ragged_shapes_equal_each_alone() -> None:
+    shapes = [fan(corners) for corners in (3, 8, 5, 13)]
+    batch = collate(shapes)
+    packed = ring_sum(batch)
+    for k, shape in enumerate(shapes):
+        rows = slice(int(batch.ptr[k]), int(batch.ptr[k + 1]))
+        torch.testing.assert_close(packed[rows], ring_sum(shape), rtol=0, atol=0)
+        assert torch.equal(batch.y[rows], shape.y)  # labels name vertices of the reference: not counted on
+        faces = batch.face[:, batch.batch[batch.face[0]] == k]
+        assert torch.equal(batch.pos[faces], shape.pos[shape.face])
+    assert batch.ptr.tolist() == [0, 4, 13, 19, 33]
+    assert batch.neighbors.num_dst == batch.neighbors.num_src == 33
+    assert batch.subject.tolist() == [3, 8, 5, 13] and batch.name[1] == "fan8"
+
+
+def test_isolated_vertex_and_empty_row() -> None:
+    shapes = [fan(3), fan(4)]
+    for shape in shapes:
+        shape.neighbors = Neighbors(
+            torch.zeros(shape.num_nodes + 1, dtype=torch.int64),
+            torch.zeros(0, dtype=torch.int64),
+            shape.num_nodes,
+        )
+    batch = collate(shapes)
+    assert batch.neighbors.num_edges == 0 and batch.neighbors.num_dst == 9
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loader(workers: int) -> None:
+    shapes = [fan(corners) for corners in range(3, 9)]
+    loader = DataLoader(shapes, batch_size=4, num_workers=workers)
+    batches = list(loader)
+    assert len(loader) == 2 and [batch.num_graphs for batch in batches] == [4, 2]
+    for batch, part in zip(batches, (shapes[:4], shapes[4:]), strict=True):
+        assert torch.equal(ring_sum(batch), torch.cat([ring_sum(shape) for shape in part]))
+
+
+def test_shuffle_is_seeded() -> None:
+    shapes = [fan(corners) for corners in range(3, 19)]
+
+    def order() -> list[int]:
+        return [
+            n
+            for b in DataLoader(shapes, 4, shuffle=True, generator=torch.Generator().manual_seed(1))
+            for n in b.subject.tolist()
+        ]
+
+    assert order() == order() != sorted(order())
+    assert sorted(order()) == list(range(3, 19))
+
+
+@pytest.mark.parametrize(
+    "move", [lambda d: d.to("meta"), lambda d: d.to("meta", "neighbors"), lambda d: d.to("cpu")]
+)
+def test_operators_move_with_the_batch(move: object) -> None:
+    batch = move(collate([fan(3), fan(4)]))  # type: ignore[operator]
+    assert batch.neighbors.col.device == batch.neighbors.rowptr.device
+    assert batch.neighbors.col.device.type in ("meta", "cpu")
+
+
+def test_to_moves_operators() -> None:
+    assert collate([fan(3)]).to("meta").neighbors.col.is_meta
+    assert fan(3).to("meta").neighbors.col.is_meta
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_and_back() -> None:
+    batch = collate([fan(3), fan(4)]).cuda()
+    assert batch.neighbors.col.is_cuda and batch.pos.is_cuda
+    assert not batch.cpu().neighbors.col.is_cuda
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match="at least one shape"):
+        collate([])
+    bare = fan(4)
+    del bare.neighbors
+    with pytest.raises(ValueError, match="shape 1 and shape 0 differ in having neighbors"):
+        collate([fan(3), bare])
