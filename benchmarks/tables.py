@@ -1,0 +1,87 @@
+"""Writes the result tables of the README from the committed result files: `python -m benchmarks.tables`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+_SECTION = re.compile(r"(<!-- results: (?P<names>[\w\- ]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+
+
+def speed_table(result: dict[str, Any]) -> str:
+    """A row a comparison: ours beside the peer."""
+    lines = [
+        "| operator | work | peer | ours, ms | peer, ms | ratio | roofline | ours, MB | peer, MB |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in result["rows"]:
+        numbers = [
+            _number(row.get(name)) for name in ("ours_ms", "peer_ms", "ratio", "roofline", "ours_mb", "peer_mb")
+        ]
+        lines.append("| " + " | ".join([row["op"], row["work"], row["peer"], *numbers]) + " |")
+    return "\n".join(lines)
+
+
+def accuracy_table(results: list[dict[str, Any]]) -> str:
+    """A row a run of the matching benchmark."""
+    lines = [
+        "| data | method | exact, % | mean error x100 | within 5 %, % | training, s | parameters | seeds |",
+        "|---|---|--:|--:|--:|--:|--:|---|",
+    ]
+    for result in results:
+        metrics = result["metrics"]
+        cells = [
+            result["data"],
+            result["model"],
+            f"{100 * metrics['accuracy']:.2f}",
+            f"{metrics['mean_error_x100']:.3f}",
+            f"{100 * metrics['hit_rate']['0.05']:.2f}",
+            f"{metrics['training_seconds']:.0f}",
+            f"{result['parameters']:,}",
+            ", ".join(map(str, result["seeds"])),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def section(names: list[str]) -> str:
+    """The tables of the named folders of benchmarks/results, and where and how they were measured."""
+    results = [json.loads((ROOT / "benchmarks" / "results" / name / "result.json").read_text()) for name in names]
+    rowed = [result for result in results if result.get("rows")]
+    tables = [speed_table(result) for result in rowed]
+    if scored := [result for result in results if not result.get("rows")]:
+        tables.append(accuracy_table(scored))
+    commands = sorted({result["command"] for result in results})
+    hardware = sorted({_hardware(result["hardware"]) for result in results})
+    note = f"Measured on {'; '.join(hardware)}, by " + ", ".join(f"`{command}`" for command in commands) + "."
+    return "\n\n".join([*tables, note])
+
+
+def render(readme: str) -> str:
+    """The README with its result sections made anew."""
+    return _SECTION.sub(lambda match: f"{match[1]}{section(match['names'].split())}\n{match[3]}", readme)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _hardware(hardware: dict[str, Any] | str) -> str:
+    return hardware if isinstance(hardware, str) else ", ".join(f"{name} {value}" for name, value in hardware.items())
+
+
+def main() -> None:
+    path = ROOT / "README.md"
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(render(path.read_text()))
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    main()

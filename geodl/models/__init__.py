@@ -1,0 +1,6 @@
+"""The networks of the papers, a page each."""
+
+from geodl.models.gcnn import GCNN
+from geodl.models.weights import load_weights, save_weights
+
+__all__ = ["GCNN", "load_weights", "save_weights"]

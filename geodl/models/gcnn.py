@@ -1,0 +1,69 @@
+"""The geodesic CNN for correspondence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from geodl.geometry import Charts
+from geodl.nn import GeodesicConv
+from geodl.ops import PolarWindows
+
+
+class GCNN(nn.Module):
+    r"""Geodesic CNN: FC -> GC -> ... -> GC -> FC -> FC, with batch normalisation and ReLU between.
+
+    As a dense labelling, ``out_channels`` is the number of vertices of the reference shape, and row i holds the scores of
+    the reference vertices that vertex i may correspond to. As a descriptor, it is the descriptor's dimension, and
+    corresponding points are nearest neighbours in descriptor space.
+
+    A geodesic layer whose input and output widths agree adds its input to its output (He et al. 2016), so that deep
+    networks train; the widths of the paper (32, 64, 128) have no such pair.
+
+    Args:
+        in_channels: channels of the input signal.
+        out_channels: reference vertices, or descriptor dimension.
+        rings, rays: windows of the geodesic layers.
+        lift: width of the first fully connected layer.
+        widths: of the geodesic layers.
+        hidden: width of the last fully connected layer but one.
+        dropout: probability of dropping a hidden unit in training.
+
+    Shapes:
+        x ``[V, in_channels]``, charts over V vertices -> ``[V, out_channels]``.
+
+    Masci, Boscaini, Bronstein, Vandergheynst: Geodesic convolutional neural networks on Riemannian manifolds, ICCVW 2015;
+    dense labelling as in Monti et al., CVPR 2017, section 5.3.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        rings: int = 5,
+        rays: int = 8,
+        lift: int = 16,
+        widths: Sequence[int] = (32, 64, 128),
+        hidden: int = 256,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.lift = nn.Sequential(nn.Linear(in_channels, lift), nn.BatchNorm1d(lift), nn.ReLU())
+        channels = [lift, *widths]
+        # Batch normalisation follows every convolution, so its bias would have no effect.
+        self.convs = nn.ModuleList(
+            GeodesicConv(c, d, rings, rays, bias=False) for c, d in zip(channels, channels[1:], strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm1d(d) for d in widths)
+        self.hidden = nn.Sequential(
+            nn.Linear(channels[-1], hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Dropout(dropout)
+        )
+        self.head = nn.Linear(hidden, out_channels)
+
+    def forward(self, x: Tensor, charts: Charts | PolarWindows) -> Tensor:
+        x = self.lift(x)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            y = norm(conv(x, charts)).relu()
+            x = x + y if x.shape == y.shape else y
+        return self.head(self.hidden(x))

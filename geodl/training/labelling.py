@@ -1,0 +1,57 @@
+"""Correspondence as dense labelling: every vertex is classified by its vertex on the reference shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CorrespondenceModule(L.LightningModule):
+    """What the correspondence modules share: Adam with one cycle of the learning rate over the whole run.
+
+    Args:
+        model: ``model(x, windows)``.
+        learning_rate: at the cycle's peak.
+    """
+
+    def __init__(self, model: nn.Module, learning_rate: float) -> None:
+        super().__init__()
+        self.model = model
+        self.learning_rate = learning_rate
+
+    def forward(self, batch: Any) -> Tensor:
+        output: Tensor = self.model(batch.x, batch.windows)
+        return output
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.parameters(), self.learning_rate)
+        steps = int(self.trainer.estimated_stepping_batches)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+class LabellingModule(CorrespondenceModule):
+    r"""Cross entropy against the true reference vertex; the prediction is the reference vertex of the highest score.
+
+    .. math:: L = -\frac{1}{V} \sum_i \log \operatorname{softmax}(f(x)_i)_{y_i}
+
+    ``predict_step`` returns, for every shape of the batch, its predicted reference vertices ``[V]`` int64.
+    """
+
+    def __init__(self, model: nn.Module, learning_rate: float = 3e-3) -> None:
+        super().__init__(model, learning_rate)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        scores = self(batch)
+        loss = F.cross_entropy(scores, batch.y)
+        accuracy = (scores.detach().argmax(1) == batch.y).float().mean()
+        self.log_dict({"loss": loss, "accuracy": accuracy}, prog_bar=True, batch_size=batch.num_graphs)
+        return loss
+
+    def predict_step(self, batch: Any, _: int) -> list[Tensor]:
+        predicted = self(batch).argmax(1)
+        return list(predicted.split(batch.ptr.diff().tolist()))

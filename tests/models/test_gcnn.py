@@ -1,0 +1,66 @@
+"""GCNN: structure, batches, and weights on disk."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from geodl.geometry import geodesic_charts, polar_template
+from geodl.models import GCNN, load_weights, save_weights
+from geodl.ops import PolarWindows
+
+
+def windows_of(subdivisions: int) -> PolarWindows:
+    trimesh = pytest.importorskip("trimesh")
+    made = trimesh.creation.icosphere(subdivisions)
+    mesh = SimpleNamespace(
+        pos=torch.from_numpy(made.vertices.copy()).float(), face=torch.from_numpy(made.faces.copy()).long().t()
+    )
+    return polar_template(mesh, geodesic_charts(mesh, 0.8), 2, 4)
+
+
+def test_parameters_are_those_of_the_paper() -> None:
+    model = GCNN(150, 6890, rings=5, rays=16)
+    linear = 150 * 16 + 16 + 128 * 256 + 256 + 256 * 6890 + 6890
+    geodesic = 5 * 16 * (16 * 32 + 32 * 64 + 64 * 128)
+    norms = 2 * (16 + 32 + 64 + 128 + 256)
+    assert sum(parameter.numel() for parameter in model.parameters()) == linear + geodesic + norms
+
+
+def test_a_batch_of_two_shapes_equals_each_alone() -> None:
+    parts = [windows_of(1), windows_of(2)]
+    model = GCNN(3, 10, 2, 4, widths=(8, 8, 12), hidden=16).eval()
+    xs = [torch.randn(part.neighbors.num_src, 3) for part in parts]
+    together = model(torch.cat(xs), PolarWindows.cat(parts))
+    alone = torch.cat([model(x, part) for x, part in zip(xs, parts, strict=True)])
+    torch.testing.assert_close(together, alone)
+
+
+def test_training_reaches_every_parameter() -> None:
+    windows = windows_of(1)
+    model = GCNN(3, 10, 2, 4, widths=(8, 8), hidden=16)
+    model(torch.randn(42, 3), windows).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and float(parameter.grad.abs().max()) > 0, name
+
+
+def test_weights_survive_the_disk(tmp_path: Path) -> None:
+    model, other = GCNN(3, 10, 2, 4, widths=(8,)), GCNN(3, 10, 2, 4, widths=(8,))
+    path = save_weights(model, tmp_path / "run" / "weights.safetensors")
+    load_weights(other, path)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name])
+    assert [entry.name for entry in path.parent.iterdir()] == ["weights.safetensors"]
+
+
+def test_bad_weights_are_named(tmp_path: Path) -> None:
+    model = GCNN(3, 10, 2, 4, widths=(8,))
+    with pytest.raises(FileNotFoundError, match="no weights at"):
+        load_weights(model, tmp_path / "none.safetensors")
+    path = save_weights(model, tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match="does not hold weights of GCNN"):
+        load_weights(GCNN(3, 11, 2, 4, widths=(8,)), path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="does not hold weights of GCNN"):
+        load_weights(model, path)
