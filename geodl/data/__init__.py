@@ -1,6 +1,7 @@
-"""Shapes as PyG Data, their files, and packed batches."""
+"""Shapes as PyG Data, their files, packed batches, and a cache of their operators."""
 
 from geodl.data.batching import DataLoader, collate
+from geodl.data.cache import OperatorCache
 from geodl.data.mesh import Mesh
 
-__all__ = ["DataLoader", "Mesh", "collate"]
+__all__ = ["DataLoader", "Mesh", "OperatorCache", "collate"]

@@ -1,0 +1,223 @@
+"""A disk cache of computed operators, keyed by the content of what they were computed from."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+import geodl
+from geodl.data.mesh import Mesh
+from geodl.geometry import ChartReport, Charts, geodesic_charts, polar_template
+from geodl.ops import Neighbors
+from geodl.ops.polar_windows import PolarWindows
+
+__all__ = ["OperatorCache"]
+
+Value = Tensor | float | int | str | bool | None
+
+_FORMAT = 1
+# What a key holds of the algorithms themselves: raise a number when the results of its function change.
+_ALGORITHMS = {"charts": 1, "polar_template": 1}
+# A temporary file this old, in seconds, was left behind by a process that was killed.
+_ABANDONED = 3600.0
+
+
+class OperatorCache:
+    """Keeps what is slow to compute (charts, templates) in a folder, one safetensors file an entry.
+
+    The name of an entry is the SHA-256 of everything it depends on: dtype, shape and bytes of the input
+    tensors, the parameters, the versions of geodl and of the algorithm. No tolerance, no file dates: one
+    changed bit is another entry. Files are written under a temporary name, flushed to the disk and renamed,
+    so a process that is killed leaves no half entry and several processes may share the folder. An entry
+    carries the SHA-256 of its tensors; a damaged one is computed again, with a warning.
+
+    Args:
+        folder: where the entries lie; made if missing. By default ``geodl`` in the user's cache folder
+            (``$XDG_CACHE_HOME``, else ``~/.cache``).
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self.folder = _default_folder() if folder is None else Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+
+    def get(
+        self, name: str, inputs: Mapping[str, Value], compute: Callable[[], Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """The tensors that ``compute`` returns, from the disk if they were computed before.
+
+        Args:
+            name: of the operator, letters, digits, "-" and "_"; the file name begins with it.
+            inputs: all that the result depends on, by name: tensors (any dtype, any device) and parameters.
+            compute: makes the result, a dict of tensors.
+
+        Returns:
+            The tensors, on the CPU, detached and contiguous, whether they were computed or read.
+
+        Raises:
+            ValueError: a name that is no file name.
+            TypeError: an input that is neither a tensor nor a number, a string, a bool or None.
+        """
+        if not name or not name.replace("-", "").replace("_", "").isalnum():
+            raise ValueError(f"name must consist of letters, digits, '-' and '_', not {name!r}")
+        path = self.folder / f"{name}-{_key(name, inputs)}.safetensors"
+        kept = _read(path)
+        if kept is not None:
+            return kept
+        result = {key: tensor.detach().cpu().contiguous() for key, tensor in compute().items()}
+        try:
+            self._write(path, result)
+        except OSError as error:
+            warnings.warn(f"{path} cannot be kept: {error}", RuntimeWarning, stacklevel=2)
+        return result
+
+    def charts(self, mesh: Mesh, radius: float) -> Charts:
+        """:func:`~geodl.geometry.geodesic_charts` of ``mesh``, on its device.
+
+        Args:
+            mesh: with ``pos [V, 3]`` and ``face [3, F]``.
+            radius: of the charts, in the unit of ``pos``.
+        """
+
+        def compute() -> dict[str, Tensor]:
+            charts = geodesic_charts(mesh, radius)
+            tensors = {
+                "rowptr": charts.neighbors.rowptr,
+                "col": charts.neighbors.col,
+                "coords": charts.coords,
+            }
+            if charts.transport is not None:
+                tensors["transport"] = charts.transport
+            if charts.report is not None:
+                counts = dataclasses.asdict(charts.report)
+                tensors |= {f"report.{key}": torch.tensor(count) for key, count in counts.items()}
+            return tensors
+
+        kept = self.get("charts", _surface("charts", mesh) | {"radius": float(radius)}, compute)
+        report = {key.removeprefix("report."): int(n) for key, n in kept.items() if key.startswith("report.")}
+        return Charts(
+            Neighbors(kept["rowptr"], kept["col"], mesh.pos.shape[0]),
+            kept["coords"],
+            "polar",
+            kept.get("transport"),
+            float(radius),
+            ChartReport(**report) if report else None,
+        ).to(mesh.pos.device)
+
+    def polar_template(self, mesh: Mesh, radius: float, rings: int, rays: int) -> PolarWindows:
+        """:func:`~geodl.geometry.polar_template` of :meth:`charts` of ``mesh``, on its device.
+
+        Args:
+            mesh: with ``pos [V, 3]`` and ``face [3, F]``.
+            radius: of the charts, in the unit of ``pos``; the outermost ring lies inside, at
+                ``radius * rings / (rings + 1)``.
+            rings: number of radii.
+            rays: number of directions.
+        """
+
+        def compute() -> dict[str, Tensor]:
+            windows = polar_template(mesh, self.charts(mesh, radius), rings, rays)
+            tensors = {
+                "rowptr": windows.neighbors.rowptr,
+                "col": windows.neighbors.col,
+                "weight": windows.weight,
+            }
+            return tensors if windows.index is None else tensors | {"index": windows.index}
+
+        # The template reads the charts, so it depends on their algorithm too.
+        inputs = _surface("polar_template", mesh) | {"charts": _ALGORITHMS["charts"]}
+        inputs |= {"radius": float(radius), "rings": int(rings), "rays": int(rays)}
+        kept = self.get("polar_template", inputs, compute)
+        neighbors = Neighbors(kept["rowptr"], kept["col"], mesh.pos.shape[0])
+        return PolarWindows(neighbors, kept["weight"], kept.get("index"), rings, rays).to(mesh.pos.device)
+
+    def _write(self, path: Path, tensors: dict[str, Tensor]) -> None:
+        # Tensors that share memory, as views of one, must be apart in the file.
+        data = safetensors.torch.save(
+            {key: tensor.clone() for key, tensor in tensors.items()}, {"sha256": _digest(tensors)}
+        )
+        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def _sweep(self) -> None:
+        for path in self.folder.glob(".*.tmp"):
+            with contextlib.suppress(FileNotFoundError):  # another process may have renamed or swept it
+                if time.time() - path.stat().st_mtime > _ABANDONED:
+                    path.unlink()
+
+
+def _default_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "geodl"
+
+
+def _surface(name: str, mesh: Mesh) -> dict[str, Value]:
+    return {"algorithm": _ALGORITHMS[name], "pos": mesh.pos, "face": mesh.face}
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
+
+
+def _key(name: str, inputs: Mapping[str, Value]) -> str:
+    digest = hashlib.sha256(json.dumps([_FORMAT, geodl.__version__, name]).encode())
+    for key in sorted(inputs):
+        value = inputs[key]
+        if isinstance(value, Tensor):
+            digest.update(json.dumps([key, str(value.dtype), list(value.shape)]).encode())
+            digest.update(_bytes(value))
+        elif value is None or isinstance(value, (bool, int, float, str)):
+            told = value.hex() if isinstance(value, float) and math.isfinite(value) else str(value)
+            digest.update(json.dumps([key, type(value).__name__, told]).encode())
+        else:
+            raise TypeError(
+                f"input {key!r} must be a tensor, a number or a string, not {type(value).__name__}"
+            )
+    return digest.hexdigest()
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(json.dumps([key, str(tensors[key].dtype), list(tensors[key].shape)]).encode())
+        digest.update(_bytes(tensors[key]))
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Tensor] | None:
+    """The entry, or None if there is none or it is damaged."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        tensors = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        if header.get("__metadata__", {}).get("sha256") == _digest(tensors):
+            return tensors
+        trouble = "its checksum does not fit"
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        trouble = str(error)
+    warnings.warn(f"{path} is damaged ({trouble}) and is computed again", RuntimeWarning, stacklevel=3)
+    return None

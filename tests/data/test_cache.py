@@ -1,0 +1,278 @@
+"""OperatorCache: what was computed once is read back bit for bit, and nothing else is ever read."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from geodl.data import Mesh, OperatorCache
+
+INPUTS = {"pos": torch.arange(12.0).reshape(4, 3), "radius": 0.5, "rings": 3, "kind": "polar", "closed": True}
+
+
+class Counted:
+    """A computation that counts its calls."""
+
+    def __init__(self, result: dict[str, torch.Tensor]) -> None:
+        self.result, self.calls = result, 0
+
+    def __call__(self) -> dict[str, torch.Tensor]:
+        self.calls += 1
+        return self.result
+
+
+def test_second_time_is_read(tmp_path: Path) -> None:
+    whole = torch.randn(6, 4)
+    compute = Counted(
+        {
+            "weight": whole[:, ::2],  # not contiguous, and shares its memory with the next
+            "whole": whole,
+            "index": torch.arange(5),
+            "none": torch.zeros(0, 3),
+            "scalar": torch.tensor(2.5, dtype=torch.float64),
+            "half": torch.randn(3).bfloat16(),
+            "mask": torch.tensor([True, False]),
+        }
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = OperatorCache(tmp_path).get("op", INPUTS, compute)
+        again = OperatorCache(tmp_path).get("op", INPUTS, compute)
+    assert compute.calls == 1
+    for name, tensor in compute.result.items():
+        for kept in (first, again):
+            assert torch.equal(kept[name], tensor) and kept[name].dtype == tensor.dtype
+            assert kept[name].is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pos", INPUTS["pos"] + torch.eye(4, 3) * 1e-6),  # no tolerance
+        ("pos", INPUTS["pos"].double()),
+        ("pos", INPUTS["pos"].reshape(3, 4)),
+        ("radius", 0.5 + 1e-16 * 2),
+        ("rings", 3.0),
+        ("rings", "3"),
+        ("closed", 1),
+        ("kind", "cartesian"),
+        ("other", None),
+    ],
+)
+def test_any_change_of_content_is_another_entry(tmp_path: Path, name: str, value: object) -> None:
+    compute = Counted({"x": torch.zeros(1)})
+    cache = OperatorCache(tmp_path)
+    cache.get("op", INPUTS, compute)
+    cache.get("op", INPUTS | {name: value}, compute)  # type: ignore[operator]
+    assert compute.calls == 2 and len(list(tmp_path.iterdir())) == 2
+
+
+def test_content_counts_not_layout_nor_order(tmp_path: Path) -> None:
+    compute = Counted({"x": torch.zeros(1)})
+    cache = OperatorCache(tmp_path)
+    cache.get("op", INPUTS, compute)
+    transposed = INPUTS["pos"].t().contiguous().t()  # type: ignore[attr-defined]
+    cache.get("op", dict(reversed((INPUTS | {"pos": transposed}).items())), compute)
+    assert compute.calls == 1
+    cache.get("op-2", INPUTS, compute)
+    assert compute.calls == 2
+
+
+def test_a_new_version_computes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute = Counted({"x": torch.zeros(1)})
+    OperatorCache(tmp_path).get("op", INPUTS, compute)
+    monkeypatch.setattr("geodl.__version__", "999")
+    OperatorCache(tmp_path).get("op", INPUTS, compute)
+    assert compute.calls == 2
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def flip(data: bytes) -> bytes:
+    return data[:-3] + bytes([data[-3] ^ 1]) + data[-2:]
+
+
+def empty(_: bytes) -> bytes:
+    return b""
+
+
+def huge_header(data: bytes) -> bytes:
+    return b"\xff" * 8 + data[8:]
+
+
+def other_content(_: bytes) -> bytes:
+    from safetensors.torch import save
+
+    return save({"x": torch.zeros(100)})
+
+
+@pytest.mark.parametrize("damage", [cut, flip, empty, huge_header, other_content])
+def test_damaged_entries_are_computed_again(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    compute = Counted({"x": torch.randn(100)})
+    cache = OperatorCache(tmp_path)
+    cache.get("op", INPUTS, compute)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(RuntimeWarning, match="is damaged") as warned:
+        assert torch.equal(cache.get("op", INPUTS, compute)["x"], compute.result["x"])
+    assert str(path) in str(warned[0].message)
+    assert torch.equal(cache.get("op", INPUTS, compute)["x"], compute.result["x"])  # and is whole again
+    assert compute.calls == 2
+
+
+WRITER = """
+import os, sys, time, torch
+from geodl.data import OperatorCache
+where, how = sys.argv[1:]
+cache = OperatorCache(where)
+if how == "stuck":  # the bytes are written, the file has not been renamed
+    def fsync(_):
+        print("writing", flush=True)
+        time.sleep(600)
+    os.fsync = fsync
+else:
+    print("writing", flush=True)
+number = 0
+while True:
+    cache.get("op", {"number": number}, lambda: {"x": torch.full((200_000,), float(number))})
+    number += 1
+"""
+
+
+def killed_writer(folder: Path, how: str, after: float = 0.0) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(folder), how],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == b"writing\n"
+        time.sleep(after)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()  # type: ignore[union-attr]
+
+
+def test_killed_in_the_middle_of_a_write(tmp_path: Path) -> None:
+    killed_writer(tmp_path, "stuck")
+    (temporary,) = tmp_path.iterdir()
+    assert temporary.name.endswith(".tmp") and temporary.stat().st_size > 0
+    compute = Counted({"x": torch.zeros(200_000)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        OperatorCache(tmp_path).get("op", {"number": 0}, compute)
+    assert compute.calls == 1  # what was half written is not read
+    assert temporary.exists()  # it might belong to a process that still writes
+    os.utime(temporary, (time.time() - 7200,) * 2)
+    OperatorCache(tmp_path)
+    assert not temporary.exists()
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+
+
+def test_killed_at_any_time(tmp_path: Path) -> None:
+    for after in (0.005, 0.03, 0.08):
+        killed_writer(tmp_path, "running", after)
+    entries = len(list(tmp_path.glob("*.safetensors")))
+    assert entries > 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no entry is damaged
+        for number in range(entries):
+            x = OperatorCache(tmp_path).get("op", {"number": number}, lambda: {"x": torch.zeros(0)})["x"]
+            assert torch.equal(x, torch.full((200_000,), float(number)))
+
+
+def test_several_processes_at_once(tmp_path: Path) -> None:
+    script = (
+        "import sys, torch\nfrom geodl.data import OperatorCache\ncache = OperatorCache(sys.argv[1])\n"
+        "for n in range(20):\n"
+        "    x = cache.get('op', {'n': n}, lambda: {'x': torch.full((50_000,), float(n))})['x']\n"
+        "    assert torch.equal(x, torch.full((50_000,), float(n)))\n"
+    )
+    command = [sys.executable, "-W", "error:::geodl", "-c", script, str(tmp_path)]
+    processes = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(3)]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+def test_a_full_disk_costs_only_the_keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(RuntimeWarning, match="cannot be kept: no space left"):
+        kept = OperatorCache(tmp_path).get("op", INPUTS, Counted({"x": torch.ones(3)}))
+    assert torch.equal(kept["x"], torch.ones(3)) and list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_computation_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> dict[str, torch.Tensor]:
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        OperatorCache(tmp_path).get("op", INPUTS, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert OperatorCache().folder == tmp_path / "xdg" / "geodl"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert OperatorCache().folder == tmp_path / ".cache" / "geodl"
+
+
+def test_errors(tmp_path: Path) -> None:
+    cache = OperatorCache(tmp_path)
+    with pytest.raises(ValueError, match="letters, digits"):
+        cache.get("../op", INPUTS, Counted({}))
+    with pytest.raises(TypeError, match="input 'list' must be a tensor, a number or a string, not list"):
+        cache.get("op", {"list": [1]}, Counted({}))  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_charts_and_templates(tmp_path: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    from geodl.geometry import geodesic_charts, polar_template
+    from geodl.geometry.native import native
+
+    try:
+        native()
+    except RuntimeError as error:
+        pytest.skip(f"needs the geometry extension: {error}")
+    steps = torch.linspace(0, 1, 7, dtype=dtype)
+    x, y = torch.meshgrid(steps, steps, indexing="ij")
+    pos = torch.stack([x, y, x * y], dim=2).reshape(-1, 3)
+    v = torch.arange(49).reshape(7, 7)
+    corners = [v[:-1, :-1], v[1:, :-1], v[1:, 1:], v[:-1, 1:]]
+    a, b, c, d = (corner.reshape(-1) for corner in corners)
+    mesh = Mesh(pos, torch.cat([torch.stack([a, b, c]), torch.stack([a, c, d])], dim=1))
+    charts = geodesic_charts(mesh, 0.4)
+    template = polar_template(mesh, charts, 2, 4)
+    for reading in (False, True):
+        if reading:
+            monkeypatch.setattr("geodl.data.cache.geodesic_charts", None)
+            monkeypatch.setattr("geodl.data.cache.polar_template", None)
+        cache = OperatorCache(tmp_path)
+        kept, windows = cache.charts(mesh, 0.4), cache.polar_template(mesh, 0.4, 2, 4)
+        assert torch.equal(kept.neighbors.rowptr, charts.neighbors.rowptr)
+        assert torch.equal(kept.neighbors.col, charts.neighbors.col)
+        assert torch.equal(kept.coords, charts.coords) and kept.coords.dtype == dtype
+        assert kept.transport is not None and charts.transport is not None
+        assert torch.equal(kept.transport, charts.transport)
+        assert (kept.kind, kept.radius, kept.report) == (charts.kind, charts.radius, charts.report)
+        assert torch.equal(windows.neighbors.col, template.neighbors.col)
+        assert torch.equal(windows.weight, template.weight)
+        assert windows.index is not None and template.index is not None
+        assert torch.equal(windows.index, template.index)
+        assert (windows.rings, windows.rays) == (2, 4)
