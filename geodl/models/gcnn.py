@@ -18,8 +18,9 @@ class GCNN(nn.Module):
     the reference vertices that vertex i may correspond to. As a descriptor, it is the descriptor's dimension, and
     corresponding points are nearest neighbours in descriptor space.
 
-    A geodesic layer whose input and output widths agree adds its input to its output (He et al. 2016), so that deep
-    networks train; the widths of the paper (32, 64, 128) have no such pair.
+    The polar windows leave out the centre of the disc, so beside each geodesic layer a linear map is the centre tap of its
+    filter. A layer whose input and output widths agree adds its input to its output (He et al. 2016), so that deep networks
+    train; the widths of the paper (32, 64, 128) have no such pair.
 
     Args:
         in_channels: channels of the input signal.
@@ -51,10 +52,10 @@ class GCNN(nn.Module):
         super().__init__()
         self.lift = nn.Sequential(nn.Linear(in_channels, lift), nn.BatchNorm1d(lift), nn.ReLU())
         channels = [lift, *widths]
-        # Batch normalisation follows every convolution, so its bias would have no effect.
-        self.convs = nn.ModuleList(
-            GeodesicConv(c, d, rings, rays, bias=False) for c, d in zip(channels, channels[1:], strict=False)
-        )
+        pairs = list(zip(channels, channels[1:], strict=False))
+        # Batch normalisation follows, so a bias would have no effect.
+        self.convs = nn.ModuleList(GeodesicConv(c, d, rings, rays, bias=False) for c, d in pairs)
+        self.centers = nn.ModuleList(nn.Linear(c, d, bias=False) for c, d in pairs)
         self.norms = nn.ModuleList(nn.BatchNorm1d(d) for d in widths)
         self.hidden = nn.Sequential(
             nn.Linear(channels[-1], hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Dropout(dropout)
@@ -63,7 +64,7 @@ class GCNN(nn.Module):
 
     def forward(self, x: Tensor, charts: Charts | PolarWindows) -> Tensor:
         x = self.lift(x)
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            y = norm(conv(x, charts)).relu()
+        for conv, center, norm in zip(self.convs, self.centers, self.norms, strict=True):
+            y = norm(conv(x, charts) + center(x)).relu()
             x = x + y if x.shape == y.shape else y
         return self.head(self.hidden(x))

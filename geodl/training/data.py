@@ -9,7 +9,7 @@ import lightning as L
 from torch.utils.data import DistributedSampler
 from tqdm.auto import tqdm
 
-from geodl.data import DataLoader, Mesh, OperatorCache, PositionsAndNormals
+from geodl.data import DataLoader, Mesh, OperatorCache, VertexSignal
 from geodl.geometry import chart_radius, surface_area
 
 
@@ -61,7 +61,7 @@ class CorrespondenceData(L.LightningDataModule):
 
     def prepare(self, mesh: Mesh, fraction: float) -> Mesh:
         """A copy of a shape with its input signal ``x`` and its ``windows``, of radius fraction * sqrt(area)."""
-        mesh = PositionsAndNormals()(mesh.clone())
+        mesh = VertexSignal()(mesh.clone())
         radius = fraction * float(surface_area(mesh).sqrt())
         mesh.windows = self.cache.polar_template(mesh, radius, self.rings, self.rays)
         return mesh

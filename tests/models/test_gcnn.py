@@ -23,7 +23,7 @@ def windows_of(subdivisions: int) -> PolarWindows:
 def test_parameters_are_those_of_the_paper() -> None:
     model = GCNN(150, 6890, rings=5, rays=16)
     linear = 150 * 16 + 16 + 128 * 256 + 256 + 256 * 6890 + 6890
-    geodesic = 5 * 16 * (16 * 32 + 32 * 64 + 64 * 128)
+    geodesic = (5 * 16 + 1) * (16 * 32 + 32 * 64 + 64 * 128)  # the centre tap beside rings x rays
     norms = 2 * (16 + 32 + 64 + 128 + 256)
     assert sum(parameter.numel() for parameter in model.parameters()) == linear + geodesic + norms
 

@@ -25,7 +25,7 @@ def labelling(cache: Path) -> tuple[LabellingModule, CorrespondenceData]:
     L.seed_everything(0, verbose=False)
     shapes = spheres(6)
     data = CorrespondenceData(shapes[:5], shapes[5:], shapes[0], 2, 4, patch_size=12, cache=cache)
-    return LabellingModule(GCNN(6, 42, 2, 4, widths=(16, 16), hidden=32), 1e-2), data
+    return LabellingModule(GCNN(9, 42, 2, 4, widths=(16, 16), hidden=32), 1e-2), data
 
 
 def weights(module: L.LightningModule) -> torch.Tensor:
@@ -70,7 +70,7 @@ def test_descriptors_learn(tmp_path: Path) -> None:
     L.seed_everything(0, verbose=False)
     shapes = spheres(6)
     data = CorrespondenceData(shapes[:4], shapes[4:], shapes[0], 2, 4, 12, batch_size=2, cache=tmp_path / "cache")
-    module = DescriptorModule(GCNN(6, 8, 2, 4, widths=(16, 16), hidden=32), 42, 1e-2)
+    module = DescriptorModule(GCNN(9, 8, 2, 4, widths=(16, 16), hidden=32), 42, 1e-2)
     trainer = make_trainer(tmp_path / "run", 40, progress=False)
     trainer.fit(module, data)
     first, second = (shape for batch in trainer.predict(module, data) for shape in batch)
@@ -81,7 +81,7 @@ def test_descriptors_learn(tmp_path: Path) -> None:
 def test_a_descriptor_batch_of_one_shape_is_refused(tmp_path: Path) -> None:
     shapes = spheres(2)
     data = CorrespondenceData(shapes, shapes[:1], shapes[0], 2, 4, 12, batch_size=1, cache=tmp_path)
-    module = DescriptorModule(GCNN(6, 8, 2, 4, widths=(16,), hidden=32), 42)
+    module = DescriptorModule(GCNN(9, 8, 2, 4, widths=(16,), hidden=32), 42)
     with pytest.raises(ValueError, match="set batch_size to 2 or more"):
         make_trainer(tmp_path / "run", 1, progress=False).fit(module, data)
 

@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
     L.seed_everything(0, verbose=False)
     shapes = spheres(6)
     data = CorrespondenceData(shapes, shapes[:1], shapes[0], 2, 4, patch_size=12, cache=folder / "cache")
-    module = LabellingModule(GCNN(6, 42, 2, 4, widths=(16,), hidden=32), 1e-2)
+    module = LabellingModule(GCNN(9, 42, 2, 4, widths=(16,), hidden=32), 1e-2)
 
     def weights() -> torch.Tensor:
         return torch.cat([parameter.detach().flatten().clone() for parameter in module.parameters()])

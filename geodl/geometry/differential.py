@@ -1,0 +1,37 @@
+"""Differential coordinates: where a vertex lies relative to its neighbours."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from geodl.geometry.surface import Surface, check_surface
+from geodl.ops import Neighbors, aggregate
+
+__all__ = ["differential_coordinates"]
+
+
+def differential_coordinates(mesh: Surface) -> Tensor:
+    r"""Mean of the edge neighbours of every vertex, relative to the vertex: the uniform Laplacian of the positions.
+
+    .. math:: \delta_i = \frac{1}{|N(i)|} \sum_{j \in N(i)} p_j - p_i
+
+    Along the normal it tells the curvature, across it how the mesh is laid around the vertex. Differentiable in ``pos``.
+
+    Args:
+        mesh: ``pos [V, 3]``, ``face [3, F]``.
+
+    Returns:
+        ``[V, 3]`` in the unit and dtype of ``pos``; zero for a vertex without edges.
+
+    Raises:
+        ValueError, IndexError: a bad mesh.
+
+    Sorkine, "Differential representations for mesh processing", Computer Graphics Forum 2006.
+    """
+    pos, face = check_surface(mesh)
+    sides = torch.cat([face[[0, 1]], face[[1, 2]], face[[2, 0]]], dim=1)
+    sides = torch.cat([sides, sides.flip(0)], dim=1).unique(dim=1)
+    neighbors = Neighbors.from_edge_index(sides[:, sides[0] != sides[1]], pos.shape[0])
+    lonely = neighbors.degree() == 0
+    return torch.where(lonely[:, None], 0.0, aggregate(pos, neighbors, reduce="mean") - pos)
