@@ -6,7 +6,7 @@ from torch import Tensor
 
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.window_conv import window_conv
-from geodl.ops.windows import check_filters, check_signal, check_windows, transpose_for
+from geodl.ops.windows import check_filters, check_signal, check_windows, windows_for
 
 __all__ = ["patch_conv"]
 
@@ -18,18 +18,20 @@ def patch_conv(
 
     .. math:: (x * g)(i) = \sum_m D_m x(i) \, g_m, \qquad D_m x(i) = \sum_{e \in N(i)} w_m(e) \, x_{j(e)}
 
-    Equal to ``einsum("nmc,mco->no", patch_gather(x, neighbors, weight, ...), filters)``, but neither ``[E, M, C]`` nor
-    ``[N, M, C]`` is ever stored whole.
+    Equal to ``einsum("nmc,mco->no", patch_gather(x, neighbors, weight, ...), filters)``, but neither ``[E, M,
+    C]`` nor ``[N, M, C]`` is stored whole. Results are bitwise equal from run to run, for any number of
+    threads.
 
     Args:
-        x: signal ``[num_src, C]``, float32 or float64.
+        x: signal ``[num_src, C]``, floating point.
         neighbors: which sources each of the N points reads.
-        weight: ``[E, M]``, or ``[E, S]`` in the sparse form, of the dtype of ``x``.
+        weight: ``[E, M]``, or ``[E, S]`` in the sparse form, in CSR order and of the dtype of ``x``.
         filters: ``[M, C, C']``.
-        index: None, or ``[E, S]`` int64 in ``[0, M)``: the windows that see the edge, see :func:`patch_gather`.
+        index: None, or ``[E, S]`` int64 in ``[0, M)``: the windows that see the edge.
 
     Returns:
-        ``[N, C']``; zero for a point without neighbours. Differentiable in ``x``, ``weight`` and ``filters``, twice too.
+        ``[N, C']``; zero for a point without neighbours. Differentiable in ``x``, ``weight`` and ``filters``,
+        to any order.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit.
@@ -42,9 +44,8 @@ def patch_conv(
     num_windows = check_windows(neighbors, weight, index, filters.shape[0])
     check_signal(x, neighbors, weight)
     check_filters(filters, x, (num_windows,))
-    transpose = transpose_for(x, neighbors)
-    # A single ray leaves nothing to rotate.
+    windows = windows_for(x, neighbors, weight, index)
     out: Tensor = window_conv(
-        x, neighbors.rowptr, neighbors.col, *transpose, weight, index, filters.unsqueeze(1), 1, None
-    )
+        x, *windows, filters.unsqueeze(1), 1, None
+    )  # a single ray leaves nothing to rotate
     return out.squeeze(1)

@@ -1,21 +1,34 @@
 """patch_gather: a signal read through the windows of every neighbourhood.
 
-Primitives, the same in every backend (``geodl.ops.triton.patch_gather`` holds functions of these names and signatures):
+Primitives, the same in every backend; ``geodl.ops.triton.patch_gather`` holds functions of these names and
+signatures, where ``windows`` is a :class:`geodl.ops.windows.Windows`:
 
-- ``forward(x, rowptr, col, weight, index, num_windows) -> [N, M, C]``
-- ``backward(grad, x, rowptr, col, t_rowptr, t_row, perm, weight, index, need_x, need_weight) -> (grad_x, grad_weight)``;
-  what is not needed is returned empty.
+- ``gather(x, windows, num_windows) -> [N, M, C]``
+- ``gather_backward(grad, x, windows, need_x, need_weight) -> (grad_x, grad_weight)``, the adjoint of
+  ``gather``; what is not needed is returned empty, and the transpose is there if ``need_x``.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from geodl.ops.backend import kernel, select
 from geodl.ops.neighbors import Neighbors
-from geodl.ops.windows import check_index, check_signal, check_windows, slots, total, transpose_for
+from geodl.ops.windows import (
+    Windows,
+    addresses,
+    check_index,
+    check_signal,
+    check_windows,
+    total,
+    wanted,
+    windows_for,
+)
 
 __all__ = ["patch_gather"]
 
@@ -31,66 +44,100 @@ def patch_gather(
 
     .. math:: D_m x(i) = \sum_{e \in N(i)} w_m(e) \, x_{j(e)}
 
-    where :math:`w_m(e)` is ``weight[e, m]``, or in the sparse form the sum of those ``weight[e, s]`` whose ``index[e, s]``
-    is m.
+    where :math:`w_m(e)` is ``weight[e, m]``, or in the sparse form the sum of those ``weight[e, s]`` whose
+    ``index[e, s]`` is m. Results are bitwise equal from run to run, for any number of threads.
 
     Args:
-        x: signal ``[num_src, C]``, float32 or float64.
+        x: signal ``[num_src, C]``, floating point.
         neighbors: which sources each of the N points reads.
-        weight: ``[E, M]``, or ``[E, S]`` in the sparse form, of the dtype of ``x``.
+        weight: ``[E, M]``, or ``[E, S]`` in the sparse form, in CSR order and of the dtype of ``x``.
         index: None, or ``[E, S]`` int64 in ``[0, num_windows)``: the windows that see the edge.
         num_windows: M; needed with ``index``.
 
     Returns:
-        ``[N, M, C]``; zero for a point without neighbours. Differentiable in ``x`` and ``weight``, twice too.
+        ``[N, M, C]``; zero for a point without neighbours. Differentiable in ``x`` and ``weight``, to any
+        order.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit.
         IndexError: a window outside ``[0, num_windows)``.
 
-    Masci et al., "Geodesic convolutional neural networks on Riemannian manifolds", 2015, eq. 7; Monti et al., "Geometric
-    deep learning on graphs and manifolds using mixture model CNNs", 2017, eq. 9.
+    Masci et al., "Geodesic convolutional neural networks on Riemannian manifolds", 2015, eq. 7; Monti et al.,
+    "Geometric deep learning on graphs and manifolds using mixture model CNNs", 2017, eq. 9.
     """
     num_windows = check_windows(neighbors, weight, index, num_windows)
     check_signal(x, neighbors, weight)
-    transpose = transpose_for(x, neighbors)
-    out: Tensor = _forward(x, neighbors.rowptr, neighbors.col, *transpose, weight, index, num_windows)
+    out: Tensor = _gather(x, *windows_for(x, neighbors, weight, index), num_windows)
     return out
 
 
-def reference_forward(
-    x: Tensor, rowptr: Tensor, col: Tensor, weight: Tensor, index: Tensor | None, num_windows: int
-) -> Tensor:
-    check_index(index, num_windows)
-    out = x.new_zeros((rowptr.numel() - 1) * num_windows, x.shape[1])
-    for s, slot in enumerate(slots(rowptr, weight, index, num_windows)):
-        out.index_add_(0, slot, weight[:, s, None] * x[col])
-    return out.view(rowptr.numel() - 1, num_windows, x.shape[1])
+# --- reference ----------------------------------------------------------------------------------------------
 
 
-def reference_backward(
-    grad: Tensor,
-    x: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    weight: Tensor,
-    index: Tensor | None,
-    need_x: bool,
-    need_weight: bool,
+def reference_gather(x: Tensor, windows: Windows, num_windows: int) -> Tensor:
+    check_index(windows.index, num_windows)
+    out = x.new_zeros(windows.num_dst * num_windows, x.shape[1])
+    for weight, slot in zip(windows.weight.T, windows.slots(num_windows), strict=True):
+        out.index_add_(0, slot, weight[:, None] * x[windows.col])
+    return out.view(windows.num_dst, num_windows, x.shape[1])
+
+
+def reference_gather_backward(
+    grad: Tensor, x: Tensor, windows: Windows, need_x: bool, need_weight: bool
 ) -> tuple[Tensor, Tensor]:
-    grad_x = torch.zeros_like(x) if need_x else x.new_empty(0)
-    grad_weight = torch.empty_like(weight) if need_weight else x.new_empty(0)
-    seen = grad.reshape(grad.shape[0] * grad.shape[1], grad.shape[2])
-    for s, slot in enumerate(slots(rowptr, weight, index, grad.shape[1])):
+    grad_x, grad_weight = wanted((x, windows.weight), (need_x, need_weight))
+    grad_x.zero_()
+    flat = grad.flatten(0, 1)
+    for s, slot in enumerate(windows.slots(grad.shape[1])):
         if need_x:
-            grad_x.index_add_(0, col, weight[:, s, None] * seen[slot])
+            grad_x.index_add_(0, windows.col, windows.weight[:, s, None] * flat[slot])
         if need_weight:
-            grad_weight[:, s] = (x[col] * seen[slot]).sum(1)
+            grad_weight[:, s] = (x[windows.col] * flat[slot]).sum(1)
     return grad_x, grad_weight
 
 
+# --- native -------------------------------------------------------------------------------------------------
+
+
+def native_gather(x: Tensor, windows: Windows, num_windows: int) -> Tensor:
+    x, windows = x.contiguous(), windows.contiguous()
+    out = x.new_empty(windows.num_dst, num_windows, x.shape[1])
+    fits = kernel("patch_gather", x.dtype)(
+        *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
+        windows.weight.shape[1], num_windows, x.data_ptr(), *x.shape, out.data_ptr(), torch.get_num_threads(),
+    )  # fmt: skip
+    if not fits:
+        check_index(windows.index, num_windows)
+    return out
+
+
+def native_gather_backward(
+    grad: Tensor, x: Tensor, windows: Windows, need_x: bool, need_weight: bool
+) -> tuple[Tensor, Tensor]:
+    grad, x, windows = grad.contiguous(), x.contiguous(), windows.contiguous()
+    grad_x, grad_weight = wanted((x, windows.weight), (need_x, need_weight))
+    kernel("patch_gather_backward", x.dtype)(
+        *addresses(windows.rowptr), windows.num_dst, *addresses(*windows[1:]), windows.weight.shape[1],
+        grad.shape[1], x.data_ptr(), *x.shape, grad.data_ptr(),
+        *addresses(grad_x if need_x else None, grad_weight if need_weight else None), torch.get_num_threads(),
+    )  # fmt: skip
+    return grad_x, grad_weight
+
+
+# --- custom ops ---------------------------------------------------------------------------------------------
+
+
+def _implementation(x: Tensor, name: str) -> Callable[..., Any]:
+    backend = select(x)
+    if backend == "triton":
+        primitive = getattr(importlib.import_module("geodl.ops.triton.patch_gather"), name)
+    else:
+        primitive = globals()[f"{backend}_{name}"]
+    return primitive  # type: ignore[no-any-return]
+
+
 @torch.library.custom_op("geodl::patch_gather", mutates_args=())
-def _forward(
+def _gather(
     x: Tensor,
     rowptr: Tensor,
     col: Tensor,
@@ -101,16 +148,13 @@ def _forward(
     index: Tensor | None,
     num_windows: int,
 ) -> Tensor:
-    return reference_forward(x, rowptr, col, weight, index, num_windows)
-
-
-@_forward.register_fake
-def _(x: Tensor, rowptr: Tensor, *rest: Any) -> Tensor:
-    return x.new_empty(rowptr.shape[0] - 1, rest[-1], x.shape[1])
+    windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
+    out: Tensor = _implementation(x, "gather")(x, windows, num_windows)
+    return out
 
 
 @torch.library.custom_op("geodl::patch_gather_backward", mutates_args=())
-def _backward(
+def _gather_backward(
     grad: Tensor,
     x: Tensor,
     rowptr: Tensor,
@@ -123,24 +167,38 @@ def _backward(
     need_x: bool,
     need_weight: bool,
 ) -> tuple[Tensor, Tensor]:
-    return reference_backward(grad, x, rowptr, col, weight, index, need_x, need_weight)
+    windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
+    windows = windows.transposed(x.shape[0]) if need_x else windows
+    grads: tuple[Tensor, Tensor] = _implementation(x, "gather_backward")(
+        grad, x, windows, need_x, need_weight
+    )
+    return grads
 
 
-@_backward.register_fake
+@_gather.register_fake
+def _(x: Tensor, rowptr: Tensor, *rest: Any) -> Tensor:
+    return x.new_empty(rowptr.shape[0] - 1, rest[-1], x.shape[1])
+
+
+@_gather_backward.register_fake
 def _(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    weight, _, need_x, need_weight = rest[-4:]
-    return x.new_empty(x.shape if need_x else 0), x.new_empty(weight.shape if need_weight else 0)
+    weight, _, *needs = rest[-4:]
+    grad_x, grad_weight = wanted((x, weight), tuple(needs))
+    return grad_x, grad_weight
 
 
-def _setup_forward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+# --- derivatives --------------------------------------------------------------------------------------------
+
+
+def _setup_gather(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *tensors, ctx.num_windows = inputs
     ctx.save_for_backward(*tensors)
 
 
-def _differentiate_forward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    x, *edges, weight, index = ctx.saved_tensors
+def _differentiate_gather(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, *tensors = ctx.saved_tensors
     need_x, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[6]
-    grad_x, grad_weight = _backward(grad, x, *edges, weight, index, need_x, need_weight)
+    grad_x, grad_weight = _gather_backward(grad, x, *tensors, need_x, need_weight)
     return grad_x if need_x else None, *[None] * 5, grad_weight if need_weight else None, None, None
 
 
@@ -151,24 +209,26 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Ten
 
 
 def _differentiate_backward(ctx: Any, vx: Tensor | None, vweight: Tensor | None) -> tuple[Tensor | None, ...]:
-    # The operator f(x, w) is bilinear and its backward b is its adjoint, so with v the gradients of b's two results
-    # <v, b(g, x, w)> = <g, f(vx, w)> + <g, f(x, vw)>, whose gradients are f and b again with one argument replaced.
-    grad, x, *edges, weight, index = ctx.saved_tensors
+    # The operator f(x, w) is bilinear and its backward b the adjoint, so with v the gradients of b's two
+    # results <v, b(g, x, w)> = <g, f(vx, w)> + <g, f(x, vw)>: its gradients are f and b with one argument
+    # replaced.
+    grad, x, *tensors = ctx.saved_tensors
+    windows = Windows(*tensors)
     need_grad, need_x, need_weight = ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[7]
-    vx, vweight = (vx if ctx.need_x else None), (vweight if ctx.need_weight else None)
     grad_grad = grad_x = grad_weight = None
-    if vx is not None:
+    if vx is not None and ctx.need_x:
         if need_grad:
-            grad_grad = _forward(vx, *edges, weight, index, grad.shape[1])
+            grad_grad = _gather(vx, *windows, grad.shape[1])
         if need_weight:
-            grad_weight = _backward(grad, vx, *edges, weight, index, False, True)[1]
-    if vweight is not None:
+            grad_weight = _gather_backward(grad, vx, *windows, False, True)[1]
+    if vweight is not None and ctx.need_weight:
+        windows = windows._replace(weight=vweight)
         if need_grad:
-            grad_grad = total(grad_grad, _forward(x, *edges, vweight, index, grad.shape[1]))
+            grad_grad = total(grad_grad, _gather(x, *windows, grad.shape[1]))
         if need_x:
-            grad_x = _backward(grad, x, *edges, vweight, index, True, False)[0]
+            grad_x = _gather_backward(grad, x, *windows, True, False)[0]
     return grad_grad, grad_x, *[None] * 5, grad_weight, None, None, None
 
 
-_forward.register_autograd(_differentiate_forward, setup_context=_setup_forward)
-_backward.register_autograd(_differentiate_backward, setup_context=_setup_backward)
+_gather.register_autograd(_differentiate_gather, setup_context=_setup_gather)
+_gather_backward.register_autograd(_differentiate_backward, setup_context=_setup_backward)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from geodl.ops.polar_windows import PolarWindows
 from geodl.ops.window_conv import window_conv, window_conv_max
-from geodl.ops.windows import check_filters, check_signal, transpose_for
+from geodl.ops.windows import check_filters, check_signal, windows_for
 
 __all__ = ["polar_conv"]
 
@@ -23,21 +23,24 @@ def polar_conv(
     r"""Geodesic convolution: applies every rotation of a polar filter and takes the maximum.
 
     .. math::
-        y_t(i) = \sum_{r, a} D_{r, (a + t A / T) \bmod A} \, x(i) \, g_{r, a}, \qquad y(i) = \max_{0 \le t < T} y_t(i)
+        y_t(i) = \sum_{r, a} D_{r, (a + t A / T) \bmod A} \, x(i) \, g_{r, a}, \qquad
+        y(i) = \max_{0 \le t < T} y_t(i)
 
-    with A rays, T rotations and :math:`D x` = :func:`patch_gather`. The direction in which a chart counts its rays is
-    arbitrary; the maximum does not depend on it, up to the spacing of the rotations.
+    with A rays, T rotations and :math:`D x` = :func:`patch_gather`. The direction from which a chart counts
+    its rays is arbitrary; turned by any multiple of a full turn / T, it leaves the maximum as it is. Results
+    are bitwise equal from run to run, for any number of threads.
 
     Args:
-        x: signal ``[num_src, C]``, float32 or float64.
+        x: signal ``[num_src, C]``, floating point.
         windows: the polar windows around each of the N points, of the dtype of ``x``.
         filters: ``[rings, rays, C, C']``.
         rotations: T, a divisor of rays; by default every one of them.
         pool: "max", or None for all rotations.
 
     Returns:
-        ``[N, C']``, or ``[N, T, C']`` with ``pool=None``; zero for a point without neighbours. Among equal rotations the
-        gradient of the maximum goes to the lowest. Differentiable in ``x``, ``windows.weight`` and ``filters``, twice too.
+        ``[N, C']``, or ``[N, T, C']`` with ``pool=None``; zero for a point without neighbours. The gradient
+        of the maximum goes to the rotation that attains it, to the lowest if several do. Differentiable in
+        ``x``, ``windows.weight`` and ``filters``, to any order.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit, or ``rotations`` that do not divide the rays.
@@ -51,22 +54,11 @@ def polar_conv(
         raise ValueError(f"rotations must divide the {windows.rays} rays, got {rotations}")
     if pool not in ("max", None):
         raise ValueError(f'pool must be "max" or None, not {pool!r}')
-    neighbors = windows.neighbors
-    transpose = transpose_for(x, neighbors)
     if rotations == 1:  # no turn: the rays are so many more windows
         filters = filters.flatten(0, 1).unsqueeze(1)
-    arguments = (
-        x,
-        neighbors.rowptr,
-        neighbors.col,
-        *transpose,
-        windows.weight,
-        windows.index,
-        filters,
-        rotations,
-    )
+    tensors = windows_for(x, windows.neighbors, windows.weight, windows.index)
     if pool is None or rotations == 1:
-        out: Tensor = window_conv(*arguments, None)
+        out: Tensor = window_conv(x, *tensors, filters, rotations, None)
         return out.squeeze(1) if pool == "max" else out
-    values: Tensor = window_conv_max(*arguments)[0]
+    values: Tensor = window_conv_max(x, *tensors, filters, rotations)[0]
     return values

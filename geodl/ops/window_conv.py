@@ -1,87 +1,166 @@
 """window_conv: convolution through windows with rotated filters, which patch_conv and polar_conv are made of.
 
-Windows lie on rings x rays, and all T = rotations turns of the filter are applied:
+The windows lie on rings x rays, and all T = ``rotations`` turns of the filter are applied:
 
-    out[i, t, c'] = sum over r, a, c of  D[i, r, (a + t * rays / T) mod rays, c] filters[r, a, c, c'],   D = patch_gather(x)
+    out[i, t, c'] = sum over r, a, c of  D[i, r, (a + t * rays / T) mod rays, c] filters[r, a, c, c']
 
-Primitives, the same in every backend (``geodl.ops.triton.window_conv`` holds functions of these names and signatures).
-``windows`` stands for ``rowptr, col, t_rowptr, t_row, perm, weight, index``; the transpose is None where x needs no gradient:
+with D = patch_gather(x). Primitives, the same in every backend; ``geodl.ops.triton.window_conv`` holds
+functions of these names and signatures, where ``windows`` is a :class:`geodl.ops.windows.Windows` and filters
+are [rings, rays, C, C']:
 
-- ``forward(x, *windows, filters, rotations) -> [N, T, C']``
-- ``forward_max(x, *windows, filters, rotations) -> (values [N, C'], selection [N, C'] int16)``: the maximum over rotations and
-  which one it is, the lowest of equals; a NaN is the greatest.
-- ``forward_at(x, *windows, filters, rotations, selection) -> [N, C']``: the value at a given rotation.
-- ``backward(grad, x, *windows, filters, rotations, selection, need_x, need_weight, need_filters)
-  -> (grad_x, grad_weight, grad_filters)``: adjoint of ``forward_at``, or of ``forward`` where ``selection`` is None; what is
-  not needed is returned empty.
+- ``conv(x, windows, filters, rotations) -> [N, T, C']``
+- ``conv_max(x, windows, filters, rotations) -> (values [N, C'], selection [N, C'] int16)``: the maximum over
+  rotations, and which one attains it, the lowest if several do; a NaN is greater than all.
+- ``conv_at(x, windows, filters, rotations, selection) -> [N, C']``: the value at a given rotation.
+- ``conv_backward(grad, x, windows, filters, rotations, selection, need_x, need_weight, need_filters)
+  -> (grad_x, grad_weight, grad_filters)``: the adjoint of ``conv_at``, or of ``conv`` where ``selection`` is
+  None; what is not needed is returned empty, and the transpose is there if ``need_x``.
 
-With the selection held fixed the operator f(x, w, F) is linear in each of its three arguments, so these primitives are
-closed under differentiation, to any order.
+With the selection held fixed the operator f(x, w, F) is linear in each of its three arguments, so these
+primitives are closed under differentiation, to any order.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
+from enum import IntEnum
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from geodl.ops.patch_gather import reference_backward as gather_backward
-from geodl.ops.patch_gather import reference_forward as gather_forward
-from geodl.ops.windows import total
+from geodl.ops.backend import kernel, select
+from geodl.ops.patch_gather import reference_gather, reference_gather_backward
+from geodl.ops.windows import Windows, addresses, check_index, total, wanted
+
+# --- reference ----------------------------------------------------------------------------------------------
 
 
-def reference_forward(x: Tensor, *rest: Any) -> Tensor:
-    *windows, filters, rotations = rest
-    rings, rays, channels, out_channels = filters.shape
-    patches = _patches(x, windows, filters)
-    rotated = _rotate(filters, rotations).reshape(rotations, rings * rays * channels, out_channels)
-    return torch.einsum("nk,tko->nto", patches, rotated)
+def reference_conv(x: Tensor, windows: Windows, filters: Tensor, rotations: int) -> Tensor:
+    rings, rays = filters.shape[:2]
+    patches = reference_gather(x, windows, rings * rays).flatten(1)
+    return torch.einsum("nk,tko->nto", patches, _turned(filters, rotations))
 
 
-def reference_forward_max(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    values, selection = reference_forward(x, *rest).max(dim=1)
+def reference_conv_max(x: Tensor, windows: Windows, filters: Tensor, rotations: int) -> tuple[Tensor, Tensor]:
+    values, selection = reference_conv(x, windows, filters, rotations).max(dim=1)
     return values, selection.to(torch.int16)
 
 
-def reference_forward_at(x: Tensor, *rest: Any) -> Tensor:
-    *arguments, selection = rest
-    return reference_forward(x, *arguments).gather(1, selection.long().unsqueeze(1)).squeeze(1)
+def reference_conv_at(
+    x: Tensor, windows: Windows, filters: Tensor, rotations: int, selection: Tensor
+) -> Tensor:
+    return reference_conv(x, windows, filters, rotations).gather(1, selection.long().unsqueeze(1)).squeeze(1)
 
 
-def reference_backward(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    *windows, filters, rotations, selection, need_x, need_weight, need_filters = rest
-    rowptr, col, *_, weight, index = windows
+def reference_conv_backward(
+    grad: Tensor,
+    x: Tensor,
+    windows: Windows,
+    filters: Tensor,
+    rotations: int,
+    selection: Tensor | None,
+    need_x: bool,
+    need_weight: bool,
+    need_filters: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
     rings, rays, channels, out_channels = filters.shape
-    if selection is not None:
-        grad = x.new_zeros(grad.shape[0], rotations, out_channels).scatter_(
-            1, selection.long().unsqueeze(1), grad.unsqueeze(1)
-        )
     grad_x, grad_weight, grad_filters = (x.new_empty(0) for _ in range(3))
+    if selection is not None:
+        everywhere = grad.new_zeros(len(grad), rotations, out_channels)
+        grad = everywhere.scatter_(1, selection.long().unsqueeze(1), grad.unsqueeze(1))
     if need_filters:
-        patches = _patches(x, windows, filters)
-        rotated = torch.einsum("nk,nto->tko", patches, grad).view(
-            rotations, rings, rays, channels, out_channels
-        )
-        step = rays // rotations
-        grad_filters = torch.stack([rotated[t].roll(-t * step, dims=1) for t in range(rotations)]).sum(0)
+        patches = reference_gather(x, windows, rings * rays).flatten(1)
+        turned = torch.einsum("nk,nto->tko", patches, grad).view(rotations, *filters.shape)
+        back = [turned[t].roll(-t * (rays // rotations), dims=1) for t in range(rotations)]
+        grad_filters = torch.stack(back).sum(0)
     if need_x or need_weight:
-        rotated = _rotate(filters, rotations).reshape(rotations, rings * rays * channels, out_channels)
-        seen = torch.einsum("nto,tko->nk", grad, rotated).view(grad.shape[0], rings * rays, channels)
-        grad_x, grad_weight = gather_backward(seen, x, rowptr, col, weight, index, need_x, need_weight)
+        patch_grad = torch.einsum("nto,tko->nk", grad, _turned(filters, rotations))
+        patch_grad = patch_grad.view(len(grad), rings * rays, channels)
+        grad_x, grad_weight = reference_gather_backward(patch_grad, x, windows, need_x, need_weight)
     return grad_x, grad_weight, grad_filters
 
 
-def _patches(x: Tensor, windows: list[Any], filters: Tensor) -> Tensor:
-    """patch_gather, flat: [N, rings * rays * C]."""
-    rowptr, col, *_, weight, index = windows
-    return gather_forward(x, rowptr, col, weight, index, filters.shape[0] * filters.shape[1]).flatten(1)
-
-
-def _rotate(filters: Tensor, rotations: int) -> Tensor:
-    """All turns of the filters, [T, rings, rays, C, C']: turn t reads ray a + t * rays / T where the first reads ray a."""
+def _turned(filters: Tensor, rotations: int) -> Tensor:
+    """All turns of the filters, ``[T, rings * rays * C, C']``: turn t moves ray a to a + t * rays / T."""
     step = filters.shape[1] // rotations
-    return torch.stack([filters.roll(t * step, dims=1) for t in range(rotations)])
+    return torch.stack([filters.roll(t * step, dims=1).flatten(0, 2) for t in range(rotations)])
+
+
+# --- native -------------------------------------------------------------------------------------------------
+
+
+class _Pool(IntEnum):
+    """The enumeration of this name in native/polar.cpp."""
+
+    NONE = 0
+    MAXIMUM = 1
+    GIVEN = 2
+
+
+def native_conv(x: Tensor, windows: Windows, filters: Tensor, rotations: int) -> Tensor:
+    return _native_conv(x, windows, filters, rotations, _Pool.NONE, None)
+
+
+def native_conv_max(x: Tensor, windows: Windows, filters: Tensor, rotations: int) -> tuple[Tensor, Tensor]:
+    selection = x.new_empty(windows.num_dst, filters.shape[-1], dtype=torch.int16)
+    return _native_conv(x, windows, filters, rotations, _Pool.MAXIMUM, selection), selection
+
+
+def native_conv_at(x: Tensor, windows: Windows, filters: Tensor, rotations: int, selection: Tensor) -> Tensor:
+    return _native_conv(x, windows, filters, rotations, _Pool.GIVEN, selection.contiguous())
+
+
+def _native_conv(
+    x: Tensor, windows: Windows, filters: Tensor, rotations: int, pool: _Pool, selection: Tensor | None
+) -> Tensor:
+    x, windows, filters = x.contiguous(), windows.contiguous(), filters.contiguous()
+    rings, rays, _, out_channels = filters.shape
+    out = x.new_empty(windows.num_dst, *([rotations] if pool is _Pool.NONE else []), out_channels)
+    fits = kernel("window_conv", x.dtype)(
+        *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
+        windows.weight.shape[1], x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels,
+        rotations, int(pool), *addresses(out, selection), torch.get_num_threads(),
+    )  # fmt: skip
+    if not fits:
+        check_index(windows.index, rings * rays)
+    return out
+
+
+def native_conv_backward(
+    grad: Tensor,
+    x: Tensor,
+    windows: Windows,
+    filters: Tensor,
+    rotations: int,
+    selection: Tensor | None,
+    *needs: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    grad, x, windows, filters = grad.contiguous(), x.contiguous(), windows.contiguous(), filters.contiguous()
+    selection = None if selection is None else selection.contiguous()
+    rings, rays, _, out_channels = filters.shape
+    grads = wanted((x, windows.weight, filters), needs)
+    results = [result if need else None for result, need in zip(grads, needs, strict=True)]
+    kernel("window_conv_backward", x.dtype)(
+        *addresses(windows.rowptr), windows.num_dst, *addresses(*windows[1:]), windows.weight.shape[1],
+        x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels, rotations,
+        *addresses(grad, selection, *results), torch.get_num_threads(),
+    )  # fmt: skip
+    grad_x, grad_weight, grad_filters = grads
+    return grad_x, grad_weight, grad_filters
+
+
+# --- custom ops ---------------------------------------------------------------------------------------------
+
+
+def _implementation(x: Tensor, name: str) -> Callable[..., Any]:
+    backend = select(x)
+    if backend == "triton":
+        primitive = getattr(importlib.import_module("geodl.ops.triton.window_conv"), name)
+    else:
+        primitive = globals()[f"{backend}_{name}"]
+    return primitive  # type: ignore[no-any-return]
 
 
 @torch.library.custom_op("geodl::window_conv", mutates_args=())
@@ -98,10 +177,13 @@ def window_conv(
     rotations: int,
     selection: Tensor | None,
 ) -> Tensor:
-    windows = rowptr, col, t_rowptr, t_row, perm, weight, index
+    """``conv``, or ``conv_at`` where there is a selection."""
+    windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
     if selection is None:
-        return reference_forward(x, *windows, filters, rotations)
-    return reference_forward_at(x, *windows, filters, rotations, selection)
+        out: Tensor = _implementation(x, "conv")(x, windows, filters, rotations)
+    else:
+        out = _implementation(x, "conv_at")(x, windows, filters, rotations, selection)
+    return out
 
 
 @torch.library.custom_op("geodl::window_conv_max", mutates_args=())
@@ -117,7 +199,9 @@ def window_conv_max(
     filters: Tensor,
     rotations: int,
 ) -> tuple[Tensor, Tensor]:
-    return reference_forward_max(x, rowptr, col, t_rowptr, t_row, perm, weight, index, filters, rotations)
+    windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
+    out: tuple[Tensor, Tensor] = _implementation(x, "conv_max")(x, windows, filters, rotations)
+    return out
 
 
 @torch.library.custom_op("geodl::window_conv_backward", mutates_args=())
@@ -138,9 +222,12 @@ def window_conv_backward(
     need_weight: bool,
     need_filters: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    windows = rowptr, col, t_rowptr, t_row, perm, weight, index
-    needs = need_x, need_weight, need_filters
-    return reference_backward(grad, x, *windows, filters, rotations, selection, *needs)
+    windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
+    windows = windows.transposed(x.shape[0]) if need_x else windows
+    grads: tuple[Tensor, Tensor, Tensor] = _implementation(x, "conv_backward")(
+        grad, x, windows, filters, rotations, selection, need_x, need_weight, need_filters
+    )
+    return grads
 
 
 @window_conv.register_fake
@@ -159,9 +246,11 @@ def _(x: Tensor, rowptr: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
 @window_conv_backward.register_fake
 def _(grad: Tensor, x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     weight, _, filters, _, _, *needs = rest[-8:]
-    tensors = zip((x, weight, filters), needs, strict=True)
-    grad_x, grad_weight, grad_filters = (x.new_empty(t.shape if need else 0) for t, need in tensors)
+    grad_x, grad_weight, grad_filters = wanted((x, weight, filters), tuple(needs))
     return grad_x, grad_weight, grad_filters
+
+
+# --- derivatives --------------------------------------------------------------------------------------------
 
 
 def _setup_conv(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -175,7 +264,7 @@ def _setup_max(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor])
     ctx.save_for_backward(*tensors, output[1])
 
 
-def _differentiate_conv(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+def _differentiate_conv(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     *tensors, selection = ctx.saved_tensors
     needs = [ctx.needs_input_grad[position] for position in (0, 6, 8)]
     grads = window_conv_backward(grad, *tensors, ctx.rotations, selection, *needs)
@@ -183,7 +272,7 @@ def _differentiate_conv(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None,
     return grad_x, *[None] * 5, grad_weight, None, grad_filters, None, None
 
 
-def _differentiate_max(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+def _differentiate_max(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     return _differentiate_conv(ctx, grad)[:-1]
 
 
@@ -195,30 +284,33 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...
 
 
 def _differentiate_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-    # f(x, w, F) is trilinear and the backward b its adjoint, so with v the gradients of b's three results
-    # <v, b(g, x, w, F)> = <g, f(vx, w, F)> + <g, f(x, vw, F)> + <g, f(x, w, vF)>: f and b with one argument replaced.
-    grad, x, *edges, weight, index, filters, selection = ctx.saved_tensors
+    # f(x, w, F) is trilinear and its backward b the adjoint, so with v the gradients of b's three results
+    # <v, b(g, x, w, F)> = <g, f(vx, w, F)> + <g, f(x, vw, F)> + <g, f(x, w, vF)>: f and b with one argument
+    # replaced.
+    grad, x, *tensors, filters, selection = ctx.saved_tensors
+    windows = Windows(*tensors)
+    vx, vweight, vfilters = (v if need else None for v, need in zip(cotangents, ctx.needed, strict=True))
     need_grad, need_x, need_weight, need_filters = (
         ctx.needs_input_grad[position] for position in (0, 1, 7, 9)
     )
-    vx, vweight, vfilters = (v if need else None for v, need in zip(cotangents, ctx.needed, strict=True))
-    grad_grad = grad_x = grad_weight = grad_filters = None
-    for replaced, x_, weight_, filters_ in (
-        (vx, vx, weight, filters),
-        (vweight, x, vweight, filters),
-        (vfilters, x, weight, vfilters),
-    ):
-        if replaced is None:
-            continue
-        arguments = x_, *edges, weight_, index, filters_, ctx.rotations, selection
-        needs = need_x and x_ is x, need_weight and weight_ is weight, need_filters and filters_ is filters
+    terms = []
+    if vx is not None:
+        terms.append((vx, windows, filters, (False, need_weight, need_filters)))
+    if vweight is not None:
+        terms.append((x, windows._replace(weight=vweight), filters, (need_x, False, need_filters)))
+    if vfilters is not None:
+        terms.append((x, windows, vfilters, (need_x, need_weight, False)))
+    grad_grad: Tensor | None = None
+    grads: list[Tensor | None] = [None, None, None]
+    for x_, windows_, filters_, needs in terms:
         if need_grad:
-            grad_grad = total(grad_grad, window_conv(*arguments))
+            grad_grad = total(grad_grad, window_conv(x_, *windows_, filters_, ctx.rotations, selection))
         if any(needs):
-            grads = window_conv_backward(grad, *arguments, *needs)
-            grad_x = total(grad_x, grads[0] if needs[0] else None)
-            grad_weight = total(grad_weight, grads[1] if needs[1] else None)
-            grad_filters = total(grad_filters, grads[2] if needs[2] else None)
+            parts = window_conv_backward(grad, x_, *windows_, filters_, ctx.rotations, selection, *needs)
+            grads = [
+                total(g, part if need else None) for g, part, need in zip(grads, parts, needs, strict=True)
+            ]
+    grad_x, grad_weight, grad_filters = grads
     return grad_grad, grad_x, *[None] * 5, grad_weight, None, grad_filters, *[None] * 5
 
 

@@ -1,17 +1,60 @@
-"""What the operators that read a signal through windows have in common: checks, and gradients by multilinearity.
+"""What operators that read a signal through windows have in common: the windows as tensors, and checks.
 
-The weight of window m at edge e comes in one of two forms: dense, ``weight [E, M]``, or sparse, ``weight [E, S]`` and
-``index [E, S]``: edge e is seen by the windows ``index[e, s]`` alone. A window that occurs twice counts twice.
+The weight of window m at edge e comes in one of two forms: dense, ``weight [E, M]``, or sparse,
+``weight [E, S]`` and ``index [E, S]``: edge e is seen by the windows ``index[e, s]`` alone. A window named
+twice counts twice.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
 
-from geodl.ops.neighbors import Neighbors
+from geodl.ops.neighbors import Neighbors, transpose, transpose_for
 
-Transpose = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+class Windows(NamedTuple):
+    """Neighbourhoods and the windows on them, as flat as custom ops need them.
+
+    The transpose (``t_rowptr [num_src+1]``, ``t_row [E]``, ``perm [E]``) is what the gradient of the signal
+    gathers over; it is None where the caller foresaw no such gradient.
+    """
+
+    rowptr: Tensor
+    col: Tensor
+    t_rowptr: Tensor | None
+    t_row: Tensor | None
+    perm: Tensor | None
+    weight: Tensor
+    index: Tensor | None  # type: ignore[assignment]  # hides tuple.index
+
+    @property
+    def num_dst(self) -> int:
+        return self.rowptr.shape[0] - 1
+
+    def transposed(self, num_src: int) -> Windows:
+        """These windows with the transpose, made now if nobody foresaw it."""
+        if self.perm is not None:
+            return self
+        t_rowptr, t_row, perm = transpose(self.rowptr, self.col, num_src)
+        return self._replace(t_rowptr=t_rowptr, t_row=t_row, perm=perm)
+
+    def contiguous(self) -> Windows:
+        index = None if self.index is None else self.index.contiguous()
+        return self._replace(weight=self.weight.contiguous(), index=index)
+
+    def slots(self, num_windows: int) -> list[Tensor]:
+        """For each column of ``weight``: which of all N * M windows every edge adds to, ``[E]``."""
+        row = torch.repeat_interleave(torch.arange(self.num_dst, device=self.col.device), self.rowptr.diff())
+        columns = range(self.weight.shape[1])
+        return [row * num_windows + (s if self.index is None else self.index[:, s]) for s in columns]
+
+
+def windows_for(x: Tensor, neighbors: Neighbors, weight: Tensor, index: Tensor | None) -> Windows:
+    """The windows, with the transpose if ``x`` will need a gradient."""
+    return Windows(neighbors.rowptr, neighbors.col, *transpose_for(x, neighbors), weight, index)
 
 
 def check_windows(neighbors: Neighbors, weight: Tensor, index: Tensor | None, num_windows: int | None) -> int:
@@ -43,7 +86,7 @@ def check_windows(neighbors: Neighbors, weight: Tensor, index: Tensor | None, nu
 
 
 def check_index(index: Tensor | None, num_windows: int) -> None:
-    """Checks that every window exists. It reads the values, so it belongs inside an operator or a constructor."""
+    """Checks that every window exists. It reads the values: for implementations and constructors alone."""
     if index is None or index.numel() == 0:
         return
     low, high = (int(bound) for bound in index.aminmax())
@@ -77,22 +120,17 @@ def check_filters(filters: Tensor, x: Tensor, windows: tuple[int, ...]) -> None:
         raise ValueError(f"filters are on {filters.device} but x is on {x.device}")
 
 
-def transpose_for(x: Tensor, neighbors: Neighbors) -> Transpose:
-    """The transpose (rowptr, row, perm) that the gradient of ``x`` gathers over, if there will be one."""
-    if not (x.requires_grad and torch.is_grad_enabled()):
-        return None, None, None
-    transposed, perm = neighbors.t()
-    return transposed.rowptr, transposed.col, perm
-
-
-def slots(rowptr: Tensor, weight: Tensor, index: Tensor | None, num_windows: int) -> list[Tensor]:
-    """For each column s of ``weight``, which of the N * M windows (destination-major) every edge adds to, ``[E]``."""
-    row = torch.repeat_interleave(torch.arange(rowptr.numel() - 1, device=rowptr.device), rowptr.diff())
-    columns = range(weight.shape[1])
-    return [row * num_windows + (s if index is None else index[:, s]) for s in columns]
-
-
 def total(*terms: Tensor | None) -> Tensor | None:
     """Sum of the terms that exist."""
     present = [term for term in terms if term is not None]
     return sum(present[1:], present[0]) if present else None
+
+
+def wanted(shapes_of: tuple[Tensor, ...], needs: tuple[bool, ...]) -> list[Tensor]:
+    """An uninitialised gradient of every tensor that needs one, an empty tensor for the others."""
+    return [t.new_empty(t.shape if need else 0) for t, need in zip(shapes_of, needs, strict=True)]
+
+
+def addresses(*tensors: Any) -> list[int]:
+    """Where the numbers of contiguous tensors lie; 0 for None."""
+    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]

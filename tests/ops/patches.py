@@ -1,4 +1,4 @@
-"""Random windows in all their forms, and the operators computed from their definitions with scipy and numpy in float64."""
+"""Random windows in all their forms, and the operators from their definitions, with scipy in float64."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def random_neighbors(num_dst: int, num_src: int, edges: int, seed: int = 0) -> N
 def random_windows(
     neighbors: Neighbors, num_windows: int, form: str, dtype: torch.dtype = torch.float64, seed: int = 0
 ) -> tuple[Tensor, Tensor | None]:
-    """(weight, index) of the dense form, of three windows an edge, or of one window an edge in runs as templates have."""
+    """(weight, index): dense, three windows an edge, or one window an edge in runs as templates have."""
     generator = torch.Generator().manual_seed(seed)
     edges = neighbors.num_edges
     columns = {"dense": num_windows, "sparse": 3, "single": 1}[form]

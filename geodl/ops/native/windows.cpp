@@ -1,0 +1,272 @@
+#include "windows.h"
+
+#include "gemm.h"
+
+namespace geodl {
+namespace {
+
+// --- sparse: an edge is seen by few windows ---
+
+// Walks the edges once for every V vectors of channels. Edges of one window often follow each other (the corners of a
+// template point), so the window's sum stays in registers until another window comes.
+template <class T, int V>
+GEODL_INLINE bool gather_sparse_block(const Windows<T>& w, int64_t i, const T* x, int64_t stride, T* patch) {
+    using L = Lanes<T>;
+    typename L::Value sum[V] = {}, value;
+    int64_t current = -1;
+    bool in_range = true;
+    for (int64_t e = w.rowptr[i]; e < w.rowptr[i + 1]; ++e) {
+        const T* source = x + w.col[e] * stride;
+        for (int64_t s = e * w.columns; s < (e + 1) * w.columns; ++s) {
+            const int64_t m = w.index[s];
+            if (m != current) {
+                if (static_cast<uint64_t>(m) >= static_cast<uint64_t>(w.count)) {
+                    in_range = false;
+                    continue;
+                }
+                if (current >= 0)
+                    for (int v = 0; v < V; ++v) store(patch + current * stride + v * L::count, sum[v]);
+                for (int v = 0; v < V; ++v) load(sum[v], patch + m * stride + v * L::count);
+                current = m;
+            }
+            for (int v = 0; v < V; ++v) {
+                load(value, source + v * L::count);
+                sum[v] += w.weight[s] * value;
+            }
+        }
+    }
+    if (current >= 0)
+        for (int v = 0; v < V; ++v) store(patch + current * stride + v * L::count, sum[v]);
+    return in_range;
+}
+
+template <class T>
+GEODL_INLINE bool gather_sparse(const Windows<T>& w, int64_t i, const T* x, int64_t stride, T* patch) {
+    std::memset(patch, 0, w.count * stride * sizeof(T));
+    bool in_range = true;
+    for_blocks<T, 4>(stride, [&]<int V>(int64_t c) __attribute__((always_inline)) {
+        in_range &= gather_sparse_block<T, V>(w, i, x + c, stride, patch + c);
+    });
+    return in_range;
+}
+
+GEODL_CLONES bool gather_sparse_row(const Windows<float>& w, int64_t i, const float* x, int64_t stride, float* patch) {
+    return gather_sparse(w, i, x, stride, patch);
+}
+GEODL_CLONES bool gather_sparse_row(const Windows<double>& w, int64_t i, const double* x, int64_t stride,
+                                    double* patch) {
+    return gather_sparse(w, i, x, stride, patch);
+}
+
+// grad_weight[e, s] = <x[col[e]], patch[index[e, s]]>
+template <class T>
+GEODL_INLINE void weight_gradient(const Windows<T>& w, int64_t i, const T* x, int64_t stride, const T* patch,
+                                  T* grad_weight) {
+    using L = Lanes<T>;
+    for (int64_t e = w.rowptr[i]; e < w.rowptr[i + 1]; ++e) {
+        const T* source = x + w.col[e] * stride;
+        for (int64_t s = e * w.columns; s < (e + 1) * w.columns; ++s) {
+            const T* window = patch + w.index[s] * stride;
+            typename L::Value sum = {}, a, b;
+            for (int64_t c = 0; c < stride; c += L::count) {
+                load(a, source + c);
+                load(b, window + c);
+                sum += a * b;
+            }
+            T total = 0;
+            for (int64_t lane = 0; lane < L::count; ++lane) total += sum[lane];
+            grad_weight[s] = total;
+        }
+    }
+}
+
+GEODL_CLONES void weight_gradient_row(const Windows<float>& w, int64_t i, const float* x, int64_t stride,
+                                      const float* patch, float* grad_weight) {
+    weight_gradient(w, i, x, stride, patch, grad_weight);
+}
+GEODL_CLONES void weight_gradient_row(const Windows<double>& w, int64_t i, const double* x, int64_t stride,
+                                      const double* patch, double* grad_weight) {
+    weight_gradient(w, i, x, stride, patch, grad_weight);
+}
+
+// --- gradient of x: sources [begin, end) gather from the rows before `last` that they have not seen yet ---
+
+template <class T>
+struct Sources {
+    const int64_t *t_rowptr, *t_row, *perm;
+    int64_t* cursor;
+    int64_t first, last;
+};
+
+template <class T, int V>
+GEODL_INLINE int64_t scatter_sparse_block(const Windows<T>& w, const Sources<T>& sources, int64_t j, const T* patches,
+                                          int64_t stride, T* grad) {
+    using L = Lanes<T>;
+    typename L::Value sum[V], value;
+    for (int v = 0; v < V; ++v) load(sum[v], grad + v * L::count);
+    int64_t t = sources.cursor[j];
+    for (; t < sources.t_rowptr[j + 1] && sources.t_row[t] < sources.last; ++t) {
+        const T* patch = patches + (sources.t_row[t] - sources.first) * w.count * stride;
+        const int64_t e = sources.perm[t];
+        for (int64_t s = e * w.columns; s < (e + 1) * w.columns; ++s) {
+            const T* window = patch + w.index[s] * stride;
+            for (int v = 0; v < V; ++v) {
+                load(value, window + v * L::count);
+                sum[v] += w.weight[s] * value;
+            }
+        }
+    }
+    for (int v = 0; v < V; ++v) store(grad + v * L::count, sum[v]);
+    return t;
+}
+
+// Of dense windows every edge has its own gradient already, [edges of the range, stride].
+template <class T, int V>
+GEODL_INLINE int64_t scatter_edges_block(const Sources<T>& sources, int64_t j, const T* edges, int64_t first_edge,
+                                         int64_t stride, T* grad) {
+    using L = Lanes<T>;
+    typename L::Value sum[V], value;
+    for (int v = 0; v < V; ++v) load(sum[v], grad + v * L::count);
+    int64_t t = sources.cursor[j];
+    for (; t < sources.t_rowptr[j + 1] && sources.t_row[t] < sources.last; ++t) {
+        const T* edge = edges + (sources.perm[t] - first_edge) * stride;
+        for (int v = 0; v < V; ++v) {
+            load(value, edge + v * L::count);
+            sum[v] += value;
+        }
+    }
+    for (int v = 0; v < V; ++v) store(grad + v * L::count, sum[v]);
+    return t;
+}
+
+template <class T>
+GEODL_INLINE void scatter(const Windows<T>& w, const Sources<T>& sources, const T* gradients, int64_t stride,
+                          T* grad_x, int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; ++j) {
+        int64_t t = sources.cursor[j];
+        for_blocks<T, 4>(stride, [&]<int V>(int64_t c) __attribute__((always_inline)) {
+            T* grad = grad_x + j * stride + c;
+            if (w.dense())
+                t = scatter_edges_block<T, V>(sources, j, gradients + c, w.rowptr[sources.first], stride, grad);
+            else t = scatter_sparse_block<T, V>(w, sources, j, gradients + c, stride, grad);
+        });
+        sources.cursor[j] = t;
+    }
+}
+
+GEODL_CLONES void scatter_rows(const Windows<float>& w, const Sources<float>& sources, const float* gradients,
+                               int64_t stride, float* grad_x, int64_t begin, int64_t end) {
+    scatter(w, sources, gradients, stride, grad_x, begin, end);
+}
+GEODL_CLONES void scatter_rows(const Windows<double>& w, const Sources<double>& sources, const double* gradients,
+                               int64_t stride, double* grad_x, int64_t begin, int64_t end) {
+    scatter(w, sources, gradients, stride, grad_x, begin, end);
+}
+
+// --- dense: three small matrix products a row ---
+
+// [degree, stride], the signal at the neighbours.
+template <class T>
+void pack_neighbors(const Windows<T>& w, int64_t i, const Signal<T>& x, T* packed) {
+    for (int64_t e = w.rowptr[i]; e < w.rowptr[i + 1]; ++e, packed += x.stride)
+        std::copy_n(x.row(w.col[e]), x.stride, packed);
+}
+
+}  // namespace
+
+template <class T>
+bool gather_patch(const Windows<T>& w, int64_t i, const Signal<T>& x, T* patch, T* scratch) {
+    if (!w.dense()) return gather_sparse_row(w, i, x.data, x.stride, patch);
+    pack_neighbors(w, i, x, scratch);
+    const T* weight = w.weight + w.rowptr[i] * w.count;
+    gemm(w.count, x.stride, w.rowptr[i + 1] - w.rowptr[i], Left<T>{weight, 1, w.count},
+         Right<T>{scratch, x.stride, panel_width<T>}, patch, x.stride, false);
+    return true;
+}
+
+template <class T>
+PatchAdjoint<T>::PatchAdjoint(const Windows<T>& windows, int64_t rows, const int64_t* t_rowptr, const int64_t* t_row,
+                              const int64_t* perm, int64_t num_src, const Signal<T>& x, T* grad_x, T* grad_weight,
+                              int threads)
+    : windows_(windows), rows_(rows), t_rowptr_(t_rowptr), t_row_(t_row), perm_(perm), num_src_(num_src), x_(x),
+      grad_x_(grad_x), grad_weight_(grad_weight), threads_(threads) {
+    if (!grad_x) return;
+    std::fill_n(grad_x, num_src * x.stride, T(0));
+    cursor_.assign(t_rowptr, t_rowptr + num_src);
+}
+
+template <class T>
+std::vector<int64_t> PatchAdjoint<T>::ranges(int64_t bytes_per_row) const {
+    constexpr int64_t cache = 8 << 20, most_rows = 1024;
+    const int64_t bytes_per_edge = grad_x_ && windows_.dense() ? x_.stride * sizeof(T) : 0;
+    std::vector<int64_t> bounds{0};
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < rows_; ++i) {
+        const int64_t more = bytes_per_row + bytes_per_edge * (windows_.rowptr[i + 1] - windows_.rowptr[i]);
+        if (i > bounds.back() && (bytes + more > cache || i - bounds.back() == most_rows)) {
+            bounds.push_back(i);
+            bytes = 0;
+        }
+        bytes += more;
+    }
+    if (rows_ > 0) bounds.push_back(rows_);
+    return bounds;
+}
+
+template <class T>
+void PatchAdjoint<T>::begin(int64_t first, int64_t last) {
+    first_ = first;
+    last_ = last;
+    const int64_t edges = windows_.rowptr[last] - windows_.rowptr[first];
+    if (grad_x_ && windows_.dense() && edges > edge_capacity_) {
+        edge_gradient_ = std::make_unique<Buffer<T>>(edges * x_.stride);
+        edge_capacity_ = edges;
+    }
+}
+
+template <class T>
+void PatchAdjoint<T>::row(int64_t i, const T* patch, T* scratch) {
+    const int64_t degree = windows_.rowptr[i + 1] - windows_.rowptr[i], count = windows_.count, stride = x_.stride;
+    if (!windows_.dense()) {
+        if (grad_weight_) weight_gradient_row(windows_, i, x_.data, stride, patch, grad_weight_);
+        return;
+    }
+    if (grad_x_) {
+        const Left<T> weight{windows_.weight + windows_.rowptr[i] * count, count, 1};
+        T* edges = edge_gradient_->get() + (windows_.rowptr[i] - windows_.rowptr[first_]) * stride;
+        gemm(degree, stride, count, weight, Right<T>{patch, stride, panel_width<T>}, edges, stride, false);
+    }
+    if (grad_weight_) {
+        const int64_t columns = padded<T>(count);
+        T *neighbors = scratch, *transposed = neighbors + degree * stride, *product = transposed + columns * stride;
+        pack_neighbors(windows_, i, x_, neighbors);
+        for (int64_t c = 0; c < stride; ++c) {
+            for (int64_t m = 0; m < count; ++m) transposed[c * columns + m] = patch[m * stride + c];
+            std::fill_n(transposed + c * columns + count, columns - count, T(0));
+        }
+        gemm(degree, columns, stride, Left<T>{neighbors, stride, 1}, Right<T>{transposed, columns, panel_width<T>},
+             product, columns, false);
+        for (int64_t e = 0; e < degree; ++e)
+            std::copy_n(product + e * columns, count, grad_weight_ + (windows_.rowptr[i] + e) * count);
+    }
+}
+
+template <class T>
+void PatchAdjoint<T>::finish(const T* patches) {
+    if (!grad_x_) return;
+    const Sources<T> sources{t_rowptr_, t_row_, perm_, cursor_.data(), first_, last_};
+    const T* gradients = windows_.dense() ? (edge_gradient_ ? edge_gradient_->get() : nullptr) : patches;
+    const int64_t edges = windows_.rowptr[last_] - windows_.rowptr[first_];
+    const int64_t reads = windows_.dense() ? 1 : windows_.columns;
+    const int64_t work = num_src_ * 2 + edges * (4 + reads * x_.stride / 16);
+    for_rows(t_rowptr_, num_src_, work, threads_, [&](int64_t begin, int64_t end) {
+        scatter_rows(windows_, sources, gradients, x_.stride, grad_x_, begin, end);
+    });
+}
+
+template bool gather_patch(const Windows<float>&, int64_t, const Signal<float>&, float*, float*);
+template bool gather_patch(const Windows<double>&, int64_t, const Signal<double>&, double*, double*);
+template class PatchAdjoint<float>;
+template class PatchAdjoint<double>;
+
+}  // namespace geodl

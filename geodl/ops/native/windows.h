@@ -1,0 +1,148 @@
+// A signal read through the windows of a neighbourhood, one patch [M, C] at a time, and the adjoint of that.
+//
+// Channels are padded to whole vectors (`lanes`), so that no kernel has a remainder to treat.
+#pragma once
+
+#include <omp.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "parallel.h"
+#include "simd.h"
+
+namespace geodl {
+
+template <class T>
+constexpr int64_t padded(int64_t channels) {
+    return (channels + Lanes<T>::count - 1) / Lanes<T>::count * Lanes<T>::count;
+}
+
+// Uninitialised memory on a cache line.
+template <class T>
+class Buffer {
+public:
+    explicit Buffer(int64_t size) : data_(static_cast<T*>(::operator new(size * sizeof(T), std::align_val_t{64}))) {}
+    T* get() const { return data_.get(); }
+
+private:
+    struct Free {
+        void operator()(T* data) const { ::operator delete(data, std::align_val_t{64}); }
+    };
+    std::unique_ptr<T, Free> data_;
+};
+
+// Rows of `channels` numbers as rows of `stride` numbers: the tensor itself where no padding is needed, else a copy.
+template <class T>
+class Signal {
+public:
+    Signal(const T* x, int64_t rows, int64_t channels, int threads)
+        : stride(padded<T>(channels)), copy_(stride == channels ? 0 : rows * stride), data(x) {
+        if (stride == channels) return;
+        data = copy_.get();
+#pragma omp parallel for num_threads(team_size(rows* stride / 8, threads)) schedule(static)
+        for (int64_t i = 0; i < rows; ++i) {
+            std::copy_n(x + i * channels, channels, copy_.get() + i * stride);
+            std::fill_n(copy_.get() + i * stride + channels, stride - channels, T(0));
+        }
+    }
+    const T* row(int64_t i) const { return data + i * stride; }
+
+    const int64_t stride;
+
+private:
+    Buffer<T> copy_;
+
+public:
+    const T* data;
+};
+
+// The gradient of a Signal: written with its stride, in the tensor itself where no padding is needed.
+template <class T>
+class SignalGradient {
+public:
+    // `grad` may be null: no gradient is wanted.
+    SignalGradient(T* grad, int64_t rows, int64_t channels)
+        : grad_(grad), rows_(rows), channels_(channels), stride_(padded<T>(channels)),
+          copy_(grad && stride_ != channels ? rows * stride_ : 0) {}
+    T* get() const { return grad_ && stride_ != channels_ ? copy_.get() : grad_; }
+    void unpad() const {
+        if (!grad_ || stride_ == channels_) return;
+        for (int64_t i = 0; i < rows_; ++i) std::copy_n(copy_.get() + i * stride_, channels_, grad_ + i * channels_);
+    }
+
+private:
+    T* const grad_;
+    const int64_t rows_, channels_, stride_;
+    const Buffer<T> copy_;
+};
+
+// Calls body(begin, end, thread) for blocks of `block` rows that together cover [begin, end).
+template <class Body>
+void for_row_blocks(int64_t begin, int64_t end, int64_t block, int team, Body body) {
+    const int64_t blocks = (end - begin + block - 1) / block;
+#pragma omp parallel for num_threads(team) schedule(dynamic, 1)
+    for (int64_t b = 0; b < blocks; ++b)
+        body(begin + b * block, std::min(begin + (b + 1) * block, end), omp_get_thread_num());
+}
+
+template <class T>
+struct Windows {
+    const int64_t* rowptr;
+    const int64_t* col;
+    const T* weight;       // [E, columns]
+    const int64_t* index;  // [E, columns], or null: column m is window m
+    int64_t columns, count;
+
+    bool dense() const { return index == nullptr; }
+    int64_t max_degree(int64_t rows) const {
+        int64_t most = 0;
+        for (int64_t i = 0; i < rows; ++i) most = std::max(most, rowptr[i + 1] - rowptr[i]);
+        return most;
+    }
+    // Numbers of scratch that one thread needs for any row.
+    int64_t scratch(int64_t rows, int64_t stride) const {
+        return dense() ? max_degree(rows) * (stride + padded<T>(count)) + padded<T>(count) * stride : 0;
+    }
+};
+
+// patch[m, :] = sum over edges e of row i of weight(e, m) x[col[e], :]. False if a window does not exist.
+template <class T>
+bool gather_patch(const Windows<T>& windows, int64_t i, const Signal<T>& x, T* patch, T* scratch);
+
+// The adjoint, for a range of rows at a time: what the gradients of their patches give for the weights and for x.
+// Gradients of x are gathered over the transpose, with no atomics: ranges must come in ascending order and be disjoint.
+template <class T>
+class PatchAdjoint {
+public:
+    // grad_x [num_src, x.stride] or null; grad_weight [E, columns] or null.
+    PatchAdjoint(const Windows<T>& windows, int64_t rows, const int64_t* t_rowptr, const int64_t* t_row,
+                 const int64_t* perm, int64_t num_src, const Signal<T>& x, T* grad_x, T* grad_weight, int threads);
+
+    // Ranges hold at most so many rows that what they need, at bytes_per_row beside our own, stays in the cache.
+    std::vector<int64_t> ranges(int64_t bytes_per_row) const;
+    void begin(int64_t first, int64_t last);
+    // The gradient of the patch of row i, for one row of the range, by any thread.
+    void row(int64_t i, const T* patch, T* scratch);
+    // The gradients of all patches of the range, [last - first, M, x.stride].
+    void finish(const T* patches);
+
+private:
+    const Windows<T> windows_;
+    const int64_t rows_;
+    const int64_t *t_rowptr_, *t_row_, *perm_;
+    const int64_t num_src_;
+    const Signal<T>& x_;
+    T *grad_x_, *grad_weight_;
+    const int threads_;
+    int64_t first_ = 0, last_ = 0;
+    std::vector<int64_t> cursor_;               // of every source, the first transposed edge not yet gathered
+    std::unique_ptr<Buffer<T>> edge_gradient_;  // dense: of every edge of the range
+    int64_t edge_capacity_ = 0;
+};
+
+}  // namespace geodl
