@@ -1,0 +1,228 @@
+"""aggregate: the four primitives of geodl/ops/aggregate.py (see there) as gathers, over the CSR or over its transpose."""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
+
+# Four numbers of 4 bytes a thread: one vector load. Rows are few where channels are many, so that a long row keeps few
+# others waiting.
+TILES = {
+    1: Tile(rows=128, channels=1, warps=4, unroll=4),
+    4: Tile(rows=128, channels=4, warps=4, unroll=4),
+    16: Tile(rows=32, channels=16, warps=4, unroll=4),
+    32: Tile(rows=16, channels=32, warps=4, unroll=4),
+    64: Tile(rows=8, channels=64, warps=4, unroll=4),
+    128: Tile(rows=4, channels=128, warps=4, unroll=4),
+    512: Tile(rows=2, channels=256, warps=4, unroll=4),
+}
+
+
+def gather_sum(
+    x: Tensor, weight: Tensor | None, position: Tensor | None, rowptr: Tensor, col: Tensor
+) -> Tensor:
+    if position is None:
+        return _sum(x, weight, None, None, None, rowptr, col)
+    x, position = x.contiguous(), position.contiguous()
+    out = torch.empty_like(position, dtype=x.dtype)
+    rows, channels = out.shape
+    if out.numel() == 0:
+        return out
+    block = tile(TILES, x, channels)
+    with device_of(x):
+        _take_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
+            x, None if weight is None else weight.contiguous(), position, rowptr, col, out, rows, channels,
+            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
+        )  # fmt: skip
+    return out
+
+
+def scatter_sum(
+    g: Tensor,
+    weight: Tensor | None,
+    position: Tensor | None,
+    rowptr: Tensor,
+    t_rowptr: Tensor,
+    t_row: Tensor,
+    perm: Tensor,
+) -> Tensor:
+    return _sum(g, weight, perm, position, rowptr, t_rowptr, t_row)
+
+
+def edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
+    g, x = g.contiguous(), x.contiguous()
+    rows, channels = g.shape
+    if col.numel() == 0 or channels == 0:
+        return g.new_zeros(col.numel())
+    out = g.new_empty(col.numel())
+    block = tile(TILES, x, channels)
+    with device_of(x):
+        _dot_rows[(blocks(rows, block.rows),)](
+            g, x, None if position is None else position.contiguous(), rowptr, col, out, rows, channels,
+            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+            num_warps=block.warps,
+        )  # fmt: skip
+    return out
+
+
+def gather_max(
+    x: Tensor, weight: Tensor | None, rowptr: Tensor, col: Tensor, largest: bool
+) -> tuple[Tensor, Tensor]:
+    x = x.contiguous()
+    rows, channels = rowptr.numel() - 1, x.shape[1]
+    values = x.new_empty(rows, channels)
+    position = x.new_empty(rows, channels, dtype=torch.int32)
+    if values.numel() == 0:
+        return values, position
+    block = tile(TILES, x, channels)
+    with device_of(x):
+        _max_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
+            x, None if weight is None else weight.contiguous(), rowptr, col, values, position, rows, channels,
+            LARGEST=largest, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
+            UNROLL=block.unroll, num_warps=block.warps,
+        )  # fmt: skip
+    return values, position
+
+
+def _sum(
+    x: Tensor,
+    weight: Tensor | None,
+    edge: Tensor | None,
+    position: Tensor | None,
+    start: Tensor | None,
+    rowptr: Tensor,
+    col: Tensor,
+) -> Tensor:
+    x = x.contiguous()
+    rows, channels = rowptr.numel() - 1, x.shape[1]
+    out = x.new_empty(rows, channels)
+    if out.numel() == 0:
+        return out
+    block = tile(TILES, x, channels)
+    with device_of(x):
+        _sum_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
+            x, None if weight is None else weight.contiguous(), edge,
+            None if position is None else position.contiguous(), start, rowptr, col, out, rows, channels,
+            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+            num_warps=block.warps,
+        )  # fmt: skip
+    return out
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _sum_rows(
+    x, weight, edge, position, start, rowptr, col, out, rows, channels,
+    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
+):  # fmt: skip
+    """Sum over the edges of a row. With ``position``, the row is one of the transpose: a channel counts only where edge
+    ``edge[k]`` is the one that destination col[k], whose edges begin at start[col[k]], has selected."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    first = tl.load(rowptr + row, mask=row < rows, other=0)
+    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for u in tl.static_range(UNROLL):
+            e = first + (k + u)
+            live = e < last
+            inside = live[:, None] & (c < channels)[None, :]
+            j = tl.load(col + e, mask=live, other=0)
+            term = tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+            origin = e
+            if edge is not None:
+                origin = tl.load(edge + e, mask=live, other=0)
+            if weight is not None:
+                term *= tl.load(weight + origin, mask=live, other=0).to(ACCUMULATOR)[:, None]
+            if position is not None:
+                place = origin - tl.load(start + j, mask=live, other=0)
+                taken = tl.load(position + (j * channels)[:, None] + c[None, :], mask=inside, other=-1)
+                term = tl.where(taken == place[:, None], term, 0.0)
+            total += term
+    at = (row * channels)[:, None] + c[None, :]
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=(row < rows)[:, None] & (c < channels)[None, :])
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _take_rows(
+    x, weight, position, rowptr, col, out, rows, channels,
+    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """The term of the selected edge of each row and channel."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    inside = (row < rows)[:, None] & (c < channels)[None, :]
+    at = (row * channels)[:, None] + c[None, :]
+    place = tl.load(position + at, mask=inside, other=-1)
+    taken = inside & (place >= 0)
+    e = tl.load(rowptr + row, mask=row < rows, other=0)[:, None] + place
+    j = tl.load(col + e, mask=taken, other=0)
+    term = tl.load(x + j * channels + c[None, :], mask=taken, other=0).to(ACCUMULATOR)
+    if weight is not None:
+        term *= tl.load(weight + e, mask=taken, other=0).to(ACCUMULATOR)
+    tl.store(out + at, term.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _dot_rows(
+    g, x, position, rowptr, col, out, rows, channels,
+    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
+):  # fmt: skip
+    """For each edge of a row, the product of the row of g and the row of x that it reads, over (selected) channels."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    first = tl.load(rowptr + row, mask=row < rows, other=0)
+    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for u in tl.static_range(UNROLL):
+            e = first + (k + u)
+            live = e < last
+            j = tl.load(col + e, mask=live, other=0)
+            total = tl.zeros([ROWS], ACCUMULATOR)
+            for begin in range(0, channels, CHANNELS):
+                c = begin + tl.arange(0, CHANNELS)
+                inside = live[:, None] & (c < channels)[None, :]
+                at = (row * channels)[:, None] + c[None, :]
+                term = tl.load(g + at, mask=inside, other=0).to(ACCUMULATOR)
+                term *= tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+                if position is not None:
+                    term = tl.where(tl.load(position + at, mask=inside, other=-1) == k + u, term, 0.0)
+                total += tl.sum(term, axis=1)
+            tl.store(out + e, total.to(out.dtype.element_ty), mask=live)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _max_rows(
+    x, weight, rowptr, col, values, position, rows, channels,
+    LARGEST: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    UNROLL: tl.constexpr,
+):  # fmt: skip
+    """Extremum over the edges of a row, and the place of the first edge that attains it; a NaN is the most extreme."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    first = tl.load(rowptr + row, mask=row < rows, other=0)
+    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    best = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    place = tl.full([ROWS, CHANNELS], -1, tl.int32)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for u in tl.static_range(UNROLL):
+            e = first + (k + u)
+            live = e < last
+            inside = live[:, None] & (c < channels)[None, :]
+            j = tl.load(col + e, mask=live, other=0)
+            value = tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+            if weight is not None:
+                value *= tl.load(weight + e, mask=live, other=0).to(ACCUMULATOR)[:, None]
+                value = value.to(x.dtype.element_ty).to(ACCUMULATOR)  # what is equal once stored is a tie
+            beyond = value > best if LARGEST else value < best
+            takes = inside & (beyond | (place < 0) | ((value != value) & (best == best)))
+            best = tl.where(takes, value, best)
+            place = tl.where(takes, k + u, place)
+    at = (row * channels)[:, None] + c[None, :]
+    inside = (row < rows)[:, None] & (c < channels)[None, :]
+    tl.store(values + at, best.to(values.dtype.element_ty), mask=inside)
+    tl.store(position + at, place, mask=inside)

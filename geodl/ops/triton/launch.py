@@ -1,0 +1,66 @@
+"""How kernels are launched: on the device of their tensors, with a tile chosen by the number of channels.
+
+A program computes ``rows x windows x channels`` sums (one window where the operator knows none), the channels being
+neighbours in memory. Each operator has one table of tiles. It is a table and not Triton's autotuner, which measures, and
+so waits for the device, in the middle of a step or of the capture of a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+# In the interpreter a program costs far more than the numbers that it computes.
+_INTERPRETED_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What one program computes, all powers of two, with how many warps and how many edges at once."""
+
+    rows: int
+    channels: int
+    warps: int
+    windows: int = 1
+    unroll: int = 1
+
+
+def tile(table: Mapping[int, Tile], x: Tensor, channels: int, windows: int = 1) -> Tile:
+    """The entry of the table for so many channels, fitted to the number of windows.
+
+    Args:
+        table: highest number of channels -> tile, ascending; the last also serves more.
+        x: a tensor on the device of the launch.
+        channels: how many channels there are.
+        windows: how many windows there are.
+    """
+    if not x.is_cuda:
+        all_channels, all_windows = triton.next_power_of_2(channels), triton.next_power_of_2(windows)
+        return Tile(_INTERPRETED_ROWS, all_channels, 4, all_windows)
+    found = next((entry for bound, entry in table.items() if channels <= bound), [*table.values()][-1])
+    fitting = found.windows
+    while fitting > 1 and blocks(windows, fitting) * fitting > 1.25 * windows:
+        fitting //= 2
+    return replace(found, windows=fitting, rows=found.rows * found.windows // fitting)
+
+
+def blocks(size: int, block: int) -> int:
+    """How many blocks cover a size."""
+    return -(-size // block)
+
+
+def device_of(x: Tensor) -> AbstractContextManager[Any]:
+    """Triton launches on the current device, which need not be that of the tensors."""
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+
+
+def accumulator(x: Tensor) -> Any:
+    """The type in which sums of numbers like x are formed."""
+    return tl.float64 if x.dtype == torch.float64 else tl.float32
