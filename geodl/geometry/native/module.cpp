@@ -6,6 +6,7 @@
 
 #include "charts.h"
 #include "intrinsic_mesh.h"
+#include "polar_template.h"
 
 namespace nb = nanobind;
 using namespace geodl;
@@ -14,6 +15,8 @@ namespace {
 
 using Positions = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using Faces = nb::ndarray<const int64_t, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+using Reals = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Coordinates = nb::ndarray<const double, nb::shape<-1, 2>, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // A NumPy array that owns the vector's memory.
@@ -75,4 +78,22 @@ NB_MODULE(_native, m) {
             return give(std::move(out));
         },
         nb::arg("pos"), nb::arg("face"), nb::arg("sources"), nb::arg("ptr"), nb::arg("targets"), nb::arg("bound"), nb::arg("threads"));
+    m.def(
+        "polar_template",
+        [](const Positions& pos, const Faces& face, const Indices& rowptr, const Indices& col, const Coordinates& coords,
+           const Reals& radii, int rays, int threads) {
+            const int rings = static_cast<int>(radii.shape(0));
+            const size_t points = pos.shape(0) * static_cast<size_t>(rings * rays);
+            std::vector<int64_t> vertex(3 * points), inside(pos.shape(0));
+            std::vector<double> weight(3 * points);
+            {
+                nb::gil_scoped_release release;
+                const IntrinsicMesh mesh(pos.data(), pos.shape(0), face.data(), face.shape(0), false);
+                polar_template(mesh, rowptr.data(), col.data(), coords.data(), radii.data(), rings, rays, vertex.data(),
+                               weight.data(), inside.data(), threads);
+            }
+            return nb::make_tuple(give(std::move(vertex)), give(std::move(weight)), give(std::move(inside)));
+        },
+        nb::arg("pos"), nb::arg("face"), nb::arg("rowptr"), nb::arg("col"), nb::arg("coords"), nb::arg("radii"), nb::arg("rays"),
+        nb::arg("threads"));
 }
