@@ -1,5 +1,6 @@
 """Custom operators: tensors in, tensors out."""
 
+from geodl.ops.aggregate import aggregate
 from geodl.ops.backend import backends, use_backend
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.patch_conv import patch_conv
@@ -7,4 +8,13 @@ from geodl.ops.patch_gather import patch_gather
 from geodl.ops.polar_conv import polar_conv
 from geodl.ops.polar_windows import PolarWindows
 
-__all__ = ["Neighbors", "PolarWindows", "backends", "patch_conv", "patch_gather", "polar_conv", "use_backend"]
+__all__ = [
+    "Neighbors",
+    "PolarWindows",
+    "aggregate",
+    "backends",
+    "patch_conv",
+    "patch_gather",
+    "polar_conv",
+    "use_backend",
+]

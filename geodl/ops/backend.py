@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -35,12 +36,17 @@ def triton_interpreted() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0") == "1"
 
 
+@functools.cache
+def _triton_installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
 def _why_not(name: str) -> str:
     """Why a backend cannot run on this machine; empty if it can."""
     if name == "native":
         return _native_missing
     if name == "triton":
-        if importlib.util.find_spec("triton") is None:
+        if not _triton_installed():
             return "Triton is not installed; `pip install triton`"
         if not torch.cuda.is_available() and not triton_interpreted():
             return "there is no CUDA device (TRITON_INTERPRET=1 runs the kernels on the CPU, slowly)"
@@ -86,22 +92,42 @@ def select(x: Tensor) -> str:
     forced = _forced[-1] if _forced else None
     if forced is None:
         if x.is_cuda:
-            return "reference" if _why_not("triton") else "triton"
-        if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+            return "triton" if _triton_installed() else "reference"
+        if not _served_by_native(x):
             return "reference"
         if native is None:
             _warn_once()
             return "reference"
         return "native"
-    if forced == "native" and (x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64)):
-        raise ValueError(f"backend 'native' serves float32 and float64 on the CPU, not {x.dtype} on {x.device}")
+    if forced == "native" and not _served_by_native(x):
+        raise ValueError(
+            f"backend 'native' serves float32 and float64 on the CPU, not {x.dtype} on {x.device}"
+        )
     if forced == "triton" and not (x.is_cuda or (x.device.type == "cpu" and triton_interpreted())):
-        raise ValueError(f"backend 'triton' serves CUDA tensors (or the CPU under TRITON_INTERPRET=1), not {x.device}")
+        raise ValueError(
+            f"backend 'triton' serves CUDA tensors (or the CPU under TRITON_INTERPRET=1), not {x.device}"
+        )
     return forced
+
+
+def serves_indices(index: Tensor) -> bool:
+    """Whether C++ serves an operator on indices alone. There are no Triton kernels for these: PyTorch's sort does them."""
+    return native is not None and index.device.type == "cpu" and _forced[-1:] != ["reference"]
+
+
+def kernel(name: str, dtype: torch.dtype) -> Any:
+    """The C++ function that does ``name`` for tensors of this dtype."""
+    return getattr(native, f"{name}_{'f32' if dtype == torch.float32 else 'f64'}")
+
+
+def _served_by_native(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
 
 def _warn_once() -> None:
     global _warned
     if not _warned:
         _warned = True
-        warnings.warn(f"geodl runs its slow reference operators: {_native_missing}", RuntimeWarning, stacklevel=4)
+        warnings.warn(
+            f"geodl runs its slow reference operators: {_native_missing}", RuntimeWarning, stacklevel=4
+        )

@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from geodl.ops.backend import native, serves_indices
+
 __all__ = ["Neighbors"]
+
+
+# --- custom ops: the structure alone, so integers in and out ---
 
 
 @torch.library.custom_op("geodl::transpose", mutates_args=())
 def transpose(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Transposed CSR (rowptr [num_src+1], col [E]) and the permutation [E]: transposed edge e is edge perm[e]."""
-    perm = torch.argsort(col, stable=True)
-    t_rowptr = _rowptr_of_counts(torch.bincount(col, minlength=num_src))
-    rows = torch.repeat_interleave(torch.arange(rowptr.numel() - 1, device=col.device), rowptr.diff())
-    return t_rowptr, rows[perm], perm
+    """The transposed CSR, rowptr ``[num_src+1]`` and row ``[E]``, and the permutation ``[E]``: its edge k is edge perm[k]."""
+    return _group_edges(col, _rows_of_edges(rowptr), num_src)
 
 
 @transpose.register_fake
@@ -25,10 +27,21 @@ def _(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor
     return rowptr.new_empty(num_src + 1), torch.empty_like(col), torch.empty_like(col)
 
 
+@torch.library.custom_op("geodl::group_edges", mutates_args=())
+def group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Edges ``[E]`` in the order of their keys: rowptr ``[num_keys+1]``, value[perm] ``[E]``, perm ``[E]`` (stable)."""
+    return _group_edges(key, value, num_keys)
+
+
+@group_edges.register_fake
+def _(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
+    return key.new_empty(num_keys + 1), torch.empty_like(key), torch.empty_like(key)
+
+
 @torch.library.custom_op("geodl::edge_rows", mutates_args=())
 def edge_rows(rowptr: Tensor, col: Tensor) -> Tensor:
-    """Row of every edge [E]."""
-    return torch.repeat_interleave(torch.arange(rowptr.numel() - 1, device=rowptr.device), rowptr.diff())
+    """Row of every edge ``[E]``."""
+    return _rows_of_edges(rowptr)
 
 
 @edge_rows.register_fake
@@ -36,8 +49,22 @@ def _(rowptr: Tensor, col: Tensor) -> Tensor:
     return torch.empty_like(col)
 
 
-def _rowptr_of_counts(counts: Tensor) -> Tensor:
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+def _rows_of_edges(rowptr: Tensor) -> Tensor:
+    return torch.repeat_interleave(torch.arange(rowptr.numel() - 1, device=rowptr.device), rowptr.diff())
+
+
+def _group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
+    if serves_indices(key):
+        key, value = key.contiguous(), value.contiguous()
+        rowptr, grouped, perm = key.new_empty(num_keys + 1), torch.empty_like(key), torch.empty_like(key)
+        native.group_edges(
+            key.data_ptr(), value.data_ptr(), key.numel(), num_keys,
+            rowptr.data_ptr(), grouped.data_ptr(), perm.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+        return rowptr, grouped, perm
+    perm = torch.argsort(key, stable=True)
+    counts = torch.bincount(key, minlength=num_keys)
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)]), value[perm], perm
 
 
 @dataclass(eq=False)
@@ -108,12 +135,15 @@ class Neighbors:
             raise ValueError(f"edge_index must have shape [2, E], not {list(edge_index.shape)}")
         if edge_index.dtype != torch.int64:
             raise ValueError(f"edge_index must be int64, not {edge_index.dtype}")
+        if num_dst < 0:
+            raise ValueError(f"num_dst must not be negative, got {num_dst}")
         src, dst = edge_index
-        if dst.numel() and not 0 <= int(dst.min()) <= int(dst.max()) < num_dst:
-            raise IndexError(f"edge_index[1] holds {int(dst.min())}..{int(dst.max())}, but there are {num_dst} destinations")
-        order = torch.argsort(dst, stable=True)
-        rowptr = _rowptr_of_counts(torch.bincount(dst, minlength=num_dst))
-        return cls(rowptr, src[order], num_dst if num_src is None else num_src, order)
+        if dst.numel() and not torch.compiler.is_compiling():
+            low, high = (int(bound) for bound in dst.aminmax())
+            if low < 0 or high >= num_dst:
+                raise IndexError(f"edge_index[1] holds {low}..{high}, but there are {num_dst} destinations")
+        rowptr, col, order = group_edges(dst, src, num_dst)
+        return cls(rowptr, col, num_dst if num_src is None else num_src, order)
 
     def to_edge_index(self) -> Tensor:
         """``[2, E]`` int64 in CSR order: sources in row 0, destinations in row 1."""
@@ -126,34 +156,37 @@ class Neighbors:
             ``(transposed, perm)``: edge ``e`` of ``transposed`` is edge ``perm[e]`` of ``self``; destinations ascend in a row.
         """
         if self._transpose is None:
-            rowptr, col, perm = transpose(self.rowptr, self.col, self.num_src)
-            transposed = Neighbors.__new__(Neighbors)  # valid by construction
-            transposed.rowptr, transposed.col, transposed.num_src = rowptr, col, self.num_dst
-            transposed.order = transposed._transpose = transposed._row = None
-            self._transpose = (transposed, perm)
+            rowptr, row, perm = transpose(self.rowptr, self.col, self.num_src)
+            self._transpose = (Neighbors._valid(rowptr, row, self.num_dst), perm)
         return self._transpose
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Neighbors:
         """The same neighbourhoods, and what they have cached, on another device."""
 
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=non_blocking)
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=non_blocking)
 
-        moved = Neighbors.__new__(Neighbors)
-        moved.rowptr = self.rowptr.to(device, non_blocking=non_blocking)
-        moved.col = self.col.to(device, non_blocking=non_blocking)
-        moved.num_src, moved.order, moved._row = self.num_src, move(self.order), move(self._row)
-        moved._transpose = None
+        moved = Neighbors._valid(move(self.rowptr), move(self.col), self.num_src)
+        moved.order = None if self.order is None else move(self.order)
+        moved._row = None if self._row is None else move(self._row)
         if self._transpose is not None:
             transposed, perm = self._transpose
-            moved._transpose = (transposed.to(device, non_blocking), perm.to(device, non_blocking=non_blocking))
+            moved._transpose = (transposed.to(device, non_blocking), move(perm))
         return moved
 
     @staticmethod
     def cat(parts: Sequence[Neighbors]) -> Neighbors:
-        """Block-diagonal packing: the points of part ``p`` follow those of part ``p - 1``; no edge crosses."""
+        """Block-diagonal packing: the points of part ``p`` follow those of part ``p - 1``; no edge crosses.
+
+        Raises:
+            ValueError: no parts, or parts on different devices.
+        """
         if not parts:
             raise ValueError("Neighbors.cat needs at least one part")
+        if len(devices := {str(part.device) for part in parts}) > 1:
+            raise ValueError(
+                f"Neighbors.cat needs all parts on one device, not on {' and '.join(sorted(devices))}"
+            )
         edges, sources = 0, 0
         rowptr, col = [parts[0].rowptr[:1]], []
         for part in parts:
@@ -161,27 +194,51 @@ class Neighbors:
             col.append(part.col + sources)
             edges += part.num_edges
             sources += part.num_src
-        return Neighbors(torch.cat(rowptr), torch.cat(col), sources)
+        return Neighbors._valid(torch.cat(rowptr), torch.cat(col), sources)
+
+    @staticmethod
+    def _valid(rowptr: Tensor, col: Tensor, num_src: int) -> Neighbors:
+        """Neighbors that are valid by construction: reading the values to check them would wait for the device."""
+        made = Neighbors.__new__(Neighbors)
+        made.rowptr, made.col, made.num_src = rowptr, col, num_src
+        made.order = made._transpose = made._row = None
+        return made
 
     def _validate(self) -> None:
-        for name in ("rowptr", "col"):
-            tensor = getattr(self, name)
+        for name, tensor in (("rowptr", self.rowptr), ("col", self.col), ("order", self.order)):
+            if tensor is None:
+                continue
             if tensor.dtype != torch.int64:
                 raise ValueError(f"{name} must be int64, not {tensor.dtype}")
             if tensor.dim() != 1:
                 raise ValueError(f"{name} must have one dimension, not shape {list(tensor.shape)}")
-        if self.rowptr.device != self.col.device:
-            raise ValueError(f"rowptr is on {self.rowptr.device} but col is on {self.col.device}")
+            if tensor.device != self.rowptr.device:
+                raise ValueError(f"rowptr is on {self.rowptr.device} but {name} is on {tensor.device}")
         if self.num_src < 0:
             raise ValueError(f"num_src must not be negative, got {self.num_src}")
         if self.rowptr.numel() == 0:
             raise ValueError("rowptr must hold at least one entry (N + 1 for N rows)")
+        if self.order is not None and self.order.numel() != self.num_edges:
+            raise ValueError(f"order has {self.order.numel()} entries but col has {self.num_edges}")
         self.rowptr, self.col = self.rowptr.contiguous(), self.col.contiguous()
         first, last = int(self.rowptr[0]), int(self.rowptr[-1])
-        if first != 0 or last != self.num_edges or bool((self.rowptr.diff() < 0).any()):
+        if first != 0 or last != self.num_edges:
             raise ValueError(
                 f"rowptr must ascend from 0 to the {self.num_edges} edges of col; it starts at {first}, ends at {last}"
-                + (" and descends in between" if first == 0 and last == self.num_edges else "")
             )
-        if self.num_edges and not 0 <= int(self.col.min()) <= int(self.col.max()) < self.num_src:
-            raise IndexError(f"col holds {int(self.col.min())}..{int(self.col.max())}, but there are {self.num_src} sources")
+        if bool((descends := self.rowptr.diff() < 0).any()):
+            raise ValueError(
+                f"rowptr must not descend, but row {int(descends.nonzero()[0])} ends before it starts"
+            )
+        if self.num_edges:
+            low, high = (int(bound) for bound in self.col.aminmax())
+            if low < 0 or high >= self.num_src:
+                raise IndexError(f"col holds {low}..{high}, but there are {self.num_src} sources")
+
+
+def transpose_for(x: Tensor, neighbors: Neighbors) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The transpose (rowptr, row, perm) that the gradient of ``x`` gathers over, or Nones if there will be no gradient."""
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return None, None, None
+    transposed, perm = neighbors.t()
+    return transposed.rowptr, transposed.col, perm

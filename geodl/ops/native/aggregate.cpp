@@ -1,7 +1,359 @@
+// Sums and extrema over neighbourhoods, and the gathers and dot products that are their derivatives.
+//
+// Every output is computed by one thread in the order of its edges, so that results are bitwise equal from run to run
+// and for any number of threads.
 #include "kernels.h"
+#include "parallel.h"
+#include "simd.h"
 
 namespace geodl {
+namespace {
 
-void register_aggregate(nb::module_&) {}
+struct Graph {
+    const int64_t* rowptr;
+    const int64_t* col;
+};
+
+// The weight of edge e is weight[edge[e]], where `edge` is the permutation of a transpose; without weight it is 1.
+template <class T>
+struct Weight {
+    const T* weight;
+    const int64_t* edge;
+    GEODL_INLINE T operator()(int64_t e) const { return weight ? weight[edge ? edge[e] : e] : T(1); }
+};
+
+// Which edge of its row every output of an extremum took, as a position in the row; -1 if the row is empty.
+struct Selection {
+    const int32_t* position;
+    const int64_t* rowptr;
+};
+
+// --- out[i] = sum over edges e of row i of weight[e] x[col[e]] ---
+
+template <class T, int V>
+GEODL_INLINE void sum_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, T* out, int64_t begin,
+                            int64_t end) {
+    using L = Lanes<T>;
+    for (int64_t i = begin; i < end; ++i) {
+        typename L::Value sum[V] = {}, value;
+        for (int64_t e = graph.rowptr[i]; e < graph.rowptr[i + 1]; ++e) {
+            const T* row = x + graph.col[e] * channels;
+            const T w = weight(e);
+            for (int v = 0; v < V; ++v) {
+                load(value, row + v * L::count);
+                sum[v] += w * value;
+            }
+        }
+        for (int v = 0; v < V; ++v) store(out + i * channels + v * L::count, sum[v]);
+    }
+}
+
+template <class T>
+GEODL_INLINE void sum_rows(Graph graph, const T* x, Weight<T> weight, int64_t channels, T* out, int64_t begin,
+                           int64_t end) {
+    if (channels >= Lanes<T>::count) {
+        for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
+            sum_block<T, V>(graph, x + c, weight, channels, out + c, begin, end);
+        });
+        return;
+    }
+    for (int64_t i = begin; i < end; ++i) {
+        T sum[Lanes<T>::count] = {};
+        for (int64_t e = graph.rowptr[i]; e < graph.rowptr[i + 1]; ++e) {
+            const T* row = x + graph.col[e] * channels;
+            const T w = weight(e);
+            for (int64_t c = 0; c < channels; ++c) sum[c] += w * row[c];
+        }
+        for (int64_t c = 0; c < channels; ++c) out[i * channels + c] = sum[c];
+    }
+}
+
+GEODL_CLONES void gather_sum_rows(Graph graph, const float* x, Weight<float> weight, int64_t channels, float* out,
+                                  int64_t begin, int64_t end) {
+    sum_rows<float>(graph, x, weight, channels, out, begin, end);
+}
+GEODL_CLONES void gather_sum_rows(Graph graph, const double* x, Weight<double> weight, int64_t channels, double* out,
+                                  int64_t begin, int64_t end) {
+    sum_rows<double>(graph, x, weight, channels, out, begin, end);
+}
+
+template <class T>
+void gather_sum(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t x, int64_t channels,
+                std::uintptr_t weight, std::uintptr_t edge, std::uintptr_t out, int threads) {
+    const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
+    const Weight<T> weights{at<const T>(weight), at<const int64_t>(edge)};
+    const int64_t work = (rows + graph.rowptr[rows]) * (channels + 16) / 16;
+    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+        gather_sum_rows(graph, at<const T>(x), weights, channels, at<T>(out), begin, end);
+    });
+}
+
+// --- out[i] = max (or min) over edges e of row i of weight[e] x[col[e]], and the position of the first that attains it ---
+
+// NaN wins over every number, and the first NaN over later ones: a NaN must not vanish in a maximum.
+template <bool Largest, class Mask, class Value>
+GEODL_INLINE void beats(Mask& better, const Value& value, const Value& best) {
+    if constexpr (Largest) better = ~(value <= best) & (best == best);
+    else better = ~(value >= best) & (best == best);
+}
+
+template <class T, int V, bool Largest>
+GEODL_INLINE void max_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, T* out, int32_t* position,
+                            int64_t begin, int64_t end) {
+    using L = Lanes<T>;
+    for (int64_t i = begin; i < end; ++i) {
+        const int64_t first = graph.rowptr[i], last = graph.rowptr[i + 1];
+        typename L::Value best[V] = {}, value;
+        typename L::Mask taken[V], better;
+        for (int v = 0; v < V; ++v) taken[v] = typename L::Mask{} - (first == last);
+        for (int64_t e = first; e < last; ++e) {
+            const T* row = x + graph.col[e] * channels;
+            const T w = weight(e);
+            for (int v = 0; v < V; ++v) {
+                load(value, row + v * L::count);
+                value *= w;
+                if (e == first) {
+                    best[v] = value;
+                    continue;
+                }
+                beats<Largest>(better, value, best[v]);
+                best[v] = better ? value : best[v];
+                taken[v] = better ? typename L::Mask{} + typename L::Integer(e - first) : taken[v];
+            }
+        }
+        for (int v = 0; v < V; ++v) {
+            store(out + i * channels + v * L::count, best[v]);
+            store(position + i * channels + v * L::count, __builtin_convertvector(taken[v], typename L::Index));
+        }
+    }
+}
+
+template <class T, bool Largest>
+GEODL_INLINE void max_rows(Graph graph, const T* x, Weight<T> weight, int64_t channels, T* out, int32_t* position,
+                           int64_t begin, int64_t end) {
+    if (channels >= Lanes<T>::count) {
+        for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
+            max_block<T, V, Largest>(graph, x + c, weight, channels, out + c, position + c, begin, end);
+        });
+        return;
+    }
+    for (int64_t i = begin; i < end; ++i) {
+        const int64_t first = graph.rowptr[i], last = graph.rowptr[i + 1];
+        for (int64_t c = 0; c < channels; ++c) {
+            T best = 0;
+            int32_t taken = -1;
+            for (int64_t e = first; e < last; ++e) {
+                const T value = weight(e) * x[graph.col[e] * channels + c];
+                const bool better = Largest ? !(value <= best) : !(value >= best);
+                if (e == first || (better && best == best)) {
+                    best = value;
+                    taken = static_cast<int32_t>(e - first);
+                }
+            }
+            out[i * channels + c] = best;
+            position[i * channels + c] = taken;
+        }
+    }
+}
+
+template <class T>
+GEODL_INLINE void extremum_rows(Graph graph, const T* x, Weight<T> weight, int64_t channels, bool largest, T* out,
+                                int32_t* position, int64_t begin, int64_t end) {
+    if (largest) max_rows<T, true>(graph, x, weight, channels, out, position, begin, end);
+    else max_rows<T, false>(graph, x, weight, channels, out, position, begin, end);
+}
+
+GEODL_CLONES void gather_max_rows(Graph graph, const float* x, Weight<float> weight, int64_t channels, bool largest,
+                                  float* out, int32_t* position, int64_t begin, int64_t end) {
+    extremum_rows<float>(graph, x, weight, channels, largest, out, position, begin, end);
+}
+GEODL_CLONES void gather_max_rows(Graph graph, const double* x, Weight<double> weight, int64_t channels, bool largest,
+                                  double* out, int32_t* position, int64_t begin, int64_t end) {
+    extremum_rows<double>(graph, x, weight, channels, largest, out, position, begin, end);
+}
+
+template <class T>
+void gather_max(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t x, int64_t channels,
+                std::uintptr_t weight, bool largest, std::uintptr_t out, std::uintptr_t position, int threads) {
+    const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
+    const Weight<T> weights{at<const T>(weight), nullptr};
+    const int64_t work = (rows + graph.rowptr[rows]) * (channels + 16) / 8;
+    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+        gather_max_rows(graph, at<const T>(x), weights, channels, largest, at<T>(out), at<int32_t>(position), begin,
+                        end);
+    });
+}
+
+// --- out[i, c] = weight[e] x[col[e], c] for the edge e that (i, c) selected; 0 if none ---
+
+template <class T>
+void pick(std::uintptr_t rowptr_, int64_t rows, std::uintptr_t col_, std::uintptr_t x_, int64_t channels,
+          std::uintptr_t weight, std::uintptr_t position_, std::uintptr_t out_, int threads) {
+    const int64_t *rowptr = at<const int64_t>(rowptr_), *col = at<const int64_t>(col_);
+    const Weight<T> weights{at<const T>(weight), nullptr};
+    const T* x = at<const T>(x_);
+    const int32_t* position = at<const int32_t>(position_);
+    T* out = at<T>(out_);
+    for_rows(rowptr, rows, rows * channels, threads, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            for (int64_t c = 0; c < channels; ++c) {
+                const int64_t e = rowptr[i] + position[i * channels + c];
+                const bool empty = position[i * channels + c] < 0;
+                out[i * channels + c] = empty ? T(0) : weights(e) * x[col[e] * channels + c];
+            }
+        }
+    });
+}
+
+// --- out[j, c] = sum over the edges e = perm[k] of the transpose's row j whose row i = t_row[k] selected them at c
+//     of weight[e] g[i, c] ---
+
+template <class T, int V>
+GEODL_INLINE void selected_block(Graph transpose, const int64_t* perm, Selection selection, const T* g,
+                                 Weight<T> weight, int64_t channels, T* out, int64_t begin, int64_t end) {
+    using L = Lanes<T>;
+    for (int64_t j = begin; j < end; ++j) {
+        typename L::Value sum[V] = {}, value;
+        typename L::Index position;
+        for (int64_t k = transpose.rowptr[j]; k < transpose.rowptr[j + 1]; ++k) {
+            const int64_t i = transpose.col[k];
+            const auto wanted = static_cast<typename L::Integer>(perm[k] - selection.rowptr[i]);
+            const T w = weight(k);
+            for (int v = 0; v < V; ++v) {
+                load(position, selection.position + i * channels + v * L::count);
+                load(value, g + i * channels + v * L::count);
+                value *= w;
+                const typename L::Mask hit = __builtin_convertvector(position, typename L::Mask) == wanted;
+                sum[v] += hit ? value : typename L::Value{};
+            }
+        }
+        for (int v = 0; v < V; ++v) store(out + j * channels + v * L::count, sum[v]);
+    }
+}
+
+template <class T>
+GEODL_INLINE void selected_rows(Graph transpose, const int64_t* perm, Selection selection, const T* g, Weight<T> weight,
+                                int64_t channels, T* out, int64_t begin, int64_t end) {
+    if (channels >= Lanes<T>::count) {
+        for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
+            selected_block<T, V>(transpose, perm, Selection{selection.position + c, selection.rowptr}, g + c, weight,
+                                 channels, out + c, begin, end);
+        });
+        return;
+    }
+    for (int64_t j = begin; j < end; ++j) {
+        T sum[Lanes<T>::count] = {};
+        for (int64_t k = transpose.rowptr[j]; k < transpose.rowptr[j + 1]; ++k) {
+            const int64_t i = transpose.col[k], wanted = perm[k] - selection.rowptr[i];
+            const T w = weight(k);
+            for (int64_t c = 0; c < channels; ++c)
+                if (selection.position[i * channels + c] == wanted) sum[c] += w * g[i * channels + c];
+        }
+        for (int64_t c = 0; c < channels; ++c) out[j * channels + c] = sum[c];
+    }
+}
+
+GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Selection selection, const float* g,
+                                       Weight<float> weight, int64_t channels, float* out, int64_t begin, int64_t end) {
+    selected_rows<float>(transpose, perm, selection, g, weight, channels, out, begin, end);
+}
+GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Selection selection, const double* g,
+                                       Weight<double> weight, int64_t channels, double* out, int64_t begin,
+                                       int64_t end) {
+    selected_rows<double>(transpose, perm, selection, g, weight, channels, out, begin, end);
+}
+
+template <class T>
+void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_row, std::uintptr_t perm,
+                     std::uintptr_t rowptr, std::uintptr_t position, std::uintptr_t g, int64_t channels,
+                     std::uintptr_t weight, std::uintptr_t out, int threads) {
+    const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
+    const Selection selection{at<const int32_t>(position), at<const int64_t>(rowptr)};
+    const Weight<T> weights{at<const T>(weight), at<const int64_t>(perm)};
+    const int64_t work = (t_rows + transpose.rowptr[t_rows]) * (channels + 16) / 8;
+    for_rows(transpose.rowptr, t_rows, work, threads, [&](int64_t begin, int64_t end) {
+        gather_selected_rows(transpose, at<const int64_t>(perm), selection, at<const T>(g), weights, channels,
+                             at<T>(out), begin, end);
+    });
+}
+
+// --- out[e] = sum over channels c (that selected e) of g[row of e, c] x[col[e], c] ---
+
+template <class T, bool Selected>
+GEODL_INLINE void dot_rows(Graph graph, const int32_t* position, const T* g, const T* x, int64_t channels, T* out,
+                           int64_t begin, int64_t end) {
+    using L = Lanes<T>;
+    for (int64_t i = begin; i < end; ++i) {
+        const T* left = g + i * channels;
+        const int32_t* taken = Selected ? position + i * channels : nullptr;
+        for (int64_t e = graph.rowptr[i]; e < graph.rowptr[i + 1]; ++e) {
+            const T* right = x + graph.col[e] * channels;
+            const auto wanted = static_cast<typename L::Integer>(e - graph.rowptr[i]);
+            typename L::Value sum = {}, a, b;
+            int64_t c = 0;
+            for (; c + L::count <= channels; c += L::count) {
+                load(a, left + c);
+                load(b, right + c);
+                if constexpr (Selected) {
+                    typename L::Index selected;
+                    load(selected, taken + c);
+                    const typename L::Mask hit = __builtin_convertvector(selected, typename L::Mask) == wanted;
+                    b *= a;
+                    sum += hit ? b : typename L::Value{};
+                } else {
+                    sum += a * b;
+                }
+            }
+            T total = 0;
+            for (int64_t lane = 0; lane < L::count; ++lane) total += sum[lane];
+            for (; c < channels; ++c)
+                if (!Selected || taken[c] == wanted) total += left[c] * right[c];
+            out[e] = total;
+        }
+    }
+}
+
+template <class T>
+GEODL_INLINE void edge_dot_any(Graph graph, const int32_t* position, const T* g, const T* x, int64_t channels, T* out,
+                               int64_t begin, int64_t end) {
+    if (position) dot_rows<T, true>(graph, position, g, x, channels, out, begin, end);
+    else dot_rows<T, false>(graph, position, g, x, channels, out, begin, end);
+}
+
+GEODL_CLONES void edge_dot_rows(Graph graph, const int32_t* position, const float* g, const float* x, int64_t channels,
+                                float* out, int64_t begin, int64_t end) {
+    edge_dot_any<float>(graph, position, g, x, channels, out, begin, end);
+}
+GEODL_CLONES void edge_dot_rows(Graph graph, const int32_t* position, const double* g, const double* x,
+                                int64_t channels, double* out, int64_t begin, int64_t end) {
+    edge_dot_any<double>(graph, position, g, x, channels, out, begin, end);
+}
+
+template <class T>
+void edge_dot(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t position, std::uintptr_t g,
+              std::uintptr_t x, int64_t channels, std::uintptr_t out, int threads) {
+    const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
+    const int64_t work = (rows + graph.rowptr[rows]) * (channels + 16) / 8;
+    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+        edge_dot_rows(graph, at<const int32_t>(position), at<const T>(g), at<const T>(x), channels, at<T>(out), begin,
+                      end);
+    });
+}
+
+}  // namespace
+
+void register_aggregate(nb::module_& m) {
+    const nb::call_guard<nb::gil_scoped_release> unlocked;
+    m.def("gather_sum_f32", &gather_sum<float>, unlocked);
+    m.def("gather_sum_f64", &gather_sum<double>, unlocked);
+    m.def("gather_max_f32", &gather_max<float>, unlocked);
+    m.def("gather_max_f64", &gather_max<double>, unlocked);
+    m.def("pick_f32", &pick<float>, unlocked);
+    m.def("pick_f64", &pick<double>, unlocked);
+    m.def("gather_selected_f32", &gather_selected<float>, unlocked);
+    m.def("gather_selected_f64", &gather_selected<double>, unlocked);
+    m.def("edge_dot_f32", &edge_dot<float>, unlocked);
+    m.def("edge_dot_f64", &edge_dot<double>, unlocked);
+}
 
 }  // namespace geodl

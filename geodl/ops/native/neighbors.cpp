@@ -1,7 +1,55 @@
+// The transpose of a CSR matrix by a stable counting sort.
 #include "kernels.h"
+#include "parallel.h"
+
+#include <algorithm>
+#include <vector>
 
 namespace geodl {
+namespace {
 
-void register_neighbors(nb::module_&) {}
+// Sorts edges by key into a CSR: edge e, which carries value[e], goes to row key[e]; a row keeps the order of its edges.
+// Threads take consecutive ranges of edges and write where the ranges before them end, so the result does not depend on
+// how many they are.
+void group_edges(std::uintptr_t key_, std::uintptr_t value_, int64_t edges, int64_t keys, std::uintptr_t rowptr_,
+                 std::uintptr_t grouped_, std::uintptr_t perm_, int threads) {
+    const int64_t *key = at<const int64_t>(key_), *value = at<const int64_t>(value_);
+    int64_t *rowptr = at<int64_t>(rowptr_), *grouped = at<int64_t>(grouped_), *perm = at<int64_t>(perm_);
+    // Every thread counts into a table of its own: not worth it where tables would be larger than the edges.
+    const int wanted = team_size(4 * edges, threads);
+    const int team = static_cast<int>(std::clamp<int64_t>(2 * edges / std::max<int64_t>(keys, 1), 1, wanted));
+    std::vector<int64_t> next(static_cast<size_t>(team * keys));
+    auto part = [&](int t) { return edges / team * t + edges % team * t / team; };
+#pragma omp parallel for num_threads(team) schedule(static, 1) if (team > 1)
+    for (int t = 0; t < team; ++t) {
+        int64_t* count = next.data() + t * keys;
+        for (int64_t e = part(t); e < part(t + 1); ++e) ++count[key[e]];
+    }
+    int64_t total = 0;
+    for (int64_t k = 0; k < keys; ++k) {
+        rowptr[k] = total;
+        for (int t = 0; t < team; ++t) {
+            const int64_t count = next[static_cast<size_t>(t * keys + k)];
+            next[static_cast<size_t>(t * keys + k)] = total;
+            total += count;
+        }
+    }
+    rowptr[keys] = total;
+#pragma omp parallel for num_threads(team) schedule(static, 1) if (team > 1)
+    for (int t = 0; t < team; ++t) {
+        int64_t* slot = next.data() + t * keys;
+        for (int64_t e = part(t); e < part(t + 1); ++e) {
+            const int64_t to = slot[key[e]]++;
+            grouped[to] = value[e];
+            perm[to] = e;
+        }
+    }
+}
+
+}  // namespace
+
+void register_neighbors(nb::module_& m) {
+    m.def("group_edges", &group_edges, nb::call_guard<nb::gil_scoped_release>());
+}
 
 }  // namespace geodl

@@ -1,0 +1,393 @@
+"""aggregate: weighted sums, means and extrema over neighbourhoods.
+
+The derivatives of all reductions come from one trilinear form,
+
+    T(g, w, x) = sum over rows i, edges e of row i, channels c of  s[e, c] w[e] g[i, c] x[col[e], c],
+
+where the selection s[e, c] is 1 for every edge of a sum, and for an extremum is 1 for the one edge that (i, c) took. Its
+three partial derivatives are the primitives ``gather_sum`` (by g), ``scatter_sum`` (by x) and ``edge_dot`` (by w); the
+derivatives of these are again one another, to every order. With ``gather_max``, which finds the selection, they are what
+a backend implements: ``geodl.ops.triton.aggregate`` holds functions of these four names and signatures.
+
+A selection is an int32 tensor ``position [N, C]``: the place in row i of the edge that (i, c) took, -1 if the row is empty.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from geodl.ops.backend import kernel, select
+from geodl.ops.neighbors import Neighbors, transpose, transpose_for
+
+__all__ = ["aggregate"]
+
+REDUCTIONS = ("sum", "mean", "max", "min")
+
+
+def aggregate(x: Tensor, neighbors: Neighbors, weight: Tensor | None = None, reduce: str = "sum") -> Tensor:
+    r"""Weighted aggregation over neighbourhoods,
+
+    .. math:: \text{out}_{i,c} = \bigoplus_{e \,\in\, \text{row } i} w_e \, x_{\text{col}[e],\,c}
+
+    where the reduction is the sum (sparse times dense matrix), the mean (the sum divided by the number of neighbours),
+    the maximum or the minimum.
+
+    An empty row gives 0. A maximum or minimum over a row that holds NaN is NaN; its gradient goes to the edge that
+    attains it, to the first in CSR order if several do (to the first NaN if there is one). Results are bitwise equal
+    from run to run, for any number of threads. Differentiable to any order in ``x`` and ``weight``.
+
+    Args:
+        x: ``[num_src, C]`` floating point, the signal at the sources.
+        neighbors: which sources every destination reads.
+        weight: ``[E]`` of the dtype of ``x``, a factor for every edge in CSR order; 1 if not given.
+        reduce: "sum", "mean", "max" or "min".
+
+    Returns:
+        ``[N, C]`` in the dtype of ``x``.
+
+    Raises:
+        ValueError: a shape, dtype or device that does not fit, or no such reduction.
+    """
+    _check(x, neighbors, weight, reduce)
+    rowptr, col = neighbors.rowptr, neighbors.col
+    transposed = transpose_for(x, neighbors)
+    if reduce in ("max", "min"):
+        values, _ = gather_max(x, weight, rowptr, col, *transposed, reduce == "max")
+        return cast(Tensor, values)
+    out = gather_sum(x, weight, None, rowptr, col, *transposed)
+    return out / neighbors.degree().clamp(min=1)[:, None] if reduce == "mean" else out
+
+
+def _check(x: Tensor, neighbors: Neighbors, weight: Tensor | None, reduce: str) -> None:
+    if reduce not in REDUCTIONS:
+        raise ValueError(f"reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
+    if x.dim() != 2 or x.shape[0] != neighbors.num_src:
+        raise ValueError(f"neighbors have {neighbors.num_src} sources but x has shape {list(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"x must be floating point, not {x.dtype}")
+    if x.device != neighbors.device:
+        raise ValueError(f"x is on {x.device} but neighbors are on {neighbors.device}")
+    if weight is None:
+        return
+    if weight.dim() != 1 or weight.shape[0] != neighbors.num_edges:
+        raise ValueError(
+            f"neighbors have {neighbors.num_edges} edges but weight has shape {list(weight.shape)}"
+        )
+    if weight.dtype != x.dtype:
+        raise ValueError(f"x is {x.dtype} but weight is {weight.dtype}")
+    if weight.device != x.device:
+        raise ValueError(f"x is on {x.device} but weight is on {weight.device}")
+
+
+# --- custom ops -------------------------------------------------------------------------------------------------------
+# The transpose (t_rowptr [num_src+1], t_row [E], perm [E]) is None where the caller foresaw no gradient of x; if one is
+# asked for nevertheless, as a second derivative may, the backward pass makes it.
+
+
+def _implementation(x: Tensor, name: str) -> Callable[..., Any]:
+    backend = select(x)
+    if backend == "triton":
+        return cast(Callable[..., Any], getattr(importlib.import_module("geodl.ops.triton.aggregate"), name))
+    return cast(Callable[..., Any], globals()[f"_{backend}_{name}"])
+
+
+@torch.library.custom_op("geodl::gather_sum", mutates_args=())
+def gather_sum(
+    x: Tensor,
+    weight: Tensor | None,
+    position: Tensor | None,
+    rowptr: Tensor,
+    col: Tensor,
+    t_rowptr: Tensor | None,
+    t_row: Tensor | None,
+    perm: Tensor | None,
+) -> Tensor:
+    """``out[i, c]`` = sum over (selected) edges e of row i of ``weight[e] x[col[e], c]``, ``[N, C]``."""
+    return cast(Tensor, _implementation(x, "gather_sum")(x, weight, position, rowptr, col))
+
+
+@torch.library.custom_op("geodl::scatter_sum", mutates_args=())
+def scatter_sum(
+    g: Tensor,
+    weight: Tensor | None,
+    position: Tensor | None,
+    rowptr: Tensor,
+    col: Tensor,
+    t_rowptr: Tensor,
+    t_row: Tensor,
+    perm: Tensor,
+) -> Tensor:
+    """``out[j, c]`` = sum over (selected) edges e of row i that read j of ``weight[e] g[i, c]``, ``[num_src, C]``."""
+    return cast(Tensor, _implementation(g, "scatter_sum")(g, weight, position, rowptr, t_rowptr, t_row, perm))
+
+
+@torch.library.custom_op("geodl::edge_dot", mutates_args=())
+def edge_dot(
+    g: Tensor,
+    x: Tensor,
+    position: Tensor | None,
+    rowptr: Tensor,
+    col: Tensor,
+    t_rowptr: Tensor | None,
+    t_row: Tensor | None,
+    perm: Tensor | None,
+) -> Tensor:
+    """``out[e]`` = sum over channels c (that selected edge e of row i) of ``g[i, c] x[col[e], c]``, ``[E]``."""
+    return cast(Tensor, _implementation(x, "edge_dot")(g, x, position, rowptr, col))
+
+
+@torch.library.custom_op("geodl::gather_max", mutates_args=())
+def gather_max(
+    x: Tensor,
+    weight: Tensor | None,
+    rowptr: Tensor,
+    col: Tensor,
+    t_rowptr: Tensor | None,
+    t_row: Tensor | None,
+    perm: Tensor | None,
+    largest: bool,
+) -> tuple[Tensor, Tensor]:
+    """The maximum (or minimum) over edges e of row i of ``weight[e] x[col[e], c]``, ``[N, C]``, and its selection."""
+    return cast(tuple[Tensor, Tensor], _implementation(x, "gather_max")(x, weight, rowptr, col, largest))
+
+
+@gather_sum.register_fake
+def _(x: Tensor, weight: Any, position: Any, rowptr: Tensor, *_: Any) -> Tensor:
+    return x.new_empty(rowptr.shape[0] - 1, x.shape[1])
+
+
+@scatter_sum.register_fake
+def _(g: Tensor, weight: Any, position: Any, rowptr: Any, col: Any, t_rowptr: Tensor, *_: Any) -> Tensor:
+    return g.new_empty(t_rowptr.shape[0] - 1, g.shape[1])
+
+
+@edge_dot.register_fake
+def _(g: Tensor, x: Any, position: Any, rowptr: Any, col: Tensor, *_: Any) -> Tensor:
+    return g.new_empty(col.shape[0])
+
+
+@gather_max.register_fake
+def _(x: Tensor, weight: Any, rowptr: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+    shape = rowptr.shape[0] - 1, x.shape[1]
+    return x.new_empty(shape), x.new_empty(shape, dtype=torch.int32)
+
+
+# --- derivatives ------------------------------------------------------------------------------------------------------
+
+
+def _by_x(
+    g: Tensor, weight: Tensor | None, position: Tensor | None, graph: tuple[Tensor | None, ...], num_src: int
+) -> Tensor:
+    rowptr, col, *transposed = graph
+    if transposed[0] is None:
+        transposed = transpose(rowptr, col, num_src)
+    return cast(Tensor, scatter_sum(g, weight, position, rowptr, col, *transposed))
+
+
+def _save_gather(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, position, *graph = inputs
+    # x is read by the gradient of weight alone, weight by the gradient of x alone: neither is kept without need.
+    needs_x, needs_weight = ctx.needs_input_grad[:2]
+    ctx.num_src = x.shape[0]
+    ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None, position, *graph)
+
+
+def _differentiate_gather(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight, position, *graph = ctx.saved_tensors
+    by_x = _by_x(g, weight, position, graph, ctx.num_src) if ctx.needs_input_grad[0] else None
+    by_weight = edge_dot(g, x, position, *graph) if ctx.needs_input_grad[1] else None
+    return by_x, by_weight, None, None, None, None, None, None
+
+
+def _save_max(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, weight, *graph, _largest = inputs
+    ctx.mark_non_differentiable(output[1])
+    _save_gather(ctx, (x, weight, output[1], *graph), output[0])
+
+
+def _differentiate_max(ctx: Any, g: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+    return _differentiate_gather(ctx, g)  # given its selection, an extremum is linear
+
+
+def _save_scatter(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    g, weight, position, *graph = inputs
+    needs_g, needs_weight = ctx.needs_input_grad[:2]
+    ctx.save_for_backward(g if needs_weight else None, weight if needs_g else None, position, *graph)
+
+
+def _differentiate_scatter(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
+    g, weight, position, *graph = ctx.saved_tensors
+    by_g = gather_sum(h, weight, position, *graph) if ctx.needs_input_grad[0] else None
+    by_weight = edge_dot(g, h, position, *graph) if ctx.needs_input_grad[1] else None
+    return by_g, by_weight, None, None, None, None, None, None
+
+
+def _save_dot(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    g, x, position, *graph = inputs
+    needs_g, needs_x = ctx.needs_input_grad[:2]
+    ctx.num_src = x.shape[0]
+    ctx.save_for_backward(g if needs_x else None, x if needs_g else None, position, *graph)
+
+
+def _differentiate_dot(ctx: Any, h: Tensor) -> tuple[Tensor | None, ...]:
+    g, x, position, *graph = ctx.saved_tensors
+    by_g = gather_sum(x, h, position, *graph) if ctx.needs_input_grad[0] else None
+    by_x = _by_x(g, h, position, graph, ctx.num_src) if ctx.needs_input_grad[1] else None
+    return by_g, by_x, None, None, None, None, None, None
+
+
+gather_sum.register_autograd(_differentiate_gather, setup_context=_save_gather)
+gather_max.register_autograd(_differentiate_max, setup_context=_save_max)
+scatter_sum.register_autograd(_differentiate_scatter, setup_context=_save_scatter)
+edge_dot.register_autograd(_differentiate_dot, setup_context=_save_dot)
+
+
+# --- reference: the definition in PyTorch -----------------------------------------------------------------------------
+
+
+def _rows(rowptr: Tensor) -> tuple[Tensor, Tensor]:
+    """Row of every edge and its position in the row, ``[E]`` each."""
+    row = torch.repeat_interleave(torch.arange(rowptr.shape[0] - 1, device=rowptr.device), rowptr.diff())
+    return row, torch.arange(row.shape[0], device=row.device) - rowptr[row]
+
+
+def _messages(x: Tensor, weight: Tensor | None) -> Tensor:
+    return x if weight is None else x * weight[:, None]
+
+
+def _sum_rows(messages: Tensor, rowptr: Tensor) -> Tensor:
+    # Not index_add_, whose order of summation on a GPU changes from run to run.
+    return torch.segment_reduce(messages, "sum", offsets=rowptr, axis=0, initial=0)
+
+
+def _reference_gather_sum(
+    x: Tensor, weight: Tensor | None, position: Tensor | None, rowptr: Tensor, col: Tensor
+) -> Tensor:
+    messages = _messages(x[col], weight)
+    if position is not None:
+        row, place = _rows(rowptr)
+        messages = messages.where(position[row] == place[:, None], 0)
+    return _sum_rows(messages, rowptr)
+
+
+def _reference_scatter_sum(
+    g: Tensor,
+    weight: Tensor | None,
+    position: Tensor | None,
+    rowptr: Tensor,
+    t_rowptr: Tensor,
+    t_row: Tensor,
+    perm: Tensor,
+) -> Tensor:
+    messages = _messages(g[t_row], None if weight is None else weight[perm])
+    if position is not None:
+        place = perm - rowptr[t_row]
+        messages = messages.where(position[t_row] == place[:, None], 0)
+    return _sum_rows(messages, t_rowptr)
+
+
+def _reference_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
+    row, place = _rows(rowptr)
+    products = g[row] * x[col]
+    if position is not None:
+        products = products.where(position[row] == place[:, None], 0)
+    return products.sum(1)
+
+
+def _reference_gather_max(
+    x: Tensor, weight: Tensor | None, rowptr: Tensor, col: Tensor, largest: bool
+) -> tuple[Tensor, Tensor]:
+    row, place = _rows(rowptr)
+    messages = _messages(x[col], weight)
+    index = row[:, None].expand(messages.shape)
+    values = x.new_zeros(rowptr.shape[0] - 1, x.shape[1])
+    values = values.scatter_reduce(0, index, messages, "amax" if largest else "amin", include_self=False)
+    attained = (messages == values[row]) | (messages.isnan() & values[row].isnan())
+    last = torch.iinfo(torch.int32).max
+    places = torch.where(attained, place[:, None], last).int()
+    position = places.new_full(values.shape, last).scatter_reduce(0, index, places, "amin")
+    return values, position.where(position != last, -1)
+
+
+# --- native: C++ on the CPU -------------------------------------------------------------------------------------------
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def _contiguous(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()
+
+
+def _native_gather_sum(
+    x: Tensor, weight: Tensor | None, position: Tensor | None, rowptr: Tensor, col: Tensor
+) -> Tensor:
+    x, weight, position = x.contiguous(), _contiguous(weight), _contiguous(position)
+    rows, channels = rowptr.shape[0] - 1, x.shape[1]
+    out = x.new_empty(rows, channels)
+    if position is None:
+        kernel("gather_sum", x.dtype)(
+            rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, _address(weight), 0, out.data_ptr(),
+            torch.get_num_threads(),
+        )  # fmt: skip
+    else:
+        kernel("pick", x.dtype)(
+            rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, _address(weight), position.data_ptr(),
+            out.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+    return out
+
+
+def _native_scatter_sum(
+    g: Tensor,
+    weight: Tensor | None,
+    position: Tensor | None,
+    rowptr: Tensor,
+    t_rowptr: Tensor,
+    t_row: Tensor,
+    perm: Tensor,
+) -> Tensor:
+    g, weight, position = g.contiguous(), _contiguous(weight), _contiguous(position)
+    rows, channels = t_rowptr.shape[0] - 1, g.shape[1]
+    out = g.new_empty(rows, channels)
+    if position is None:
+        kernel("gather_sum", g.dtype)(
+            t_rowptr.data_ptr(), rows, t_row.data_ptr(), g.data_ptr(), channels, _address(weight), perm.data_ptr(),
+            out.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+    else:
+        kernel("gather_selected", g.dtype)(
+            t_rowptr.data_ptr(), rows, t_row.data_ptr(), perm.data_ptr(), rowptr.data_ptr(), position.data_ptr(),
+            g.data_ptr(), channels, _address(weight), out.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+    return out
+
+
+def _native_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
+    g, x, position = g.contiguous(), x.contiguous(), _contiguous(position)
+    out = g.new_empty(col.shape[0])
+    kernel("edge_dot", g.dtype)(
+        rowptr.data_ptr(), rowptr.shape[0] - 1, col.data_ptr(), _address(position), g.data_ptr(), x.data_ptr(),
+        x.shape[1], out.data_ptr(), torch.get_num_threads(),
+    )  # fmt: skip
+    return out
+
+
+def _native_gather_max(
+    x: Tensor, weight: Tensor | None, rowptr: Tensor, col: Tensor, largest: bool
+) -> tuple[Tensor, Tensor]:
+    x, weight = x.contiguous(), _contiguous(weight)
+    rows, channels = rowptr.shape[0] - 1, x.shape[1]
+    values = x.new_empty(rows, channels)
+    position = x.new_empty(rows, channels, dtype=torch.int32)
+    kernel("gather_max", x.dtype)(
+        rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, _address(weight), largest,
+        values.data_ptr(), position.data_ptr(), torch.get_num_threads(),
+    )  # fmt: skip
+    return values, position
