@@ -4,12 +4,19 @@ The derivatives of all reductions come from one trilinear form,
 
     T(g, w, x) = sum over rows i, edges e of row i, channels c of  s[e, c] w[e] g[i, c] x[col[e], c],
 
-where the selection s[e, c] is 1 for every edge of a sum, and for an extremum is 1 for the one edge that (i, c) took. Its
-three partial derivatives are the primitives ``gather_sum`` (by g), ``scatter_sum`` (by x) and ``edge_dot`` (by w); the
-derivatives of these are again one another, to every order. With ``gather_max``, which finds the selection, they are what
-a backend implements: ``geodl.ops.triton.aggregate`` holds functions of these four names and signatures.
+where the selection s[e, c] is 1 for every edge of a sum, and for an extremum is 1 for the one edge that
+(i, c) took. Its three partial derivatives are the primitives ``gather_sum`` (by g), ``scatter_sum`` (by x)
+and ``edge_dot`` (by w); the derivatives of these are again one another, to every order. With ``gather_max``,
+which finds the selection, they are what a backend implements (``geodl.ops.triton.aggregate`` holds functions
+of these names):
 
-A selection is an int32 tensor ``position [N, C]``: the place in row i of the edge that (i, c) took, -1 if the row is empty.
+- ``gather_sum(x, weight, position, rowptr, col) -> [N, C]``
+- ``scatter_sum(g, weight, position, rowptr, t_rowptr, t_row, perm) -> [num_src, C]``
+- ``edge_dot(g, x, position, rowptr, col) -> [E]``
+- ``gather_max(x, weight, rowptr, col, largest) -> (values [N, C], position [N, C])``
+
+A selection is an int32 tensor ``position [N, C]``: the place in row i of the edge that (i, c) took, -1 if the
+row is empty; None selects every edge. A weight of None is 1 everywhere.
 """
 
 from __future__ import annotations
@@ -34,12 +41,13 @@ def aggregate(x: Tensor, neighbors: Neighbors, weight: Tensor | None = None, red
 
     .. math:: \text{out}_{i,c} = \bigoplus_{e \,\in\, \text{row } i} w_e \, x_{\text{col}[e],\,c}
 
-    where the reduction is the sum (sparse times dense matrix), the mean (the sum divided by the number of neighbours),
-    the maximum or the minimum.
+    where the reduction is the sum (sparse times dense matrix), the mean (the sum divided by the number of
+    neighbours), the maximum or the minimum.
 
-    An empty row gives 0. A maximum or minimum over a row that holds NaN is NaN; its gradient goes to the edge that
-    attains it, to the first in CSR order if several do (to the first NaN if there is one). Results are bitwise equal
-    from run to run, for any number of threads. Differentiable to any order in ``x`` and ``weight``.
+    An empty row gives 0. A maximum or minimum over a row that holds NaN is NaN. The gradient of a maximum
+    goes to the edge that attains it, to the first in CSR order if several do (to the first NaN if there is
+    one). Results are bitwise equal from run to run, for any number of threads. Differentiable to any order in
+    ``x`` and ``weight``.
 
     Args:
         x: ``[num_src, C]`` floating point, the signal at the sources.
@@ -59,7 +67,7 @@ def aggregate(x: Tensor, neighbors: Neighbors, weight: Tensor | None = None, red
     if reduce in ("max", "min"):
         values, _ = gather_max(x, weight, rowptr, col, *transposed, reduce == "max")
         return cast(Tensor, values)
-    out = gather_sum(x, weight, None, rowptr, col, *transposed)
+    out = cast(Tensor, gather_sum(x, weight, None, rowptr, col, *transposed))
     return out / neighbors.degree().clamp(min=1)[:, None] if reduce == "mean" else out
 
 
@@ -84,9 +92,9 @@ def _check(x: Tensor, neighbors: Neighbors, weight: Tensor | None, reduce: str) 
         raise ValueError(f"x is on {x.device} but weight is on {weight.device}")
 
 
-# --- custom ops -------------------------------------------------------------------------------------------------------
-# The transpose (t_rowptr [num_src+1], t_row [E], perm [E]) is None where the caller foresaw no gradient of x; if one is
-# asked for nevertheless, as a second derivative may, the backward pass makes it.
+# --- custom ops ---------------------------------------------------------------
+# The transpose (t_rowptr [num_src+1], t_row [E], perm [E]) is None where the caller foresaw no gradient of x;
+# if one is asked for nevertheless, as a second derivative may, the backward pass makes it.
 
 
 def _implementation(x: Tensor, name: str) -> Callable[..., Any]:
@@ -107,7 +115,7 @@ def gather_sum(
     t_row: Tensor | None,
     perm: Tensor | None,
 ) -> Tensor:
-    """``out[i, c]`` = sum over (selected) edges e of row i of ``weight[e] x[col[e], c]``, ``[N, C]``."""
+    """``out[i, c]`` = sum over (selected) edges e of row i of ``weight[e] x[col[e], c]``."""
     return cast(Tensor, _implementation(x, "gather_sum")(x, weight, position, rowptr, col))
 
 
@@ -122,7 +130,7 @@ def scatter_sum(
     t_row: Tensor,
     perm: Tensor,
 ) -> Tensor:
-    """``out[j, c]`` = sum over (selected) edges e of row i that read j of ``weight[e] g[i, c]``, ``[num_src, C]``."""
+    """``out[j, c]`` = sum over (selected) edges e of rows i that read j of ``weight[e] g[i, c]``."""
     return cast(Tensor, _implementation(g, "scatter_sum")(g, weight, position, rowptr, t_rowptr, t_row, perm))
 
 
@@ -137,7 +145,7 @@ def edge_dot(
     t_row: Tensor | None,
     perm: Tensor | None,
 ) -> Tensor:
-    """``out[e]`` = sum over channels c (that selected edge e of row i) of ``g[i, c] x[col[e], c]``, ``[E]``."""
+    """``out[e]`` = sum over channels c (that selected edge e of row i) of ``g[i, c] x[col[e], c]``."""
     return cast(Tensor, _implementation(x, "edge_dot")(g, x, position, rowptr, col))
 
 
@@ -152,7 +160,7 @@ def gather_max(
     perm: Tensor | None,
     largest: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The maximum (or minimum) over edges e of row i of ``weight[e] x[col[e], c]``, ``[N, C]``, and its selection."""
+    """Maximum (or minimum) over edges e of row i of ``weight[e] x[col[e], c]``, and which edge took it."""
     return cast(tuple[Tensor, Tensor], _implementation(x, "gather_max")(x, weight, rowptr, col, largest))
 
 
@@ -177,7 +185,7 @@ def _(x: Tensor, weight: Any, rowptr: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return x.new_empty(shape), x.new_empty(shape, dtype=torch.int32)
 
 
-# --- derivatives ------------------------------------------------------------------------------------------------------
+# --- derivatives --------------------------------------------------------------
 
 
 def _by_x(
@@ -191,7 +199,7 @@ def _by_x(
 
 def _save_gather(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, weight, position, *graph = inputs
-    # x is read by the gradient of weight alone, weight by the gradient of x alone: neither is kept without need.
+    # x is read by the gradient of weight alone, weight by that of x alone: neither is kept without need.
     needs_x, needs_weight = ctx.needs_input_grad[:2]
     ctx.num_src = x.shape[0]
     ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None, position, *graph)
@@ -247,7 +255,7 @@ scatter_sum.register_autograd(_differentiate_scatter, setup_context=_save_scatte
 edge_dot.register_autograd(_differentiate_dot, setup_context=_save_dot)
 
 
-# --- reference: the definition in PyTorch -----------------------------------------------------------------------------
+# --- reference: the definition in PyTorch -------------------------------------
 
 
 def _rows(rowptr: Tensor) -> tuple[Tensor, Tensor]:
@@ -314,7 +322,7 @@ def _reference_gather_max(
     return values, position.where(position != last, -1)
 
 
-# --- native: C++ on the CPU -------------------------------------------------------------------------------------------
+# --- native: C++ on the CPU ---------------------------------------------------
 
 
 def _address(tensor: Tensor | None) -> int:
@@ -329,18 +337,13 @@ def _native_gather_sum(
     x: Tensor, weight: Tensor | None, position: Tensor | None, rowptr: Tensor, col: Tensor
 ) -> Tensor:
     x, weight, position = x.contiguous(), _contiguous(weight), _contiguous(position)
-    rows, channels = rowptr.shape[0] - 1, x.shape[1]
+    rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
     out = x.new_empty(rows, channels)
+    graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, _address(weight)
     if position is None:
-        kernel("gather_sum", x.dtype)(
-            rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, _address(weight), 0, out.data_ptr(),
-            torch.get_num_threads(),
-        )  # fmt: skip
+        kernel("gather_sum", x.dtype)(*graph, 0, out.data_ptr(), threads)
     else:
-        kernel("pick", x.dtype)(
-            rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, _address(weight), position.data_ptr(),
-            out.data_ptr(), torch.get_num_threads(),
-        )  # fmt: skip
+        kernel("pick", x.dtype)(*graph, position.data_ptr(), out.data_ptr(), threads)
     return out
 
 
@@ -354,28 +357,24 @@ def _native_scatter_sum(
     perm: Tensor,
 ) -> Tensor:
     g, weight, position = g.contiguous(), _contiguous(weight), _contiguous(position)
-    rows, channels = t_rowptr.shape[0] - 1, g.shape[1]
+    rows, channels, threads = t_rowptr.shape[0] - 1, g.shape[1], torch.get_num_threads()
     out = g.new_empty(rows, channels)
+    weights = _address(weight), perm.data_ptr()
+    graph = t_rowptr.data_ptr(), rows, t_row.data_ptr(), g.data_ptr(), channels, *weights
     if position is None:
-        kernel("gather_sum", g.dtype)(
-            t_rowptr.data_ptr(), rows, t_row.data_ptr(), g.data_ptr(), channels, _address(weight), perm.data_ptr(),
-            out.data_ptr(), torch.get_num_threads(),
-        )  # fmt: skip
+        kernel("gather_sum", g.dtype)(*graph, out.data_ptr(), threads)
     else:
-        kernel("gather_selected", g.dtype)(
-            t_rowptr.data_ptr(), rows, t_row.data_ptr(), perm.data_ptr(), rowptr.data_ptr(), position.data_ptr(),
-            g.data_ptr(), channels, _address(weight), out.data_ptr(), torch.get_num_threads(),
-        )  # fmt: skip
+        selection = rowptr.data_ptr(), position.data_ptr()
+        kernel("gather_selected", g.dtype)(*graph, *selection, out.data_ptr(), threads)
     return out
 
 
 def _native_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
     g, x, position = g.contiguous(), x.contiguous(), _contiguous(position)
+    rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
     out = g.new_empty(col.shape[0])
-    kernel("edge_dot", g.dtype)(
-        rowptr.data_ptr(), rowptr.shape[0] - 1, col.data_ptr(), _address(position), g.data_ptr(), x.data_ptr(),
-        x.shape[1], out.data_ptr(), torch.get_num_threads(),
-    )  # fmt: skip
+    graph = rowptr.data_ptr(), rows, col.data_ptr(), _address(position)
+    kernel("edge_dot", g.dtype)(*graph, g.data_ptr(), x.data_ptr(), channels, out.data_ptr(), threads)
     return out
 
 
@@ -383,11 +382,9 @@ def _native_gather_max(
     x: Tensor, weight: Tensor | None, rowptr: Tensor, col: Tensor, largest: bool
 ) -> tuple[Tensor, Tensor]:
     x, weight = x.contiguous(), _contiguous(weight)
-    rows, channels = rowptr.shape[0] - 1, x.shape[1]
+    rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
     values = x.new_empty(rows, channels)
     position = x.new_empty(rows, channels, dtype=torch.int32)
-    kernel("gather_max", x.dtype)(
-        rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, _address(weight), largest,
-        values.data_ptr(), position.data_ptr(), torch.get_num_threads(),
-    )  # fmt: skip
+    graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, _address(weight)
+    kernel("gather_max", x.dtype)(*graph, largest, values.data_ptr(), position.data_ptr(), threads)
     return values, position

@@ -16,7 +16,8 @@ from torch import Tensor
 
 BACKENDS = ("reference", "native", "triton")
 
-# Autograd runs backward passes in threads of its own, which a context variable would not reach: one choice a process.
+# Autograd runs backward passes in threads of its own, which a context variable would not reach: one choice a
+# process.
 _forced: list[str] = []
 _warned = False
 
@@ -111,7 +112,7 @@ def select(x: Tensor) -> str:
 
 
 def serves_indices(index: Tensor) -> bool:
-    """Whether C++ serves an operator on indices alone. There are no Triton kernels for these: PyTorch's sort does them."""
+    """Whether C++ serves an operator on indices alone (for Triton, PyTorch's own sort does)."""
     return native is not None and index.device.type == "cpu" and _forced[-1:] != ["reference"]
 
 

@@ -18,7 +18,7 @@ __all__ = ["Neighbors"]
 
 @torch.library.custom_op("geodl::transpose", mutates_args=())
 def transpose(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The transposed CSR, rowptr ``[num_src+1]`` and row ``[E]``, and the permutation ``[E]``: its edge k is edge perm[k]."""
+    """The transposed CSR (rowptr ``[num_src+1]``, row ``[E]``) and perm ``[E]``, where edge k was perm[k]."""
     return _group_edges(col, _rows_of_edges(rowptr), num_src)
 
 
@@ -29,7 +29,7 @@ def _(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor
 
 @torch.library.custom_op("geodl::group_edges", mutates_args=())
 def group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Edges ``[E]`` in the order of their keys: rowptr ``[num_keys+1]``, value[perm] ``[E]``, perm ``[E]`` (stable)."""
+    """Edges by key, stably: rowptr ``[num_keys+1]``, value[perm] ``[E]`` and perm ``[E]``."""
     return _group_edges(key, value, num_keys)
 
 
@@ -77,8 +77,8 @@ class Neighbors:
         rowptr: ``[N+1]`` int64, non-decreasing from 0 to E.
         col: ``[E]`` int64 in ``[0, num_src)``.
         num_src: number of source points, i.e. of rows of the ``x`` that operators read.
-        order: ``[E]`` int64 or None: CSR edge ``e`` was edge ``order[e]`` of the ``edge_index`` it was made from, so
-            ``edge_attr[order]`` puts edge attributes in CSR order.
+        order: ``[E]`` int64 or None: CSR edge ``e`` was edge ``order[e]`` of the ``edge_index`` it was made
+            from, so ``edge_attr[order]`` puts edge attributes in CSR order.
 
     Raises:
         ValueError: wrong dtype, shape, device, or a ``rowptr`` that is no row pointer.
@@ -153,7 +153,8 @@ class Neighbors:
         """The transpose (row ``j`` lists the destinations that read ``j``) and its permutation (cached).
 
         Returns:
-            ``(transposed, perm)``: edge ``e`` of ``transposed`` is edge ``perm[e]`` of ``self``; destinations ascend in a row.
+            ``(transposed, perm)``: edge ``e`` of ``transposed`` is edge ``perm[e]`` of ``self``, and
+            destinations ascend in a row.
         """
         if self._transpose is None:
             rowptr, row, perm = transpose(self.rowptr, self.col, self.num_src)
@@ -198,7 +199,7 @@ class Neighbors:
 
     @staticmethod
     def _valid(rowptr: Tensor, col: Tensor, num_src: int) -> Neighbors:
-        """Neighbors that are valid by construction: reading the values to check them would wait for the device."""
+        """Neighbors valid by construction: to read the values for a check would wait for the device."""
         made = Neighbors.__new__(Neighbors)
         made.rowptr, made.col, made.num_src = rowptr, col, num_src
         made.order = made._transpose = made._row = None
@@ -224,7 +225,7 @@ class Neighbors:
         first, last = int(self.rowptr[0]), int(self.rowptr[-1])
         if first != 0 or last != self.num_edges:
             raise ValueError(
-                f"rowptr must ascend from 0 to the {self.num_edges} edges of col; it starts at {first}, ends at {last}"
+                f"rowptr must ascend from 0 to the {self.num_edges} edges of col, not from {first} to {last}"
             )
         if bool((descends := self.rowptr.diff() < 0).any()):
             raise ValueError(
@@ -237,7 +238,7 @@ class Neighbors:
 
 
 def transpose_for(x: Tensor, neighbors: Neighbors) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The transpose (rowptr, row, perm) that the gradient of ``x`` gathers over, or Nones if there will be no gradient."""
+    """The transpose (rowptr, row, perm) that the gradient of ``x`` gathers over; Nones if there is none."""
     if not (x.requires_grad and torch.is_grad_enabled()):
         return None, None, None
     transposed, perm = neighbors.t()

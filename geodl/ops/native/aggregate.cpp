@@ -264,9 +264,9 @@ GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Sel
 }
 
 template <class T>
-void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_row, std::uintptr_t perm,
-                     std::uintptr_t rowptr, std::uintptr_t position, std::uintptr_t g, int64_t channels,
-                     std::uintptr_t weight, std::uintptr_t out, int threads) {
+void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_row, std::uintptr_t g, int64_t channels,
+                     std::uintptr_t weight, std::uintptr_t perm, std::uintptr_t rowptr, std::uintptr_t position,
+                     std::uintptr_t out, int threads) {
     const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
     const Selection selection{at<const int32_t>(position), at<const int64_t>(rowptr)};
     const Weight<T> weights{at<const T>(weight), at<const int64_t>(perm)};
