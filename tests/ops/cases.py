@@ -120,13 +120,13 @@ CASES: list[Case] = [
 ]
 
 
-# --- windows ----------------------------------------------------------------------------------------------------------
+# --- windows ------------------------------------------------------------------------------------------------
 
 RINGS, RAYS, OUT_CHANNELS = 2, 4, 5
 
 
 def _windows(neighbors: Neighbors, channels: int, dtype: torch.dtype, sparse: bool) -> Inputs:
-    """Signal and weights of RINGS * RAYS windows; in the sparse form two windows see an edge, at times the same."""
+    """Signal and weights of all windows; in the sparse form two windows see an edge, at times the same."""
     columns = 2 if sparse else RINGS * RAYS
     made = {
         "x": torch.randn(neighbors.num_src, channels, dtype=dtype),
