@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.result import command, write_result
 from geodl import viz
-from geodl.data import Mesh, VertexSignal
+from geodl.data import VertexSignal
 from geodl.datasets import FAUST, Puppets
 from geodl.matching import CorrespondenceReport, MatchedPair, evaluate, match_descriptors
 from geodl.models import GCNN, save_weights
@@ -132,7 +132,9 @@ def portable(line: str, chosen: argparse.Namespace) -> str:
 def build(chosen: argparse.Namespace, recipe: Recipe, num_labels: int) -> LabellingModule | DescriptorModule:
     """The network of a method, in its training module."""
     outputs = num_labels if chosen.method == "labelling" else DESCRIPTOR_DIMENSION
-    model = GCNN(VertexSignal.channels, outputs, recipe.rings, recipe.rays, widths=recipe.widths, hidden=recipe.hidden)
+    model = GCNN(
+        VertexSignal.channels, outputs, recipe.rings, recipe.rays, widths=recipe.widths, hidden=recipe.hidden
+    )
     if chosen.method == "labelling":
         return LabellingModule(model, recipe.learning_rate)
     return DescriptorModule(model, num_labels, recipe.learning_rate)

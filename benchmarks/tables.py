@@ -20,7 +20,8 @@ def speed_table(result: dict[str, Any]) -> str:
     ]
     for row in result["rows"]:
         numbers = [
-            _number(row.get(name)) for name in ("ours_ms", "peer_ms", "ratio", "roofline", "ours_mb", "peer_mb")
+            _number(row.get(name))
+            for name in ("ours_ms", "peer_ms", "ratio", "roofline", "ours_mb", "peer_mb")
         ]
         lines.append("| " + " | ".join([row["op"], row["work"], row["peer"], *numbers]) + " |")
     return "\n".join(lines)
@@ -50,7 +51,9 @@ def accuracy_table(results: list[dict[str, Any]]) -> str:
 
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
-    results = [json.loads((ROOT / "benchmarks" / "results" / name / "result.json").read_text()) for name in names]
+    results = [
+        json.loads((ROOT / "benchmarks" / "results" / name / "result.json").read_text()) for name in names
+    ]
     rowed = [result for result in results if result.get("rows")]
     tables = [speed_table(result) for result in rowed]
     if scored := [result for result in results if not result.get("rows")]:
@@ -73,7 +76,11 @@ def _number(value: float | None) -> str:
 
 
 def _hardware(hardware: dict[str, Any] | str) -> str:
-    return hardware if isinstance(hardware, str) else ", ".join(f"{name} {value}" for name, value in hardware.items())
+    return (
+        hardware
+        if isinstance(hardware, str)
+        else ", ".join(f"{name} {value}" for name, value in hardware.items())
+    )
 
 
 def main() -> None:

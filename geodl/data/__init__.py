@@ -3,5 +3,6 @@
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
 from geodl.data.mesh import Mesh
+from geodl.data.transforms import VertexSignal
 
-__all__ = ["DataLoader", "Mesh", "OperatorCache", "collate"]
+__all__ = ["DataLoader", "Mesh", "OperatorCache", "VertexSignal", "collate"]

@@ -7,7 +7,13 @@ from typing import Any
 import torch
 from torch_geometric.transforms import BaseTransform
 
-from geodl.geometry import differential_coordinates, face_areas, mean_edge_length, surface_area, vertex_normals
+from geodl.geometry import (
+    differential_coordinates,
+    face_areas,
+    mean_edge_length,
+    surface_area,
+    vertex_normals,
+)
 
 
 class VertexSignal(BaseTransform):

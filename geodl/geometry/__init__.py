@@ -1,6 +1,7 @@
 """What a shape knows about itself: geodesic charts and distances, areas, normals, repair."""
 
 from geodl.geometry.charts import ChartReport, Charts, chart_radius, geodesic_charts
+from geodl.geometry.differential import differential_coordinates
 from geodl.geometry.distance import geodesic_distance
 from geodl.geometry.measures import (
     edges,
@@ -19,6 +20,7 @@ __all__ = [
     "Charts",
     "MeshReport",
     "chart_radius",
+    "differential_coordinates",
     "edges",
     "face_areas",
     "face_normals",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from geodl.geometry.measures import edges
 from geodl.geometry.surface import Surface, check_surface
 from geodl.ops import Neighbors, aggregate
 
@@ -29,9 +30,8 @@ def differential_coordinates(mesh: Surface) -> Tensor:
 
     Sorkine, "Differential representations for mesh processing", Computer Graphics Forum 2006.
     """
-    pos, face = check_surface(mesh)
-    sides = torch.cat([face[[0, 1]], face[[1, 2]], face[[2, 0]]], dim=1)
-    sides = torch.cat([sides, sides.flip(0)], dim=1).unique(dim=1)
-    neighbors = Neighbors.from_edge_index(sides[:, sides[0] != sides[1]], pos.shape[0])
+    pos, _ = check_surface(mesh)
+    undirected = edges(mesh)
+    neighbors = Neighbors.from_edge_index(torch.cat([undirected, undirected.flip(0)], dim=1), pos.shape[0])
     lonely = neighbors.degree() == 0
     return torch.where(lonely[:, None], 0.0, aggregate(pos, neighbors, reduce="mean") - pos)

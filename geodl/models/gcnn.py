@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -52,7 +53,7 @@ class GCNN(nn.Module):
         super().__init__()
         self.lift = nn.Sequential(nn.Linear(in_channels, lift), nn.BatchNorm1d(lift), nn.ReLU())
         channels = [lift, *widths]
-        pairs = list(zip(channels, channels[1:], strict=False))
+        pairs = list(pairwise(channels))
         # Batch normalisation follows, so a bias would have no effect.
         self.convs = nn.ModuleList(GeodesicConv(c, d, rings, rays, bias=False) for c, d in pairs)
         self.centers = nn.ModuleList(nn.Linear(c, d, bias=False) for c, d in pairs)
@@ -67,4 +68,5 @@ class GCNN(nn.Module):
         for conv, center, norm in zip(self.convs, self.centers, self.norms, strict=True):
             y = norm(conv(x, charts) + center(x)).relu()
             x = x + y if x.shape == y.shape else y
-        return self.head(self.hidden(x))
+        scores: Tensor = self.head(self.hidden(x))
+        return scores

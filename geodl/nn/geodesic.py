@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -97,11 +98,12 @@ class GeodesicConv(nn.Module):
         rings: int = 5,
         rays: int = 8,
         rotations: int | None = None,
-        pool: str | None = "max",
+        pool: Literal["max"] | None = "max",
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.rotations, self.pool = rotations, pool
+        self.rotations = rotations
+        self.pool: Literal["max"] | None = pool
         self.filters = nn.Parameter(torch.empty(rings, rays, in_channels, out_channels))
         self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
         self.reset_parameters()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def siamese_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, balance: float = 0.5) -> Tensor:
+def siamese_loss(
+    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, balance: float = 0.5
+) -> Tensor:
     r"""Corresponding points get near descriptors, other points descriptors at least a margin apart.
 
     .. math:: (1 - \gamma) \, \overline{\|f_i - f_i^+\|^2} + \gamma \, \overline{\max(0, \mu - \|f_i - f_i^-\|)^2}

@@ -1,6 +1,13 @@
 """Lightning modules, data modules and the trainer that runs them."""
 
-__all__ = ["CorrespondenceData", "DescriptorModule", "LabellingModule", "make_trainer", "resume_point", "training_seconds"]
+__all__ = [
+    "CorrespondenceData",
+    "DescriptorModule",
+    "LabellingModule",
+    "make_trainer",
+    "resume_point",
+    "training_seconds",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -34,11 +34,15 @@ class DescriptorModule(CorrespondenceModule):
     def training_step(self, batch: Any, _: int) -> Tensor:
         shapes = batch.num_graphs
         if shapes < 2:
-            raise ValueError(f"siamese training pairs the shapes of a batch, which has {shapes}: set batch_size to 2 or more")
+            raise ValueError(
+                f"siamese training pairs the shapes of a batch, which has {shapes}: set batch_size to 2 or more"
+            )
         descriptors = self(batch)
         sizes = batch.ptr.diff().tolist()
         features, labels = descriptors.split(sizes), batch.y.split(sizes)
-        losses = [self.pair_loss(features[s], labels[s], features[s - 1], labels[s - 1]) for s in range(shapes)]
+        losses = [
+            self.pair_loss(features[s], labels[s], features[s - 1], labels[s - 1]) for s in range(shapes)
+        ]
         loss = torch.stack(losses).mean()
         self.log("loss", loss, prog_bar=True, batch_size=shapes)
         return loss

@@ -17,7 +17,12 @@ def resume_point(folder: Path) -> Path | None:
 
 
 def make_trainer(
-    folder: Path, epochs: int, device: str = "cpu", devices: int = 1, precision: Any = None, progress: bool = True
+    folder: Path,
+    epochs: int,
+    device: str = "cpu",
+    devices: int = 1,
+    precision: Any = None,
+    progress: bool = True,
 ) -> L.Trainer:
     """A trainer that logs (CSV and TensorBoard) and checkpoints every epoch into ``folder``.
 
@@ -36,7 +41,9 @@ def make_trainer(
         raise ValueError(f"epochs and devices must be positive, got {epochs} and {devices}")
     callbacks: list[Callback] = [
         # The file of the last epoch is written beside the previous one and then takes its name.
-        ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False),
+        ModelCheckpoint(
+            folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False
+        ),
         LearningRateMonitor("epoch"),
         Timer(),  # its clock is kept in the checkpoint
     ]

@@ -15,7 +15,8 @@ def windows_of(subdivisions: int) -> PolarWindows:
     trimesh = pytest.importorskip("trimesh")
     made = trimesh.creation.icosphere(subdivisions)
     mesh = SimpleNamespace(
-        pos=torch.from_numpy(made.vertices.copy()).float(), face=torch.from_numpy(made.faces.copy()).long().t()
+        pos=torch.from_numpy(made.vertices.copy()).float(),
+        face=torch.from_numpy(made.faces.copy()).long().t(),
     )
     return polar_template(mesh, geodesic_charts(mesh, 0.8), 2, 4)
 

@@ -29,7 +29,9 @@ def flat_grid(rows: int, columns: int) -> Surface:
 def sphere(subdivisions: int = 3) -> Surface:
     trimesh = pytest.importorskip("trimesh")
     made = trimesh.creation.icosphere(subdivisions)
-    return Surface(torch.from_numpy(made.vertices.copy()).double(), torch.from_numpy(made.faces.copy()).long().t())
+    return Surface(
+        torch.from_numpy(made.vertices.copy()).double(), torch.from_numpy(made.faces.copy()).long().t()
+    )
 
 
 def aligned(charts: Charts, pos: torch.Tensor) -> Charts:
@@ -76,7 +78,9 @@ def test_turned_reference_directions_change_nothing(kind: str, rays: int) -> Non
     def windows(charts: Charts) -> Charts | PolarWindows:
         return charts if kind == "gaussian" else polar_template(mesh, charts, rings, rays)
 
-    torch.testing.assert_close(conv(x, windows(charts.rotate(turns))), conv(x, windows(charts)), atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(
+        conv(x, windows(charts.rotate(turns))), conv(x, windows(charts)), atol=1e-9, rtol=1e-9
+    )
     # Without pooling the rotations are permuted, so the test above is not true of any filter.
     conv.pool = None
     assert not torch.allclose(conv(x, windows(charts.rotate(turns))), conv(x, windows(charts)))

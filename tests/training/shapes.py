@@ -8,7 +8,10 @@ from geodl.data import Mesh
 
 def spheres(count: int, subdivisions: int = 1) -> list[Mesh]:
     made = trimesh.creation.icosphere(subdivisions)
-    base, face = torch.from_numpy(made.vertices.copy()).float(), torch.from_numpy(made.faces.copy()).long().t()
+    base, face = (
+        torch.from_numpy(made.vertices.copy()).float(),
+        torch.from_numpy(made.faces.copy()).long().t(),
+    )
     generator = torch.Generator().manual_seed(0)
     shapes = []
     for number in range(count):

@@ -62,14 +62,18 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path)
     torch.nn.init.zeros_(module.model.head.weight)  # whatever the new process starts from is replaced
     checkpoint = resume_point(tmp_path / "parts")
     assert checkpoint is not None
-    make_trainer(tmp_path / "parts", 4, progress=False).fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    make_trainer(tmp_path / "parts", 4, progress=False).fit(
+        module, data, ckpt_path=checkpoint, weights_only=True
+    )
     torch.testing.assert_close(weights(module), whole, rtol=0, atol=0)
 
 
 def test_descriptors_learn(tmp_path: Path) -> None:
     L.seed_everything(0, verbose=False)
     shapes = spheres(6)
-    data = CorrespondenceData(shapes[:4], shapes[4:], shapes[0], 2, 4, 12, batch_size=2, cache=tmp_path / "cache")
+    data = CorrespondenceData(
+        shapes[:4], shapes[4:], shapes[0], 2, 4, 12, batch_size=2, cache=tmp_path / "cache"
+    )
     module = DescriptorModule(GCNN(9, 8, 2, 4, widths=(16, 16), hidden=32), 42, 1e-2)
     trainer = make_trainer(tmp_path / "run", 40, progress=False)
     trainer.fit(module, data)
@@ -93,7 +97,15 @@ def test_trainer_refuses_no_epochs(tmp_path: Path) -> None:
 
 def test_two_processes_share_the_work_and_end_with_the_same_weights(tmp_path: Path) -> None:
     script = Path(__file__).with_name("two_processes.py")
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script), str(tmp_path)]
+    run = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        str(script),
+        str(tmp_path),
+    ]
     done = subprocess.run(run, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
