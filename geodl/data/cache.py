@@ -30,7 +30,7 @@ Value = Tensor | float | int | str | bool | None
 
 _FORMAT = 1
 # What a key holds of the algorithms themselves: raise a number when the results of its function change.
-_ALGORITHMS = {"charts": 1, "polar_template": 1}
+_ALGORITHMS = {"charts": 1, "polar_template": 2}
 # A temporary file this old, in seconds, was left behind by a process that was killed.
 _ABANDONED = 3600.0
 
@@ -122,8 +122,8 @@ class OperatorCache:
 
         Args:
             mesh: with ``pos [V, 3]`` and ``face [3, F]``.
-            radius: of the charts, in the unit of ``pos``; the outermost ring lies inside, at
-                ``radius * rings / (rings + 1)``.
+            radius: of the charts, in the unit of ``pos``; the outermost ring lies inside, at three
+                quarters of it.
             rings: number of radii.
             rays: number of directions.
         """

@@ -49,9 +49,18 @@ class ChartReport:
                 f"edges with more than two faces: {self.charts_at_non_manifold_edge} charts end there",
             ),
             (self.non_manifold_vertices, "vertices where several fans of faces meet"),
-            (self.seam_edges, f"edges that cannot be oriented consistently: {self.charts_at_seam} charts end there"),
-            (self.turned_faces, "faces were read the other way round, to agree with their component's first face"),
-            (self.degenerate_faces, "faces without area: edges were lengthened by 1e-7 of their mean to measure angles"),
+            (
+                self.seam_edges,
+                f"edges that cannot be oriented consistently: {self.charts_at_seam} charts end there",
+            ),
+            (
+                self.turned_faces,
+                "faces were read the other way round, to agree with their component's first face",
+            ),
+            (
+                self.degenerate_faces,
+                "faces without area: edges were lengthened by 1e-7 of their mean to measure angles",
+            ),
             (self.skipped_faces, "faces that name a vertex twice were skipped"),
         ):
             if count:
@@ -63,20 +72,22 @@ class ChartReport:
 class Charts:
     r"""Local coordinates :math:`u_{ij}` of the neighbours :math:`j` of every point :math:`i`.
 
-    Polar charts hold :math:`(\rho_{ij}, \theta_{ij})`: the length of the shortest path from i to j and the angle under which it
-    leaves i, counter-clockwise from the reference direction of i. ``transport`` is the angle :math:`\tau_{ij}` that carries j's
-    tangent frame to i's along that path: a tangent vector with angle :math:`\varphi` in the frame of j arrives in i with angle
-    :math:`\varphi + \tau_{ij}`, so
+    Polar charts hold :math:`(\rho_{ij}, \theta_{ij})`: the length of the shortest path from i to j and the
+    angle under which it leaves i, counter-clockwise from the reference direction of i. ``transport`` is the
+    angle :math:`\tau_{ij}` that carries j's tangent frame to i's along that path: a tangent vector with angle
+    :math:`\varphi` in the frame of j arrives in i with angle :math:`\varphi + \tau_{ij}`, so
 
     .. math:: \tau_{ij} = \theta_{ij} - \theta_{ji} - \pi \pmod{2\pi}, \qquad \tau_{ij} = -\tau_{ji}.
 
     Args:
         neighbors: row i lists the points of chart i.
-        coords: ``[E, d]`` floating point; for polar charts d = 2, rho in the unit of the positions, theta in [0, 2 pi).
+        coords: ``[E, d]`` floating point; for polar charts d = 2, rho in the unit of the positions, theta in
+            [0, 2 pi).
         kind: ``"polar"`` or ``"cartesian"``.
         transport: ``[E]`` radians in (-pi, pi], or None.
         radius: the radius of all charts, in the unit of the positions; None where it varies.
-        report: what the charts met (boundaries, non-manifold edges, components); None if they were not measured on a mesh.
+        report: what the charts met (boundaries, non-manifold edges, components); None if they were not
+            measured on a mesh.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit together.
@@ -96,18 +107,24 @@ class Charts:
         if self.kind not in ("polar", "cartesian"):
             raise ValueError(f"kind must be 'polar' or 'cartesian', not {self.kind!r}")
         if self.coords.dim() != 2 or self.coords.shape[0] != edges:
-            raise ValueError(f"coords must have shape [{edges}, d], one row an edge, not {list(self.coords.shape)}")
+            raise ValueError(
+                f"coords must have shape [{edges}, d], one row an edge, not {list(self.coords.shape)}"
+            )
         if self.kind == "polar" and self.coords.shape[1] != 2:
             raise ValueError(f"polar coords are (rho, theta), but coords have {self.coords.shape[1]} columns")
         if not self.coords.is_floating_point():
             raise ValueError(f"coords must be floating point, not {self.coords.dtype}")
         if self.coords.device != self.neighbors.device:
-            raise ValueError(f"coords are on {self.coords.device} but neighbors are on {self.neighbors.device}")
+            raise ValueError(
+                f"coords are on {self.coords.device} but neighbors are on {self.neighbors.device}"
+            )
         if self.transport is not None:
             if self.transport.shape != (edges,):
                 raise ValueError(f"transport must have shape [{edges}], not {list(self.transport.shape)}")
             if self.transport.device != self.neighbors.device:
-                raise ValueError(f"transport is on {self.transport.device} but neighbors are on {self.neighbors.device}")
+                raise ValueError(
+                    f"transport is on {self.transport.device} but neighbors are on {self.neighbors.device}"
+                )
 
     @property
     def num_charts(self) -> int:
@@ -144,11 +161,12 @@ class Charts:
 
         Raises:
             ValueError: cartesian charts, or not one angle a point.
-        """
-        if self.kind != "polar":
+        """ if self.kind != "polar":
             raise ValueError(f"only polar charts can be rotated, not {self.kind} ones")
         if angle.shape != (self.num_charts,):
-            raise ValueError(f"angle must have shape [{self.num_charts}], one a chart, not {list(angle.shape)}")
+            raise ValueError(
+                f"angle must have shape [{self.num_charts}], one a chart, not {list(angle.shape)}"
+            )
         row, col = self.neighbors.row, self.neighbors.col
         angle = angle.to(self.coords)
         rho, theta = self.coords.unbind(1)
@@ -156,7 +174,9 @@ class Charts:
         transport = self.transport
         if transport is not None:
             if self.neighbors.num_src != self.num_charts:
-                raise ValueError(f"{self.num_charts} charts over {self.neighbors.num_src} points have no angle for every j")
+                raise ValueError(
+                    f"{self.num_charts} charts over {self.neighbors.num_src} points have no angle for every j"
+                )
             turn = angle.to(transport)
             transport = -_wrap_positive(math.pi - transport - turn[row] + turn[col]) + math.pi
         coords = torch.stack([rho, turned], dim=1)
@@ -168,8 +188,7 @@ class Charts:
 
         Raises:
             ValueError: no parts, parts of different kind, or transport on some parts only.
-        """
-        if not parts:
+        """ if not parts:
             raise ValueError("Charts.cat needs at least one part")
         kinds = {part.kind for part in parts}
         if len(kinds) > 1:
@@ -196,38 +215,43 @@ class Charts:
 def geodesic_charts(mesh: Surface, radius: float) -> Charts:
     r"""Geodesic polar coordinates of all vertices within ``radius`` of every vertex.
 
-    For vertices i and j, :math:`\rho_{ij}` is the length of the shortest path over the faces, and :math:`\theta_{ij}` the angle
-    under which it leaves i. Both are exact for the polyhedron: rays from i are unfolded over the edges as windows (Mitchell, Mount &
-    Papadimitriou 1987; Chen & Han 1990; Xin & Wang 2009, "Improving Chen and Han's algorithm on the discrete geodesic problem").
+    For vertices i and j, :math:`\rho_{ij}` is the length of the shortest path over the faces, and
+    :math:`\theta_{ij}` the angle under which it leaves i. Both are exact for the polyhedron: rays from i are
+    unfolded over the edges as windows (Mitchell, Mount & Papadimitriou 1987; Chen & Han 1990; Xin & Wang
+    2009, "Improving Chen and Han's algorithm on the discrete geodesic problem").
 
-    - **Angles.** Around an interior vertex angles are scaled so that they sum to 2 pi. At a boundary vertex they keep their size
-      (a flat mesh keeps its plane up to the border), unless they sum to more than 2 pi, which they are then scaled to.
-    - **Reference.** theta counts counter-clockwise, seen from the side to which the faces turn counter-clockwise, from the edge to
-      the neighbour with the lowest number.
-    - **Bends.** Where the shortest path bends (at the boundary, or at a vertex with more than 2 pi of angle), theta is that of its
-      first leg and transport the sum over the legs.
-    - **Borders.** Paths cross neither the boundary, nor edges with more than two faces, nor edges where the surface cannot be oriented
-      (a Moebius strip has a cut). Faces that are merely wound the wrong way are read the other way round. A vertex where several
-      fans of faces meet has their angles side by side. ``report`` counts all of it.
+    - **Angles.** Around an interior vertex angles are scaled so that they sum to 2 pi. At a boundary vertex
+      they keep their size (a flat mesh keeps its plane up to the border), unless they sum to more than 2 pi,
+      which they are then scaled to.
+    - **Reference.** theta counts counter-clockwise, seen from the side to which the faces turn
+      counter-clockwise, from the edge to the neighbour with the lowest number.
+    - **Bends.** Where the shortest path bends (at the boundary, or at a vertex with more than 2 pi of angle),
+      theta is that of its first leg and transport the sum over the legs.
+    - **Borders.** Paths cross neither the boundary, nor edges with more than two faces, nor edges where the
+      surface cannot be oriented (a Moebius strip has a cut). Faces that are merely wound the wrong way are
+      read the other way round. A vertex where several fans of faces meet has their angles side by side.
+      ``report`` counts all of it.
 
     Args:
         mesh: anything with ``pos [V, 3]`` and ``face [3, F]``.
         radius: in the unit of ``pos``; positive, may be infinite.
 
     Returns:
-        Polar charts with transport (see `Charts`), float64 if ``pos`` is, else float32, on the device of ``pos``. Row i lists i itself
-        (rho = theta = transport = 0) and every vertex within the radius, ascending.
+        Polar charts with transport (see `Charts`), float64 if ``pos`` is, else float32, on the device of
+        ``pos``. Row i lists i itself (rho = theta = transport = 0) and every vertex within the radius,
+        ascending.
 
     Raises:
         ValueError: the radius is not positive; the mesh is empty or a position is not finite.
         IndexError: a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
-    """
-    if not radius > 0:
+    """ if not radius > 0:
         raise ValueError(f"radius must be positive, got {radius}")
     pos, face = surface_arrays(mesh)
     sources = np.arange(len(pos), dtype=np.int64)
-    rowptr, col, coords, transport, met = native().geodesic_charts(pos, face, sources, float(radius), num_threads())
+    rowptr, col, coords, transport, met = native().geodesic_charts(
+        pos, face, sources, float(radius), num_threads()
+    )
     names = {f.name for f in fields(ChartReport)}
     report = ChartReport(charts=len(pos), **{name: count for name, count in met.items() if name in names})
     device = mesh.pos.device
@@ -243,8 +267,8 @@ def geodesic_charts(mesh: Surface, radius: float) -> Charts:
 def chart_radius(mesh: Surface, size: int) -> float:
     """The radius for which a chart holds about ``size`` vertices on average, itself included.
 
-    It starts from the radius of a disc with the area of ``size`` vertices and is corrected by the exact distances around a sample of at
-    most 256 vertices, spread evenly over the vertex numbers.
+    It starts from the radius of a disc with the area of ``size`` vertices and is corrected by the exact
+    distances around a sample of at most 256 vertices, spread evenly over the vertex numbers.
 
     Args:
         mesh: anything with ``pos [V, 3]`` and ``face [3, F]``.
@@ -257,14 +281,16 @@ def chart_radius(mesh: Surface, size: int) -> float:
         ValueError: the size is below 2, or more than the vertices that can be reached on average; a bad mesh.
         IndexError: a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
-    """
-    if size < 2:
+    """ if size < 2:
         raise ValueError(f"size must be at least 2, got {size}")
     pos, face = surface_arrays(mesh)
     sample = np.unique(np.linspace(0, len(pos) - 1, min(len(pos), 256)).astype(np.int64))
     wanted = size * len(sample)
     corners = pos[face]
-    area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+    area = (
+        0.5
+        * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum()
+    )
     extent = float(np.linalg.norm(pos.max(axis=0) - pos.min(axis=0)))
     radius = max(math.sqrt(size * area / len(pos) / math.pi), 1e-3 * extent) * 1.3
     found = 0
@@ -277,7 +303,9 @@ def chart_radius(mesh: Surface, size: int) -> float:
             return float(0.5 * (near[wanted - 1] + near[min(wanted, len(rho) - 1)]))
         if radius > 1e3 * extent or (len(rho) == found and radius > 4 * extent):
             reached = len(rho) / len(sample)
-            raise ValueError(f"no radius holds {size} vertices on average: only {reached:.1f} can be reached from a vertex")
+            raise ValueError(
+                f"no radius holds {size} vertices on average: only {reached:.1f} can be reached from a vertex"
+            )
         found = len(rho)
         radius *= 1.5
 

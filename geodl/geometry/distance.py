@@ -12,15 +12,18 @@ from geodl.geometry.surface import Surface, surface_arrays
 __all__ = ["geodesic_distance"]
 
 
-def geodesic_distance(mesh: Surface, sources: Tensor, targets: Tensor, max_distance: float = float("inf")) -> Tensor:
+def geodesic_distance(
+    mesh: Surface, sources: Tensor, targets: Tensor, max_distance: float = float("inf")
+) -> Tensor:
     r"""Length of the shortest path over the faces between vertices ``sources[p]`` and ``targets[p]``, exact for the polyhedron.
 
-    Pairs are grouped by the endpoint that occurs in more of them, and from every such vertex windows of straight rays are propagated
-    over the edges (Mitchell, Mount & Papadimitriou 1987; Chen & Han 1990; Xin & Wang 2009) only until its partners are reached: pairs
-    of near vertices cost little. Groups run in parallel with memory O(V + F) a thread; nothing is V x V.
+    Pairs are grouped by the endpoint that occurs in more of them, and from every such vertex windows of
+    straight rays are propagated over the edges (Mitchell, Mount & Papadimitriou 1987; Chen & Han 1990; Xin &
+    Wang 2009) only until its partners are reached: pairs of near vertices cost little. Groups run in parallel
+    with memory O(V + F) a thread; nothing is V x V.
 
-    Paths do not cross boundaries or edges with more than two faces. They do cross edges where the orientation of the faces disagrees: a
-    length needs no orientation (angles do, see `geodesic_charts`).
+    Paths do not cross boundaries or edges with more than two faces. They do cross edges where the orientation
+    of the faces disagrees: a length needs no orientation (angles do, see `geodesic_charts`).
 
     Args:
         mesh: anything with ``pos [V, 3]`` and ``face [3, F]``.
@@ -29,15 +32,15 @@ def geodesic_distance(mesh: Surface, sources: Tensor, targets: Tensor, max_dista
         max_distance: paths longer than this are not looked for, in the unit of ``pos``.
 
     Returns:
-        ``[P]`` in the unit of ``pos``: 0 for equal vertices, infinite beyond ``max_distance`` and where no path leads; float64 if ``pos``
-        is, else float32, on the device of ``pos``.
+        ``[P]`` in the unit of ``pos``: 0 for equal vertices, infinite beyond ``max_distance`` and where no
+        path leads; float64 if ``pos`` is, else float32, on the device of ``pos``.
 
     Raises:
-        ValueError: sources and targets of different length or not integer; a negative ``max_distance``; a bad mesh.
+        ValueError: sources and targets of different length or not integer; a negative ``max_distance``; a bad
+            mesh.
         IndexError: a source, a target or a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
-    """
-    if not max_distance >= 0:
+    """ if not max_distance >= 0:
         raise ValueError(f"max_distance must not be negative, got {max_distance}")
     pos, face = surface_arrays(mesh)
     ends = []
@@ -64,6 +67,8 @@ def geodesic_distance(mesh: Surface, sources: Tensor, targets: Tensor, max_dista
     group, first = np.unique(start[order], return_index=True)
     ptr = np.append(first, len(order)).astype(np.int64)
     lengths = np.empty(len(order))
-    lengths[order] = native().geodesic_distance(pos, face, group, ptr, end[order], float(max_distance), num_threads())
+    lengths[order] = native().geodesic_distance(
+        pos, face, group, ptr, end[order], float(max_distance), num_threads()
+    )
     dtype = torch.float64 if mesh.pos.dtype == torch.float64 else torch.float32
     return torch.from_numpy(lengths[place.reshape(-1)]).to(mesh.pos.device, dtype)

@@ -22,25 +22,26 @@ def edges(mesh: Surface) -> Tensor:
     """Every edge of every face once, ``[2, E]`` int64, the lower vertex first, in ascending order.
 
     Raises:
-        ValueError, IndexError: a mesh without vertices or faces, with positions that are not finite, or with faces that refer to
-            vertices that do not exist. So do all functions of this module.
-    """
-    pos, face = check_surface(mesh)
+        ValueError, IndexError: a mesh without vertices or faces, with positions that are not finite, or with
+            faces that refer to vertices that do not exist. So do all functions of this module.
+    """ pos, face = check_surface(mesh)
     start, end = face.flatten(), face.roll(-1, dims=0).flatten()
     low, high = torch.minimum(start, end), torch.maximum(start, end)
-    key = torch.unique((low * pos.shape[0] + high)[low != high])
+    key: Tensor = torch.unique((low * pos.shape[0] + high)[low != high])
     return torch.stack([key.div(pos.shape[0], rounding_mode="floor"), key.remainder(pos.shape[0])])
 
 
 def mean_edge_length(mesh: Surface) -> Tensor:
     """Mean length of `edges`, a scalar in the unit of ``pos``."""
     start, end = edges(mesh)
-    return torch.linalg.vector_norm(mesh.pos[start] - mesh.pos[end], dim=1).mean()
+    lengths: Tensor = torch.linalg.vector_norm(mesh.pos[start] - mesh.pos[end], dim=1)
+    return lengths.mean()
 
 
 def face_areas(mesh: Surface) -> Tensor:
     r"""Area of every face, ``[F]``: :math:`\frac12 \|(x_2 - x_1) \times (x_3 - x_1)\|`."""
-    return 0.5 * torch.linalg.vector_norm(_area_vectors(mesh), dim=1)
+    doubled: Tensor = torch.linalg.vector_norm(_area_vectors(mesh), dim=1)
+    return 0.5 * doubled
 
 
 def surface_area(mesh: Surface) -> Tensor:
@@ -55,12 +56,14 @@ def vertex_areas(mesh: Surface) -> Tensor:
 
 
 def face_normals(mesh: Surface) -> Tensor:
-    """Unit normal of every face, ``[F, 3]``, towards the side that sees the corners counter-clockwise; 0 for a face without area."""
+    """Unit normal of every face, ``[F, 3]``, towards the side that sees the corners counter-clockwise; 0 for
+    a face without area."""
     return _normalize(_area_vectors(mesh))
 
 
 def vertex_normals(mesh: Surface) -> Tensor:
-    """Unit normal of every vertex, ``[V, 3]``: the area-weighted mean of its faces' normals; 0 where they cancel or there are none."""
+    """Unit normal of every vertex, ``[V, 3]``: the area-weighted mean of its faces' normals; 0 where they
+    cancel or there are none."""
     vectors = _area_vectors(mesh)
     zeros = vectors.new_zeros(mesh.pos.shape[0], 3)
     return _normalize(zeros.index_add(0, mesh.face.flatten().long(), vectors.repeat(3, 1)))
@@ -69,7 +72,8 @@ def vertex_normals(mesh: Surface) -> Tensor:
 def _area_vectors(mesh: Surface) -> Tensor:
     pos, face = check_surface(mesh)
     a, b, c = pos[face[0]], pos[face[1]], pos[face[2]]
-    return torch.linalg.cross(b - a, c - a, dim=1)
+    vectors: Tensor = torch.linalg.cross(b - a, c - a, dim=1)
+    return vectors
 
 
 def _normalize(vectors: Tensor) -> Tensor:

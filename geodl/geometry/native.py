@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
 import torch  # first, so that the extension shares torch's OpenMP threads
 
+_native: ModuleType | None = None
+_reason = ""
 try:
-    from geodl.geometry import _native
+    _native = import_module("geodl.geometry._native")
 except ImportError as error:
-    _native, _reason = None, str(error)
-else:
-    _reason = ""
+    _reason = str(error)
 
 __all__ = ["native", "num_threads"]
 
@@ -21,8 +22,7 @@ def native() -> ModuleType:
 
     Raises:
         RuntimeError: it was not built, or does not load.
-    """
-    if _native is None:
+    """ if _native is None:
         raise RuntimeError(
             f"geodesics need the compiled extension geodl.geometry._native, which cannot be loaded ({_reason}). "
             "Build it with `pip install .` in the checkout (a C++20 compiler with OpenMP is needed)"
@@ -31,4 +31,5 @@ def native() -> ModuleType:
 
 
 def num_threads() -> int:
+    """How many threads the extension may use: as many as torch."""
     return torch.get_num_threads()

@@ -25,14 +25,17 @@ def polar_template(
 
     .. math:: \rho_r = \frac{r + 1}{rings} R, \qquad \theta_a = \frac{2 \pi a}{rays},
 
-    and window m = r * rays + a is linear interpolation there, in the triangle of the chart that holds the point when the chart is drawn
-    in the plane: :math:`D_m f(i) = b_1 f_{j_1} + b_2 f_{j_2} + b_3 f_{j_3}` with barycentric weights b (Masci et al. 2015, "Geodesic
-    convolutional neural networks on Riemannian manifolds"; the barycentric form as in Poulenard & Ovsjanikov 2018).
+    and window m = r * rays + a is linear interpolation there, in the triangle of the chart that holds the
+    point when the chart is drawn
+    in the plane: :math:`D_m f(i) = b_1 f_{j_1} + b_2 f_{j_2} + b_3 f_{j_3}` with barycentric weights b (Masci
+    et al. 2015, "Geodesic convolutional neural networks on Riemannian manifolds"; the barycentric form as in
+    Poulenard & Ovsjanikov 2018).
 
-    Faces with all three corners in the chart are drawn, except those torn by the cut locus (upside down, flat, or with an edge more than
-    twice its length); of several that hold a point, the one whose farthest corner is nearest to i is read. A point outside every face, as
-    beyond a boundary, reads the nearest point of what is drawn (on an edge or at a vertex): weights always sum to one, and
-    `template_coverage` tells how many points that concerns.
+    Faces with all three corners in the chart are drawn, except those torn by the cut locus (upside down,
+    flat, or with an edge more than twice its length); of several that hold a point, the one whose farthest
+    corner is nearest to i is read. A point outside every face, as beyond a boundary, reads the nearest point
+    of what is drawn (on an edge or at a vertex): weights always sum to one, and `template_coverage` tells how
+    many points that concerns.
 
     Args:
         mesh: the mesh that the charts were measured on.
@@ -43,15 +46,15 @@ def polar_template(
             ``charts.radius``, since triangles are missing at the border of a chart.
 
     Returns:
-        Windows with exactly ``3 * rings * rays`` entries a vertex, in the order of the windows, with the dtype of ``charts.coords``.
+        Windows with exactly ``3 * rings * rays`` entries a vertex, in the order of the windows, with the
+        dtype of ``charts.coords``.
 
     Raises:
-        ValueError: charts that are not polar or not of this mesh; no rings or rays; a radius that is not positive, or not given while
-            the charts have none; a bad mesh.
+        ValueError: charts that are not polar or not of this mesh; no rings or rays; a radius that is not
+            positive, or not given while the charts have none; a bad mesh.
         IndexError: a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
-    """
-    vertex, weight, _ = _locate(mesh, charts, rings, rays, radius)
+    """ vertex, weight, _ = _locate(mesh, charts, rings, rays, radius)
     points = rings * rays
     rowptr = torch.arange(charts.num_charts + 1) * (3 * points)
     index = torch.arange(points).repeat_interleave(3).repeat(charts.num_charts)
@@ -61,12 +64,13 @@ def polar_template(
     return PolarWindows(neighbors, values[:, None], index[:, None].to(device), rings, rays)
 
 
-def template_coverage(mesh: Surface, charts: Charts, rings: int, rays: int, radius: float | None = None) -> Tensor:
+def template_coverage(
+    mesh: Surface, charts: Charts, rings: int, rays: int, radius: float | None = None
+) -> Tensor:
     """For every vertex the fraction of its template points that lie in a triangle of its chart, ``[V]`` in [0, 1].
 
     Arguments and errors as `polar_template`. The other points read the nearest point of the chart.
-    """
-    *_, inside = _locate(mesh, charts, rings, rays, radius)
+    """ *_, inside = _locate(mesh, charts, rings, rays, radius)
     return torch.from_numpy(inside).to(charts.device, charts.coords.dtype) / (rings * rays)
 
 

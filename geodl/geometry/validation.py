@@ -21,6 +21,7 @@ __all__ = ["MeshReport", "repair", "validate"]
 _FLAT = 1e-10
 
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 M = TypeVar("M", bound=Surface)
 
 
@@ -28,7 +29,8 @@ M = TypeVar("M", bound=Surface)
 class MeshReport:
     """Counts of what was found on a mesh; `str` tells it to a person.
 
-    Faces that refer to missing or non-finite vertices, or name a vertex twice, are counted and then left out of all that follows.
+    Faces that refer to missing or non-finite vertices, or name a vertex twice, are counted and then left out
+    of all that follows.
 
     Attributes:
         vertices, faces, edges: how many there are.
@@ -82,7 +84,12 @@ class MeshReport:
     @property
     def is_clean(self) -> bool:
         """Whether there is nothing that `repair` would change or a user should know; a boundary is no fault."""
-        counts = (self.inconsistent_edges, self.isolated_vertices, self.duplicate_vertices, self.duplicate_faces)
+        counts = (
+            self.inconsistent_edges,
+            self.isolated_vertices,
+            self.duplicate_vertices,
+            self.duplicate_faces,
+        )
         broken = self.not_finite.numel() + self.out_of_range.numel() + self.degenerate_faces + sum(counts)
         return self.is_manifold and self.orientable and broken == 0 and self.faces > 0
 
@@ -95,7 +102,10 @@ class MeshReport:
             lines.append("  empty: " + ("no vertices" if self.vertices == 0 else "no faces"))
         for count, text in (
             (self.not_finite.numel(), f"vertices are not finite: {_first(self.not_finite)}"),
-            (self.out_of_range.numel(), f"faces refer to vertices that do not exist: {_first(self.out_of_range)}"),
+            (
+                self.out_of_range.numel(),
+                f"faces refer to vertices that do not exist: {_first(self.out_of_range)}",
+            ),
             (self.boundary_edges, f"boundary edges in {self.boundary_loops} loop(s)"),
             (self.non_manifold_edges, "edges have more than two faces"),
             (self.non_manifold_vertices, "vertices join several fans of faces"),
@@ -123,8 +133,7 @@ def validate(mesh: Surface) -> MeshReport:
 
     Raises:
         ValueError: ``pos`` or ``face`` have another shape.
-    """
-    pos, face = _arrays(mesh)
+    """ pos, face = _arrays(mesh)
     finite, in_range, proper = _sound(pos, face)
     sound = face[in_range & proper]
     corners = pos[sound]
@@ -139,7 +148,8 @@ def validate(mesh: Surface) -> MeshReport:
     label = _components(len(pos), edge)
     boundary = edge[faces_of_edge == 1]
     curve = _components(len(pos), boundary)
-    # Corners of one vertex are linked where two faces share an edge at it; two groups of corners are two fans.
+    # Corners of one vertex are linked where two faces share an edge at it; two groups of corners are two
+    # fans.
     link = _linked_corners(sound, edge_of)
     fan = _components(sound.size, link)
     fans = np.unique(np.stack([sound.reshape(-1), fan]), axis=1)[0]
@@ -168,21 +178,22 @@ def validate(mesh: Surface) -> MeshReport:
 def repair(mesh: M) -> tuple[M, MeshReport]:
     """A copy of the mesh after the repairs that need no judgement, and what was done.
 
-    In this order: faces that refer to missing or non-finite vertices are removed; vertices at exactly the same place are merged; faces that
-    name a vertex twice or repeat an earlier face are removed; faces are turned so that every orientable component is wound like
-    its first face; vertices of no face are removed. Nothing moves, no hole is filled, faces without area but with three distinct
-    corners stay (removing them would open the surface), and so do edges with more than two faces.
+    In this order: faces that refer to missing or non-finite vertices are removed; vertices at exactly the
+    same place are merged; faces that name a vertex twice or repeat an earlier face are removed; faces are
+    turned so that every orientable component is wound like its first face; vertices of no face are removed.
+    Nothing moves, no hole is filled, faces without area but with three distinct corners stay (removing them
+    would open the surface), and so do edges with more than two faces.
 
     Args:
-        mesh: anything with ``pos [V, 3]`` and ``face [3, F]``. Of a PyG ``Data`` the other attributes of its vertices follow.
+        mesh: anything with ``pos [V, 3]`` and ``face [3, F]``. Of a PyG ``Data`` the other attributes of its
+            vertices follow.
 
     Returns:
         The copy and its `MeshReport`, with ``done`` and ``vertex_map``.
 
     Raises:
         ValueError: ``pos`` or ``face`` have another shape, or no face would be left.
-    """
-    pos, face = _arrays(mesh)
+    """ pos, face = _arrays(mesh)
     finite, in_range, _ = _sound(pos, face)
     done: list[str] = []
     kept = face[in_range]
@@ -207,12 +218,15 @@ def repair(mesh: M) -> tuple[M, MeshReport]:
         done.append(f"removed {len(kept) - len(first)} faces that repeated an earlier one")
     kept = kept[np.sort(first)]
     if len(kept) == 0:
-        raise ValueError(f"nothing would be left of the {len(face)} faces: {'; '.join(done) or 'there are none'}")
+        raise ValueError(
+            f"nothing would be left of the {len(face)} faces: {'; '.join(done) or 'there are none'}"
+        )
 
     *_, same_way = _pair_halfedges(kept, len(pos))
     sheets = _sheets(len(kept), same_way)
     upper, lower = sheets[: len(kept)], sheets[len(kept) :]
-    _, seed = np.unique(np.minimum(upper, lower), return_index=True)  # the first face of every component stays as it is
+    # The first face of every component stays as it is.
+    _, seed = np.unique(np.minimum(upper, lower), return_index=True)
     turn = ~np.isin(upper, upper[seed]) & (upper != lower)
     if turn.any():
         kept[turn] = kept[turn][:, [0, 2, 1]]
@@ -240,13 +254,13 @@ def _arrays(mesh: Surface) -> tuple[NDArray[np.float64], Ints]:
     return pos.detach().cpu().double().numpy(), face.detach().cpu().long().t().contiguous().numpy()
 
 
-def _missing(face: Ints, vertices: int) -> NDArray[np.bool_]:
-    return cast(NDArray[np.bool_], ((face < 0) | (face >= vertices)).any(axis=1))
+def _missing(face: Ints, vertices: int) -> Mask:
+    return cast(Mask, ((face < 0) | (face >= vertices)).any(axis=1))
 
 
-def _sound(pos: NDArray[np.float64], face: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+def _sound(pos: NDArray[np.float64], face: Ints) -> tuple[Mask, Mask, Mask]:
     """Which vertices are finite, which faces refer to such vertices alone, and which do not name a vertex twice."""
-    finite = np.isfinite(pos).all(axis=1)
+    finite = cast(Mask, np.isfinite(pos).all(axis=1))
     exists = ~_missing(face, len(pos))
     usable = exists.copy()
     usable[exists] = finite[face[exists]].all(axis=1)
@@ -260,8 +274,8 @@ def _components(nodes: int, links: NDArray[np.integer[Any]]) -> Ints:
 
 
 def _pair_halfedges(face: Ints, vertices: int) -> tuple[Ints, Ints, Ints]:
-    """Edges ``[E, 2]``, the edge of every halfedge ``[3F]``, and ``[n, 3]`` rows (face, face, wound the same way) of the edges with
-    two faces. Halfedge 3 f + k runs from corner k to corner k + 1 of face f."""
+    """Edges ``[E, 2]``, the edge of every halfedge ``[3F]``, and ``[n, 3]`` rows (face, face, wound the same
+    way) of the edges with two faces. Halfedge 3 f + k runs from corner k to corner k + 1 of face f."""
     start, end = face.reshape(-1), np.roll(face, -1, axis=1).reshape(-1)
     low, high = np.minimum(start, end), np.maximum(start, end)
     key, edge_of = np.unique(low * max(vertices, 1) + high, return_inverse=True)
