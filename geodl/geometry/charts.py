@@ -161,7 +161,8 @@ class Charts:
 
         Raises:
             ValueError: cartesian charts, or not one angle a point.
-        """ if self.kind != "polar":
+        """
+        if self.kind != "polar":
             raise ValueError(f"only polar charts can be rotated, not {self.kind} ones")
         if angle.shape != (self.num_charts,):
             raise ValueError(
@@ -188,7 +189,8 @@ class Charts:
 
         Raises:
             ValueError: no parts, parts of different kind, or transport on some parts only.
-        """ if not parts:
+        """
+        if not parts:
             raise ValueError("Charts.cat needs at least one part")
         kinds = {part.kind for part in parts}
         if len(kinds) > 1:
@@ -245,7 +247,8 @@ def geodesic_charts(mesh: Surface, radius: float) -> Charts:
         ValueError: the radius is not positive; the mesh is empty or a position is not finite.
         IndexError: a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
-    """ if not radius > 0:
+    """
+    if not radius > 0:
         raise ValueError(f"radius must be positive, got {radius}")
     pos, face = surface_arrays(mesh)
     sources = np.arange(len(pos), dtype=np.int64)
@@ -281,7 +284,8 @@ def chart_radius(mesh: Surface, size: int) -> float:
         ValueError: the size is below 2, or more than the vertices that can be reached on average; a bad mesh.
         IndexError: a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
-    """ if size < 2:
+    """
+    if size < 2:
         raise ValueError(f"size must be at least 2, got {size}")
     pos, face = surface_arrays(mesh)
     sample = np.unique(np.linspace(0, len(pos) - 1, min(len(pos), 256)).astype(np.int64))

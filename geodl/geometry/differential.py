@@ -29,7 +29,8 @@ def differential_coordinates(mesh: Surface) -> Tensor:
         ValueError, IndexError: a bad mesh.
 
     Sorkine, "Differential representations for mesh processing", Computer Graphics Forum 2006.
-    """ pos, _ = check_surface(mesh)
+    """
+    pos, _ = check_surface(mesh)
     undirected = edges(mesh)
     neighbors = Neighbors.from_edge_index(torch.cat([undirected, undirected.flip(0)], dim=1), pos.shape[0])
     lonely = neighbors.degree() == 0

@@ -40,7 +40,8 @@ def geodesic_distance(
             mesh.
         IndexError: a source, a target or a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
-    """ if not max_distance >= 0:
+    """
+    if not max_distance >= 0:
         raise ValueError(f"max_distance must not be negative, got {max_distance}")
     pos, face = surface_arrays(mesh)
     ends = []

@@ -24,7 +24,8 @@ def edges(mesh: Surface) -> Tensor:
     Raises:
         ValueError, IndexError: a mesh without vertices or faces, with positions that are not finite, or with
             faces that refer to vertices that do not exist. So do all functions of this module.
-    """ pos, face = check_surface(mesh)
+    """
+    pos, face = check_surface(mesh)
     start, end = face.flatten(), face.roll(-1, dims=0).flatten()
     low, high = torch.minimum(start, end), torch.maximum(start, end)
     key: Tensor = torch.unique((low * pos.shape[0] + high)[low != high])

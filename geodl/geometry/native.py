@@ -22,7 +22,8 @@ def native() -> ModuleType:
 
     Raises:
         RuntimeError: it was not built, or does not load.
-    """ if _native is None:
+    """
+    if _native is None:
         raise RuntimeError(
             f"geodesics need the compiled extension geodl.geometry._native, which cannot be loaded ({_reason}). "
             "Build it with `pip install .` in the checkout (a C++20 compiler with OpenMP is needed)"

@@ -33,7 +33,8 @@ def check_surface(mesh: Surface) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: no vertices, no faces, wrong shapes or dtypes, or a position that is not finite.
         IndexError: a face refers to a vertex that does not exist.
-    """ pos, face = getattr(mesh, "pos", None), getattr(mesh, "face", None)
+    """
+    pos, face = getattr(mesh, "pos", None), getattr(mesh, "face", None)
     for name, tensor in (("pos", pos), ("face", face)):
         if not isinstance(tensor, Tensor):
             raise ValueError(f"the mesh needs a tensor .{name}, but it is {type(tensor).__name__}")

@@ -54,7 +54,8 @@ def polar_template(
             positive, or not given while the charts have none; a bad mesh.
         IndexError: a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
-    """ vertex, weight, _ = _locate(mesh, charts, rings, rays, radius)
+    """
+    vertex, weight, _ = _locate(mesh, charts, rings, rays, radius)
     points = rings * rays
     rowptr = torch.arange(charts.num_charts + 1) * (3 * points)
     index = torch.arange(points).repeat_interleave(3).repeat(charts.num_charts)
@@ -70,7 +71,8 @@ def template_coverage(
     """For every vertex the fraction of its template points that lie in a triangle of its chart, ``[V]`` in [0, 1].
 
     Arguments and errors as `polar_template`. The other points read the nearest point of the chart.
-    """ *_, inside = _locate(mesh, charts, rings, rays, radius)
+    """
+    *_, inside = _locate(mesh, charts, rings, rays, radius)
     return torch.from_numpy(inside).to(charts.device, charts.coords.dtype) / (rings * rays)
 
 

@@ -133,7 +133,8 @@ def validate(mesh: Surface) -> MeshReport:
 
     Raises:
         ValueError: ``pos`` or ``face`` have another shape.
-    """ pos, face = _arrays(mesh)
+    """
+    pos, face = _arrays(mesh)
     finite, in_range, proper = _sound(pos, face)
     sound = face[in_range & proper]
     corners = pos[sound]
@@ -193,7 +194,8 @@ def repair(mesh: M) -> tuple[M, MeshReport]:
 
     Raises:
         ValueError: ``pos`` or ``face`` have another shape, or no face would be left.
-    """ pos, face = _arrays(mesh)
+    """
+    pos, face = _arrays(mesh)
     finite, in_range, _ = _sound(pos, face)
     done: list[str] = []
     kept = face[in_range]
