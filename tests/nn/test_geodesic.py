@@ -71,7 +71,7 @@ def test_gaussian_windows_do_not_underflow_on_a_lonely_vertex() -> None:
 def test_turned_reference_directions_change_nothing(kind: str, rays: int) -> None:
     mesh, rings, radius = sphere(), 3, 0.35
     charts = geodesic_charts(mesh, radius)
-    turns = torch.randint(rays, (mesh.pos.shape[0],)) * (2 * math.pi / rays)
+    turns = torch.randint(rays, (mesh.pos.shape[0],)).double() * (2 * math.pi / rays)
     conv = GeodesicConv(5, 7, rings, rays).double()
     x = torch.randn(mesh.pos.shape[0], 5, dtype=torch.float64)
 
