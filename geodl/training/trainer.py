@@ -55,11 +55,11 @@ def make_trainer(
         strategy="ddp" if devices > 1 else "auto",
         precision=precision or ("bf16-mixed" if device == "cuda" else "32-true"),
         max_epochs=epochs,
-        logger=[CSVLogger(folder, "logs", ""), TensorBoardLogger(folder, "tensorboard", "")],
+        logger=[CSVLogger(folder, "logs"), TensorBoardLogger(folder, "tensorboard", "")],
         callbacks=callbacks,
         enable_progress_bar=progress,
         enable_model_summary=False,
-        log_every_n_steps=10,
+        log_every_n_steps=1,
         num_sanity_val_steps=0,
         deterministic="warn",
     )

@@ -39,7 +39,7 @@ def test_labelling_learns(tmp_path: Path) -> None:
     assert training_seconds(trainer) > 0
     [predicted] = [shape for batch in trainer.predict(module, data) for shape in batch]
     assert float((predicted == torch.arange(42)).float().mean()) > 0.9
-    assert (tmp_path / "run" / "logs" / "metrics.csv").exists()
+    assert list((tmp_path / "run" / "logs").glob("*/metrics.csv"))
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
 
 
@@ -66,6 +66,7 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path)
         module, data, ckpt_path=checkpoint, weights_only=True
     )
     torch.testing.assert_close(weights(module), whole, rtol=0, atol=0)
+    assert len(list((tmp_path / "parts" / "logs").glob("*/metrics.csv"))) == 2  # the interrupted run's are kept
 
 
 def test_descriptors_learn(tmp_path: Path) -> None:
