@@ -50,11 +50,12 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
+    sample: int | None
 
 
 RECIPES = {
-    "puppets": Recipe(30, 3, 8, (32, 32, 64), 128, 12, 1, 5e-3),
-    "registrations": Recipe(60, 3, 8, (32, 64, 64, 64), 256, 30, 1, 5e-3),
+    "puppets": Recipe(30, 3, 8, (32, 32, 64), 128, 12, 1, 1e-2, None),
+    "registrations": Recipe(60, 3, 8, (32, 64, 64, 64), 256, 30, 1, 1e-2, 2048),
 }
 DESCRIPTOR_DIMENSION = 32
 
@@ -136,7 +137,7 @@ def build(chosen: argparse.Namespace, recipe: Recipe, num_labels: int) -> Labell
         VertexSignal.channels, outputs, recipe.rings, recipe.rays, widths=recipe.widths, hidden=recipe.hidden
     )
     if chosen.method == "labelling":
-        return LabellingModule(model, recipe.learning_rate)
+        return LabellingModule(model, recipe.learning_rate, recipe.sample)
     return DescriptorModule(model, num_labels, recipe.learning_rate)
 
 

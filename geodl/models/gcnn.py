@@ -33,7 +33,7 @@ class GCNN(nn.Module):
         dropout: probability of dropping a hidden unit in training.
 
     Shapes:
-        x ``[V, in_channels]``, charts over V vertices -> ``[V, out_channels]``.
+        x ``[V, in_channels]``, charts over V vertices -> ``[V, out_channels]``, or ``[P, out_channels]``.
 
     Masci, Boscaini, Bronstein, Vandergheynst: Geodesic convolutional neural networks on Riemannian manifolds, ICCVW 2015;
     dense labelling as in Monti et al., CVPR 2017, section 5.3.
@@ -63,10 +63,12 @@ class GCNN(nn.Module):
         )
         self.head = nn.Linear(hidden, out_channels)
 
-    def forward(self, x: Tensor, charts: Charts | PolarWindows) -> Tensor:
+    def forward(self, x: Tensor, charts: Charts | PolarWindows, vertices: Tensor | None = None) -> Tensor:
+        """Scores or descriptors of all vertices, or of ``vertices [P]`` alone: a score of every reference vertex is costly."""
         x = self.lift(x)
         for conv, center, norm in zip(self.convs, self.centers, self.norms, strict=True):
             y = norm(conv(x, charts) + center(x)).relu()
             x = x + y if x.shape == y.shape else y
+        x = x if vertices is None else x[vertices]
         scores: Tensor = self.head(self.hidden(x))
         return scores

@@ -47,7 +47,14 @@ class DescriptorModule(CorrespondenceModule):
         self.log("loss", loss, prog_bar=True, batch_size=shapes)
         return loss
 
-    def pair_loss(self, anchor: Tensor, anchor_label: Tensor, other: Tensor, other_label: Tensor) -> Tensor:
+    def pair_loss(
+        self,
+        anchor: Tensor,
+        anchor_label: Tensor,
+        other: Tensor,
+        other_label: Tensor,
+        random: torch.Generator,
+    ) -> Tensor:
         """The siamese loss of two shapes, over all points of the first that the second has too."""
         vertex_of = other_label.new_full((self.num_labels,), -1)
         vertex_of[other_label] = torch.arange(other_label.numel(), device=other_label.device)
@@ -55,7 +62,9 @@ class DescriptorModule(CorrespondenceModule):
         shared = positive >= 0
         positive = positive[shared]
         # A shift by 1 .. V-1 never meets the point itself.
-        shift = torch.randint(1, max(other_label.numel(), 2), positive.shape, device=positive.device)
+        shift = torch.randint(1, max(other_label.numel(), 2), positive.shape, generator=random).to(
+            positive.device
+        )
         negative = (positive + shift) % other_label.numel()
         return siamese_loss(anchor[shared], other[positive], other[negative])
 

@@ -27,6 +27,10 @@ class CorrespondenceModule(L.LightningModule):
         output: Tensor = self.model(batch.x, batch.windows)
         return output
 
+    def step_generator(self) -> torch.Generator:
+        """Random numbers that follow from the run's seed and the step alone, so that a resumed run draws the same."""
+        return torch.Generator().manual_seed((torch.initial_seed() + self.global_step) % 2**63)
+
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), self.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)
@@ -37,18 +41,30 @@ class CorrespondenceModule(L.LightningModule):
 class LabellingModule(CorrespondenceModule):
     r"""Cross entropy against the true reference vertex; the prediction is the reference vertex of the highest score.
 
-    .. math:: L = -\frac{1}{V} \sum_i \log \operatorname{softmax}(f(x)_i)_{y_i}
+    .. math:: L = -\frac{1}{|S|} \sum_{i \in S} \log \operatorname{softmax}(f(x)_i)_{y_i}
+
+    S is a new random sample of the batch's vertices in every step. Scores of every vertex against every reference vertex
+    are what a step costs most for; a sample has the same expected gradient.
+
+    Args:
+        model: ``model(x, windows, vertices)``, scores of the reference vertices, such as :class:`~geodl.models.GCNN`.
+        learning_rate: at the cycle's peak.
+        sample: number of vertices in S; all of them if not given.
 
     ``predict_step`` returns, for every shape of the batch, its predicted reference vertices ``[V]`` int64.
     """
 
-    def __init__(self, model: nn.Module, learning_rate: float = 3e-3) -> None:
+    def __init__(self, model: nn.Module, learning_rate: float = 1e-2, sample: int | None = None) -> None:
         super().__init__(model, learning_rate)
+        self.sample = sample
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        scores = self(batch)
-        loss = F.cross_entropy(scores, batch.y)
-        accuracy = (scores.detach().argmax(1) == batch.y).float().mean()
+        chosen = torch.randperm(batch.num_nodes, generator=self.step_generator())[: self.sample].to(
+            batch.y.device
+        )
+        scores, true = self.model(batch.x, batch.windows, chosen), batch.y[chosen]
+        loss = F.cross_entropy(scores, true)
+        accuracy = (scores.detach().argmax(1) == true).float().mean()
         self.log_dict({"loss": loss, "accuracy": accuracy}, prog_bar=True, batch_size=batch.num_graphs)
         return loss
 

@@ -38,6 +38,13 @@ def test_a_batch_of_two_shapes_equals_each_alone() -> None:
     torch.testing.assert_close(together, alone)
 
 
+def test_chosen_vertices_are_rows_of_the_whole() -> None:
+    windows = windows_of(1)
+    model = GCNN(3, 10, 2, 4, widths=(8,), hidden=16).eval()
+    x, chosen = torch.randn(42, 3), torch.tensor([7, 0, 41, 7])
+    torch.testing.assert_close(model(x, windows, chosen), model(x, windows)[chosen])
+
+
 def test_training_reaches_every_parameter() -> None:
     windows = windows_of(1)
     model = GCNN(3, 10, 2, 4, widths=(8, 8), hidden=16)

@@ -25,7 +25,7 @@ def labelling(cache: Path) -> tuple[LabellingModule, CorrespondenceData]:
     L.seed_everything(0, verbose=False)
     shapes = spheres(6)
     data = CorrespondenceData(shapes[:5], shapes[5:], shapes[0], 2, 4, patch_size=12, cache=cache)
-    return LabellingModule(GCNN(9, 42, 2, 4, widths=(16, 16), hidden=32), 1e-2), data
+    return LabellingModule(GCNN(9, 42, 2, 4, widths=(16, 16), hidden=32), 1e-2, sample=30), data
 
 
 def weights(module: L.LightningModule) -> torch.Tensor:
@@ -66,7 +66,9 @@ def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path)
         module, data, ckpt_path=checkpoint, weights_only=True
     )
     torch.testing.assert_close(weights(module), whole, rtol=0, atol=0)
-    assert len(list((tmp_path / "parts" / "logs").glob("*/metrics.csv"))) == 2  # the interrupted run's are kept
+    assert (
+        len(list((tmp_path / "parts" / "logs").glob("*/metrics.csv"))) == 2
+    )  # the interrupted run's are kept
 
 
 def test_descriptors_learn(tmp_path: Path) -> None:
