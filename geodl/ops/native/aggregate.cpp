@@ -6,6 +6,8 @@
 #include "parallel.h"
 #include "simd.h"
 
+#include <algorithm>
+
 namespace geodl {
 namespace {
 
@@ -27,6 +29,16 @@ struct Selection {
     const int32_t* position;
     const int64_t* rowptr;
 };
+
+// Asks for the row of x that a later edge reads, where the work on an edge is too long for the processor to look so far
+// ahead by itself.
+template <class T, int64_t width>
+GEODL_INLINE void prefetch_row(const int64_t* col, int64_t e, int64_t last, const T* x, int64_t channels) {
+    constexpr int64_t ahead = 16;
+    if (e + ahead >= last) return;
+    const T* row = x + col[e + ahead] * channels;
+    for (int64_t c = 0; c < width; c += 64 / sizeof(T)) __builtin_prefetch(row + c);
+}
 
 // --- out[i] = sum over edges e of row i of weight[e] x[col[e]] ---
 
@@ -91,40 +103,44 @@ void gather_sum(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::ui
 // --- out[i] = max (or min) over edges e of row i of weight[e] x[col[e]], and the position of the first that attains it ---
 
 // NaN wins over every number, and the first NaN over later ones: a NaN must not vanish in a maximum.
-template <bool Largest, class Mask, class Value>
-GEODL_INLINE void beats(Mask& better, const Value& value, const Value& best) {
-    if constexpr (Largest) better = ~(value <= best) & (best == best);
-    else better = ~(value >= best) & (best == best);
+template <bool Largest, class T>
+GEODL_INLINE bool beats(T value, T best) {
+    return (Largest ? !(value <= best) : !(value >= best)) & (best == best);
 }
 
+// Comparisons of generic vectors that are wider than the machine's become scalar code, so lanes are loops here, which
+// the compiler turns into vectors of the width that it has (if told before it unrolls short ones: hence omp simd).
 template <class T, int V, bool Largest>
 GEODL_INLINE void max_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, T* out, int32_t* position,
                             int64_t begin, int64_t end) {
-    using L = Lanes<T>;
+    constexpr int64_t width = V * Lanes<T>::count;
+    const int64_t all = graph.rowptr[end];
     for (int64_t i = begin; i < end; ++i) {
         const int64_t first = graph.rowptr[i], last = graph.rowptr[i + 1];
-        typename L::Value best[V] = {}, value;
-        typename L::Mask taken[V], better;
-        for (int v = 0; v < V; ++v) taken[v] = typename L::Mask{} - (first == last);
-        for (int64_t e = first; e < last; ++e) {
+        T best[width] = {};
+        int32_t taken[width];
+        for (int64_t c = 0; c < width; ++c) taken[c] = first == last ? -1 : 0;
+        if (first < last) {
+            const T* row = x + graph.col[first] * channels;
+            const T w = weight(first);
+#pragma omp simd
+            for (int64_t c = 0; c < width; ++c) best[c] = w * row[c];
+        }
+        for (int64_t e = first + 1; e < last; ++e) {
             const T* row = x + graph.col[e] * channels;
             const T w = weight(e);
-            for (int v = 0; v < V; ++v) {
-                load(value, row + v * L::count);
-                value *= w;
-                if (e == first) {
-                    best[v] = value;
-                    continue;
-                }
-                beats<Largest>(better, value, best[v]);
-                best[v] = better ? value : best[v];
-                taken[v] = better ? typename L::Mask{} + typename L::Integer(e - first) : taken[v];
+            const auto here = static_cast<int32_t>(e - first);
+            prefetch_row<T, width>(graph.col, e, all, x, channels);
+#pragma omp simd
+            for (int64_t c = 0; c < width; ++c) {
+                const T value = w * row[c];
+                const bool better = beats<Largest>(value, best[c]);
+                best[c] = better ? value : best[c];
+                taken[c] = better ? here : taken[c];
             }
         }
-        for (int v = 0; v < V; ++v) {
-            store(out + i * channels + v * L::count, best[v]);
-            store(position + i * channels + v * L::count, __builtin_convertvector(taken[v], typename L::Index));
-        }
+        std::copy_n(best, width, out + i * channels);
+        std::copy_n(taken, width, position + i * channels);
     }
 }
 
@@ -144,8 +160,7 @@ GEODL_INLINE void max_rows(Graph graph, const T* x, Weight<T> weight, int64_t ch
             int32_t taken = -1;
             for (int64_t e = first; e < last; ++e) {
                 const T value = weight(e) * x[graph.col[e] * channels + c];
-                const bool better = Largest ? !(value <= best) : !(value >= best);
-                if (e == first || (better && best == best)) {
+                if (e == first || beats<Largest>(value, best)) {
                     best = value;
                     taken = static_cast<int32_t>(e - first);
                 }
@@ -211,23 +226,22 @@ void pick(std::uintptr_t rowptr_, int64_t rows, std::uintptr_t col_, std::uintpt
 template <class T, int V>
 GEODL_INLINE void selected_block(Graph transpose, const int64_t* perm, Selection selection, const T* g,
                                  Weight<T> weight, int64_t channels, T* out, int64_t begin, int64_t end) {
-    using L = Lanes<T>;
+    constexpr int64_t width = V * Lanes<T>::count;
+    const int64_t all = transpose.rowptr[end];
     for (int64_t j = begin; j < end; ++j) {
-        typename L::Value sum[V] = {}, value;
-        typename L::Index position;
+        T sum[width] = {};
         for (int64_t k = transpose.rowptr[j]; k < transpose.rowptr[j + 1]; ++k) {
             const int64_t i = transpose.col[k];
-            const auto wanted = static_cast<typename L::Integer>(perm[k] - selection.rowptr[i]);
+            const auto wanted = static_cast<int32_t>(perm[k] - selection.rowptr[i]);
+            const int32_t* position = selection.position + i * channels;
+            const T* row = g + i * channels;
             const T w = weight(k);
-            for (int v = 0; v < V; ++v) {
-                load(position, selection.position + i * channels + v * L::count);
-                load(value, g + i * channels + v * L::count);
-                value *= w;
-                const typename L::Mask hit = __builtin_convertvector(position, typename L::Mask) == wanted;
-                sum[v] += hit ? value : typename L::Value{};
-            }
+            prefetch_row<T, width>(transpose.col, k, all, g, channels);
+            prefetch_row<int32_t, width>(transpose.col, k, all, selection.position, channels);
+#pragma omp simd
+            for (int64_t c = 0; c < width; ++c) sum[c] += position[c] == wanted ? w * row[c] : T(0);
         }
-        for (int v = 0; v < V; ++v) store(out + j * channels + v * L::count, sum[v]);
+        std::copy_n(sum, width, out + j * channels);
     }
 }
 
@@ -282,33 +296,27 @@ void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_r
 template <class T, bool Selected>
 GEODL_INLINE void dot_rows(Graph graph, const int32_t* position, const T* g, const T* x, int64_t channels, T* out,
                            int64_t begin, int64_t end) {
-    using L = Lanes<T>;
+    constexpr int64_t width = Lanes<T>::count;
     for (int64_t i = begin; i < end; ++i) {
         const T* left = g + i * channels;
         const int32_t* taken = Selected ? position + i * channels : nullptr;
         for (int64_t e = graph.rowptr[i]; e < graph.rowptr[i + 1]; ++e) {
             const T* right = x + graph.col[e] * channels;
-            const auto wanted = static_cast<typename L::Integer>(e - graph.rowptr[i]);
-            typename L::Value sum = {}, a, b;
+            const auto wanted = static_cast<int32_t>(e - graph.rowptr[i]);
+            T sum[width] = {};
             int64_t c = 0;
-            for (; c + L::count <= channels; c += L::count) {
-                load(a, left + c);
-                load(b, right + c);
-                if constexpr (Selected) {
-                    typename L::Index selected;
-                    load(selected, taken + c);
-                    const typename L::Mask hit = __builtin_convertvector(selected, typename L::Mask) == wanted;
-                    b *= a;
-                    sum += hit ? b : typename L::Value{};
-                } else {
-                    sum += a * b;
+            for (; c + width <= channels; c += width)
+#pragma omp simd
+                for (int64_t lane = 0; lane < width; ++lane) {
+                    const T product = left[c + lane] * right[c + lane];
+                    sum[lane] += !Selected || taken[c + lane] == wanted ? product : T(0);
                 }
-            }
-            T total = 0;
-            for (int64_t lane = 0; lane < L::count; ++lane) total += sum[lane];
             for (; c < channels; ++c)
-                if (!Selected || taken[c] == wanted) total += left[c] * right[c];
-            out[e] = total;
+                if (!Selected || taken[c] == wanted) sum[c % width] += left[c] * right[c];
+            for (int64_t half = width / 2; half > 0; half /= 2)
+#pragma omp simd
+                for (int64_t lane = 0; lane < half; ++lane) sum[lane] += sum[lane + half];
+            out[e] = sum[0];
         }
     }
 }
