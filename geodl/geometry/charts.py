@@ -75,9 +75,12 @@ class Charts:
     Polar charts hold :math:`(\rho_{ij}, \theta_{ij})`: the length of the shortest path from i to j and the
     angle under which it leaves i, counter-clockwise from the reference direction of i. ``transport`` is the
     angle :math:`\tau_{ij}` that carries j's tangent frame to i's along that path: a tangent vector with angle
-    :math:`\varphi` in the frame of j arrives in i with angle :math:`\varphi + \tau_{ij}`, so
+    :math:`\varphi` in the frame of j arrives in i with angle :math:`\varphi + \tau_{ij}`. Where one path is shortest
+    and bends nowhere,
 
-    .. math:: \tau_{ij} = \theta_{ij} - \theta_{ji} - \pi \pmod{2\pi}, \qquad \tau_{ij} = -\tau_{ji}.
+    .. math:: \tau_{ij} = \theta_{ij} - \theta_{ji} - \pi \pmod{2\pi}, \qquad \tau_{ij} = -\tau_{ji};
+
+    the latter holds with bends too, where transport is the sum over the legs.
 
     Args:
         neighbors: row i lists the points of chart i.

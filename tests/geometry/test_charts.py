@@ -1,0 +1,380 @@
+"""Geodesic polar charts against closed forms, other libraries and their own symmetries."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from torch import Tensor
+
+from geodl.geometry import Charts, chart_radius, geodesic_charts
+from geodl.ops import Neighbors
+
+from .shapes import (
+    Shape,
+    bumpy,
+    fan_angle,
+    flat_corner,
+    flat_grid,
+    flat_random,
+    icosphere,
+    join,
+    lowest_neighbour,
+    prism,
+    shape,
+    wrap,
+)
+
+FLAT = {
+    "grid": flat_grid(),
+    "random": flat_random(),
+    "obtuse": flat_random(stretch=8, seed=1),
+    "needles": flat_random(stretch=0.03, seed=2),
+}
+
+
+def bearing(vectors: Tensor) -> Tensor:
+    return torch.atan2(vectors[:, 1], vectors[:, 0])
+
+
+def frame_angles(mesh: Shape) -> Tensor:
+    """Of a mesh in the plane z = 0, the angle of every vertex's reference direction."""
+    return bearing(mesh.pos[lowest_neighbour(mesh)] - mesh.pos)
+
+
+@pytest.mark.parametrize("name", FLAT)
+@pytest.mark.parametrize("radius", [0.3, math.inf])
+def test_a_flat_mesh_is_the_plane(name: str, radius: float) -> None:
+    mesh = FLAT[name]
+    charts = geodesic_charts(mesh, radius)
+    i, j = charts.neighbors.row, charts.neighbors.col
+    offset = mesh.pos[j] - mesh.pos[i]
+    distance = torch.cdist(mesh.pos, mesh.pos)
+    assert charts.neighbors.num_edges == int((distance <= radius * (1 + 1e-12)).sum())
+    assert torch.allclose(charts.rho, offset.norm(dim=1), rtol=1e-9, atol=1e-12)
+    frame, other = frame_angles(mesh), i != j
+    assert wrap(charts.theta - bearing(offset) + frame[i])[other].abs().max() < 1e-7
+    assert charts.transport is not None
+    assert wrap(charts.transport - frame[j] + frame[i]).abs().max() < 1e-7
+
+
+def test_paths_bend_around_a_reflex_corner() -> None:
+    mesh = flat_corner()
+    charts = geodesic_charts(mesh, math.inf)
+    i, j = charts.neighbors.row, charts.neighbors.col
+    a, b = mesh.pos[i], mesh.pos[j]
+    # The segment leaves the L if it passes the side of the corner (0, 0) where x > 0 and y < 0.
+    right, low = (
+        torch.where((a[:, 0] > b[:, 0])[:, None], a, b),
+        torch.where((a[:, 0] > b[:, 0])[:, None], b, a),
+    )
+    hidden = (
+        (right[:, 0] > 0) & (low[:, 1] < 0) & (right[:, 0] * low[:, 1] - right[:, 1] * low[:, 0] < -1e-12)
+    )
+    assert 50 < int(hidden.sum()) < len(hidden) / 2
+    rho = torch.where(hidden, a.norm(dim=1) + b.norm(dim=1), (a - b).norm(dim=1))
+    assert torch.allclose(charts.rho, rho, rtol=1e-9, atol=1e-12)
+    first_leg = torch.where(hidden[:, None], -a, b - a)
+    frame, other = frame_angles(mesh), i != j
+    assert wrap(charts.theta - bearing(first_leg) + frame[i])[other].abs().max() < 1e-7
+    assert charts.transport is not None
+    assert wrap(charts.transport - frame[j] + frame[i]).abs().max() < 1e-7
+
+
+def test_a_prism_unrolls() -> None:
+    sides, rings = 12, 7
+    mesh = prism(sides, rings)
+    charts = geodesic_charts(mesh, 5.5)  # less than half-way around, so that one path is shortest
+    i, j = charts.neighbors.row, charts.neighbors.col
+    along = torch.remainder(j % sides - i % sides + sides // 2, sides) - sides // 2
+    up = j // sides - i // sides
+    unrolled = torch.stack([along, up], dim=1).double()
+    assert torch.allclose(charts.rho, unrolled.norm(dim=1), rtol=1e-9, atol=1e-12)
+    reference = lowest_neighbour(mesh)
+    to = torch.stack(
+        [
+            torch.remainder(reference % sides - torch.arange(mesh.size) % sides + 1, sides) - 1,
+            reference // sides - torch.arange(mesh.size) // sides,
+        ],
+        dim=1,
+    )
+    frame = bearing(to.double())
+    assert wrap(charts.theta - bearing(unrolled) + frame[i])[i != j].abs().max() < 1e-7
+    assert charts.transport is not None
+    assert wrap(charts.transport - frame[j] + frame[i]).abs().max() < 1e-7
+
+
+def test_a_sphere_has_great_circles() -> None:
+    mesh = icosphere(4)
+    charts = geodesic_charts(mesh, 0.9)
+    i, j = charts.neighbors.row, charts.neighbors.col
+    keep = i != j
+    i, j, rho, theta = i[keep], j[keep], charts.rho[keep], charts.theta[keep]
+    p, q = mesh.pos[i], mesh.pos[j]
+    arc = torch.atan2(torch.linalg.cross(p, q).norm(dim=1), (p * q).sum(1))
+    assert ((rho - arc) / arc).abs().max() < 4e-3  # an edge of this mesh is up to 0.2 % shorter than its arc
+    # Tangent frames: x towards the reference neighbour, y to its left seen from outside.
+    x = mesh.pos[lowest_neighbour(mesh)]
+    x = torch.nn.functional.normalize(x - (x * mesh.pos).sum(1, keepdim=True) * mesh.pos)
+    y = torch.linalg.cross(mesh.pos, x)
+    leg = q - (p * q).sum(1, keepdim=True) * p
+    error = wrap(theta - torch.atan2((leg * y[i]).sum(1), (leg * x[i]).sum(1))).abs()
+    assert error.median() < math.radians(0.3) and error.quantile(0.99) < math.radians(2)
+    # Levi-Civita: the rotation that carries q to p along the great circle carries the frame of j.
+    axis = torch.nn.functional.normalize(torch.linalg.cross(q, p))
+    turned = x[j] * arc.cos()[:, None] + torch.linalg.cross(axis, x[j]) * arc.sin()[:, None]
+    turned = turned + axis * (axis * x[j]).sum(1, keepdim=True) * (1 - arc.cos())[:, None]
+    assert charts.transport is not None
+    error = wrap(charts.transport[keep] - torch.atan2((turned * y[i]).sum(1), (turned * x[i]).sum(1))).abs()
+    assert error.median() < math.radians(0.5) and error.quantile(0.99) < math.radians(3)
+
+
+def chart(charts: Charts, i: int) -> tuple[Tensor, Tensor, Tensor]:
+    row = slice(int(charts.neighbors.rowptr[i]), int(charts.neighbors.rowptr[i + 1]))
+    return charts.neighbors.col[row], charts.rho[row], charts.theta[row]
+
+
+def test_distances_and_directions_agree_with_exact_paths() -> None:
+    geodesic = pytest.importorskip("pygeodesic.geodesic", reason="needs pygeodesic (extra: test)")
+    mesh = bumpy()
+    solver = geodesic.PyGeodesicAlgorithmExact(mesh.pos.numpy(), mesh.face.T.numpy())
+    charts = geodesic_charts(mesh, math.inf)
+    for i in (0, 77, 400):
+        expected, _ = solver.geodesicDistances(np.array([i]))
+        col, rho, theta = chart(charts, i)
+        assert torch.equal(col, torch.arange(mesh.size))
+        np.testing.assert_allclose(rho.numpy(), expected, rtol=1e-9, atol=1e-12)
+        for j in range(5, mesh.size, 31):
+            if j == i:
+                continue
+            _, path = solver.geodesicDistance(i, j)
+            path = path if np.allclose(path[0], mesh.pos[i]) else path[::-1]
+            steps = np.linalg.norm(path - path[0], axis=1) > 1e-9
+            angle = fan_angle(mesh, i, path[np.argmax(steps)] - path[0])
+            assert abs(wrap(theta[j] - angle)) < 1e-5, (i, j)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_hold_themselves_and_ascend(dtype: torch.dtype) -> None:
+    mesh = bumpy()
+    charts = geodesic_charts(mesh.with_pos(mesh.pos.to(dtype)), 0.4)
+    assert charts.coords.dtype == dtype and charts.transport is not None and charts.transport.dtype == dtype
+    assert charts.num_charts == mesh.size and charts.radius == 0.4
+    i, j = charts.neighbors.row, charts.neighbors.col
+    assert bool(((i[1:] > i[:-1]) | (j[1:] > j[:-1])).all())
+    self_edges = i == j
+    assert int(self_edges.sum()) == mesh.size
+    assert bool((charts.coords[self_edges] == 0).all()) and bool((charts.transport[self_edges] == 0).all())
+    assert float(charts.theta.min()) >= 0 and float(charts.theta.max()) < 2 * math.pi
+    assert float(charts.rho.max()) <= 0.4 * (1 + 1e-6)
+    assert float(charts.transport.abs().max()) <= math.pi * (1 + 1e-6)
+
+
+def test_charts_see_each_other() -> None:
+    mesh = bumpy()
+    charts = geodesic_charts(mesh, 0.6)
+    transposed, perm = charts.neighbors.t()
+    assert torch.equal(transposed.rowptr, charts.neighbors.rowptr) and torch.equal(
+        transposed.col, charts.neighbors.col
+    )
+    assert charts.transport is not None
+    assert torch.allclose(charts.rho, charts.rho[perm], rtol=1e-12, atol=1e-14)
+    assert wrap(charts.transport + charts.transport[perm]).abs().max() < 1e-9
+    # The definition of transport by the two directions of a geodesic, where no vertex bends it.
+    straight = wrap(charts.transport - charts.theta + charts.theta[perm] + math.pi).abs() < 1e-9
+    assert straight[charts.neighbors.row != charts.neighbors.col].double().mean() > 0.9
+
+
+def turned(mesh: Shape) -> Shape:
+    rotation = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]
+    rotation *= torch.sign(torch.linalg.det(rotation))
+    return mesh.with_pos(mesh.pos @ rotation.T + torch.randn(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "mesh", [bumpy(), flat_random(stretch=3), flat_corner()], ids=["closed", "flat", "corner"]
+)
+def test_a_rigid_motion_changes_nothing(mesh: Shape) -> None:
+    before, after = geodesic_charts(mesh, 0.5), geodesic_charts(turned(mesh), 0.5)
+    assert torch.equal(before.neighbors.col, after.neighbors.col)
+    assert torch.allclose(before.rho, after.rho, rtol=1e-9, atol=1e-12)
+    assert wrap(before.theta - after.theta).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e6, 2.0**40])
+def test_the_unit_of_length_changes_nothing(factor: float) -> None:
+    mesh = bumpy()
+    before, after = (
+        geodesic_charts(mesh, 0.5),
+        geodesic_charts(mesh.with_pos(mesh.pos * factor), 0.5 * factor),
+    )
+    assert torch.equal(before.neighbors.col, after.neighbors.col)
+    assert torch.allclose(before.rho * factor, after.rho, rtol=1e-9, atol=0)
+    assert wrap(before.theta - after.theta).abs().max() < 1e-7
+    assert before.report == after.report
+
+
+def test_numbering_vertices_otherwise_only_turns_the_charts() -> None:
+    mesh = bumpy()
+    order = torch.randperm(mesh.size)
+    place = order.argsort()
+    other = Shape(mesh.pos[order], place[mesh.face].roll(1, dims=0)[:, torch.randperm(mesh.face.shape[1])])
+    before, after = geodesic_charts(mesh, 0.5), geodesic_charts(other, 0.5)
+    for v in range(0, mesh.size, 17):
+        col, rho, theta = chart(before, v)
+        moved, rho_moved, theta_moved = chart(after, int(place[v]))
+        back = order[moved].argsort()
+        assert torch.equal(order[moved][back], col)
+        assert torch.allclose(rho_moved[back], rho, rtol=1e-9, atol=1e-12)
+        turn = (theta_moved[back] - theta)[col != v]
+        assert wrap(turn - turn[0]).abs().max() < 1e-7
+
+
+def test_threads_change_nothing() -> None:
+    mesh, threads = bumpy(), torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            results.append(geodesic_charts(mesh, 0.5))
+    finally:
+        torch.set_num_threads(threads)
+    for other in results[1:]:
+        assert torch.equal(results[0].neighbors.rowptr, other.neighbors.rowptr)
+        assert torch.equal(results[0].neighbors.col, other.neighbors.col)
+        assert torch.equal(results[0].coords, other.coords)
+        assert results[0].transport is not None and other.transport is not None
+        assert torch.equal(results[0].transport, other.transport)
+
+
+def test_winding_of_single_faces_does_not_matter() -> None:
+    mesh = bumpy()
+    some = torch.rand(mesh.face.shape[1]) < 0.3
+    some[0] = False  # the first face decides
+    face = torch.where(some, mesh.face[[0, 2, 1]], mesh.face)
+    before, after = geodesic_charts(mesh, 0.5), geodesic_charts(Shape(mesh.pos, face), 0.5)
+    assert after.report is not None and after.report.turned_faces == int(some.sum())
+    assert torch.allclose(before.rho, after.rho, rtol=1e-12)
+    assert wrap(before.theta - after.theta).abs().max() < 1e-7
+
+
+@pytest.mark.parametrize("size", [8, 30, 60])
+def test_chart_radius_holds_the_size(size: int) -> None:
+    mesh = bumpy()
+    charts = geodesic_charts(mesh, chart_radius(mesh, size))
+    assert charts.neighbors.num_edges / mesh.size == pytest.approx(size, rel=0.1)
+
+
+def test_chart_radius_scales_with_the_mesh() -> None:
+    mesh = bumpy()
+    assert chart_radius(mesh.with_pos(mesh.pos * 1e6), 20) == pytest.approx(
+        1e6 * chart_radius(mesh, 20), rel=1e-6
+    )
+
+
+def test_chart_radius_tells_what_cannot_be_reached() -> None:
+    with pytest.raises(ValueError, match=r"no radius holds 100 vertices on average: only 42\.0"):
+        chart_radius(join(icosphere(1), icosphere(1)), 100)
+    with pytest.raises(ValueError, match="size must be at least 2, got 1"):
+        chart_radius(icosphere(1), 1)
+
+
+@pytest.mark.parametrize("radius", [0, -1.0, math.nan])
+def test_the_radius_must_be_positive(radius: float) -> None:
+    with pytest.raises(ValueError, match="radius must be positive"):
+        geodesic_charts(icosphere(1), radius)
+
+
+def test_rotating_the_references() -> None:
+    mesh = bumpy()
+    charts = geodesic_charts(mesh, 0.5)
+    angle = torch.rand(mesh.size, dtype=torch.float64) * 20 - 10
+    rotated = charts.rotate(angle)
+    i, j = charts.neighbors.row, charts.neighbors.col
+    assert rotated.transport is not None and charts.transport is not None
+    assert wrap(rotated.theta - charts.theta - angle[i])[i != j].abs().max() < 1e-12
+    assert wrap(rotated.transport - charts.transport - angle[i] + angle[j]).abs().max() < 1e-12
+    assert float(rotated.theta.min()) >= 0 and float(rotated.theta.max()) < 2 * math.pi
+    assert bool((rotated.coords[i == j] == 0).all())
+    back = rotated.rotate(-angle)
+    assert wrap(back.theta - charts.theta).abs().max() < 1e-12
+    # A tangent vector carried from j to i is the same vector in every choice of frames.
+    phi = torch.rand(mesh.size, dtype=torch.float64)
+    carried, carried_rotated = phi[j] + charts.transport, (phi + angle)[j] + rotated.transport
+    assert wrap(carried_rotated - angle[i] - carried).abs().max() < 1e-12
+
+
+def test_packing_charts() -> None:
+    first, second = geodesic_charts(icosphere(1), 0.8), geodesic_charts(flat_grid(4), 0.8)
+    both = Charts.cat([first, second])
+    assert both.num_charts == first.num_charts + second.num_charts and both.radius == 0.8
+    assert torch.equal(both.coords, torch.cat([first.coords, second.coords]))
+    assert int(both.neighbors.col[first.neighbors.num_edges :].min()) == first.num_charts
+    assert both.report is not None and both.report.components == 2 and both.report.boundary_edges == 12
+    assert Charts.cat([first, geodesic_charts(flat_grid(4), 0.5)]).radius is None
+    assert torch.equal(both.to("cpu").coords, both.coords)
+    joined = geodesic_charts(join(icosphere(1), flat_grid(4)), 0.8)
+    assert torch.equal(joined.neighbors.col, both.neighbors.col)
+    assert torch.allclose(joined.coords, both.coords, rtol=1e-9, atol=1e-12)
+
+
+def test_charts_check_what_they_are_made_of() -> None:
+    neighbors = Neighbors(torch.tensor([0, 2]), torch.tensor([0, 1]), 2)
+    with pytest.raises(ValueError, match=r"coords must have shape \[2, d\]"):
+        Charts(neighbors, torch.zeros(3, 2))
+    with pytest.raises(ValueError, match="polar coords are"):
+        Charts(neighbors, torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="kind must be"):
+        Charts(neighbors, torch.zeros(2, 2), kind="spherical")
+    with pytest.raises(ValueError, match=r"transport must have shape \[2\]"):
+        Charts(neighbors, torch.zeros(2, 2), transport=torch.zeros(1))
+    with pytest.raises(ValueError, match="only polar charts"):
+        _ = Charts(neighbors, torch.zeros(2, 3), kind="cartesian").rho
+    with pytest.raises(ValueError, match="at least one part"):
+        Charts.cat([])
+    with pytest.raises(ValueError, match="one kind"):
+        Charts.cat(
+            [Charts(neighbors, torch.zeros(2, 2)), Charts(neighbors, torch.zeros(2, 3), kind="cartesian")]
+        )
+
+
+def faust(shared_data: Path) -> Shape:
+    path = shared_data / "MPI-FAUST" / "training" / "registrations" / "tr_reg_000.ply"
+    if not path.is_file():
+        pytest.skip("needs MPI-FAUST/training/registrations/tr_reg_000.ply in the data folder")
+    scan = trimesh.load(path, process=False)
+    return shape(np.array(scan.vertices), np.array(scan.faces))
+
+
+def test_faust_distances_agree_with_pygeodesic(shared_data: Path) -> None:
+    geodesic = pytest.importorskip("pygeodesic.geodesic", reason="needs pygeodesic (extra: test)")
+    mesh = faust(shared_data)
+    charts = geodesic_charts(mesh, chart_radius(mesh, 60))
+    solver = geodesic.PyGeodesicAlgorithmExact(mesh.pos.numpy(), mesh.face.T.numpy())
+    for i in (3, 1500, 4000):
+        expected, _ = solver.geodesicDistances(np.array([i]))
+        col, rho, _ = chart(charts, i)
+        assert int((expected <= charts.radius).sum()) == len(col)
+        np.testing.assert_allclose(rho.numpy(), expected[col], rtol=1e-9, atol=1e-12)
+
+
+def test_faust_directions_agree_with_the_vector_heat_method(shared_data: Path) -> None:
+    potpourri3d = pytest.importorskip("potpourri3d", reason="needs potpourri3d (extra: test)")
+    mesh = faust(shared_data)
+    charts = geodesic_charts(mesh, chart_radius(mesh, 60))
+    # A short heat time, because the mean edge of this mesh is ten times the edges of its toes.
+    solver = potpourri3d.MeshVectorHeatSolver(mesh.pos.numpy(), mesh.face.T.numpy(), t_coef=0.01)
+    errors = []
+    for i in range(0, mesh.size, 400):
+        col, rho, theta = chart(charts, i)
+        away = col != i
+        log = torch.from_numpy(solver.compute_log_map(i, strategy="AffineLocal"))[col[away]]
+        turn = theta[away] - bearing(log)
+        # The two frames differ by one angle, which near vertices tell best.
+        offset = torch.atan2((turn.sin() / rho[away]).sum(), (turn.cos() / rho[away]).sum())
+        errors.append(wrap(turn - offset).abs())
+    assert torch.cat(errors).median() < math.radians(2)
