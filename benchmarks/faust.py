@@ -51,11 +51,12 @@ class Recipe:
     batch_size: int
     learning_rate: float
     sample: int | None
+    turn: float
 
 
 RECIPES = {
-    "puppets": Recipe(30, 3, 8, (32, 32, 64), 128, 12, 1, 1e-2, None),
-    "registrations": Recipe(60, 3, 8, (32, 64, 64, 64), 256, 30, 1, 1e-2, 2048),
+    "puppets": Recipe(30, 3, 8, (32, 32, 64), 128, 12, 1, 1e-2, None, 5.0),
+    "registrations": Recipe(60, 3, 8, (32, 64, 64, 64), 256, 30, 1, 1e-2, 2048, 5.0),
 }
 DESCRIPTOR_DIMENSION = 32
 
@@ -137,7 +138,7 @@ def build(chosen: argparse.Namespace, recipe: Recipe, num_labels: int) -> Labell
         VertexSignal.channels, outputs, recipe.rings, recipe.rays, widths=recipe.widths, hidden=recipe.hidden
     )
     if chosen.method == "labelling":
-        return LabellingModule(model, recipe.learning_rate, recipe.sample)
+        return LabellingModule(model, recipe.learning_rate, recipe.sample, recipe.turn)
     return DescriptorModule(model, num_labels, recipe.learning_rate)
 
 

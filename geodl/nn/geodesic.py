@@ -122,6 +122,8 @@ class GeodesicConv(nn.Module):
             raise ValueError(f"charts have {vertices} vertices but x has {x.shape[0]} rows")
         rings, rays = self.filters.shape[:2]
         windows = gaussian_windows(charts, rings, rays) if isinstance(charts, Charts) else charts
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(self.filters.dtype)  # windows and filters stay in full precision under mixed precision
         y = polar_conv(x, windows, self.filters, self.rotations, self.pool)
         return y if self.bias is None else y + self.bias
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geodl.training.augmentation import random_turns, turn_signal
+
 
 class CorrespondenceModule(L.LightningModule):
     """What the correspondence modules share: Adam with one cycle of the learning rate over the whole run.
@@ -50,19 +52,26 @@ class LabellingModule(CorrespondenceModule):
         model: ``model(x, windows, vertices)``, scores of the reference vertices, such as :class:`~geodl.models.GCNN`.
         learning_rate: at the cycle's peak.
         sample: number of vertices in S; all of them if not given.
+        turn: standard deviation, in degrees, of the random rotation that a training shape's signal (``x [V, 3 n]``, vectors
+            in space) is turned by; none if 0.
 
     ``predict_step`` returns, for every shape of the batch, its predicted reference vertices ``[V]`` int64.
     """
 
-    def __init__(self, model: nn.Module, learning_rate: float = 1e-2, sample: int | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, learning_rate: float = 1e-2, sample: int | None = None, turn: float = 0.0
+    ) -> None:
         super().__init__(model, learning_rate)
         self.sample = sample
+        self.turn = turn
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        chosen = torch.randperm(batch.num_nodes, generator=self.step_generator())[: self.sample].to(
-            batch.y.device
-        )
-        scores, true = self.model(batch.x, batch.windows, chosen), batch.y[chosen]
+        random = self.step_generator()
+        chosen = torch.randperm(batch.num_nodes, generator=random)[: self.sample].to(batch.y.device)
+        x = batch.x
+        if self.turn:
+            x = turn_signal(x, random_turns(batch.num_graphs, self.turn, random), batch.batch)
+        scores, true = self.model(x, batch.windows, chosen), batch.y[chosen]
         loss = F.cross_entropy(scores, true)
         accuracy = (scores.detach().argmax(1) == true).float().mean()
         self.log_dict({"loss": loss, "accuracy": accuracy}, prog_bar=True, batch_size=batch.num_graphs)

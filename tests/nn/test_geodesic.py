@@ -143,3 +143,11 @@ def test_shapes_that_do_not_fit_are_named() -> None:
         GeodesicConv(2, 3)(torch.zeros(40, 2), charts)
     with pytest.raises(ValueError, match="must be positive"):
         gaussian_windows(charts, 0, 8)
+
+
+def test_mixed_precision_keeps_the_geodesic_layer_in_full_precision() -> None:
+    mesh = sphere(1)
+    charts = geodesic_charts(Surface(mesh.pos.float(), mesh.face), 1.0)
+    conv, x = GeodesicConv(4, 3, 2, 4), torch.randn(42, 4).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(conv(x, charts), conv(x.float(), charts))
