@@ -56,7 +56,7 @@ class CorrespondenceData(L.LightningDataModule):
             return
         fraction = chart_radius(self.reference, self.patch_size) / float(surface_area(self.reference).sqrt())
         for split, shapes in self.shapes.items():
-            progress = tqdm(shapes, desc=f"polar windows, {split}", leave=False)
+            progress = tqdm(shapes, desc=f"polar windows, {split}", leave=False, disable=None)
             self.ready[split] = [self.prepare(mesh, fraction) for mesh in progress]
 
     def prepare(self, mesh: Mesh, fraction: float) -> Mesh:
