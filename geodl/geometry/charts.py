@@ -59,7 +59,7 @@ class ChartReport:
             ),
             (
                 self.degenerate_faces,
-                "faces without area: edges were lengthened by 1e-7 of their mean to measure angles",
+                "faces without area: edges were lengthened by 1e-10 of their mean to measure angles",
             ),
             (self.skipped_faces, "faces that name a vertex twice were skipped"),
         ):

@@ -13,9 +13,9 @@ namespace {
 constexpr double kPi = std::numbers::pi;
 
 // A face is degenerate when its lengths miss the strict triangle inequality by this much of the mean edge. Then every length grows by
-// the missing amount (Sharp & Crane 2020, "A Laplacian for nonmanifold triangle meshes", section 4.5), which moves distances by
-// about 1e-7 and spares every division below.
-constexpr double kSlack = 1e-7;
+// the missing amount (Sharp & Crane 2020, "A Laplacian for nonmanifold triangle meshes", section 4.5), which spares every division
+// below. A flat face becomes as high as the root of the slack, so distances across it move by about 1e-5 of an edge at most.
+constexpr double kSlack = 1e-10;
 
 // Corner angle between sides b and c, opposite a; stable for needles (Kahan).
 double corner_angle(double a, double b, double c) {
@@ -248,6 +248,7 @@ void IntrinsicMesh::order_fans(const std::vector<int32_t>& corner, const std::ve
         }
         topology.non_manifold_vertices += fans > 1;
         open[v] |= fans > 1;
+        unordered[v] |= fans > 1;
         total[v] = sum;
         if (sum > 0 && (!open[v] || sum > 2 * kPi)) scale[v] = 2 * kPi / sum;
         bends[v] = open[v] || sum > 2 * kPi * (1 + 1e-13);
