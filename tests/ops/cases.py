@@ -63,8 +63,8 @@ def ragged_parts() -> list[Neighbors]:
 
 
 def _power_law() -> Neighbors:
-    degrees = (60 * torch.arange(1, 41).double() ** -1.2).long()
-    return neighbors_of(degrees[torch.randperm(40)].tolist(), 50)
+    degrees = (60 * torch.arange(1, 21).double() ** -1.2).long()
+    return neighbors_of(degrees[torch.randperm(20)].tolist(), 30)
 
 
 GRAPHS: dict[str, Callable[[], Neighbors]] = {

@@ -1,0 +1,229 @@
+"""Every operator of cases.py x backend x dtype x awkward graph: values, derivatives, registration,
+determinism, batching."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from geodl.ops import Neighbors, backends, use_backend
+
+from .cases import CASES, GRAPHS, Case, Inputs, ragged_parts
+
+BACKENDS = ("reference", "native", "triton")
+DTYPES = (torch.float32, torch.float64)
+TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
+
+cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_backend = pytest.mark.parametrize("backend", BACKENDS)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
+
+
+def require(backend: str, case: Case) -> None:
+    """Skips where a backend cannot run here, or an operator has no kernels for it."""
+    if (reason := backends()[backend]) != "available":
+        pytest.skip(reason)
+    if backend == "triton" and importlib.util.find_spec(f"geodl.ops.triton.{case.operator}") is None:
+        pytest.skip(f"{case.operator} has no Triton kernels yet")
+
+
+def channels_of(case: Case, backend: str, triton: tuple[int, ...]) -> tuple[int, ...]:
+    """All sizes of the case, but of those that Triton's interpreter, at milliseconds a block, has the time for."""
+    return tuple(channels for channels in case.channels if backend != "triton" or channels in triton)
+
+
+def differentiable(inputs: Inputs) -> list[Tensor]:
+    """The floating inputs, made leaves that require gradients."""
+    return [tensor.requires_grad_() for tensor in inputs.values() if tensor.is_floating_point()]
+
+
+def oracle_of(case: Case, neighbors: Neighbors, inputs: Inputs) -> np.ndarray:
+    arrays = {
+        name: (tensor.detach().double() if tensor.is_floating_point() else tensor).numpy()
+        for name, tensor in inputs.items()
+    }
+    return case.oracle(neighbors.rowptr.numpy(), neighbors.col.numpy(), arrays)
+
+
+def assert_near(actual: Tensor, expected: np.ndarray, dtype: torch.dtype) -> None:
+    assert actual.dtype == dtype and actual.shape == expected.shape
+    scale = 1 + np.abs(expected).max(initial=0)
+    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=0, atol=TOLERANCE[dtype] * scale)
+
+
+def run(case: Case, neighbors: Neighbors, inputs: Inputs) -> list[Tensor]:
+    """The output and, weighted by fixed random numbers, its gradients."""
+    leaves = differentiable(inputs)
+    out = case.call(neighbors, inputs)
+    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).to(out).view(out.shape)
+    return [out.detach(), *torch.autograd.grad(out, leaves, weights)]
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+@every_dtype
+@every_backend
+@cases
+def test_value(case, backend, dtype, graph):
+    require(backend, case)
+    neighbors = GRAPHS[graph]()
+    for channels in channels_of(case, backend, triton=(0, 3, 33)):
+        inputs = case.inputs(neighbors, channels, dtype)
+        with use_backend(backend):
+            out = case.call(neighbors, inputs)
+        assert_near(out, oracle_of(case, neighbors, inputs), dtype)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+@every_dtype
+@pytest.mark.parametrize("backend", ("native", "triton"))
+@cases
+def test_gradients(case, backend, dtype, graph):
+    """Gradients in every dtype and size against those of the reference in float64 (which gradcheck vouches
+    for)."""
+    require(backend, case)
+    neighbors = GRAPHS[graph]()
+    for channels in channels_of(case, backend, triton=(17,)):
+        inputs = case.inputs(neighbors, channels, dtype)
+        with use_backend(backend):
+            _, *gradients = run(case, neighbors, inputs)
+        exact = {
+            name: tensor.detach().double() if tensor.is_floating_point() else tensor
+            for name, tensor in inputs.items()
+        }
+        with use_backend("reference"):
+            _, *expected = run(case, neighbors, exact)
+        for gradient, wanted in zip(gradients, expected, strict=True):
+            assert_near(gradient, wanted.numpy(), dtype)
+
+
+@every_backend
+@cases
+def test_non_contiguous(case, backend):
+    require(backend, case)
+    neighbors = GRAPHS["power-law"]()
+    inputs = case.inputs(neighbors, 17, torch.float64)
+    strided = {
+        name: torch.stack([tensor, tensor], dim=-1)[..., 0] if tensor.is_floating_point() else tensor
+        for name, tensor in inputs.items()
+    }
+    assert not any(tensor.is_contiguous() for tensor in differentiable(strided))
+    with use_backend(backend):
+        for actual, expected in zip(run(case, neighbors, strided), run(case, neighbors, inputs), strict=True):
+            assert torch.equal(actual, expected)
+
+
+@every_backend
+@cases
+def test_batch_gives_the_numbers_of_each_shape_alone(case, backend):
+    require(backend, case)
+    parts = ragged_parts()
+    inputs = [case.inputs(part, 5, torch.float32) for part in parts]
+    for given in inputs:
+        given.update({name: inputs[0][name] for name in case.shared})
+    packed = {
+        name: inputs[0][name] if name in case.shared else torch.cat([given[name] for given in inputs])
+        for name in inputs[0]
+    }
+    with use_backend(backend):
+        alone = torch.cat([case.call(part, given) for part, given in zip(parts, inputs, strict=True)])
+        assert torch.equal(case.call(Neighbors.cat(parts), packed), alone)
+
+
+@every_backend
+@cases
+def test_derivatives(case, backend):
+    require(backend, case)
+    # Triton's interpreter is slow and a numerical derivative calls it for every number: the smallest graph
+    # that has it all.
+    neighbors = GRAPHS["duplicates" if backend == "triton" else "empty-rows"]()
+    channels = 1 if backend == "triton" else 3
+    inputs = case.inputs(neighbors, channels, torch.float64)
+    names = [name for name, tensor in inputs.items() if tensor.is_floating_point()]
+
+    def call(*leaves: Tensor) -> Tensor:
+        return case.call(neighbors, {**inputs, **dict(zip(names, leaves, strict=True))})
+
+    leaves = differentiable(inputs)
+    with use_backend(backend):
+        assert gradcheck(call, leaves, fast_mode=backend == "triton")
+        assert gradgradcheck(call, leaves, fast_mode=backend == "triton")
+
+
+@every_backend
+@cases
+def test_repeats_bitwise_for_any_number_of_threads(case, backend):
+    require(backend, case)
+    size = 40 if backend == "triton" else 600
+    rowptr = torch.randint(0, 12, (size,)).cumsum(0)
+    neighbors = Neighbors(
+        torch.cat([torch.zeros(1, dtype=torch.int64), rowptr]), torch.randint(size, (rowptr[-1],)), size
+    )
+    inputs = case.inputs(neighbors, 33, torch.float32)
+    threads = torch.get_num_threads()
+    try:
+        with use_backend(backend):
+            torch.set_num_threads(1)
+            first = run(case, neighbors, inputs)
+            for count in (1, 2, 2, 3):
+                torch.set_num_threads(count)
+                for again, before in zip(run(case, neighbors, inputs), first, strict=True):
+                    assert torch.equal(again, before)
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Recorder(TorchDispatchMode):
+    """Remembers the first call of every custom op of ours."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.namespace == "geodl":
+            self.calls.setdefault(func, (args, kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+@cases
+def test_custom_ops_are_registered_correctly(case):
+    """torch.library.opcheck on every custom op that a forward, backward or double backward pass calls."""
+    neighbors = GRAPHS["empty-rows"]()
+    inputs = case.inputs(neighbors, 3, torch.float64)
+    with _Recorder() as recorder:
+        leaves = differentiable(inputs)
+        out = case.call(neighbors, inputs)
+        gradients = torch.autograd.grad(out.square().sum(), leaves, create_graph=True)
+        torch.autograd.grad(sum(gradient.square().sum() for gradient in gradients), leaves)
+    assert recorder.calls
+    for op, (args, kwargs) in recorder.calls.items():
+        leaves = [
+            arg.detach().clone().requires_grad_(arg.is_floating_point()) if isinstance(arg, Tensor) else arg
+            for arg in args
+        ]
+        torch.library.opcheck(op, tuple(leaves), kwargs)
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["transpose-cached", "transpose-made-inside"])
+@cases
+def test_compiles_into_one_graph(case, warm):
+    """With Neighbors from outside and as an argument; the graph is run by PyTorch, not by Inductor."""
+    neighbors = GRAPHS["power-law"]()
+    inputs = case.inputs(neighbors, 5, torch.float64)
+    expected = run(case, neighbors, inputs)
+    if not warm:
+        neighbors = Neighbors(neighbors.rowptr, neighbors.col, neighbors.num_src)
+    torch._dynamo.reset()
+    compiled = torch.compile(case.call, fullgraph=True, backend="aot_eager")
+    for _ in range(2):
+        leaves = differentiable(inputs)
+        out = compiled(neighbors, inputs)
+        weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view(out.shape)
+        for actual, wanted in zip([out, *torch.autograd.grad(out, leaves, weights)], expected, strict=True):
+            torch.testing.assert_close(actual, wanted)
