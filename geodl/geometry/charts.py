@@ -20,7 +20,7 @@ __all__ = ["ChartReport", "Charts", "chart_radius", "geodesic_charts"]
 
 @dataclass(frozen=True)
 class ChartReport:
-    """What geodesics met on a mesh. Counts are of the whole mesh, except ``charts_at_*``: charts that were cut short there."""
+    """What geodesics met on a mesh. Counts are of the whole mesh, except ``charts_at_*``: charts that reach there."""
 
     charts: int = 0
     components: int = 0

@@ -96,7 +96,9 @@ ChartRows geodesic_charts(const IntrinsicMesh& mesh, const int64_t* sources, int
                     block.transport.push_back(wrap_signed(polar.transport));
                 }
                 out.rowptr[r + 1] = static_cast<int64_t>(row.size());
-                for (int k = 1; k < 4; ++k) stopped[k] += paths.stopped_by() >> k & 1;
+                uint32_t met = paths.stopped_by();
+                for (int32_t v : row) met |= mesh.borders[v];
+                for (int k = 1; k < 4; ++k) stopped[k] += met >> k & 1;
             }
         }
         windows += paths.windows();

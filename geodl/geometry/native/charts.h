@@ -11,7 +11,7 @@ struct ChartRows {
     std::vector<int64_t> rowptr, col;
     std::vector<double> coords;     // [E, 2] rho, theta
     std::vector<double> transport;  // [E]
-    int64_t stopped[4] = {0, 0, 0, 0};  // charts stopped by Border -b
+    int64_t stopped[4] = {0, 0, 0, 0};  // charts that reach Border -k
     int64_t windows = 0;
 };
 

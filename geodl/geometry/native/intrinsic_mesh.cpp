@@ -210,6 +210,12 @@ void IntrinsicMesh::order_fans(const std::vector<int32_t>& corner, const std::ve
     open.assign(num_vertices, 0);
     bends.assign(num_vertices, 0);
     unordered.assign(num_vertices, 0);
+    borders.assign(num_vertices, 0);
+    for (int32_t h = 0; h < size; ++h) {
+        if (skipped[h / 3] || twin[h] >= 0) continue;
+        borders[corner[h]] |= 1u << -twin[h];
+        borders[corner[next(h)]] |= 1u << -twin[h];
+    }
     std::vector<uint8_t> seen(size, 0);
     auto clockwise = [&](int32_t h) { return twin[h] < 0 || flip[h] ? -1 : next(twin[h]); };
     auto counter_clockwise = [&](int32_t h) { return twin[prev(h)] < 0 || flip[prev(h)] ? -1 : twin[prev(h)]; };

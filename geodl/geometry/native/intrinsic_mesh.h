@@ -48,6 +48,7 @@ struct IntrinsicMesh {
     std::vector<uint8_t> open;   // [V] the faces do not close up around the vertex
     std::vector<uint8_t> bends;  // [V] shortest paths may bend here: open, or more than 2 pi of angle
     std::vector<uint8_t> unordered;  // [V] joins several fans or touches a seam that is crossed: angles do not tell what lies opposite
+    std::vector<uint8_t> borders;    // [V] bit -border of every border that ends or begins at the vertex
     Topology topology;
 
     static int32_t next(int32_t h) { return h % 3 == 2 ? h - 2 : h + 1; }

@@ -10,8 +10,9 @@ namespace {
 constexpr double kPi = std::numbers::pi;
 constexpr int64_t kBuckets = 1024;  // a power of two
 // Relative slacks, all far below the 1e-5 promised and far above rounding: a vertex counts as lit when a window misses it by kHit of
-// the edge; something known beats a window only by more than kBeat; a window narrower than kThin of its edge is dropped.
-constexpr double kHit = 1e-9, kBeat = 1e-11, kThin = 1e-11, kShadow = 1e-9;
+// the edge; something known beats a window only by more than kBeat; a window narrower than kThin of its edge is dropped, and one over a
+// border reported if it is wider than kSeen.
+constexpr double kHit = 1e-9, kBeat = 1e-11, kThin = 1e-11, kShadow = 1e-9, kSeen = 1e-6;
 
 double hypot2(double x, double y) { return std::sqrt(x * x + y * y); }
 
@@ -123,10 +124,6 @@ void Propagation::spread_corner(int32_t h, double from, double to) {
     if (first) update(out.v2, sigma + out.length, root, fan, mesh_.fan[n] + mesh_.angle[n]);
     if (last) update(out.v3, sigma + out.left, root, fan + corner, mesh_.fan[IntrinsicMesh::prev(h)]);
     const int32_t twin = mesh_.twin[n];
-    if (twin < 0) {
-        stopped_by_ |= 1u << -twin;
-        return;
-    }
     // Law of sines: where the ray at angle delta meets the opposite edge, from its start.
     auto meet = [&](double delta) { return out.length * std::sin(delta) / std::sin(delta + out.angle2); };
     const double length = opposite.length;
@@ -169,47 +166,35 @@ void Propagation::propagate(const Window& window) {
     }
     const double slack = kBeat * (sigma - sy + edge.length);
     if (left) {
-        if (edge.twin_left < 0) {
-            stopped_by_ |= 1u << -edge.twin_left;
-        } else {
-            auto meet = [&](double b) {
-                return std::clamp(-b * sy / (-px * sy - py * (b - sx)), 0.0, 1.0);  // fraction from v1 to v3
-            };
-            const double from = meet(window.begin), to = crossing < window.end ? 1 : meet(window.end);
-            const double c = px / edge.left, s = py / edge.left;
-            // Rays to the left edge pass v2 on its left: if v2 is the shorter way to the first of them, it is to all.
-            const double ax = from * px, ay = from * py;
-            if (!(sigma + hypot2(ax - sx, ay - sy) > d2 + hypot2(ax - edge.length, ay) + slack))
-                push(edge.flip_left, edge.left,
-                     Window{from * edge.left, to * edge.left, sx * c + sy * s, sy * c - sx * s, sigma, window.turn + edge.angle1,
-                            edge.twin_left, window.root, -1},
-                     edge.v1, edge.v3);
-        }
+        auto meet = [&](double b) { return std::clamp(-b * sy / (-px * sy - py * (b - sx)), 0.0, 1.0); };  // fraction of v1 v3
+        const double from = meet(window.begin), to = crossing < window.end ? 1 : meet(window.end);
+        const double c = px / edge.left, s = py / edge.left;
+        // Rays to the left edge pass v2 on its left: if v2 is the shorter way to the first of them, it is to all.
+        const double ax = from * px, ay = from * py;
+        if (!(sigma + hypot2(ax - sx, ay - sy) > d2 + hypot2(ax - edge.length, ay) + slack))
+            push(edge.flip_left, edge.left,
+                 Window{from * edge.left, to * edge.left, sx * c + sy * s, sy * c - sx * s, sigma, window.turn + edge.angle1,
+                        edge.twin_left, window.root, -1},
+                 edge.v1, edge.v3);
     }
     if (right) {
-        if (edge.twin_right < 0) {
-            stopped_by_ |= 1u << -edge.twin_right;
-        } else {
-            const double qx = edge.length - px;
-            auto meet = [&](double b) {
-                const double t = (edge.length - b) * sy / (qx * sy - py * (b - sx));
-                return std::clamp(1 - t, 0.0, 1.0);  // fraction from v3 to v2
-            };
-            const double from = crossing > window.begin ? 0 : meet(window.begin), to = meet(window.end);
-            const double c = qx / edge.right, s = -py / edge.right;
-            const double bx = px + to * qx, by = py - to * py;
-            if (!(sigma + hypot2(bx - sx, by - sy) > d1 + hypot2(bx, by) + slack)) {
-                const double x = sx - px, y = sy - py;
-                push(edge.flip_right, edge.right,
-                     Window{from * edge.right, to * edge.right, x * c + y * s, y * c - x * s, sigma, window.turn - edge.angle2,
-                            edge.twin_right, window.root, -1},
-                     edge.v3, edge.v2);
-            }
-        }
+        const double qx = edge.length - px;
+        auto meet = [&](double b) {  // fraction of v3 v2
+            return std::clamp(1 - (edge.length - b) * sy / (qx * sy - py * (b - sx)), 0.0, 1.0);
+        };
+        const double from = crossing > window.begin ? 0 : meet(window.begin), to = meet(window.end);
+        const double c = qx / edge.right, s = -py / edge.right;
+        const double bx = px + to * qx, by = py - to * py;
+        const double x = sx - px, y = sy - py;
+        if (!(sigma + hypot2(bx - sx, by - sy) > d1 + hypot2(bx, by) + slack))
+            push(edge.flip_right, edge.right,
+                 Window{from * edge.right, to * edge.right, x * c + y * s, y * c - x * s, sigma, window.turn - edge.angle2,
+                        edge.twin_right, window.root, -1},
+                 edge.v3, edge.v2);
     }
 }
 
-// Queues a window over an edge from u (at 0) to w (at length), cut to where neither vertex is a shorter way.
+// Queues a window over an edge from u (at 0) to w (at length), cut to where neither vertex is a shorter way. Over a border it ends.
 void Propagation::push(bool flip, double length, Window window, int32_t u, int32_t w) {
     const double sx = window.sx, sy = window.sy, sigma = window.sigma;
     const double du = distance(u), dw = distance(w);
@@ -229,6 +214,10 @@ void Propagation::push(bool flip, double length, Window window, int32_t u, int32
     if (!(window.end - window.begin > kThin * length)) return;
     const double key = sx < window.begin ? first : sx > window.end ? last : sigma - sy;
     if (!(key <= bound_)) return;
+    if (window.halfedge < 0) {
+        if (window.end - window.begin > kSeen * length) stopped_by_ |= 1u << -window.halfedge;
+        return;
+    }
     if (flip) {
         std::swap(window.begin, window.end);
         window.begin = length - window.begin;
