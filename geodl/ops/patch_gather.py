@@ -5,7 +5,7 @@ signatures, where ``windows`` is a :class:`geodl.ops.windows.Windows`:
 
 - ``gather(x, windows, num_windows) -> [N, M, C]``
 - ``gather_backward(grad, x, windows, need_x, need_weight) -> (grad_x, grad_weight)``, the adjoint of
-  ``gather``; what is not needed is returned empty, and the transpose is there if ``need_x``.
+  ``gather``; what is not needed is returned empty.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def native_gather_backward(
     grad, x, windows = grad.contiguous(), x.contiguous(), windows.contiguous()
     grad_x, grad_weight = wanted((x, windows.weight), (need_x, need_weight))
     kernel("patch_gather_backward", x.dtype)(
-        *addresses(windows.rowptr), windows.num_dst, *addresses(*windows[1:]), windows.weight.shape[1],
-        grad.shape[1], x.data_ptr(), *x.shape, grad.data_ptr(),
+        *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
+        windows.weight.shape[1], grad.shape[1], x.data_ptr(), *x.shape, grad.data_ptr(),
         *addresses(grad_x if need_x else None, grad_weight if need_weight else None), torch.get_num_threads(),
     )  # fmt: skip
     return grad_x, grad_weight
@@ -168,7 +168,6 @@ def _gather_backward(
     need_weight: bool,
 ) -> tuple[Tensor, Tensor]:
     windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
-    windows = windows.transposed(x.shape[0]) if need_x else windows
     grads: tuple[Tensor, Tensor] = _implementation(x, "gather_backward")(
         grad, x, windows, need_x, need_weight
     )

@@ -14,7 +14,7 @@ are [rings, rays, C, C']:
 - ``conv_at(x, windows, filters, rotations, selection) -> [N, C']``: the value at a given rotation.
 - ``conv_backward(grad, x, windows, filters, rotations, selection, need_x, need_weight, need_filters)
   -> (grad_x, grad_weight, grad_filters)``: the adjoint of ``conv_at``, or of ``conv`` where ``selection`` is
-  None; what is not needed is returned empty, and the transpose is there if ``need_x``.
+  None; what is not needed is returned empty.
 
 With the selection held fixed the operator f(x, w, F) is linear in each of its three arguments, so these
 primitives are closed under differentiation, to any order.
@@ -143,9 +143,9 @@ def native_conv_backward(
     grads = wanted((x, windows.weight, filters), needs)
     results = [result if need else None for result, need in zip(grads, needs, strict=True)]
     kernel("window_conv_backward", x.dtype)(
-        *addresses(windows.rowptr), windows.num_dst, *addresses(*windows[1:]), windows.weight.shape[1],
-        x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels, rotations,
-        *addresses(grad, selection, *results), torch.get_num_threads(),
+        *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
+        windows.weight.shape[1], x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels,
+        rotations, *addresses(grad, selection, *results), torch.get_num_threads(),
     )  # fmt: skip
     grad_x, grad_weight, grad_filters = grads
     return grad_x, grad_weight, grad_filters
@@ -223,7 +223,6 @@ def window_conv_backward(
     need_filters: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
-    windows = windows.transposed(x.shape[0]) if need_x else windows
     grads: tuple[Tensor, Tensor, Tensor] = _implementation(x, "conv_backward")(
         grad, x, windows, filters, rotations, selection, need_x, need_weight, need_filters
     )

@@ -19,7 +19,7 @@ class Windows(NamedTuple):
     """Neighbourhoods and the windows on them, as flat as custom ops need them.
 
     The transpose (``t_rowptr [num_src+1]``, ``t_row [E]``, ``perm [E]``) is what the gradient of the signal
-    gathers over; it is None where the caller foresaw no such gradient.
+    gathers over on a GPU. It is None on the CPU, which needs none, and where the caller foresaw no such gradient.
     """
 
     rowptr: Tensor
@@ -53,8 +53,9 @@ class Windows(NamedTuple):
 
 
 def windows_for(x: Tensor, neighbors: Neighbors, weight: Tensor, index: Tensor | None) -> Windows:
-    """The windows, with the transpose if ``x`` will need a gradient."""
-    return Windows(neighbors.rowptr, neighbors.col, *transpose_for(x, neighbors), weight, index)
+    """The windows, with the transpose if the gradient of ``x`` will gather over it."""
+    transposed = (None, None, None) if x.device.type == "cpu" else transpose_for(x, neighbors)
+    return Windows(neighbors.rowptr, neighbors.col, *transposed, weight, index)
 
 
 def check_windows(neighbors: Neighbors, weight: Tensor, index: Tensor | None, num_windows: int | None) -> int:

@@ -40,15 +40,14 @@ bool patch_gather(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::
 }
 
 template <class T>
-void patch_gather_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t t_rowptr,
-                           std::uintptr_t t_row, std::uintptr_t perm, std::uintptr_t weight, std::uintptr_t index,
+void patch_gather_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t weight,
+                            std::uintptr_t index,
                            int64_t columns, int64_t count, std::uintptr_t x_at, int64_t num_src, int64_t channels,
                            std::uintptr_t grad_at, std::uintptr_t grad_x, std::uintptr_t grad_weight, int threads) {
     const auto windows = windows_at<T>(rowptr, col, weight, index, columns, count);
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);
     const SignalGradient<T> gradient(at<T>(grad_x), num_src, channels);
-    PatchAdjoint<T> adjoint(windows, rows, at<const int64_t>(t_rowptr), at<const int64_t>(t_row),
-                            at<const int64_t>(perm), num_src, x, gradient.get(), at<T>(grad_weight), threads);
+    PatchAdjoint<T> adjoint(windows, rows, num_src, x, gradient.get(), at<T>(grad_weight), threads);
     const bool copies = x.stride != channels;
     const int64_t patch_size = count * x.stride, scratch_size = windows.scratch(rows, x.stride);
     const auto ranges = adjoint.ranges(patch_size * sizeof(T));
@@ -77,6 +76,7 @@ void patch_gather_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t c
         }
         adjoint.finish(patches);
     }
+    adjoint.sum();
     gradient.unpad();
 }
 

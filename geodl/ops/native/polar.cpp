@@ -198,8 +198,8 @@ void filter_gradient(const Rotations<T>& rotations, const Shape<T>& shape, const
 }
 
 template <class T>
-void window_conv_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t t_rowptr,
-                          std::uintptr_t t_row, std::uintptr_t perm, std::uintptr_t weight, std::uintptr_t index,
+void window_conv_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t weight,
+                           std::uintptr_t index,
                           int64_t columns, std::uintptr_t x_at, int64_t num_src, int64_t channels,
                           std::uintptr_t filters, int64_t rings, int64_t rays, int64_t out_channels, int64_t turns,
                           std::uintptr_t grad_at, std::uintptr_t selection_at, std::uintptr_t grad_x,
@@ -213,8 +213,7 @@ void window_conv_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t co
     const Planes<T> planes(rotations, need_adjoint ? shape : Shape<T>{0, rays, channels, out_channels, 0},
                            at<const T>(filters), true, threads);
     const SignalGradient<T> gradient(at<T>(grad_x), num_src, channels);
-    PatchAdjoint<T> adjoint(windows, rows, at<const int64_t>(t_rowptr), at<const int64_t>(t_row),
-                            at<const int64_t>(perm), num_src, x, gradient.get(), at<T>(grad_weight), threads);
+    PatchAdjoint<T> adjoint(windows, rows, num_src, x, gradient.get(), at<T>(grad_weight), threads);
 
     // A range of rows passes three loops, each parallel over what it writes: rows, entries of the filters, sources.
     const int64_t numbers_per_row =
@@ -277,6 +276,7 @@ void window_conv_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t co
         }
         adjoint.finish(patch_grads.get());
     }
+    adjoint.sum();
     gradient.unpad();
     if (need_patches) filter_gradient(rotations, shape, filter_planes.get(), at<T>(grad_filters), threads);
 }

@@ -1,5 +1,6 @@
 #include "rotations.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -8,51 +9,55 @@
 
 namespace geodl {
 
+namespace {
+
+struct Turn {
+    double cosine, sine;
+};
+
+// Of k / n full turns; exact where it is a number of quarters.
+Turn turn(int64_t k, int64_t n) {
+    k %= n;
+    if (4 * k % n == 0) {
+        constexpr Turn quarters[] = {{1, 0}, {0, 1}, {-1, 0}, {0, -1}};
+        return quarters[4 * k / n];
+    }
+    const double angle = 2 * std::numbers::pi * double(k) / double(n);
+    return {std::cos(angle), std::sin(angle)};
+}
+
+}  // namespace
+
 template <class T>
-Rotations<T>::Rotations(int64_t rays, int64_t rotations)
-    : rays(rays), rotations(rotations), evens(rays / 2 + 1), odds((rays - 1) / 2) {
-    const bool nyquist = rays % 2 == 0;
-    products = 1 + nyquist + 3 * odds;
+Rotations<T>::Rotations(int64_t rays, int64_t rotations) : rays(rays), rotations(rotations) {
+    const int64_t frequencies = (rays - 1) / 2, real = rays % 2 ? 1 : 2, half = rays / 2 + 1;
+    products = real + 3 * frequencies;
+    patch.resize(products * rays);
     filter.resize(products * rays);
     synthesis.resize(rotations * products);
-    // The angle is reduced first, so that quarter turns are exact.
-    auto turn = [&](int64_t k) {
-        const int64_t eighths = k % rays * 8;
-        if (eighths % (2 * rays) == 0) {
-            constexpr double cosines[] = {1, 0, -1, 0}, sines[] = {0, 1, 0, -1};
-            return std::pair(cosines[eighths / (2 * rays)], sines[eighths / (2 * rays)]);
-        }
-        const double angle = 2 * std::numbers::pi * double(k % rays) / double(rays);
-        return std::pair(std::cos(angle), std::sin(angle));
-    };
+    cosine.resize(frequencies * half);
+    sine.resize(frequencies * half);
     for (int64_t a = 0; a < rays; ++a) {
-        filter[a] = 1;
-        if (nyquist) filter[rays + a] = a % 2 ? -1 : 1;
-        for (int64_t k = 1; k <= odds; ++k) {
-            const auto [c, s] = turn(k * a);
-            T* rows = &filter[(1 + nyquist + 3 * (k - 1)) * rays + a];
-            rows[0] = T(c);
-            rows[rays] = T(s - c);
-            rows[2 * rays] = T(c + s);
+        for (int64_t k = 0; k < real; ++k) patch[k * rays + a] = filter[k * rays + a] = k * a % 2 ? -1 : 1;
+        for (int64_t k = 1; k <= frequencies; ++k) {
+            const auto [c, s] = turn(k * a, rays);
+            const int64_t at = (real + 3 * (k - 1)) * rays + a;
+            // The spectra are c - i s of a patch and, conjugate, c + i s of a filter.
+            patch[at] = T(c - s), patch[at + rays] = T(c), patch[at + 2 * rays] = T(-s);
+            filter[at] = T(c), filter[at + rays] = T(s - c), filter[at + 2 * rays] = T(c + s);
+            if (a < half) cosine[(k - 1) * half + a] = T(c), sine[(k - 1) * half + a] = T(s);
         }
     }
     const double scale = 1.0 / double(rays);
     for (int64_t t = 0; t < rotations; ++t) {
         const int64_t shift = t * (rays / rotations);
         T* row = &synthesis[t * products];
-        row[0] = T(scale);
-        if (nyquist) row[1] = T(shift % 2 ? -scale : scale);
-        for (int64_t k = 1; k <= odds; ++k) {
-            const auto [c, s] = turn(k * shift);
-            T* three = row + 1 + nyquist + 3 * (k - 1);
-            three[0] = T(2 * scale * (c - s));
-            three[1] = T(-2 * scale * s);
-            three[2] = T(-2 * scale * c);
+        for (int64_t k = 0; k < real; ++k) row[k] = T(k * shift % 2 ? -scale : scale);
+        for (int64_t k = 1; k <= frequencies; ++k) {
+            const auto [c, s] = turn(k * shift, rays);
+            T* three = row + real + 3 * (k - 1);
+            three[0] = T(2 * scale * (c - s)), three[1] = T(-2 * scale * s), three[2] = T(-2 * scale * c);
         }
-    }
-    for (int64_t k = 1; k <= odds; ++k) {
-        for (int64_t a = 0; a < evens; ++a) cosine.push_back(T(turn(k * a).first));
-        for (int64_t a = 1; a <= odds; ++a) sine.push_back(T(-turn(k * a).second));
     }
 }
 
@@ -61,35 +66,47 @@ template struct Rotations<double>;
 
 namespace {
 
-// Rays is the number of rays where it is known to the compiler, else 0; `parts` then has room for the even and odd parts.
+// out[row] = sum over columns of matrix[row, column] in[column] for vectors of channels, or with the transposed matrix.
+template <class T, bool Transposed>
+GEODL_INLINE void multiply(const std::vector<T>& matrix, int64_t rows, int64_t columns, const T* in, int64_t in_stride,
+                           T* out, int64_t out_stride) {
+    typename Lanes<T>::Value sum, value;
+    for (int64_t row = 0; row < rows; ++row) {
+        sum = typename Lanes<T>::Value{};
+        for (int64_t column = 0; column < columns; ++column) {
+            load(value, in + column * in_stride);
+            sum += matrix[Transposed ? column * rows + row : row * columns + column] * value;
+        }
+        store(out + row * out_stride, sum);
+    }
+}
+
+// The same as `patch` gives, with half the work and in registers: the even part of d meets cosines, the odd part sines.
 template <class T, int Rays>
 GEODL_INLINE void analyse_vector(const Rotations<T>& r, const T* d, int64_t stride, T* product, int64_t plane) {
     using Vector = typename Lanes<T>::Value;
-    constexpr int most = Rays ? Rays / 2 + 1 : 257;
-    const int rays = Rays ? Rays : int(r.rays), evens = rays / 2 + 1, odds = (rays - 1) / 2;
-    const bool nyquist = rays % 2 == 0;
-    Vector even[most], odd[most], mirrored;
-    for (int a = 0; a < evens; ++a) load(even[a], d + a * stride);
-    for (int a = 1; a <= odds; ++a) {
-        load(mirrored, d + (rays - a) * stride);
+    constexpr int half = Rays / 2;
+    Vector even[half + 1], odd[half], mirrored;
+    load(even[0], d);
+    load(even[half], d + half * stride);
+    for (int a = 1; a < half; ++a) {
+        load(even[a], d + a * stride);
+        load(mirrored, d + (Rays - a) * stride);
         odd[a] = even[a] - mirrored;
         even[a] += mirrored;
     }
     Vector sum = even[0], alternating = even[0];
-    for (int a = 1; a < evens; ++a) {
+    for (int a = 1; a <= half; ++a) {
         sum += even[a];
         alternating += a % 2 ? -even[a] : even[a];
     }
     store(product, sum);
-    product += plane;
-    if (nyquist) {
-        store(product, alternating);
-        product += plane;
-    }
-    for (int k = 0; k < odds; ++k, product += 3 * plane) {
+    store(product + plane, alternating);
+    product += 2 * plane;
+    for (int k = 0; k < half - 1; ++k, product += 3 * plane) {
         Vector real = even[0], imaginary = Vector{};
-        for (int a = 1; a < evens; ++a) real += r.cosine[k * evens + a] * even[a];
-        for (int a = 1; a <= odds; ++a) imaginary += r.sine[k * odds + a - 1] * odd[a];
+        for (int a = 1; a <= half; ++a) real += r.cosine[k * (half + 1) + a] * even[a];
+        for (int a = 1; a < half; ++a) imaginary -= r.sine[k * (half + 1) + a] * odd[a];
         store(product, real + imaginary);
         store(product + plane, real);
         store(product + 2 * plane, imaginary);
@@ -99,21 +116,14 @@ GEODL_INLINE void analyse_vector(const Rotations<T>& r, const T* d, int64_t stri
 template <class T, int Rays>
 GEODL_INLINE void transpose_vector(const Rotations<T>& r, const T* product, int64_t plane, int64_t stride, T* d) {
     using Vector = typename Lanes<T>::Value;
-    constexpr int most = Rays ? Rays / 2 + 1 : 257;
-    const int rays = Rays ? Rays : int(r.rays), evens = rays / 2 + 1, odds = (rays - 1) / 2;
-    const bool nyquist = rays % 2 == 0;
-    Vector even[most], odd[most], sum, alternating = {};
+    constexpr int half = Rays / 2;
+    Vector even[half + 1], odd[half], sum, alternating;
     load(sum, product);
-    product += plane;
-    if (nyquist) {
-        load(alternating, product);
-        product += plane;
-    }
-    for (int a = 0; a < evens; ++a) {
-        even[a] = a % 2 ? sum - alternating : sum + alternating;
-        odd[a] = Vector{};
-    }
-    for (int k = 0; k < odds; ++k, product += 3 * plane) {
+    load(alternating, product + plane);
+    product += 2 * plane;
+    for (int a = 0; a <= half; ++a) even[a] = a % 2 ? sum - alternating : sum + alternating;
+    for (int a = 1; a < half; ++a) odd[a] = Vector{};
+    for (int k = 0; k < half - 1; ++k, product += 3 * plane) {
         Vector both, real, imaginary;
         load(both, product);
         load(real, product + plane);
@@ -121,69 +131,56 @@ GEODL_INLINE void transpose_vector(const Rotations<T>& r, const T* product, int6
         real += both;
         imaginary += both;
         even[0] += real;
-        for (int a = 1; a < evens; ++a) even[a] += r.cosine[k * evens + a] * real;
-        for (int a = 1; a <= odds; ++a) odd[a] += r.sine[k * odds + a - 1] * imaginary;
+        for (int a = 1; a <= half; ++a) even[a] += r.cosine[k * (half + 1) + a] * real;
+        for (int a = 1; a < half; ++a) odd[a] -= r.sine[k * (half + 1) + a] * imaginary;
     }
     store(d, even[0]);
-    for (int a = 1; a <= odds; ++a) {
+    store(d + half * stride, even[half]);
+    for (int a = 1; a < half; ++a) {
         store(d + a * stride, even[a] + odd[a]);
-        store(d + (rays - a) * stride, even[a] - odd[a]);
+        store(d + (Rays - a) * stride, even[a] - odd[a]);
     }
-    if (nyquist) store(d + rays / 2 * stride, even[rays / 2]);
-}
-
-template <class T, class Body>
-GEODL_INLINE void for_rays(const Rotations<T>& r, Body body) {
-    if (r.rays == 8) body.template operator()<8>();
-    else body.template operator()<0>();
 }
 
 template <class T>
 GEODL_INLINE void analyse_channels(const Rotations<T>& r, const T* d, int64_t stride, T* product, int64_t plane) {
-    for_rays(r, [&]<int Rays>() __attribute__((always_inline)) {
-        for (int64_t c = 0; c < stride; c += Lanes<T>::count)
-            analyse_vector<T, Rays>(r, d + c, stride, product + c, plane);
-    });
+    for (int64_t c = 0; c < stride; c += Lanes<T>::count) {
+        if (r.rays == 4) analyse_vector<T, 4>(r, d + c, stride, product + c, plane);
+        else if (r.rays == 8) analyse_vector<T, 8>(r, d + c, stride, product + c, plane);
+        else if (r.rays == 16) analyse_vector<T, 16>(r, d + c, stride, product + c, plane);
+        else multiply<T, false>(r.patch, r.products, r.rays, d + c, stride, product + c, plane);
+    }
 }
 
 template <class T>
 GEODL_INLINE void transpose_channels(const Rotations<T>& r, const T* product, int64_t plane, int64_t stride, T* d) {
-    for_rays(r, [&]<int Rays>() __attribute__((always_inline)) {
-        for (int64_t c = 0; c < stride; c += Lanes<T>::count)
-            transpose_vector<T, Rays>(r, product + c, plane, stride, d + c);
-    });
+    for (int64_t c = 0; c < stride; c += Lanes<T>::count) {
+        if (r.rays == 4) transpose_vector<T, 4>(r, product + c, plane, stride, d + c);
+        else if (r.rays == 8) transpose_vector<T, 8>(r, product + c, plane, stride, d + c);
+        else if (r.rays == 16) transpose_vector<T, 16>(r, product + c, plane, stride, d + c);
+        else multiply<T, true>(r.patch, r.rays, r.products, product + c, plane, d + c, stride);
+    }
 }
 
 template <class T>
 GEODL_INLINE void synthesise_channels(const Rotations<T>& r, const T* product, int64_t plane, int64_t stride, T* y) {
-    typename Lanes<T>::Value sum, value;
-    for (int64_t t = 0; t < r.rotations; ++t)
-        for (int64_t c = 0; c < stride; c += Lanes<T>::count) {
-            sum = typename Lanes<T>::Value{};
-            for (int64_t k = 0; k < r.products; ++k) {
-                load(value, product + k * plane + c);
-                sum += r.synthesis[t * r.products + k] * value;
-            }
-            store(y + t * stride + c, sum);
-        }
+    for (int64_t c = 0; c < stride; c += Lanes<T>::count)
+        multiply<T, false>(r.synthesis, r.rotations, r.products, product + c, plane, y + c, stride);
 }
 
+// Plain loops, since GCC takes comparisons of its generic vectors apart in the clones of a function.
 template <class T>
 GEODL_INLINE void maximum_channels(const Rotations<T>& r, const T* y, int64_t stride, T* value, int32_t* selection) {
-    using L = Lanes<T>;
-    for (int64_t c = 0; c < stride; c += L::count) {
-        typename L::Value best, next;
-        typename L::Mask chosen = {};
-        load(best, y + c);
-        for (int64_t t = 1; t < r.rotations; ++t) {
-            load(next, y + t * stride + c);
-            // Not "next > best": a NaN must not vanish, and the first one stays.
-            const typename L::Mask takes = ~(next <= best) & (best == best);
-            best = takes ? next : best;
-            chosen = takes ? typename L::Mask{} + typename L::Integer(t) : chosen;
+    std::copy_n(y, stride, value);
+    std::fill_n(selection, stride, 0);
+    for (int64_t t = 1; t < r.rotations; ++t) {
+        const T* next = y + t * stride;
+        for (int64_t c = 0; c < stride; ++c) {
+            // Not "next > value": a NaN must not vanish, and the first one stays.
+            const bool takes = !(next[c] <= value[c]) & (value[c] == value[c]);
+            value[c] = takes ? next[c] : value[c];
+            selection[c] = takes ? int32_t(t) : selection[c];
         }
-        store(value + c, best);
-        for (int64_t lane = 0; lane < L::count; ++lane) selection[c + lane] = int32_t(chosen[lane]);
     }
 }
 

@@ -20,12 +20,11 @@ struct Rotations {
     Rotations(int64_t rays, int64_t rotations);
 
     int64_t rays, rotations, products;
+    std::vector<T> patch;      // [products, rays]
     std::vector<T> filter;     // [products, rays]
     std::vector<T> synthesis;  // [rotations, products]
-    // patch[k, a] in the form that halves its cost: even and odd parts of d against cosines and sines.
-    int64_t evens, odds;    // numbers of even parts, rays / 2 + 1, and of odd parts
-    std::vector<T> cosine;  // [odds, evens], of frequencies 1, 2, ...
-    std::vector<T> sine;    // [odds, odds], with the minus sign of the Fourier transform
+    // `patch` by cosines and sines, of frequencies 1, 2, ... below rays / 2: [frequency, rays / 2 + 1]
+    std::vector<T> cosine, sine;
 };
 
 // product[k * plane + c] = sum_a patch[k, a] d[a * stride + c] for c in [0, stride), whole vectors.

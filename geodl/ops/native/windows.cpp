@@ -89,78 +89,53 @@ GEODL_CLONES void weight_gradient_row(const Windows<double>& w, int64_t i, const
     weight_gradient(w, i, x, stride, patch, grad_weight);
 }
 
-// --- gradient of x: sources [begin, end) gather from the rows before `last` that they have not seen yet ---
-
-template <class T>
-struct Sources {
-    const int64_t *t_rowptr, *t_row, *perm;
-    int64_t* cursor;
-    int64_t first, last;
-};
+// --- gradient of x: rows [begin, end) add to the neighbours that they read, in channels [from, to) ---
 
 template <class T, int V>
-GEODL_INLINE int64_t scatter_sparse_block(const Windows<T>& w, const Sources<T>& sources, int64_t j, const T* patches,
-                                          int64_t stride, T* grad) {
+GEODL_INLINE void scatter_block(const Windows<T>& w, int64_t begin, int64_t end, const T* gradients, int64_t stride,
+                                T* grad_x) {
     using L = Lanes<T>;
     typename L::Value sum[V], value;
-    for (int v = 0; v < V; ++v) load(sum[v], grad + v * L::count);
-    int64_t t = sources.cursor[j];
-    for (; t < sources.t_rowptr[j + 1] && sources.t_row[t] < sources.last; ++t) {
-        const T* patch = patches + (sources.t_row[t] - sources.first) * w.count * stride;
-        const int64_t e = sources.perm[t];
-        for (int64_t s = e * w.columns; s < (e + 1) * w.columns; ++s) {
-            const T* window = patch + w.index[s] * stride;
-            for (int v = 0; v < V; ++v) {
-                load(value, window + v * L::count);
-                sum[v] += w.weight[s] * value;
+    for (int64_t i = begin; i < end; ++i) {
+        const T* patch = gradients + (i - begin) * w.count * stride;
+        for (int64_t e = w.rowptr[i]; e < w.rowptr[i + 1]; ++e) {
+            T* grad = grad_x + w.col[e] * stride;
+            for (int v = 0; v < V; ++v) load(sum[v], grad + v * L::count);
+            if (w.dense()) {  // the edge has its own gradient already
+                const T* edge = gradients + (e - w.rowptr[begin]) * stride;
+                for (int v = 0; v < V; ++v) {
+                    load(value, edge + v * L::count);
+                    sum[v] += value;
+                }
+            } else {
+                for (int64_t s = e * w.columns; s < (e + 1) * w.columns; ++s) {
+                    const T* window = patch + w.index[s] * stride;
+                    for (int v = 0; v < V; ++v) {
+                        load(value, window + v * L::count);
+                        sum[v] += w.weight[s] * value;
+                    }
+                }
             }
+            for (int v = 0; v < V; ++v) store(grad + v * L::count, sum[v]);
         }
     }
-    for (int v = 0; v < V; ++v) store(grad + v * L::count, sum[v]);
-    return t;
-}
-
-// Of dense windows every edge has its own gradient already, [edges of the range, stride].
-template <class T, int V>
-GEODL_INLINE int64_t scatter_edges_block(const Sources<T>& sources, int64_t j, const T* edges, int64_t first_edge,
-                                         int64_t stride, T* grad) {
-    using L = Lanes<T>;
-    typename L::Value sum[V], value;
-    for (int v = 0; v < V; ++v) load(sum[v], grad + v * L::count);
-    int64_t t = sources.cursor[j];
-    for (; t < sources.t_rowptr[j + 1] && sources.t_row[t] < sources.last; ++t) {
-        const T* edge = edges + (sources.perm[t] - first_edge) * stride;
-        for (int v = 0; v < V; ++v) {
-            load(value, edge + v * L::count);
-            sum[v] += value;
-        }
-    }
-    for (int v = 0; v < V; ++v) store(grad + v * L::count, sum[v]);
-    return t;
 }
 
 template <class T>
-GEODL_INLINE void scatter(const Windows<T>& w, const Sources<T>& sources, const T* gradients, int64_t stride,
-                          T* grad_x, int64_t begin, int64_t end) {
-    for (int64_t j = begin; j < end; ++j) {
-        int64_t t = sources.cursor[j];
-        for_blocks<T, 4>(stride, [&]<int V>(int64_t c) __attribute__((always_inline)) {
-            T* grad = grad_x + j * stride + c;
-            if (w.dense())
-                t = scatter_edges_block<T, V>(sources, j, gradients + c, w.rowptr[sources.first], stride, grad);
-            else t = scatter_sparse_block<T, V>(w, sources, j, gradients + c, stride, grad);
-        });
-        sources.cursor[j] = t;
-    }
+GEODL_INLINE void scatter(const Windows<T>& w, int64_t begin, int64_t end, const T* gradients, int64_t stride,
+                          int64_t from, int64_t to, T* grad_x) {
+    for_blocks<T, 2>(to - from, [&]<int V>(int64_t c) __attribute__((always_inline)) {
+        scatter_block<T, V>(w, begin, end, gradients + from + c, stride, grad_x + from + c);
+    });
 }
 
-GEODL_CLONES void scatter_rows(const Windows<float>& w, const Sources<float>& sources, const float* gradients,
-                               int64_t stride, float* grad_x, int64_t begin, int64_t end) {
-    scatter(w, sources, gradients, stride, grad_x, begin, end);
+GEODL_CLONES void scatter_rows(const Windows<float>& w, int64_t begin, int64_t end, const float* gradients,
+                               int64_t stride, int64_t from, int64_t to, float* grad_x) {
+    scatter(w, begin, end, gradients, stride, from, to, grad_x);
 }
-GEODL_CLONES void scatter_rows(const Windows<double>& w, const Sources<double>& sources, const double* gradients,
-                               int64_t stride, double* grad_x, int64_t begin, int64_t end) {
-    scatter(w, sources, gradients, stride, grad_x, begin, end);
+GEODL_CLONES void scatter_rows(const Windows<double>& w, int64_t begin, int64_t end, const double* gradients,
+                               int64_t stride, int64_t from, int64_t to, double* grad_x) {
+    scatter(w, begin, end, gradients, stride, from, to, grad_x);
 }
 
 // --- dense: three small matrix products a row ---
@@ -185,14 +160,20 @@ bool gather_patch(const Windows<T>& w, int64_t i, const Signal<T>& x, T* patch, 
 }
 
 template <class T>
-PatchAdjoint<T>::PatchAdjoint(const Windows<T>& windows, int64_t rows, const int64_t* t_rowptr, const int64_t* t_row,
-                              const int64_t* perm, int64_t num_src, const Signal<T>& x, T* grad_x, T* grad_weight,
-                              int threads)
-    : windows_(windows), rows_(rows), t_rowptr_(t_rowptr), t_row_(t_row), perm_(perm), num_src_(num_src), x_(x),
-      grad_x_(grad_x), grad_weight_(grad_weight), threads_(threads) {
-    if (!grad_x) return;
-    std::fill_n(grad_x, num_src * x.stride, T(0));
-    cursor_.assign(t_rowptr, t_rowptr + num_src);
+PatchAdjoint<T>::PatchAdjoint(const Windows<T>& windows, int64_t rows, int64_t num_src, const Signal<T>& x, T* grad_x,
+                              T* grad_weight, int threads)
+    : windows_(windows), rows_(rows), num_src_(num_src), x_(x), grad_x_(grad_x), grad_weight_(grad_weight),
+      threads_(threads), slices_((x.stride + slice - 1) / slice),
+      parts_(grad_x ? std::max<int64_t>(1, tasks / std::max<int64_t>(slices_, 1)) : 0),
+      partial_(parts_ > 1 ? (parts_ - 1) * num_src * x.stride : 0) {
+    const int64_t size = num_src * x.stride;
+    for_row_blocks(0, parts_, 1, team_size(parts_ * size / 16, threads),
+                   [&](int64_t part, int64_t, int) { std::fill_n(partial(part), size, T(0)); });
+}
+
+template <class T>
+T* PatchAdjoint<T>::partial(int64_t part) const {
+    return part == 0 ? grad_x_ : partial_.get() + (part - 1) * num_src_ * x_.stride;
 }
 
 template <class T>
@@ -254,13 +235,27 @@ void PatchAdjoint<T>::row(int64_t i, const T* patch, T* scratch) {
 template <class T>
 void PatchAdjoint<T>::finish(const T* patches) {
     if (!grad_x_) return;
-    const Sources<T> sources{t_rowptr_, t_row_, perm_, cursor_.data(), first_, last_};
-    const T* gradients = windows_.dense() ? (edge_gradient_ ? edge_gradient_->get() : nullptr) : patches;
-    const int64_t edges = windows_.rowptr[last_] - windows_.rowptr[first_];
-    const int64_t reads = windows_.dense() ? 1 : windows_.columns;
-    const int64_t work = num_src_ * 2 + edges * (4 + reads * x_.stride / 16);
-    for_rows(t_rowptr_, num_src_, work, threads_, [&](int64_t begin, int64_t end) {
-        scatter_rows(windows_, sources, gradients, x_.stride, grad_x_, begin, end);
+    const int64_t count = last_ - first_, edges = windows_.rowptr[last_] - windows_.rowptr[first_];
+    const int64_t work = edges * (2 + windows_.columns) * slices_;
+    for_row_blocks(0, parts_ * slices_, 1, team_size(work, threads_), [&](int64_t task, int64_t, int) {
+        const int64_t part = task / slices_, from = task % slices_ * slice;
+        const int64_t begin = first_ + count * part / parts_, end = first_ + count * (part + 1) / parts_;
+        const T* gradients = windows_.dense()
+                                 ? edge_gradient_->get() + (windows_.rowptr[begin] - windows_.rowptr[first_]) * x_.stride
+                                 : patches + (begin - first_) * windows_.count * x_.stride;
+        scatter_rows(windows_, begin, end, gradients, x_.stride, from, std::min(from + slice, x_.stride), partial(part));
+    });
+}
+
+template <class T>
+void PatchAdjoint<T>::sum() {
+    const int64_t size = num_src_ * x_.stride;
+    if (parts_ < 2) return;
+    for_row_blocks(0, size, 4096, team_size(parts_ * size / 16, threads_), [&](int64_t begin, int64_t end, int) {
+        for (int64_t part = 1; part < parts_; ++part) {
+            const T* more = partial(part);
+            for (int64_t n = begin; n < end; ++n) grad_x_[n] += more[n];
+        }
     });
 }
 
