@@ -1,0 +1,107 @@
+"""Which backend runs: forced, by device and dtype, and when one is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+import geodl.ops
+from geodl.ops import Neighbors, aggregate, backend, backends, use_backend
+
+NEIGHBORS = Neighbors(torch.tensor([0, 2]), torch.tensor([0, 1]), 2)
+
+
+def test_lists_every_backend_with_a_reason():
+    found = backends()
+    assert list(found) == ["reference", "native", "triton"]
+    assert found["reference"] == "available" and all(found.values())
+
+
+def test_refuses_an_unknown_backend():
+    expected = "backend must be one of reference, native, triton, not 'cuda'"
+    with pytest.raises(ValueError, match=expected), use_backend("cuda"):
+        pass
+
+
+def test_refuses_a_backend_that_is_missing(monkeypatch):
+    monkeypatch.setattr(backend, "_native_missing", "the extension is not built")
+    assert backends()["native"] == "the extension is not built"
+    expected = "'native' cannot run here: the extension is not built"
+    with pytest.raises(ValueError, match=expected), use_backend("native"):
+        pass
+
+
+def test_warns_once_and_runs_the_reference_without_the_extension(monkeypatch):
+    monkeypatch.setattr(backend, "native", None)
+    monkeypatch.setattr(backend, "_native_missing", "the extension is not built")
+    monkeypatch.setattr(backend, "_warned", False)
+    x = torch.tensor([[1.0], [2.0]])
+    expected = "slow reference operators: the extension is not built"
+    with pytest.warns(RuntimeWarning, match=expected) as caught:
+        assert aggregate(x, NEIGHBORS).item() == aggregate(x, NEIGHBORS).item() == 3
+    assert len(caught) == 1
+
+
+@pytest.mark.skipif(backends()["native"] != "available", reason="the extension is not built")
+def test_native_refuses_what_it_does_not_serve():
+    x = torch.zeros(2, 1, dtype=torch.float16)
+    expected = "serves float32 and float64 on the CPU, not torch.float16 on cpu"
+    with use_backend("native"), pytest.raises(ValueError, match=expected):
+        aggregate(x, NEIGHBORS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_runs_the_reference_on_the_cpu(dtype):
+    x = torch.tensor([[1.0], [2.0]], dtype=dtype)
+    assert backend.select(x) == "reference"
+    assert aggregate(x, NEIGHBORS).item() == 3 and aggregate(x, NEIGHBORS, reduce="max").dtype == dtype
+
+
+def test_nests_and_restores_after_an_error():
+    x = torch.zeros(1)
+    default = backend.select(x)
+    with pytest.raises(RuntimeError, match="inside"), use_backend("reference"):
+        with use_backend("reference"):
+            assert backend.select(x) == "reference"
+        raise RuntimeError("inside")
+    assert backend.select(x) == default
+
+
+def test_forces_every_thread():
+    chosen = []
+    with use_backend("reference"):
+        thread = threading.Thread(target=lambda: chosen.append(backend.select(torch.zeros(1))))
+        thread.start()
+        thread.join()
+    assert chosen == ["reference"]
+
+
+def test_arguments_are_checked_whatever_the_backend():
+    expected = r"neighbors have 2 sources but x has shape \[3, 1\]"
+    for name in (name for name, reason in backends().items() if reason == "available"):
+        with use_backend(name), pytest.raises(ValueError, match=expected):
+            aggregate(torch.zeros(3, 1), NEIGHBORS)
+
+
+def test_import_is_light():
+    """Importing the operators loads neither Triton nor anything that only a caller's choice needs."""
+    code = "import sys, torch; had = set(sys.modules); import geodl.ops; print(*(set(sys.modules) - had))"
+    root = Path(geodl.ops.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"triton", "scipy", "torch_geometric", "lightning", "open3d", "matplotlib", "trimesh"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_triton_needs_a_gpu_or_the_interpreter(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no CUDA device" in backends()["triton"]
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert backends()["triton"] == "available"
