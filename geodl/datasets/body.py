@@ -47,7 +47,7 @@ _ARM = [
     Bone("hand", 1, (0.572, 1.035, -0.005), (0.69, 0.915, 0.015), 0.03, 0.025),
 ]
 _LEG = [
-    Bone("thigh", 0, (0.092, 0.915, 0.0), (0.135, 0.50, 0.012), 0.07, 0.065),
+    Bone("thigh", 0, (0.092, 0.915, 0.0), (0.135, 0.50, 0.012), 0.07, 0.09),
     Bone("shin", 0, (0.135, 0.50, 0.012), (0.175, 0.085, -0.025), 0.05, 0.05),
     Bone("foot", 1, (0.175, 0.085, -0.025), (0.205, 0.03, 0.14), 0.035, 0.03),
 ]
@@ -204,4 +204,5 @@ def body(points: Points) -> tuple[Points, Points]:
 def nearest_bone(points: Points) -> NDArray[np.int64]:
     """Number of the bone whose parts are nearest to each of the points ``[n, 3]``."""
     owner = np.array([NUMBER[part.bone] for part in PARTS])
-    return owner[np.argmin([_distance(part, points)[0] for part in PARTS], axis=0)]
+    nearest = np.stack([_distance(part, points)[0] for part in PARTS]).argmin(axis=0)
+    return np.asarray(owner[nearest])

@@ -60,18 +60,17 @@ def draw_pose(random: Generator) -> Points:
     def between(low: float, high: float) -> float:
         return float(np.deg2rad(random.uniform(low, high)))
 
-    for name, bend, side, twist in (
+    for name, bend, lean, twist in (
         ("belly", 14, 9, 12),
         ("chest", 10, 8, 12),
         ("neck", 12, 8, 18),
         ("head", 10, 8, 20),
     ):
-        turns[NUMBER[name]] = (between(-bend / 2, bend), between(-twist, twist), between(-side, side))
+        turns[NUMBER[name]] = (between(-bend / 2, bend), between(-twist, twist), between(-lean, lean))
 
     stance = random.choice(["stand", "step", "lift", "crouch", "straddle"])
     raised = random.integers(2)
-    for which, side in enumerate(("left", "right")):
-        out = 1.0 if side == "left" else -1.0
+    for which, (body_side, out) in enumerate((("left", 1.0), ("right", -1.0))):
         flex, spread, knee = between(-8, 12), between(-5, 8), between(0, 15)
         if stance == "step":
             flex, knee = (
@@ -83,9 +82,9 @@ def draw_pose(random: Generator) -> Points:
             flex, spread, knee = between(45, 70), between(5, 18), between(65, 95)
         elif stance == "straddle":
             spread = between(12, 26)
-        turns[NUMBER[f"{side} thigh"]] = (-flex, 0.0, out * spread)
-        turns[NUMBER[f"{side} shin"]] = (knee, 0.0, 0.0)
-        turns[NUMBER[f"{side} foot"]] = (
+        turns[NUMBER[f"{body_side} thigh"]] = (-flex, 0.0, out * spread)
+        turns[NUMBER[f"{body_side} shin"]] = (knee, 0.0, 0.0)
+        turns[NUMBER[f"{body_side} foot"]] = (
             between(-15, 15) + (flex - knee if stance == "crouch" else 0.0) / 2,
             0.0,
             0.0,
@@ -98,14 +97,14 @@ def draw_pose(random: Generator) -> Points:
             "front": (between(-20, 10), between(40, 85), between(10, 70)),
             "bent": (between(-12, 15), between(-5, 35), between(60, 110)),
         }[str(random.choice(["hang", "side", "up", "front", "bent"]))]
-        twist = between(-20, 20)
-        arm, forearm = (BONES[NUMBER[f"{side} {name}"]] for name in ("upper arm", "forearm"))
+        roll = between(-20, 20)
+        arm, forearm = (BONES[NUMBER[f"{body_side} {name}"]] for name in ("upper arm", "forearm"))
         axis = np.subtract(arm.end, arm.joint) / np.linalg.norm(np.subtract(arm.end, arm.joint))
         turn = Rotation.from_rotvec([0, 0, out * lift]) * Rotation.from_rotvec([-forward, 0, 0])
-        turns[NUMBER[f"{side} upper arm"]] = (turn * Rotation.from_rotvec(twist * axis)).as_rotvec()
+        turns[NUMBER[f"{body_side} upper arm"]] = (turn * Rotation.from_rotvec(roll * axis)).as_rotvec()
         hinge = np.cross(np.subtract(forearm.end, forearm.joint), (0, 0, 1))
-        turns[NUMBER[f"{side} forearm"]] = elbow * hinge / np.linalg.norm(hinge)
-        turns[NUMBER[f"{side} hand"]] = (0.0, between(-15, 15), between(-20, 20))
+        turns[NUMBER[f"{body_side} forearm"]] = elbow * hinge / np.linalg.norm(hinge)
+        turns[NUMBER[f"{body_side} hand"]] = (0.0, between(-15, 15), between(-20, 20))
     return turns
 
 

@@ -15,7 +15,7 @@ Field = Callable[[Points], tuple[Points, Points]]
 
 
 def surface_net(
-    field: Field, low: Points, high: Points, cell: float, rotation: Points, relax: int = 15
+    field: Field, low: Points, high: Points, cell: float, rotation: Points, relax: int = 10
 ) -> tuple[Points, NDArray[np.int64]]:
     r"""Mesh of the surface :math:`\{x : f(x) = 0\}`, f negative inside.
 
@@ -54,29 +54,19 @@ def surface_net(
     edges = np.concatenate([quads[:, [k, (k + 1) % 4]] for k in range(4)])
     neighbors = _adjacency(np.concatenate([edges, edges[:, ::-1]]), len(vertices))
     degree = neighbors.sum(axis=1)[:, None]
-    vertices = project(field, vertices, cell, steps=4)
-    for _ in range(relax):
-        move = neighbors @ vertices / degree - vertices
-        normal = field(vertices)[1]
-        normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-        tangential = move - (move * normal).sum(axis=1, keepdims=True) * normal
-        vertices = project(field, vertices + 0.6 * tangential, cell, steps=1)
-    vertices = project(field, vertices, cell, steps=3)
-
+    for step in range(relax + 5):
+        value, normal = field(vertices)
+        length = np.linalg.norm(normal, axis=1, keepdims=True)
+        normal = normal / length
+        # Newton's step along the normal, none longer than half a cell.
+        vertices = vertices - np.clip(value[:, None] / length, -cell / 2, cell / 2) * normal
+        if 2 <= step < relax + 2:
+            move = neighbors @ vertices / degree - vertices
+            vertices = vertices + 0.6 * (move - (move * normal).sum(axis=1, keepdims=True) * normal)
     first = np.linalg.norm(vertices[quads[:, 0]] - vertices[quads[:, 2]], axis=1)
     second = np.linalg.norm(vertices[quads[:, 1]] - vertices[quads[:, 3]], axis=1)
     turned = np.where((first <= second)[:, None], quads, np.roll(quads, -1, axis=1))
     return vertices, np.concatenate([turned[:, [0, 1, 2]], turned[:, [0, 2, 3]]])
-
-
-def project(field: Field, points: Points, cell: float, steps: int) -> Points:
-    """Newton steps along the gradient towards f = 0, none longer than half a cell."""
-    for _ in range(steps):
-        value, gradient = field(points)
-        step = (value / (gradient**2).sum(axis=1))[:, None] * gradient
-        length = np.linalg.norm(step, axis=1, keepdims=True)
-        points = points - step * np.minimum(1.0, 0.5 * cell / np.maximum(length, 1e-12))
-    return points
 
 
 def is_sphere(faces: NDArray[np.int64], num_vertices: int) -> bool:
