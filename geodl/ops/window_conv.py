@@ -40,7 +40,7 @@ from geodl.ops.windows import Windows, addresses, check_index, total, wanted
 def reference_conv(x: Tensor, windows: Windows, filters: Tensor, rotations: int) -> Tensor:
     rings, rays = filters.shape[:2]
     patches = reference_gather(x, windows, rings * rays).flatten(1)
-    return torch.einsum("nk,tko->nto", patches, _turned(filters, rotations))
+    return torch.stack([patches @ turned for turned in _turned(filters, rotations)], dim=1)
 
 
 def reference_conv_max(x: Tensor, windows: Windows, filters: Tensor, rotations: int) -> tuple[Tensor, Tensor]:
@@ -72,20 +72,23 @@ def reference_conv_backward(
         grad = everywhere.scatter_(1, selection.long().unsqueeze(1), grad.unsqueeze(1))
     if need_filters:
         patches = reference_gather(x, windows, rings * rays).flatten(1)
-        turned = torch.einsum("nk,nto->tko", patches, grad).view(rotations, *filters.shape)
-        back = [turned[t].roll(-t * (rays // rotations), dims=1) for t in range(rotations)]
-        grad_filters = torch.stack(back).sum(0)
+        grad_filters = torch.zeros_like(filters)
+        for t in range(rotations):
+            turned = (patches.T @ grad[:, t]).view(filters.shape)
+            grad_filters += turned.roll(-t * (rays // rotations), dims=1)
     if need_x or need_weight:
-        patch_grad = torch.einsum("nto,tko->nk", grad, _turned(filters, rotations))
+        patch_grad = grad.new_zeros(len(grad), rings * rays * channels)
+        for t, turned in enumerate(_turned(filters, rotations)):
+            patch_grad += grad[:, t] @ turned.T
         patch_grad = patch_grad.view(len(grad), rings * rays, channels)
         grad_x, grad_weight = reference_gather_backward(patch_grad, x, windows, need_x, need_weight)
     return grad_x, grad_weight, grad_filters
 
 
-def _turned(filters: Tensor, rotations: int) -> Tensor:
-    """All turns of the filters, ``[T, rings * rays * C, C']``: turn t moves ray a to a + t * rays / T."""
+def _turned(filters: Tensor, rotations: int) -> list[Tensor]:
+    """Every turn of the filters, ``[rings * rays * C, C']``: turn t moves ray a to a + t * rays / T."""
     step = filters.shape[1] // rotations
-    return torch.stack([filters.roll(t * step, dims=1).flatten(0, 2) for t in range(rotations)])
+    return [filters.roll(t * step, dims=1).flatten(0, 2) for t in range(rotations)]
 
 
 # --- native -------------------------------------------------------------------------------------------------

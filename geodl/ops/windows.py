@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.ops.neighbors import Neighbors, transpose, transpose_for
+from geodl.ops.neighbors import Neighbors, transpose_for
 
 
 class Windows(NamedTuple):
@@ -33,13 +33,6 @@ class Windows(NamedTuple):
     @property
     def num_dst(self) -> int:
         return self.rowptr.shape[0] - 1
-
-    def transposed(self, num_src: int) -> Windows:
-        """These windows with the transpose, made now if nobody foresaw it."""
-        if self.perm is not None:
-            return self
-        t_rowptr, t_row, perm = transpose(self.rowptr, self.col, num_src)
-        return self._replace(t_rowptr=t_rowptr, t_row=t_row, perm=perm)
 
     def contiguous(self) -> Windows:
         index = None if self.index is None else self.index.contiguous()
