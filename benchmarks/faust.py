@@ -219,10 +219,8 @@ def main(argv: list[str] | None = None) -> None:
         benchmark="faust",
         data=chosen.data,
         model=f"GCNN ({chosen.method})",
-        metrics={
-            name: value for name, value in report.to_dict().items() if name not in ("thresholds", "curve")
-        },
-        seconds=seconds,
+        metrics={**report.to_dict(), **{f"{stage}_seconds": round(spent, 2) for stage, spent in seconds.items()}},
+        seconds=sum(seconds.values()),
         parameters=sum(parameter.numel() for parameter in module.model.parameters()),
         seeds=[chosen.seed],
         command=portable(command(), chosen),
