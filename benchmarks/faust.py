@@ -106,7 +106,9 @@ def pictures(
         written += [
             viz.correspondence(reference, shape, p2p[k], true=shape.y, path=folder / f"{rank}.png"),
             viz.error_map(shape, report.errors[k], path=folder / f"{rank}-error.png"),
-            viz.lines(reference, shape, p2p[k], true=shape.y, path=folder / f"{rank}-lines.png"),
+            viz.lines(
+                reference, shape, p2p[k], true=shape.y, tolerance=0.02, path=folder / f"{rank}-lines.png"
+            ),
         ]
     return written
 
@@ -219,7 +221,10 @@ def main(argv: list[str] | None = None) -> None:
         benchmark="faust",
         data=chosen.data,
         model=f"GCNN ({chosen.method})",
-        metrics={**report.to_dict(), **{f"{stage}_seconds": round(spent, 2) for stage, spent in seconds.items()}},
+        metrics={
+            **report.to_dict(),
+            **{f"{stage}_seconds": round(spent, 2) for stage, spent in seconds.items()},
+        },
         seconds=sum(seconds.values()),
         parameters=sum(parameter.numel() for parameter in module.model.parameters()),
         seeds=[chosen.seed],

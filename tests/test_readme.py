@@ -76,9 +76,10 @@ def test_nothing_imports_upward() -> None:
 
 
 def test_importing_the_library_stays_light() -> None:
+    # geodl.training is Lightning's; everything else does without.
     program = (
         "import sys, importlib, geodl\n"
-        f"for room in {ROOMS}: importlib.import_module('geodl.' + room)\n"
+        f"for room in {[room for room in ROOMS if room != 'training']}: importlib.import_module('geodl.' + room)\n"
         "print([name for name in ('lightning', 'open3d', 'matplotlib', 'trimesh', 'tensorboard', 'triton') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -1,4 +1,14 @@
-"""Lightning modules, data modules and the trainer that runs them."""
+"""Lightning modules, data modules and the trainer that runs them. Needs the extra "train"."""
+
+import importlib.util
+
+if importlib.util.find_spec("lightning") is None:
+    raise ImportError("geodl.training needs Lightning: pip install 'geodl[train]'")
+
+from geodl.training.data import CorrespondenceData
+from geodl.training.descriptor import DescriptorModule
+from geodl.training.labelling import LabellingModule
+from geodl.training.trainer import make_trainer, resume_point, training_seconds
 
 __all__ = [
     "CorrespondenceData",
@@ -8,20 +18,3 @@ __all__ = [
     "resume_point",
     "training_seconds",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # Lightning takes seconds to import; `import geodl` must not.
-    import importlib
-
-    rooms = {
-        "CorrespondenceData": "geodl.training.data",
-        "DescriptorModule": "geodl.training.descriptor",
-        "LabellingModule": "geodl.training.labelling",
-        "make_trainer": "geodl.training.trainer",
-        "resume_point": "geodl.training.trainer",
-        "training_seconds": "geodl.training.trainer",
-    }
-    if name not in rooms:
-        raise AttributeError(f"module 'geodl.training' has no attribute {name!r}")
-    return getattr(importlib.import_module(rooms[name]), name)

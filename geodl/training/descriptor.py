@@ -42,7 +42,8 @@ class DescriptorModule(CorrespondenceModule):
         features, labels = descriptors.split(sizes), batch.y.split(sizes)
         random = self.step_generator()
         losses = [
-            self.pair_loss(features[s], labels[s], features[s - 1], labels[s - 1], random) for s in range(shapes)
+            self.pair_loss(features[s], labels[s], features[s - 1], labels[s - 1], random)
+            for s in range(shapes)
         ]
         loss = torch.stack(losses).mean()
         self.log("loss", loss, prog_bar=True, batch_size=shapes)
