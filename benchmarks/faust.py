@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -91,7 +91,9 @@ def shapes(data: str, root: Path | None) -> tuple[Any, Any]:
     if data == "registrations":
         assert root is not None
         return FAUST(root, split="train"), FAUST(root, split="test")
-    variant = "remeshed" if data == "remeshed-puppets" else "registrations"
+    variant: Literal["registrations", "remeshed"] = (
+        "remeshed" if data == "remeshed-puppets" else "registrations"
+    )
     return Puppets(variant=variant, split="train"), Puppets(variant=variant, split="test")
 
 
@@ -99,7 +101,7 @@ def pictures(
     folder: Path, method: str, test: Any, p2p: list[torch.Tensor], report: CorrespondenceReport
 ) -> list[Path]:
     """The error curve, and the best and the worst match: colours carried over, errors, lines."""
-    written = [viz.curve({f"GCNN ({method})": report}, folder / "curve.png")]
+    written: list[Path | None] = [viz.curve({f"GCNN ({method})": report}, folder / "curve.png")]
     ranked = sorted(range(len(test)), key=lambda k: report.pair_means[k])
     for rank, k in (("best", ranked[0]), ("worst", ranked[-1])):
         shape, reference = test[k], test.reference
@@ -110,7 +112,7 @@ def pictures(
                 reference, shape, p2p[k], true=shape.y, tolerance=0.02, path=folder / f"{rank}-lines.png"
             ),
         ]
-    return written
+    return [path for path in written if path]
 
 
 def table(result: dict[str, Any]) -> Table:

@@ -19,10 +19,12 @@ def random_turns(count: int, degrees: float, generator: torch.Generator) -> Tens
     x, y, z = torch.deg2rad(degrees * torch.randn(3, count, generator=generator))
     zero = torch.zeros(count)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).T.reshape(count, 3, 3)
-    return torch.linalg.matrix_exp(cross)
+    turns: Tensor = torch.linalg.matrix_exp(cross)
+    return turns
 
 
 def turn_signal(x: Tensor, turns: Tensor, batch: Tensor) -> Tensor:
     """A signal of vectors in space, ``[V, 3 n]``, turned shape by shape: ``turns [B, 3, 3]``, ``batch [V]``."""
-    vectors = x.unflatten(1, (-1, 3))
-    return (vectors @ turns.to(x)[batch].transpose(1, 2)).flatten(1)
+    vectors = x.reshape(x.shape[0], -1, 3)
+    turned: Tensor = vectors @ turns.to(x)[batch].transpose(1, 2)
+    return turned.flatten(1)
