@@ -1,0 +1,240 @@
+"""Puppets: closed bodies of one piece, the same for the same seed, in exact correspondence."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import KDTree
+
+from geodl.data import DataLoader, Mesh
+from geodl.datasets import Puppets
+from geodl.geometry import edges, face_areas, mean_edge_length, validate
+
+VARIANTS = ["registrations", "remeshed"]
+
+
+@pytest.fixture(scope="module")
+def registered() -> Puppets:
+    return Puppets(num_identities=4, num_poses=6, seed=3)
+
+
+@pytest.fixture(scope="module")
+def remeshed() -> Puppets:
+    return Puppets(num_identities=4, num_poses=6, seed=3, variant="remeshed")
+
+
+@pytest.fixture(scope="module")
+def shapes(registered: Puppets, remeshed: Puppets) -> list[Mesh]:
+    return [registered.reference, *registered, *(remeshed[k] for k in (0, 5, 9, 14, 21))]
+
+
+def volume(mesh: Mesh) -> float:
+    a, b, c = mesh.pos.double()[mesh.face]
+    return float((a * torch.linalg.cross(b, c)).sum() / 6)
+
+
+def test_closed_manifold_of_genus_0(shapes: list[Mesh]) -> None:
+    for mesh in shapes:
+        report = validate(mesh)
+        assert report.components == 1 and report.euler_characteristic == 2, mesh.name
+        assert report.boundary_edges == report.non_manifold_edges == report.non_manifold_vertices == 0
+        assert report.inconsistent_edges == report.isolated_vertices == report.degenerate_faces == 0
+        assert report.duplicate_vertices == report.duplicate_faces == 0
+
+
+def test_human_size(shapes: list[Mesh]) -> None:
+    for mesh in shapes:
+        size = mesh.pos.max(0).values - mesh.pos.min(0).values
+        assert 1.1 < size[1] < 2.4, mesh.name  # crouching, or with an arm up
+        assert 0.03 < volume(mesh) < 0.14, mesh.name  # cubic metres, faces outwards
+        assert 1.2 < face_areas(mesh).sum() < 2.6, mesh.name
+    standing = shapes[1]  # pose 0
+    assert 1.45 < standing.pos[:, 1].max() < 2.1 and abs(standing.pos[:, 1].min()) < 1e-6
+
+
+def test_triangles_are_of_even_size_and_shape(shapes: list[Mesh]) -> None:
+    for mesh in shapes:
+        a, b = mesh.pos.double()[edges(mesh)]
+        lengths = (a - b).norm(dim=1)
+        assert lengths.std() / lengths.mean() < 0.4, mesh.name  # 0.61 for FAUST
+        corners = mesh.pos.double()[mesh.face]
+        sides = sum(((corners[k] - corners[k - 1]) ** 2).sum(1) for k in range(3))
+        quality = 4 * 3**0.5 * face_areas(mesh).double() / sides  # 1 for an equilateral triangle
+        assert quality.mean() > 0.75 and (quality < 0.1).double().mean() < 0.01, mesh.name
+
+
+def test_faces_do_not_turn_over(registered: Puppets) -> None:
+    """Bending may fold skin in a groin or an elbow, nowhere else: neighbouring faces look the same way."""
+    for mesh in registered:
+        corners = mesh.pos.double()[mesh.face]
+        normals = torch.linalg.cross(corners[1] - corners[0], corners[2] - corners[0])
+        normals = normals / normals.norm(dim=1, keepdim=True)
+        around = torch.zeros(mesh.num_nodes, 3, dtype=torch.float64)
+        around.index_add_(0, mesh.face.reshape(-1), normals.repeat(3, 1))
+        turned = (normals * around[mesh.face].sum(0)).sum(1) < 0
+        assert turned.double().mean() < 0.01, mesh.name
+
+
+def test_registrations_share_faces_and_labels(registered: Puppets) -> None:
+    reference = registered.reference
+    assert registered.num_classes == reference.num_nodes
+    assert abs(registered.num_classes - 2500) < 150
+    for mesh in registered:
+        assert torch.equal(mesh.face, reference.face)
+        assert torch.equal(mesh.y, torch.arange(reference.num_nodes))
+
+
+def test_remeshed_shapes_have_meshes_of_their_own(remeshed: Puppets) -> None:
+    counts = {remeshed[k].num_nodes for k in range(8)}
+    assert len(counts) >= 6
+    assert all(abs(count - 2500) < 400 for count in counts)
+
+
+@pytest.mark.parametrize("index", [0, 5, 9, 14, 21])
+def test_remeshed_ground_truth_lies_on_the_registration(
+    registered: Puppets, remeshed: Puppets, index: int
+) -> None:
+    """The same person in the same pose, sampled twice: a point and what it is carried to are one place."""
+    theirs, ours = registered[index], remeshed[index]
+    step = float(mean_edge_length(theirs))
+    weights, corners = ours.barycentric_weights, ours.barycentric_vertices
+    assert (weights >= 0).all() and torch.allclose(weights.sum(1), torch.ones(ours.num_nodes))
+    apart = ours.pos - (weights[..., None] * theirs.pos[corners]).sum(1)
+    apart = (apart - apart.median(0).values).norm(dim=1)  # each stands on its own lowest vertex
+    # Each mesh cuts off the tips of fingers and toes in its own way.
+    assert apart.mean() < 0.1 * step and apart.quantile(0.99) < 0.4 * step and apart.max() < step
+    labels = ours.pos - theirs.pos[ours.y]
+    labels = (labels - labels.median(0).values).norm(dim=1)
+    assert labels.mean() < 0.6 * step and labels.max() < 2 * step
+    assert torch.equal(ours.y, corners.gather(1, weights.argmax(1, keepdim=True))[:, 0])
+    # Nothing is left out: every point of the reference is some point's neighbour.
+    assert len(torch.unique(corners)) > 0.95 * registered.num_classes
+
+
+def test_rest_pose_labels_are_nearest_in_space() -> None:
+    """Where nothing is bent, the carried-over label is the nearest vertex, or its neighbour by a hair."""
+    from geodl.datasets.puppets import _locate, _sphere, _template
+
+    template = _template(2500)
+    points, _ = _sphere(np.random.default_rng(11), 0.031)
+    corners, weights = _locate(template, points)
+    reached = (weights[..., None] * template.vertices[corners]).sum(1)
+    nearest, _ = KDTree(template.vertices).query(points)
+    label = template.vertices[corners[range(len(points)), weights.argmax(1)]]
+    distance = ((points - label) ** 2).sum(1) ** 0.5
+    off = ((points - reached) ** 2).sum(1) ** 0.5
+    assert off.mean() < 0.002 and np.quantile(off, 0.99) < 0.01 and off.max() < 0.025
+    assert (distance - nearest).max() < 0.02 and (distance - nearest).mean() < 0.001
+
+
+def test_left_and_right_front_and_back(registered: Puppets) -> None:
+    """The body mirrors left to right, but left is not right: labels differ, and its front is not its back."""
+    pos = registered.reference.pos.double()
+    step = float(mean_edge_length(registered.reference))
+    mirrored = pos * torch.tensor([-1.0, 1, 1], dtype=torch.float64)
+    distance, other = KDTree(pos.numpy()).query(mirrored.numpy())
+    assert (
+        distance.max() < 1.6 * step and distance.mean() < 0.5 * step
+    )  # mirrored, the surface lies on itself
+    far = pos[:, 0].abs() > 0.05
+    assert (torch.from_numpy(other)[far] != torch.arange(len(pos))[far]).all()
+    assert (pos[:, 0] > 0.05).sum() == pytest.approx(int((pos[:, 0] < -0.05).sum()), rel=0.05)
+    reversed_, _ = KDTree(pos.numpy()).query((pos * torch.tensor([1.0, 1, -1], dtype=torch.float64)).numpy())
+    assert reversed_.max() > 0.08  # the feet point forwards
+    feet = pos[pos[:, 1] < 0.08]
+    assert feet[:, 2].max() > 0.12 and feet[:, 2].min() > -0.12
+
+
+def test_people_and_poses_differ(registered: Puppets) -> None:
+    heights = [float(registered[subject * 6].pos[:, 1].max()) for subject in range(4)]
+    assert max(heights) - min(heights) > 0.02
+    same_person = (registered[1].pos - registered[2].pos).norm(dim=1).mean()
+    same_pose = (registered[1].pos - registered[1 + 6].pos).norm(dim=1).mean()
+    assert same_person > 0.05 and same_pose > 0.01
+    assert [mesh.subject for mesh in registered] == [k // 6 for k in range(24)]
+    assert [mesh.pose for mesh in registered] == [k % 6 for k in range(24)]
+    assert registered[13].name == "puppet_002_001"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_same_seed_same_bits(variant: str) -> None:
+    """Within a process, from another process, and however many people and poses are asked for."""
+    script = (
+        "import hashlib, sys\nfrom geodl.datasets import Puppets\n"
+        f"mesh = Puppets(3, 3, seed=5, variant='{variant}')[4]\n"
+        "print(hashlib.sha256(b''.join(mesh[k].numpy().tobytes() for k in ('pos', 'face', 'y'))).hexdigest())"
+    )
+    told = []
+    for people, poses, index in ((3, 3, 4), (5, 2, 3)):
+        mesh = Puppets(people, poses, seed=5, variant=variant)[index]  # type: ignore[arg-type]
+        told.append(
+            hashlib.sha256(b"".join(mesh[k].numpy().tobytes() for k in ("pos", "face", "y"))).hexdigest()
+        )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
+    assert told[0] == told[1] == run.stdout.strip()
+    other = Puppets(3, 3, seed=6, variant=variant)[4]  # type: ignore[arg-type]
+    assert not torch.equal(other.pos[:100], mesh.pos[:100])
+
+
+def test_splits_are_by_person() -> None:
+    train, test, everyone = (Puppets(5, 2, split=split) for split in ("train", "test", None))  # type: ignore[arg-type]
+    assert (len(train), len(test), len(everyone)) == (8, 2, 10)
+    assert {mesh.subject for mesh in train} == {0, 1, 2, 3} and {mesh.subject for mesh in test} == {4}
+    assert torch.equal(test[1].pos, everyone[9].pos)
+    assert torch.equal(train.reference.pos, test.reference.pos)
+    with pytest.raises(IndexError):
+        test[2]
+
+
+def test_transform_and_batches() -> None:
+    def lift(mesh: Mesh) -> Mesh:
+        mesh.pos = mesh.pos + 1
+        return mesh
+
+    lifted = Puppets(2, 2, transform=lift, variant="remeshed")
+    assert torch.equal(lifted[1].pos, lifted[1].pos)
+    batch = next(iter(DataLoader(lifted, batch_size=2)))
+    assert batch.pos.shape[0] == lifted[0].num_nodes + lifted[1].num_nodes
+    assert torch.equal(batch.y, torch.cat([lifted[0].y, lifted[1].y]))
+    assert (
+        int(batch.barycentric_vertices.max()) < lifted.num_classes
+    )  # names reference vertices: not counted on
+
+
+@pytest.mark.parametrize("num_vertices", [1500, 6000])
+def test_resolution(num_vertices: int) -> None:
+    puppets = Puppets(1, 1, num_vertices=num_vertices)
+    assert puppets.num_classes == pytest.approx(num_vertices, rel=0.07)
+    assert validate(puppets[0]).euler_characteristic == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "trouble"),
+    [
+        ({"variant": "scans"}, "variant must be one of 'registrations', 'remeshed', not 'scans'"),
+        ({"split": "all"}, "split must be 'train', 'test' or None, not 'all'"),
+        ({"num_identities": 0}, "num_identities must be at least 1"),
+        (
+            {"num_identities": 1, "split": "test"},
+            "num_identities must be at least 2 with split='test', got 1",
+        ),
+        ({"num_poses": 0}, "num_poses must be at least 1, got 0"),
+        ({"num_vertices": 100}, "num_vertices must be at least 1500, got 100"),
+        ({"seed": -1}, "seed must not be negative, got -1"),
+    ],
+)
+def test_arguments(arguments: dict[str, object], trouble: str) -> None:
+    with pytest.raises(ValueError, match=trouble):
+        Puppets(**arguments)  # type: ignore[arg-type]
