@@ -188,7 +188,9 @@ def _dot_rows(
                 inside = live[:, None] & (c < channels)[None, :]
                 at = (row * channels)[:, None] + c[None, :]
                 term = tl.load(g + at, mask=inside, other=0).to(ACCUMULATOR)
-                term *= tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+                term *= tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(
+                    ACCUMULATOR
+                )
                 if position is not None:
                     term = tl.where(tl.load(position + at, mask=inside, other=-1) == k + u, term, 0.0)
                 total += tl.sum(term, axis=1)

@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 # In the interpreter a program costs far more than the numbers that it computes.
-_INTERPRETED_ROWS = 64
+_INTERPRETED_ROWS, _INTERPRETED_SUMS = 64, 2**17
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def tile(table: Mapping[int, Tile], x: Tensor, channels: int, windows: int = 1) 
     """
     if not x.is_cuda:
         all_channels, all_windows = triton.next_power_of_2(channels), triton.next_power_of_2(windows)
-        return Tile(_INTERPRETED_ROWS, all_channels, 4, all_windows)
+        fitting = _INTERPRETED_SUMS // (all_channels * all_windows)
+        return Tile(max(1, min(fitting, _INTERPRETED_ROWS)), all_channels, 4, all_windows)
     found = next((entry for bound, entry in table.items() if channels <= bound), [*table.values()][-1])
     fitting = found.windows
     while fitting > 1 and blocks(windows, fitting) * fitting > 1.25 * windows:

@@ -1,0 +1,80 @@
+"""patch_gather: the primitives of geodl/ops/patch_gather.py (see there)."""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
+from geodl.ops.triton.windows import assert_index, edge_products, read, transpose
+from geodl.ops.windows import Windows
+
+SPREAD_TILES = {
+    4: Tile(rows=16, windows=16, channels=4, warps=4),
+    16: Tile(rows=8, windows=8, channels=16, warps=4),
+    32: Tile(rows=4, windows=8, channels=32, warps=4),
+    64: Tile(rows=2, windows=8, channels=64, warps=4),
+    512: Tile(rows=1, windows=8, channels=128, warps=4),
+}
+
+
+def gather(x: Tensor, windows: Windows, num_windows: int) -> Tensor:
+    windows = windows.contiguous()
+    assert_index(windows.index, num_windows)
+    return read(x.contiguous(), windows.rowptr, windows.col, None, windows.weight, windows.index, num_windows)
+
+
+def gather_backward(
+    grad: Tensor, x: Tensor, windows: Windows, need_x: bool, need_weight: bool
+) -> tuple[Tensor, Tensor]:
+    grad, x, windows = grad.contiguous(), x.contiguous(), windows.contiguous()
+    weight, index = windows.weight, windows.index
+    grad_x = x.new_empty(x.shape if need_x else 0)
+    grad_weight = weight.new_zeros(weight.shape if need_weight else 0)
+    if grad_x.numel():
+        rows, channels = x.shape
+        columns = weight.shape[1]
+        block = tile(SPREAD_TILES, x, channels, columns)
+        with device_of(x):
+            _spread[blocks(rows, block.rows), blocks(channels, block.channels)](
+                grad, *transpose(windows, rows), weight, index, grad_x, rows, columns, grad.shape[1], channels,
+                ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows, CHANNELS=block.channels,
+                num_warps=block.warps,
+            )  # fmt: skip
+    if grad_weight.numel() and grad.numel():
+        edge_products(x, grad, windows.rowptr, windows.col, None, index, grad_weight)
+    return grad_x, grad_weight
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _spread(
+    grad, rowptr, col, edge, weight, index, out, rows, columns, num_windows, channels,
+    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """What all windows that see a source give back to it: a sum over the edges of the transpose and their windows."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    first = tl.load(rowptr + row, mask=row < rows, other=0)
+    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    total = tl.zeros([ROWS, COLUMNS, CHANNELS], ACCUMULATOR)
+    for begin in range(0, columns, COLUMNS):
+        s = begin + tl.arange(0, COLUMNS)
+        for k in range(tl.max(last - first).to(tl.int32)):
+            e = first + k
+            live = e < last
+            i = tl.load(col + e, mask=live, other=0)
+            seen = (k < last - first)[:, None] & (s < columns)[None, :]
+            line = (tl.load(edge + e, mask=live, other=0) * columns)[:, None] + s[None, :]
+            window = tl.zeros([ROWS, COLUMNS], tl.int64) + s[None, :]
+            if index is not None:
+                window = tl.load(index + line, mask=seen, other=0)
+            w = tl.load(weight + line, mask=seen, other=0).to(ACCUMULATOR)
+            at = ((i * num_windows)[:, None] + window)[:, :, None] * channels + c[None, None, :]
+            value = tl.load(grad + at, mask=seen[:, :, None] & (c < channels)[None, None, :], other=0)
+            total += w[:, :, None] * value.to(ACCUMULATOR)
+    at = (row * channels)[:, None] + c[None, :]
+    inside = (row < rows)[:, None] & (c < channels)[None, :]
+    tl.store(out + at, tl.sum(total, axis=1).to(out.dtype.element_ty), mask=inside)
