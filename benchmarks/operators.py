@@ -17,6 +17,7 @@ import ctypes
 import math
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,10 @@ def aggregations(device: torch.device) -> Iterator[Comparison]:
     dst = torch.arange(NODES, device=device).repeat_interleave(DEGREE)
     neighbors = Neighbors.from_edge_index(torch.stack([src, dst]), NODES)
     x = torch.randn(NODES, CHANNELS, device=device)
-    matrix = torch.sparse_csr_tensor(neighbors.rowptr, neighbors.col, torch.ones_like(src, dtype=x.dtype))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        ones = torch.ones_like(src, dtype=x.dtype)
+        matrix = torch.sparse_csr_tensor(neighbors.rowptr, neighbors.col, ones, check_invariants=True)
     size = f"{NODES:,} x {DEGREE} x {CHANNELS}"
     signal, structure = 4.0 * x.numel(), 8.0 * (src.numel() + NODES)
     flops = 2.0 * src.numel() * CHANNELS
@@ -76,7 +80,8 @@ def aggregations(device: torch.device) -> Iterator[Comparison]:
             return aggregate(x, neighbors, reduce=reduce)
 
         def pyg(x: Tensor, reduce: str = reduce) -> Tensor:
-            return scatter(x[src], dst, dim_size=NODES, reduce=reduce)
+            out: Tensor = scatter(x[src], dst, dim_size=NODES, reduce=reduce)
+            return out
 
         def csr(x: Tensor) -> Tensor:
             return torch.mm(matrix, x)

@@ -56,7 +56,7 @@ def versions() -> dict[str, str]:
 
 
 def command() -> str:
-    """The command line of this process as one would type it, ``python -m benchmarks.operators --threads 2``."""
+    """The command line of this process as one would type it, ``python -m benchmarks.faust --seed 1``."""
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     program = f"python -m {spec.name}" if spec is not None else f"python {Path(sys.argv[0]).name}"
