@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -50,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(argv)
     torch.set_num_threads(chosen.threads)
 
+    busy = round(
+        os.getloadavg()[0], 1
+    )  # what else the machine was doing: above 0, all times below are too long
     began = time.perf_counter()
     mesh, name = load(chosen.root, chosen.shape)
     vertices = mesh.pos.shape[0]
@@ -76,6 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "mean_chart_size": charts.neighbors.num_edges / vertices,
             "threads": chosen.threads,
             "sampled_sources": len(sample),
+            "load_average": busy,
         },
         seeds=[chosen.seed],
         command=public_command(chosen.root),
