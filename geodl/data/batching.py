@@ -58,4 +58,5 @@ class DataLoader(torch.utils.data.DataLoader[Any]):
         shuffle: bool = False,
         **options: Any,
     ) -> None:
+        options.pop("collate_fn", None)  # Lightning hands back what it finds when it rebuilds a loader
         super().__init__(dataset, batch_size, shuffle, collate_fn=collate, **options)  # type: ignore[arg-type]

@@ -163,7 +163,7 @@ def _distance(part: Part, points: Points) -> tuple[Points, Points]:
         axis = np.subtract(part.to, part.at)
         along = np.clip(offset @ axis / (axis @ axis), 0.0, 1.0)
         away = offset - along[:, None] * axis
-        length = np.linalg.norm(away, axis=1)
+        length = np.maximum(np.linalg.norm(away, axis=1), 1e-12)
         return length - part.size[0] - along * (part.size[1] - part.size[0]), away / length[:, None]
     frame = np.eye(3)
     if part.along is not None:
@@ -172,9 +172,9 @@ def _distance(part: Part, points: Points) -> tuple[Points, Points]:
         third /= np.linalg.norm(third)
         frame = np.stack([first, np.cross(third, first), third])
     local = offset @ frame.T
-    scaled = np.linalg.norm(local / part.size, axis=1)
+    scaled = np.maximum(np.linalg.norm(local / part.size, axis=1), 1e-12)
     slope = local / np.square(part.size)
-    steepness = np.linalg.norm(slope, axis=1)
+    steepness = np.maximum(np.linalg.norm(slope, axis=1), 1e-9)
     return scaled * (scaled - 1) / steepness, slope / steepness[:, None] @ frame
 
 

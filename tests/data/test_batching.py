@@ -65,6 +65,13 @@ def test_loader(workers: int) -> None:
         assert torch.equal(ring_sum(batch), torch.cat([ring_sum(shape) for shape in part]))
 
 
+def test_lightning_may_rebuild_it() -> None:
+    """It passes on what it finds on the loader, so a collate function comes back to us."""
+    loader = DataLoader([fan(3), fan(4)], batch_size=2)
+    again = DataLoader(loader.dataset, batch_size=2, collate_fn=loader.collate_fn, sampler=loader.sampler)
+    assert next(iter(again)).num_graphs == 2
+
+
 def test_shuffle_is_seeded() -> None:
     shapes = [fan(corners) for corners in range(3, 19)]
 

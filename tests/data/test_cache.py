@@ -182,7 +182,7 @@ def test_killed_in_the_middle_of_a_write(tmp_path: Path) -> None:
 
 
 def test_killed_at_any_time(tmp_path: Path) -> None:
-    for after in (0.005, 0.03, 0.08):
+    for after in (0.01, 0.08):
         killed_writer(tmp_path, "running", after)
     entries = len(list(tmp_path.glob("*.safetensors")))
     assert entries > 0
@@ -201,8 +201,8 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
         "    assert torch.equal(x, torch.full((50_000,), float(n)))\n"
     )
     command = [sys.executable, "-W", "error:::geodl", "-c", script, str(tmp_path)]
-    processes = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(3)]
-    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    processes = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(2)]
+    assert [process.wait(120) for process in processes] == [0, 0]
     assert len(list(tmp_path.iterdir())) == 20
 
 
