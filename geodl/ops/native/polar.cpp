@@ -227,7 +227,7 @@ void window_conv_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t co
     const Buffer<T> filter_planes(need_patches ? shape.products * shape.depth * shape.out : 0);
     if (need_patches) std::fill_n(filter_planes.get(), shape.products * shape.depth * shape.out, T(0));
 
-    const int64_t block = std::min<int64_t>(rows_in_cache(shape), 64);
+    const int64_t block = rows_in_cache(shape);
     const int64_t sizes[] = {need_adjoint ? shape.products * block * shape.row : 0, shape.patch,
                              windows.scratch(rows, shape.in)};
     const int64_t size = sizes[0] + sizes[1] + sizes[2];

@@ -178,7 +178,7 @@ T* PatchAdjoint<T>::partial(int64_t part) const {
 
 template <class T>
 std::vector<int64_t> PatchAdjoint<T>::ranges(int64_t bytes_per_row) const {
-    constexpr int64_t cache = 8 << 20, most_rows = 1024;
+    const int64_t cache = (int64_t{4} << 20) * std::max(threads_, 2), most_rows = 128 * std::max(threads_, 2);
     const int64_t bytes_per_edge = grad_x_ && windows_.dense() ? x_.stride * sizeof(T) : 0;
     std::vector<int64_t> bounds{0};
     int64_t bytes = 0;
@@ -235,15 +235,19 @@ void PatchAdjoint<T>::row(int64_t i, const T* patch, T* scratch) {
 template <class T>
 void PatchAdjoint<T>::finish(const T* patches) {
     if (!grad_x_) return;
-    const int64_t count = last_ - first_, edges = windows_.rowptr[last_] - windows_.rowptr[first_];
+    const int64_t edges = windows_.rowptr[last_] - windows_.rowptr[first_];
     const int64_t work = edges * (2 + windows_.columns) * slices_;
     for_row_blocks(0, parts_ * slices_, 1, team_size(work, threads_), [&](int64_t task, int64_t, int) {
-        const int64_t part = task / slices_, from = task % slices_ * slice;
-        const int64_t begin = first_ + count * part / parts_, end = first_ + count * (part + 1) / parts_;
-        const T* gradients = windows_.dense()
-                                 ? edge_gradient_->get() + (windows_.rowptr[begin] - windows_.rowptr[first_]) * x_.stride
-                                 : patches + (begin - first_) * windows_.count * x_.stride;
-        scatter_rows(windows_, begin, end, gradients, x_.stride, from, std::min(from + slice, x_.stride), partial(part));
+        const int64_t part = task / slices_, from = task % slices_ * slice, to = std::min(from + slice, x_.stride);
+        // Blocks of rows take turns, counted from row 0: which part has a row does not depend on the ranges.
+        for (int64_t block = first_ / turn; block * turn < last_; ++block) {
+            if (block % parts_ != part) continue;
+            const int64_t begin = std::max(block * turn, first_), end = std::min((block + 1) * turn, last_);
+            const int64_t edge = windows_.rowptr[begin] - windows_.rowptr[first_];
+            const T* gradients = windows_.dense() ? edge_gradient_->get() + edge * x_.stride
+                                                  : patches + (begin - first_) * windows_.count * x_.stride;
+            scatter_rows(windows_, begin, end, gradients, x_.stride, from, to, partial(part));
+        }
     });
 }
 

@@ -118,7 +118,7 @@ bool gather_patch(const Windows<T>& windows, int64_t i, const Signal<T>& x, T* p
 //
 // Rows add to the sources that they read, in the order of the edges: far fewer cache misses than a gather over the
 // transpose. No two threads may add to one number, so a task owns a slice of the channels, and where these are few also a
-// part of the rows and a partial sum for it. Their number is fixed, and with it the order of every sum.
+// part of the rows and a partial sum for it. The number of parts is fixed, and with it the order of every sum.
 template <class T>
 class PatchAdjoint {
 public:
@@ -127,6 +127,7 @@ public:
                  int threads);
 
     // Ranges hold at most so many rows that what they need, at bytes_per_row beside our own, stays in the cache.
+    // No result depends on where they end.
     std::vector<int64_t> ranges(int64_t bytes_per_row) const;
     void begin(int64_t first, int64_t last);
     // The gradient of the patch of row i, for one row of the range, by any thread.
@@ -137,7 +138,7 @@ public:
     void sum();
 
 private:
-    static constexpr int64_t slice = 128 / sizeof(T), tasks = 8;
+    static constexpr int64_t slice = 128 / sizeof(T), tasks = 8, turn = 16;
     T* partial(int64_t part) const;
 
     const Windows<T> windows_;
