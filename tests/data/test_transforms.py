@@ -1,0 +1,44 @@
+"""VertexSignal: what it holds, and what it does not depend on."""
+
+import pytest
+import torch
+import trimesh
+
+from geodl.data import Mesh, VertexSignal
+from geodl.geometry import differential_coordinates, mean_edge_length
+
+
+@pytest.fixture
+def body() -> Mesh:
+    made = trimesh.creation.icosphere(2)
+    pos = torch.tensor(made.vertices) * torch.tensor([1.0, 1.5, 0.6])
+    return Mesh(pos, torch.tensor(made.faces).long().t().contiguous())
+
+
+def test_sphere_in_closed_form() -> None:
+    made = trimesh.creation.icosphere(4)
+    pos = torch.tensor(made.vertices)
+    x = VertexSignal()(Mesh(3 * pos + 7, torch.tensor(made.faces).long().t().contiguous())).x
+    assert x.shape == (pos.shape[0], VertexSignal.channels)
+    torch.testing.assert_close(x[:, :3], pos / (4 * torch.pi) ** 0.5, atol=2e-3, rtol=0)
+    torch.testing.assert_close(x[:, 3:6], pos, atol=8e-3, rtol=0)
+    assert float((x[:, 6:] * pos).sum(1).max()) < 0  # neighbours on a sphere lie below the tangent plane
+
+
+def test_differential_coordinates_are_in_edge_lengths(body: Mesh) -> None:
+    x = VertexSignal()(body.clone()).x
+    torch.testing.assert_close(x[:, 6:], differential_coordinates(body) / mean_edge_length(body))
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+def test_unit_and_place_do_not_matter(body: Mesh, scale: float) -> None:
+    moved = Mesh(scale * (body.pos + torch.tensor([3.0, -2.0, 5.0])), body.face)
+    torch.testing.assert_close(VertexSignal()(moved).x, VertexSignal()(body.clone()).x, atol=1e-7, rtol=1e-7)
+
+
+def test_a_turned_shape_has_a_turned_signal(body: Mesh) -> None:
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64)).Q
+    turn = turn * torch.linalg.det(turn)
+    turned = VertexSignal()(Mesh(body.pos @ turn.T, body.face)).x
+    for part in (slice(0, 3), slice(3, 6), slice(6, 9)):
+        torch.testing.assert_close(turned[:, part], VertexSignal()(body.clone()).x[:, part] @ turn.T)
