@@ -1,0 +1,159 @@
+"""What the conformance suite cannot see of the Triton kernels: the tiles of a GPU, chunks, half precision, compilation."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from geodl.ops import aggregate, backends, patch_conv, patch_gather, polar_conv, use_backend
+
+from .patches import random_neighbors, random_polar
+
+if backends()["triton"] != "available" or torch.cuda.is_available():
+    pytest.skip("these tests run Triton's interpreter", allow_module_level=True)
+interpreter = importlib.import_module("triton.runtime.interpreter")
+launch = importlib.import_module("geodl.ops.triton.launch")
+MODULES = aggregate_kernels, patch_gather_kernels, window_conv_kernels, windows_kernels = [
+    importlib.import_module(f"geodl.ops.triton.{name}")
+    for name in ("aggregate", "patch_gather", "window_conv", "windows")
+]
+TABLES = {
+    "aggregate": aggregate_kernels.TILES,
+    "dense": windows_kernels.DENSE_TILES,
+    "sparse": windows_kernels.SPARSE_TILES,
+    "products": windows_kernels.PRODUCT_TILES,
+    "spread": patch_gather_kernels.SPREAD_TILES,
+    "rotations": window_conv_kernels.TILES,
+}
+
+RINGS, RAYS = 2, 4
+OPERATORS = {
+    "sum": lambda x, windows, filters: aggregate(x, windows.neighbors, windows.weight[:, 0], reduce="sum"),
+    "max": lambda x, windows, filters: aggregate(x, windows.neighbors, windows.weight[:, 0], reduce="max"),
+    "gather": lambda x, windows, filters: patch_gather(
+        x, windows.neighbors, windows.weight, windows.index, RINGS * RAYS
+    ),
+    "patches": lambda x, windows, filters: patch_conv(
+        x, windows.neighbors, windows.weight, filters.flatten(0, 1), windows.index
+    ),
+    "pooled": lambda x, windows, filters: polar_conv(x, windows, filters),
+    "rotations": lambda x, windows, filters: polar_conv(x, windows, filters, rotations=2, pool=None),
+}
+
+every_operator = pytest.mark.parametrize("operator", OPERATORS)
+every_form = pytest.mark.parametrize("form", ["dense", "sparse"])
+
+
+def random_inputs(channels, out_channels, form, dtype=torch.float64):
+    windows = random_polar(random_neighbors(8, 7, 25), RINGS, RAYS, form, dtype)
+    x = torch.randn(7, channels, dtype=torch.float64).to(dtype)
+    return x, windows, torch.randn(RINGS, RAYS, channels, out_channels, dtype=torch.float64).to(dtype)
+
+
+def results(operator, backend, x, windows, filters):
+    """The output and all gradients."""
+    x, filters, windows = x.clone().requires_grad_(), filters.clone().requires_grad_(), windows.to("cpu")
+    windows.weight = windows.weight.clone().requires_grad_()
+    with use_backend(backend):
+        out = OPERATORS[operator](x, windows, filters)
+        weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).to(out.dtype).view(out.shape)
+        gradients = torch.autograd.grad(out, (x, windows.weight, filters), weights, allow_unused=True)
+    return out, *(gradient for gradient in gradients if gradient is not None)
+
+
+def assert_near(actual, expected, tolerance):
+    assert len(actual) == len(expected)
+    for ours, theirs in zip(actual, expected, strict=True):
+        scale = 1 + theirs.detach().abs().max()
+        torch.testing.assert_close(ours.to(theirs.dtype), theirs, rtol=0, atol=float(tolerance * scale))
+
+
+@every_form
+@every_operator
+@pytest.mark.parametrize("channels", [5, 150])
+def test_tiles_of_a_gpu(operator, form, channels, monkeypatch):
+    """The interpreter computes all in one block where a GPU has several, and does not unroll."""
+    choose, on_gpu = launch.tile, SimpleNamespace(is_cuda=True)
+    for module in MODULES:
+        monkeypatch.setattr(module, "tile", lambda table, x, *sizes: choose(table, on_gpu, *sizes))
+    given = random_inputs(channels, 3, form)
+    assert_near(results(operator, "triton", *given), results(operator, "reference", *given), 1e-12)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_cover_all_channels(table):
+    entries = TABLES[table]
+    assert list(entries) == sorted(entries) and max(entries) == 512
+    for channels in (1, 2, 3, 33, 64, 130, 512, 1000):
+        for windows in (1, 3, 8, 40):
+            found = launch.tile(entries, SimpleNamespace(is_cuda=True), channels, windows)
+            assert found.rows * found.windows * found.channels <= 4096
+            for size in (found.rows, found.windows, found.channels, found.warps, found.unroll):
+                assert size > 0 and size & (size - 1) == 0
+
+
+@every_form
+@pytest.mark.parametrize("operator", ["patches", "pooled", "rotations"])
+def test_chunks(operator, form, monkeypatch):
+    """Patches are made for a few rows at a time, and gradients of filters added over them."""
+    given = random_inputs(3, 2, form)
+    whole = results(operator, "triton", *given)
+    monkeypatch.setattr(window_conv_kernels, "CHUNK_BYTES", 3 * RINGS * RAYS * 3 * 8)
+    assert_near(results(operator, "triton", *given), whole, 1e-14)
+
+
+@every_operator
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 1e-2), (torch.bfloat16, 6e-2)])
+def test_half_precision(operator, dtype, tolerance):
+    x, windows, filters = random_inputs(17, 3, "sparse", dtype)
+    ours = results(operator, "triton", x, windows, filters)
+    assert all(result.dtype == dtype for result in ours)
+    windows.weight = windows.weight.double()
+    assert_near(ours, results(operator, "reference", x.double(), windows, filters.double()), tolerance)
+
+
+def test_half_precision_sums_in_single_precision():
+    """A sum of ones in bfloat16 would stay at 256."""
+    neighbors = random_neighbors(1, 1, 300)
+    with use_backend("triton"):
+        assert aggregate(torch.ones(1, 1, dtype=torch.bfloat16), neighbors).item() == 300
+
+
+@pytest.mark.parametrize("operator", ["patches", "pooled"])
+def test_gradient_of_filters_alone(operator):
+    """x needs no gradient, so nobody has made the transpose."""
+    x, windows, filters = random_inputs(3, 2, "sparse")
+    gradients = []
+    for backend in ("triton", "reference"):
+        leaf = filters.clone().requires_grad_()
+        with use_backend(backend):
+            out = OPERATORS[operator](x, windows, leaf)
+            gradients.append(torch.autograd.grad(out.square().sum(), leaf))
+    assert_near(*gradients, 1e-12)
+
+
+def test_kernels_compile_for_a_gpu(tmp_path):
+    """Without a GPU too: the interpreter accepts much that the compiler does not."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    root = Path(__file__).parents[2]
+    environment["PYTHONPATH"] = os.pathsep.join(
+        path for path in (str(root), environment.get("PYTHONPATH")) if path
+    )
+    script = Path(__file__).with_name("triton_compile.py")
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    kernels = {name for module in MODULES for name, value in vars(module).items() if is_kernel(name, value)}
+    assert set(done.stdout.split()) == kernels
+
+
+def is_kernel(name, value):
+    """Not _waves, which kernels call."""
+    return isinstance(value, interpreter.InterpretedFunction) and name != "_waves"
