@@ -211,7 +211,7 @@ def _distances(mesh: _Surface, predicted: Tensor, true: Tensor, protocol: str) -
     """Distance [P] float64 between predicted[p] and true[p], asked once for every couple of vertices."""
     num_vertices = mesh.pos.shape[0]
     couple = torch.minimum(predicted, true) * num_vertices + torch.maximum(predicted, true)
-    couple, inverse = couple.unique(return_inverse=True)
+    couple, inverse = torch.unique(couple, return_inverse=True)
     low, high = couple // num_vertices, couple % num_vertices
     distance = torch.zeros(couple.shape[0], dtype=torch.float64)
     apart = low != high

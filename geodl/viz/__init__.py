@@ -1,0 +1,10 @@
+"""Pictures of correspondences: windows, PNGs and curves. Open3D and matplotlib load when they are used."""
+
+from geodl.viz.color_transfer import correspondence
+from geodl.viz.colors import position_colors
+from geodl.viz.heat_map import error_map
+from geodl.viz.match_lines import lines
+from geodl.viz.princeton_curve import curve
+from geodl.viz.renderer import renderers, use_renderer
+
+__all__ = ["correspondence", "curve", "error_map", "lines", "position_colors", "renderers", "use_renderer"]

@@ -1,0 +1,61 @@
+"""A point map seen as a transfer of colour."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from geodl.viz.colors import position_colors
+from geodl.viz.picture import deliver
+from geodl.viz.scene import View, checked, checked_map, side_by_side
+
+__all__ = ["correspondence"]
+
+
+def correspondence(
+    reference: Any,
+    shape: Any,
+    p2p: Tensor,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    true: Tensor | None = None,
+    title: str = "",
+    up: str = "y",
+    front: str | None = None,
+    show: bool | None = None,
+) -> Path | None:
+    """The reference coloured by position, and the shape whose vertex v wears the colour of vertex ``p2p[v]``.
+
+    Where the match is right, both wear the same colours at the same places. From left to right: the reference,
+    the shape with the true colours if ``true`` is given, the shape with the predicted ones.
+
+    Args:
+        reference: mesh that ``p2p`` points into: ``pos`` ``[V1, 3]``, ``face`` ``[3, F1]``.
+        shape: the matched mesh, ``pos`` ``[V2, 3]``, ``face`` ``[3, F2]``.
+        p2p: ``[V2]`` int64, a vertex of ``reference`` for every vertex of ``shape`` (p2p_21).
+        path: of the PNG to write (atomically); None opens a window.
+        true: ``[V2]`` int64, the right ``p2p``.
+        title: written above the picture.
+        up: axis that points up: "x", "y" or "z".
+        front: side that is seen, such as "+z"; if None, the one from which the reference looks widest.
+        show: open an Open3D window; if None, only where there is no ``path``.
+
+    Returns:
+        The path written, or None.
+
+    Raises:
+        ValueError, IndexError: a mesh that cannot be drawn, or a map that does not fit the meshes.
+        ImportError: what draws is not installed; the message says how to get it.
+        RuntimeError: a window is asked for where there is no display.
+    """
+    base, target = checked("reference", reference), checked("shape", shape)
+    view = View.of(base, up, front)
+    color = position_colors(base, up, front)
+    parts = [("reference", "reference", base, color, view)]
+    if true is not None:
+        parts.append(("shape", "ground truth", target, color[checked_map("true", true, target, base)], view))
+    parts.append(("shape", "prediction", target, color[checked_map("p2p", p2p, target, base)], view))
+    return deliver(side_by_side(parts), path, show, title)

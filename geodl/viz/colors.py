@@ -1,0 +1,58 @@
+"""Colours that tell positions apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geodl.viz.scene import View, checked
+
+__all__ = ["position_colors"]
+
+# Seen from the front, hues go round a pale middle: left, right, top, bottom and the corners all differ.
+_FRONT = (
+    ("#2f5bff", "#8a5cf5", "#e13fd0"),
+    ("#00b4d8", "#f4f1ea", "#f2364d"),
+    ("#009e5c", "#a8cf1d", "#ff9500"),
+)
+_BACK_LIGHT = 0.6  # the back is the same, darker
+
+
+def position_colors(mesh: Any, up: str = "y", front: str | None = None) -> Tensor:
+    """A colour for every vertex by its position: smooth, different left and right, top and bottom, front and back.
+
+    Each coordinate is stretched half linearly and half by the share of vertices below it, so that the legs of a
+    body with outstretched arms still differ.
+
+    Args:
+        mesh: with ``pos`` ``[V, 3]`` and ``face`` ``[3, F]``.
+        up: axis that points up: "x", "y" or "z".
+        front: side seen, such as "+z"; if None, the horizontal one from which the mesh looks widest.
+
+    Returns:
+        ``[V, 3]`` float64, sRGB in 0..1.
+    """
+    surface = checked("mesh", mesh)
+    pos = surface.pos @ torch.from_numpy(View.of(surface, up, front).axes).T
+    extent = (pos.amax(0) - pos.amin(0)).clamp(min=torch.finfo(torch.float64).tiny)
+    linear = (pos - pos.amin(0)) / extent
+    ranks = torch.stack([_rank(column) for column in pos.unbind(1)], dim=1)
+    where = (linear + ranks) * torch.tensor([1.0, -1.0, 1.0]) + torch.tensor(
+        [-1.0, 1.0, -1.0]
+    )  # rows of _FRONT go down
+    hexes = [[[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in row] for row in _FRONT]
+    palette = torch.tensor(hexes, dtype=torch.float64).permute(2, 0, 1)
+    palette = torch.stack([palette * _BACK_LIGHT, palette], dim=1)[
+        None
+    ]  # [1, 3, back/front, top..bottom, left..right]
+    sampled = torch.nn.functional.grid_sample(palette, where[None, None, None], align_corners=True)
+    return sampled[0, :, 0, 0].T.contiguous()
+
+
+def _rank(x: Tensor) -> Tensor:
+    """Share of entries below each, counting half of its equals."""
+    _, inverse, counts = torch.unique(x, return_inverse=True, return_counts=True)
+    share: Tensor = (counts.cumsum(0) - 0.5 * counts.double()) / x.shape[0]
+    return share[inverse]

@@ -1,0 +1,75 @@
+"""Colours by position: smooth, and different wherever a person would call the place another."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from geodl import viz
+from geodl.viz import color_transfer
+from geodl.viz.scene import View
+
+
+def sphere():
+    shape = trimesh.creation.icosphere(subdivisions=3)
+    return SimpleNamespace(
+        pos=torch.tensor(np.array(shape.vertices)), face=torch.tensor(np.array(shape.faces).T.copy())
+    )
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_opposite_sides_differ(axis):
+    mesh = sphere()
+    color = viz.position_colors(mesh)
+    ends = color[mesh.pos[:, axis].argmax()] - color[mesh.pos[:, axis].argmin()]
+    assert float(ends.abs().max()) > 0.3
+    assert bool((color >= 0).all()) and bool((color <= 1).all())
+
+
+def test_smooth_and_without_regard_to_scale_and_place():
+    mesh = sphere()
+    color = viz.position_colors(mesh)
+    edge = torch.cat([mesh.face[:2], mesh.face[1:]], dim=1)
+    assert float((color[edge[0]] - color[edge[1]]).abs().max()) < 0.2
+    mesh.pos = mesh.pos * 1e6 + 3
+    torch.testing.assert_close(viz.position_colors(mesh), color, rtol=0, atol=1e-6)
+
+
+def test_flat_shapes_have_colors_too():
+    pos = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    color = viz.position_colors(SimpleNamespace(pos=pos, face=torch.tensor([[0], [1], [2]])))
+    assert bool(torch.isfinite(color).all()) and color.unique(dim=0).shape[0] == 3
+
+
+def test_matched_vertices_wear_the_color_of_their_match(monkeypatch, tmp_path):
+    scenes = []
+    monkeypatch.setattr(color_transfer, "deliver", lambda scene, *_: scenes.append(scene))
+    mesh = sphere()
+    count = mesh.pos.shape[0]
+    permuted = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    for p2p in (torch.arange(count), permuted):
+        viz.correspondence(mesh, mesh, p2p, tmp_path / "a.png", true=torch.arange(count))
+        reference, truth, prediction = (body.color for body in scenes[-1].bodies)
+        assert np.array_equal(truth, reference)
+        assert np.array_equal(prediction, reference[p2p.numpy()])
+    assert not np.array_equal(prediction, reference)
+
+
+@pytest.mark.parametrize("up", ["x", "y", "z"])
+def test_views_are_right_handed_and_upright(up):
+    mesh = sphere()
+    for front in [sign + axis for axis in "xyz" if axis != up for sign in "+-"]:
+        view = View.of(mesh, up, front)
+        assert np.linalg.det(view.axes) == pytest.approx(1) and view.axes[1]["xyz".index(up)] == 1
+        assert np.array_equal(view.behind().axes[2], -view.axes[2])
+        assert np.linalg.det(view.behind().axes) == pytest.approx(1)
+
+
+def test_the_front_is_where_the_shape_looks_widest():
+    mesh = sphere()
+    wide = SimpleNamespace(pos=mesh.pos * torch.tensor([3.0, 1, 1]), face=mesh.face)
+    deep = SimpleNamespace(pos=mesh.pos * torch.tensor([1.0, 1, 3]), face=mesh.face)
+    assert View.of(wide, "y", None).axes[2].tolist() == [0, 0, 1]
+    assert View.of(deep, "y", None).axes[2].tolist() == [1, 0, 0]
