@@ -60,33 +60,44 @@ class PolarWindows:
         return self.weight.device
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> PolarWindows:
-        """The same windows on another device."""
-        index = None if self.index is None else self.index.to(device, non_blocking=non_blocking)
-        weight = self.weight.to(device, non_blocking=non_blocking)
-        return PolarWindows(self.neighbors.to(device, non_blocking), weight, index, self.rings, self.rays)
+        """The same windows, and what their neighbours have cached, on another device."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=non_blocking)
+
+        index = None if self.index is None else move(self.index)
+        neighbors = self.neighbors.to(device, non_blocking)
+        return PolarWindows._valid(neighbors, move(self.weight), index, self.rings, self.rays)
 
     @staticmethod
     def cat(parts: Sequence[PolarWindows]) -> PolarWindows:
         """Block-diagonal packing, see :meth:`Neighbors.cat`.
 
         Raises:
-            ValueError: no parts, or parts that differ in rings, rays or form.
+            ValueError: no parts, or parts that differ in rings, rays, form, dtype or device.
         """
         if not parts:
             raise ValueError("PolarWindows.cat needs at least one part")
-        forms = {(part.rings, part.rays, part.index is None or part.weight.shape[1]) for part in parts}
-        if len(forms) > 1:
-            told = ", ".join(
-                f"{part.rings} x {part.rays} "
-                + ("dense" if part.index is None else f"sparse with S = {part.weight.shape[1]}")
-                for part in parts
-            )
-            raise ValueError(f"parts must have the same rings, rays and form to be packed, not {told}")
+        if len(forms := {part._form() for part in parts}) > 1:
+            raise ValueError(f"PolarWindows.cat needs parts of one form, not {' and '.join(sorted(forms))}")
         index = [part.index for part in parts if part.index is not None]
-        return PolarWindows(
+        return PolarWindows._valid(
             Neighbors.cat([part.neighbors for part in parts]),
             torch.cat([part.weight for part in parts]),
             torch.cat(index) if index else None,
             parts[0].rings,
             parts[0].rays,
         )
+
+    def _form(self) -> str:
+        form = "dense" if self.index is None else f"sparse (S = {self.weight.shape[1]})"
+        return f"{self.rings} rings x {self.rays} rays {form} {self.weight.dtype} on {self.device}"
+
+    @staticmethod
+    def _valid(
+        neighbors: Neighbors, weight: Tensor, index: Tensor | None, rings: int, rays: int
+    ) -> PolarWindows:
+        """Windows that are valid by construction: reading the index to check it would wait for the device."""
+        made = PolarWindows.__new__(PolarWindows)
+        made.neighbors, made.weight, made.index, made.rings, made.rays = neighbors, weight, index, rings, rays
+        return made

@@ -45,7 +45,7 @@ def test_errors_name_the_argument():
         PolarWindows(neighbors, weight[1:], index[1:], 2, 4)
     with pytest.raises(ValueError, match="needs at least one part"):
         PolarWindows.cat([])
-    with pytest.raises(ValueError, match="2 x 4 sparse with S = 1, 4 x 2 sparse with S = 1"):
+    with pytest.raises(ValueError, match=r"2 rings x 4 rays sparse .* and 4 rings x 2 rays sparse"):
         PolarWindows.cat(
             [PolarWindows(neighbors, weight, index, 2, 4), PolarWindows(neighbors, weight, index, 4, 2)]
         )

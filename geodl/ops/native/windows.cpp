@@ -42,7 +42,7 @@ GEODL_INLINE bool gather_sparse_block(const Windows<T>& w, int64_t i, const T* x
 
 template <class T>
 GEODL_INLINE bool gather_sparse(const Windows<T>& w, int64_t i, const T* x, int64_t stride, T* patch) {
-    std::memset(patch, 0, w.count * stride * sizeof(T));
+    std::fill_n(patch, w.count * stride, T(0));
     bool in_range = true;
     for_blocks<T, 4>(stride, [&]<int V>(int64_t c) __attribute__((always_inline)) {
         in_range &= gather_sparse_block<T, V>(w, i, x + c, stride, patch + c);
