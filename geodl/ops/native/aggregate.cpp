@@ -33,30 +33,31 @@ struct Selection {
 // Asks for the row of x that a later edge reads, where the work on an edge is too long for the processor to look so far
 // ahead by itself.
 template <class T, int64_t width>
-GEODL_INLINE void prefetch_row(const int64_t* col, int64_t e, int64_t last, const T* x, int64_t channels) {
+GEODL_INLINE void prefetch_row(const int64_t* col, int64_t e, int64_t last, const T* x, int64_t channels,
+                               int64_t from) {
     constexpr int64_t ahead = 16;
     if (e + ahead >= last) return;
-    const T* row = x + col[e + ahead] * channels;
+    const T* row = x + col[e + ahead] * channels + from;
     for (int64_t c = 0; c < width; c += 64 / sizeof(T)) __builtin_prefetch(row + c);
 }
 
 // --- out[i] = sum over edges e of row i of weight[e] x[col[e]] ---
 
 template <class T, int V>
-GEODL_INLINE void sum_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, T* out, int64_t begin,
-                            int64_t end) {
+GEODL_INLINE void sum_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, int64_t c, T* out,
+                            int64_t begin, int64_t end) {
     using L = Lanes<T>;
     for (int64_t i = begin; i < end; ++i) {
         typename L::Value sum[V] = {}, value;
         for (int64_t e = graph.rowptr[i]; e < graph.rowptr[i + 1]; ++e) {
-            const T* row = x + graph.col[e] * channels;
+            const T* row = x + graph.col[e] * channels + c;
             const T w = weight(e);
             for (int v = 0; v < V; ++v) {
                 load(value, row + v * L::count);
                 sum[v] += w * value;
             }
         }
-        for (int v = 0; v < V; ++v) store(out + i * channels + v * L::count, sum[v]);
+        for (int v = 0; v < V; ++v) store(out + i * channels + c + v * L::count, sum[v]);
     }
 }
 
@@ -65,7 +66,7 @@ GEODL_INLINE void sum_rows(Graph graph, const T* x, Weight<T> weight, int64_t ch
                            int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
-            sum_block<T, V>(graph, x + c, weight, channels, out + c, begin, end);
+            sum_block<T, V>(graph, x, weight, channels, c, out, begin, end);
         });
         return;
     }
@@ -100,7 +101,7 @@ void gather_sum(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::ui
     });
 }
 
-// --- out[i] = max (or min) over edges e of row i of weight[e] x[col[e]], and the position of the first that attains it ---
+// --- out[i] = max (or min) over edges e of row i of weight[e] x[col[e]], and the first position that attains it ---
 
 // NaN wins over every number, and the first NaN over later ones: a NaN must not vanish in a maximum.
 template <bool Largest, class T>
@@ -111,8 +112,8 @@ GEODL_INLINE bool beats(T value, T best) {
 // Comparisons of generic vectors that are wider than the machine's become scalar code, so lanes are loops here, which
 // the compiler turns into vectors of the width that it has (if told before it unrolls short ones: hence omp simd).
 template <class T, int V, bool Largest>
-GEODL_INLINE void max_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, T* out, int32_t* position,
-                            int64_t begin, int64_t end) {
+GEODL_INLINE void max_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, int64_t from, T* out,
+                            int32_t* position, int64_t begin, int64_t end) {
     constexpr int64_t width = V * Lanes<T>::count;
     const int64_t all = graph.rowptr[end];
     for (int64_t i = begin; i < end; ++i) {
@@ -121,16 +122,16 @@ GEODL_INLINE void max_block(Graph graph, const T* x, Weight<T> weight, int64_t c
         int32_t taken[width];
         for (int64_t c = 0; c < width; ++c) taken[c] = first == last ? -1 : 0;
         if (first < last) {
-            const T* row = x + graph.col[first] * channels;
+            const T* row = x + graph.col[first] * channels + from;
             const T w = weight(first);
 #pragma omp simd
             for (int64_t c = 0; c < width; ++c) best[c] = w * row[c];
         }
         for (int64_t e = first + 1; e < last; ++e) {
-            const T* row = x + graph.col[e] * channels;
+            const T* row = x + graph.col[e] * channels + from;
             const T w = weight(e);
             const auto here = static_cast<int32_t>(e - first);
-            prefetch_row<T, width>(graph.col, e, all, x, channels);
+            prefetch_row<T, width>(graph.col, e, all, x, channels, from);
 #pragma omp simd
             for (int64_t c = 0; c < width; ++c) {
                 const T value = w * row[c];
@@ -139,8 +140,8 @@ GEODL_INLINE void max_block(Graph graph, const T* x, Weight<T> weight, int64_t c
                 taken[c] = better ? here : taken[c];
             }
         }
-        std::copy_n(best, width, out + i * channels);
-        std::copy_n(taken, width, position + i * channels);
+        std::copy_n(best, width, out + i * channels + from);
+        std::copy_n(taken, width, position + i * channels + from);
     }
 }
 
@@ -149,7 +150,7 @@ GEODL_INLINE void max_rows(Graph graph, const T* x, Weight<T> weight, int64_t ch
                            int64_t begin, int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
-            max_block<T, V, Largest>(graph, x + c, weight, channels, out + c, position + c, begin, end);
+            max_block<T, V, Largest>(graph, x, weight, channels, c, out, position, begin, end);
         });
         return;
     }
@@ -225,7 +226,7 @@ void pick(std::uintptr_t rowptr_, int64_t rows, std::uintptr_t col_, std::uintpt
 
 template <class T, int V>
 GEODL_INLINE void selected_block(Graph transpose, const int64_t* perm, Selection selection, const T* g,
-                                 Weight<T> weight, int64_t channels, T* out, int64_t begin, int64_t end) {
+                                 Weight<T> weight, int64_t channels, int64_t from, T* out, int64_t begin, int64_t end) {
     constexpr int64_t width = V * Lanes<T>::count;
     const int64_t all = transpose.rowptr[end];
     for (int64_t j = begin; j < end; ++j) {
@@ -233,15 +234,15 @@ GEODL_INLINE void selected_block(Graph transpose, const int64_t* perm, Selection
         for (int64_t k = transpose.rowptr[j]; k < transpose.rowptr[j + 1]; ++k) {
             const int64_t i = transpose.col[k];
             const auto wanted = static_cast<int32_t>(perm[k] - selection.rowptr[i]);
-            const int32_t* position = selection.position + i * channels;
-            const T* row = g + i * channels;
+            const int32_t* position = selection.position + i * channels + from;
+            const T* row = g + i * channels + from;
             const T w = weight(k);
-            prefetch_row<T, width>(transpose.col, k, all, g, channels);
-            prefetch_row<int32_t, width>(transpose.col, k, all, selection.position, channels);
+            prefetch_row<T, width>(transpose.col, k, all, g, channels, from);
+            prefetch_row<int32_t, width>(transpose.col, k, all, selection.position, channels, from);
 #pragma omp simd
             for (int64_t c = 0; c < width; ++c) sum[c] += position[c] == wanted ? w * row[c] : T(0);
         }
-        std::copy_n(sum, width, out + j * channels);
+        std::copy_n(sum, width, out + j * channels + from);
     }
 }
 
@@ -250,8 +251,7 @@ GEODL_INLINE void selected_rows(Graph transpose, const int64_t* perm, Selection 
                                 int64_t channels, T* out, int64_t begin, int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
-            selected_block<T, V>(transpose, perm, Selection{selection.position + c, selection.rowptr}, g + c, weight,
-                                 channels, out + c, begin, end);
+            selected_block<T, V>(transpose, perm, selection, g, weight, channels, c, out, begin, end);
         });
         return;
     }
