@@ -52,11 +52,12 @@ class Recipe:
     learning_rate: float
     sample: int | None
     turn: float
+    dropout: float
 
 
 RECIPES = {
-    "puppets": Recipe(30, 3, 8, (32, 32, 64), 128, 12, 1, 1e-2, None, 5.0),
-    "registrations": Recipe(60, 3, 8, (64, 64, 64, 64), 256, 50, 1, 1e-2, 2048, 5.0),
+    "puppets": Recipe(30, 3, 8, (32, 32, 64), 128, 12, 1, 1e-2, None, 5.0, 0.0),
+    "registrations": Recipe(60, 3, 8, (64, 64, 64, 64), 256, 30, 1, 1e-2, 2048, 10.0, 0.3),
 }
 DESCRIPTOR_DIMENSION = 32
 
@@ -139,7 +140,13 @@ def build(chosen: argparse.Namespace, recipe: Recipe, num_labels: int) -> Labell
     """The network of a method, in its training module."""
     outputs = num_labels if chosen.method == "labelling" else DESCRIPTOR_DIMENSION
     model = GCNN(
-        VertexSignal.channels, outputs, recipe.rings, recipe.rays, widths=recipe.widths, hidden=recipe.hidden
+        VertexSignal.channels,
+        outputs,
+        recipe.rings,
+        recipe.rays,
+        widths=recipe.widths,
+        hidden=recipe.hidden,
+        dropout=recipe.dropout,
     )
     if chosen.method == "labelling":
         return LabellingModule(model, recipe.learning_rate, recipe.sample, recipe.turn)
