@@ -33,7 +33,8 @@ def gather_backward(
     grad, x, windows = grad.contiguous(), x.contiguous(), windows.contiguous()
     weight, index = windows.weight, windows.index
     grad_x = x.new_empty(x.shape if need_x else 0)
-    grad_weight = weight.new_zeros(weight.shape if need_weight else 0)
+    new = weight.new_empty if grad.numel() else weight.new_zeros
+    grad_weight = new(weight.shape if need_weight else 0)
     if grad_x.numel():
         rows, channels = x.shape
         columns = weight.shape[1]

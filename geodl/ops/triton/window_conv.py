@@ -43,18 +43,18 @@ TILES = {
 
 
 def conv(x: Tensor, windows: Windows, filters: Tensor, rotations: int) -> Tensor:
-    out = x.new_zeros(windows.num_dst, rotations, filters.shape[-1])
+    out = x.new_empty(windows.num_dst, rotations, filters.shape[-1])
     return _convolve(x, windows, filters, rotations, out, None, pool=False)
 
 
 def conv_max(x: Tensor, windows: Windows, filters: Tensor, rotations: int) -> tuple[Tensor, Tensor]:
-    out = x.new_zeros(windows.num_dst, filters.shape[-1])
+    out = x.new_empty(windows.num_dst, filters.shape[-1])
     selection = torch.zeros_like(out, dtype=torch.int16)
     return _convolve(x, windows, filters, rotations, out, selection, pool=True), selection
 
 
 def conv_at(x: Tensor, windows: Windows, filters: Tensor, rotations: int, selection: Tensor) -> Tensor:
-    out = x.new_zeros(windows.num_dst, filters.shape[-1])
+    out = x.new_empty(windows.num_dst, filters.shape[-1])
     return _convolve(x, windows, filters, rotations, out, selection.contiguous(), pool=False)
 
 
@@ -71,13 +71,15 @@ def conv_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     grad, x, windows = grad.contiguous(), x.contiguous(), windows.contiguous()
     selection = None if selection is None else selection.contiguous()
-    grad_x = x.new_zeros(x.shape if need_x else 0)
-    grad_weight = x.new_zeros(windows.weight.shape if need_weight else 0)
     rings, rays, channels, out_channels = filters.shape
     num_windows, num_src = rings * rays, x.shape[0]
+    anything = grad.numel() and x.numel() and num_windows and windows.col.numel()
+    new = x.new_empty if anything else x.new_zeros
+    grad_x = new(x.shape if need_x else 0)
+    grad_weight = new(windows.weight.shape if need_weight else 0)
     sums = torch.promote_types(x.dtype, torch.float32)  # of chunks, which half precision would round
     by_filters = x.new_zeros(channels, num_windows * out_channels, dtype=sums)
-    if grad.numel() and x.numel() and num_windows and windows.col.numel():
+    if anything:
         rowptr, row, edge = transpose(windows, num_src)
         turns = None if rotations == 1 else Turns(rays, rotations, selection)
         out_first = filters.movedim(3, 2).reshape(num_windows * out_channels, channels)
@@ -115,7 +117,7 @@ def _convolve(
     num_windows = rings * rays
     assert_index(windows.index, num_windows)
     if out.numel() == 0 or num_windows * channels == 0:
-        return out
+        return out.zero_()
     by_frequency = filters if rotations == 1 else _transform_filters(filters, rotations)
     for begin, end in _chunks(windows.num_dst, num_windows * channels, x):
         patches = read(
