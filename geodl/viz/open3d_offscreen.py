@@ -15,13 +15,16 @@ def main(given: str, made: str) -> None:
     vector = open3d.utility.Vector3dVector
     width, height = (int(side) for side in scene["size"])
 
-    # Colours below and normals above, in one frame: Mesa's software driver may spin for ever on a second one.
+    # Colours below and normals above, in one frame.
     pos, face, low, high = scene["pos"], scene["face"], scene["low"], scene["high"]
     tall = np.array([0.0, high[1] - low[1], 0.0])
     mesh = open3d.geometry.TriangleMesh(
         vector(np.concatenate([pos, pos + tall])),
         open3d.utility.Vector3iVector(np.concatenate([face, face + len(pos)])),
     )
+    # The shader reads a texture even if there is none. Left without coordinates it reads where memory happens to
+    # point, and Mesa's software driver then filters over footprints that take minutes, or never end.
+    mesh.triangle_uvs = open3d.utility.Vector2dVector(np.zeros((6 * len(face), 2)))
     mesh.vertex_colors = vector(np.concatenate([scene["color"], (scene["normal"] + 1) / 2]))
 
     renderer = rendering.OffscreenRenderer(width, 2 * height)

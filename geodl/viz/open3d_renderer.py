@@ -15,7 +15,7 @@ from geodl.viz.scene import Body, Buffers, Scene
 __all__ = ["draw", "probe"]
 
 _SCRIPT = Path(__file__).with_name("open3d_offscreen.py")
-_TIMEOUT = 90.0  # seconds; a software driver takes two or three
+_TIMEOUT = 240.0  # seconds; a software driver takes two or three, on a machine that is not busy
 
 
 def draw(scene: Scene, width: int, height: int) -> Buffers:

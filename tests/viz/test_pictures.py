@@ -74,11 +74,10 @@ def test_correspondence_looks_right_only_if_it_is(drawn_by, tmp_path):
 def test_ground_truth_makes_a_third_drawing(drawn_by, tmp_path):
     mesh = body()
     identity = torch.arange(mesh.pos.shape[0])
-    two = pixels(viz.correspondence(mesh, mesh, identity, tmp_path / "2.png", title="puppets"))
-    three = pixels(
-        viz.correspondence(mesh, mesh, identity, tmp_path / "3.png", true=identity, title="puppets")
-    )
-    assert three.shape[1] > 1.2 * two.shape[1] and three.shape[0] == two.shape[0]
+    for count, true in ((2, None), (3, identity)):
+        image = pixels(viz.correspondence(mesh, mesh, identity, tmp_path / "a.png", true=true))
+        inked = (image[: int(0.78 * len(image))].min(2) < 0.97).any(0)
+        assert int((np.diff(inked.astype(int)) == 1).sum()) == count  # white columns lie between the drawings
 
 
 def test_error_map_is_grey_without_error_and_red_with(drawn_by, tmp_path):
@@ -141,7 +140,7 @@ def test_the_nearer_of_two_surfaces_hides_the_other(drawn_by):
     color = torch.tensor([[1.0, 0, 0]] * 4 + [[0, 0, 1.0]] * 4, dtype=torch.float64)
     scene = side_by_side([("mesh", "", mesh, color, View.of(checked("mesh", mesh), "y", "+z"))])
     middle = renderer.render(scene, 64, 64).color[16:48, 16:48]
-    assert (middle == [255, 0, 0]).all()
+    assert (np.abs(middle.astype(int) - [255, 0, 0]) <= 1).all()
 
 
 def test_curve_of_reports(tmp_path):
