@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
 import torch  # isort: skip  # before numpy and the extensions, so that all share torch's OpenMP runtime
 import numpy as np
 import pytest
+
+# Without a GPU, Triton kernels run in Triton's interpreter: decided before anything imports triton.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture(autouse=True)
