@@ -57,7 +57,7 @@ class Recipe:
 
 RECIPES = {
     "puppets": Recipe(30, 3, 8, (32, 32, 64), 128, 12, 1, 1e-2, None, 5.0, 0.0),
-    "registrations": Recipe(60, 3, 8, (64, 64, 64, 64), 256, 30, 1, 1e-2, 2048, 10.0, 0.3),
+    "registrations": Recipe(60, 3, 8, (64, 64, 64, 64), 256, 50, 1, 1e-2, 2048, 5.0, 0.0),
 }
 DESCRIPTOR_DIMENSION = 32
 
