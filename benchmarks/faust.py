@@ -167,7 +167,7 @@ def predict(
     if isinstance(module, LabellingModule):
         return outputs
     *descriptors, reference = outputs  # the last shape is the reference itself
-    return [match_descriptors(shape, reference) for shape in descriptors]
+    return [match_descriptors(reference, shape) for shape in descriptors]
 
 
 def main(argv: list[str] | None = None) -> None:
