@@ -21,14 +21,12 @@ row is empty; None selects every edge. A weight of None is 1 everywhere.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import kernel, select
+from geodl.ops.backend import addresses, implementation, kernel
 from geodl.ops.neighbors import Neighbors, transpose, transpose_for
 
 __all__ = ["aggregate"]
@@ -97,13 +95,6 @@ def _check(x: Tensor, neighbors: Neighbors, weight: Tensor | None, reduce: str) 
 # if one is asked for nevertheless, as a second derivative may, the backward pass makes it.
 
 
-def _implementation(x: Tensor, name: str) -> Callable[..., Any]:
-    backend = select(x)
-    if backend == "triton":
-        return cast(Callable[..., Any], getattr(importlib.import_module("geodl.ops.triton.aggregate"), name))
-    return cast(Callable[..., Any], globals()[f"_{backend}_{name}"])
-
-
 @torch.library.custom_op("geodl::gather_sum", mutates_args=())
 def gather_sum(
     x: Tensor,
@@ -116,7 +107,7 @@ def gather_sum(
     perm: Tensor | None,
 ) -> Tensor:
     """``out[i, c]`` = sum over (selected) edges e of row i of ``weight[e] x[col[e], c]``."""
-    return cast(Tensor, _implementation(x, "gather_sum")(x, weight, position, rowptr, col))
+    return cast(Tensor, implementation(x, "aggregate", "gather_sum")(x, weight, position, rowptr, col))
 
 
 @torch.library.custom_op("geodl::scatter_sum", mutates_args=())
@@ -131,7 +122,10 @@ def scatter_sum(
     perm: Tensor,
 ) -> Tensor:
     """``out[j, c]`` = sum over (selected) edges e of rows i that read j of ``weight[e] g[i, c]``."""
-    return cast(Tensor, _implementation(g, "scatter_sum")(g, weight, position, rowptr, t_rowptr, t_row, perm))
+    return cast(
+        Tensor,
+        implementation(g, "aggregate", "scatter_sum")(g, weight, position, rowptr, t_rowptr, t_row, perm),
+    )
 
 
 @torch.library.custom_op("geodl::edge_dot", mutates_args=())
@@ -146,7 +140,7 @@ def edge_dot(
     perm: Tensor | None,
 ) -> Tensor:
     """``out[e]`` = sum over channels c (that selected edge e of row i) of ``g[i, c] x[col[e], c]``."""
-    return cast(Tensor, _implementation(x, "edge_dot")(g, x, position, rowptr, col))
+    return cast(Tensor, implementation(x, "aggregate", "edge_dot")(g, x, position, rowptr, col))
 
 
 @torch.library.custom_op("geodl::gather_max", mutates_args=())
@@ -161,7 +155,9 @@ def gather_max(
     largest: bool,
 ) -> tuple[Tensor, Tensor]:
     """Maximum (or minimum) over edges e of row i of ``weight[e] x[col[e], c]``, and which edge took it."""
-    return cast(tuple[Tensor, Tensor], _implementation(x, "gather_max")(x, weight, rowptr, col, largest))
+    return cast(
+        tuple[Tensor, Tensor], implementation(x, "aggregate", "gather_max")(x, weight, rowptr, col, largest)
+    )
 
 
 @gather_sum.register_fake
@@ -273,7 +269,7 @@ def _sum_rows(messages: Tensor, rowptr: Tensor) -> Tensor:
     return torch.segment_reduce(messages, "sum", offsets=rowptr, axis=0, initial=0)
 
 
-def _reference_gather_sum(
+def reference_gather_sum(
     x: Tensor, weight: Tensor | None, position: Tensor | None, rowptr: Tensor, col: Tensor
 ) -> Tensor:
     messages = _messages(x[col], weight)
@@ -283,7 +279,7 @@ def _reference_gather_sum(
     return _sum_rows(messages, rowptr)
 
 
-def _reference_scatter_sum(
+def reference_scatter_sum(
     g: Tensor,
     weight: Tensor | None,
     position: Tensor | None,
@@ -299,7 +295,7 @@ def _reference_scatter_sum(
     return _sum_rows(messages, t_rowptr)
 
 
-def _reference_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
+def reference_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
     row, place = _rows(rowptr)
     products = g[row] * x[col]
     if position is not None:
@@ -307,7 +303,7 @@ def _reference_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: T
     return products.sum(1)
 
 
-def _reference_gather_max(
+def reference_gather_max(
     x: Tensor, weight: Tensor | None, rowptr: Tensor, col: Tensor, largest: bool
 ) -> tuple[Tensor, Tensor]:
     row, place = _rows(rowptr)
@@ -325,21 +321,17 @@ def _reference_gather_max(
 # --- native: C++ on the CPU ---------------------------------------------------
 
 
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
-
-
 def _contiguous(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.contiguous()
 
 
-def _native_gather_sum(
+def native_gather_sum(
     x: Tensor, weight: Tensor | None, position: Tensor | None, rowptr: Tensor, col: Tensor
 ) -> Tensor:
     x, weight, position = x.contiguous(), _contiguous(weight), _contiguous(position)
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
     out = x.new_empty(rows, channels)
-    graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, _address(weight)
+    graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, *addresses(weight)
     if position is None:
         kernel("gather_sum", x.dtype)(*graph, 0, out.data_ptr(), threads)
     else:
@@ -347,7 +339,7 @@ def _native_gather_sum(
     return out
 
 
-def _native_scatter_sum(
+def native_scatter_sum(
     g: Tensor,
     weight: Tensor | None,
     position: Tensor | None,
@@ -359,7 +351,7 @@ def _native_scatter_sum(
     g, weight, position = g.contiguous(), _contiguous(weight), _contiguous(position)
     rows, channels, threads = t_rowptr.shape[0] - 1, g.shape[1], torch.get_num_threads()
     out = g.new_empty(rows, channels)
-    weights = _address(weight), perm.data_ptr()
+    weights = addresses(weight, perm)
     graph = t_rowptr.data_ptr(), rows, t_row.data_ptr(), g.data_ptr(), channels, *weights
     if position is None:
         kernel("gather_sum", g.dtype)(*graph, out.data_ptr(), threads)
@@ -369,22 +361,22 @@ def _native_scatter_sum(
     return out
 
 
-def _native_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
+def native_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
     g, x, position = g.contiguous(), x.contiguous(), _contiguous(position)
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
     out = g.new_empty(col.shape[0])
-    graph = rowptr.data_ptr(), rows, col.data_ptr(), _address(position)
+    graph = rowptr.data_ptr(), rows, col.data_ptr(), *addresses(position)
     kernel("edge_dot", g.dtype)(*graph, g.data_ptr(), x.data_ptr(), channels, out.data_ptr(), threads)
     return out
 
 
-def _native_gather_max(
+def native_gather_max(
     x: Tensor, weight: Tensor | None, rowptr: Tensor, col: Tensor, largest: bool
 ) -> tuple[Tensor, Tensor]:
     x, weight = x.contiguous(), _contiguous(weight)
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
     values = x.new_empty(rows, channels)
     position = x.new_empty(rows, channels, dtype=torch.int32)
-    graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, _address(weight)
+    graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, *addresses(weight)
     kernel("gather_max", x.dtype)(*graph, largest, values.data_ptr(), position.data_ptr(), threads)
     return values, position

@@ -6,10 +6,11 @@ import functools
 import importlib
 import importlib.util
 import os
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch  # before the extension, so that both share one OpenMP runtime
 from torch import Tensor
@@ -111,6 +112,19 @@ def select(x: Tensor) -> str:
     return forced
 
 
+def implementation(x: Tensor, operator: str, name: str) -> Callable[..., Any]:
+    """The function that does the primitive ``name`` of an operator for tensors like ``x``.
+
+    It is ``<backend>_<name>`` in ``geodl.ops.<operator>``, or ``name`` in ``geodl.ops.triton.<operator>``.
+    """
+    backend = select(x)
+    if backend == "triton":
+        found = getattr(importlib.import_module(f"geodl.ops.triton.{operator}"), name)
+    else:
+        found = getattr(sys.modules[f"geodl.ops.{operator}"], f"{backend}_{name}")
+    return cast(Callable[..., Any], found)
+
+
 def serves_indices(index: Tensor) -> bool:
     """Whether C++ serves an operator on indices alone (for Triton, PyTorch's own sort does)."""
     return native is not None and index.device.type == "cpu" and _forced[-1:] != ["reference"]
@@ -119,6 +133,11 @@ def serves_indices(index: Tensor) -> bool:
 def kernel(name: str, dtype: torch.dtype) -> Any:
     """The C++ function that does ``name`` for tensors of this dtype."""
     return getattr(native, f"{name}_{'f32' if dtype == torch.float32 else 'f64'}")
+
+
+def addresses(*tensors: Tensor | None) -> list[int]:
+    """Where the numbers of contiguous tensors lie; 0 for None."""
+    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 def _served_by_native(x: Tensor) -> bool:

@@ -10,18 +10,15 @@ signatures, where ``windows`` is a :class:`geodl.ops.windows.Windows`:
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import kernel, select
+from geodl.ops.backend import addresses, implementation, kernel
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.windows import (
     Windows,
-    addresses,
     check_index,
     check_signal,
     check_windows,
@@ -127,15 +124,6 @@ def native_gather_backward(
 # --- custom ops ---------------------------------------------------------------------------------------------
 
 
-def _implementation(x: Tensor, name: str) -> Callable[..., Any]:
-    backend = select(x)
-    if backend == "triton":
-        primitive = getattr(importlib.import_module("geodl.ops.triton.patch_gather"), name)
-    else:
-        primitive = globals()[f"{backend}_{name}"]
-    return primitive  # type: ignore[no-any-return]
-
-
 @torch.library.custom_op("geodl::patch_gather", mutates_args=())
 def _gather(
     x: Tensor,
@@ -149,7 +137,7 @@ def _gather(
     num_windows: int,
 ) -> Tensor:
     windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
-    out: Tensor = _implementation(x, "gather")(x, windows, num_windows)
+    out: Tensor = implementation(x, "patch_gather", "gather")(x, windows, num_windows)
     return out
 
 
@@ -168,7 +156,7 @@ def _gather_backward(
     need_weight: bool,
 ) -> tuple[Tensor, Tensor]:
     windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
-    grads: tuple[Tensor, Tensor] = _implementation(x, "gather_backward")(
+    grads: tuple[Tensor, Tensor] = implementation(x, "patch_gather", "gather_backward")(
         grad, x, windows, need_x, need_weight
     )
     return grads

@@ -22,17 +22,15 @@ primitives are closed under differentiation, to any order.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import kernel, select
+from geodl.ops.backend import addresses, implementation, kernel
 from geodl.ops.patch_gather import reference_gather, reference_gather_backward
-from geodl.ops.windows import Windows, addresses, check_index, total, wanted
+from geodl.ops.windows import Windows, check_index, total, wanted
 
 # --- reference ----------------------------------------------------------------------------------------------
 
@@ -157,15 +155,6 @@ def native_conv_backward(
 # --- custom ops ---------------------------------------------------------------------------------------------
 
 
-def _implementation(x: Tensor, name: str) -> Callable[..., Any]:
-    backend = select(x)
-    if backend == "triton":
-        primitive = getattr(importlib.import_module("geodl.ops.triton.window_conv"), name)
-    else:
-        primitive = globals()[f"{backend}_{name}"]
-    return primitive  # type: ignore[no-any-return]
-
-
 @torch.library.custom_op("geodl::window_conv", mutates_args=())
 def window_conv(
     x: Tensor,
@@ -183,9 +172,9 @@ def window_conv(
     """``conv``, or ``conv_at`` where there is a selection."""
     windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
     if selection is None:
-        out: Tensor = _implementation(x, "conv")(x, windows, filters, rotations)
+        out: Tensor = implementation(x, "window_conv", "conv")(x, windows, filters, rotations)
     else:
-        out = _implementation(x, "conv_at")(x, windows, filters, rotations, selection)
+        out = implementation(x, "window_conv", "conv_at")(x, windows, filters, rotations, selection)
     return out
 
 
@@ -203,7 +192,7 @@ def window_conv_max(
     rotations: int,
 ) -> tuple[Tensor, Tensor]:
     windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
-    out: tuple[Tensor, Tensor] = _implementation(x, "conv_max")(x, windows, filters, rotations)
+    out: tuple[Tensor, Tensor] = implementation(x, "window_conv", "conv_max")(x, windows, filters, rotations)
     return out
 
 
@@ -226,7 +215,7 @@ def window_conv_backward(
     need_filters: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     windows = Windows(rowptr, col, t_rowptr, t_row, perm, weight, index)
-    grads: tuple[Tensor, Tensor, Tensor] = _implementation(x, "conv_backward")(
+    grads: tuple[Tensor, Tensor, Tensor] = implementation(x, "window_conv", "conv_backward")(
         grad, x, windows, filters, rotations, selection, need_x, need_weight, need_filters
     )
     return grads

@@ -7,7 +7,7 @@ twice counts twice.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -123,8 +123,3 @@ def total(*terms: Tensor | None) -> Tensor | None:
 def wanted(shapes_of: tuple[Tensor, ...], needs: tuple[bool, ...]) -> list[Tensor]:
     """An uninitialised gradient of every tensor that needs one, an empty tensor for the others."""
     return [t.new_empty(t.shape if need else 0) for t, need in zip(shapes_of, needs, strict=True)]
-
-
-def addresses(*tensors: Any) -> list[int]:
-    """Where the numbers of contiguous tensors lie; 0 for None."""
-    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]

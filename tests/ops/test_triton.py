@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,23 +16,24 @@ import torch
 
 from geodl.ops import aggregate, backends, patch_conv, patch_gather, polar_conv, use_backend
 
+from .cases import CASES, GRAPHS
 from .patches import random_neighbors, random_polar
 
 if backends()["triton"] != "available" or torch.cuda.is_available():
     pytest.skip("these tests run Triton's interpreter", allow_module_level=True)
 interpreter = importlib.import_module("triton.runtime.interpreter")
 launch = importlib.import_module("geodl.ops.triton.launch")
-MODULES = aggregate_kernels, patch_gather_kernels, window_conv_kernels, windows_kernels = [
-    importlib.import_module(f"geodl.ops.triton.{name}")
-    for name in ("aggregate", "patch_gather", "window_conv", "windows")
+MODULES = [
+    importlib.import_module(f"geodl.ops.triton.{module.name}")
+    for module in pkgutil.iter_modules(importlib.import_module("geodl.ops.triton").__path__)
+    if module.name != "launch"
 ]
+window_conv_kernels = importlib.import_module("geodl.ops.triton.window_conv")
 TABLES = {
-    "aggregate": aggregate_kernels.TILES,
-    "dense": windows_kernels.DENSE_TILES,
-    "sparse": windows_kernels.SPARSE_TILES,
-    "products": windows_kernels.PRODUCT_TILES,
-    "spread": patch_gather_kernels.SPREAD_TILES,
-    "rotations": window_conv_kernels.TILES,
+    f"{module.__name__.rpartition('.')[2]}.{name}": value
+    for module in MODULES
+    for name, value in vars(module).items()
+    if name.endswith("TILES")
 }
 
 RINGS, RAYS = 2, 4
@@ -75,16 +78,24 @@ def assert_near(actual, expected, tolerance):
         torch.testing.assert_close(ours.to(theirs.dtype), theirs, rtol=0, atol=float(tolerance * scale))
 
 
-@every_form
-@every_operator
 @pytest.mark.parametrize("channels", [5, 150])
-def test_tiles_of_a_gpu(operator, form, channels, monkeypatch):
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_tiles_of_a_gpu(case, channels, monkeypatch):
     """The interpreter computes all in one block where a GPU has several, and does not unroll."""
     choose, on_gpu = launch.tile, SimpleNamespace(is_cuda=True)
     for module in MODULES:
-        monkeypatch.setattr(module, "tile", lambda table, x, *sizes: choose(table, on_gpu, *sizes))
-    given = random_inputs(channels, 3, form)
-    assert_near(results(operator, "triton", *given), results(operator, "reference", *given), 1e-12)
+        if hasattr(module, "tile"):
+            monkeypatch.setattr(module, "tile", lambda table, x, *sizes: choose(table, on_gpu, *sizes))
+    neighbors = GRAPHS["batch"]()
+    inputs = case.inputs(neighbors, channels, torch.float64)
+    leaves = [tensor.requires_grad_() for tensor in inputs.values() if tensor.is_floating_point()]
+    computed = []
+    for backend in ("triton", "reference"):
+        with use_backend(backend):
+            out = case.call(neighbors, inputs)
+            weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view(out.shape)
+            computed.append((out, *torch.autograd.grad(out, leaves, weights)))
+    assert_near(*computed, 1e-12)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -150,10 +161,13 @@ def test_kernels_compile_for_a_gpu(tmp_path):
     script = Path(__file__).with_name("triton_compile.py")
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    kernels = {name for module in MODULES for name, value in vars(module).items() if is_kernel(name, value)}
-    assert set(done.stdout.split()) == kernels
+    assert set(done.stdout.split()) == {name for module in MODULES for name in launched(module)}
 
 
-def is_kernel(name, value):
-    """Not _waves, which kernels call."""
-    return isinstance(value, interpreter.InterpretedFunction) and name != "_waves"
+def launched(module):
+    """Names of the kernels that a module launches, which are not those that kernels call."""
+    source = inspect.getsource(module)
+    jitted = (
+        name for name, value in vars(module).items() if isinstance(value, interpreter.InterpretedFunction)
+    )
+    return {name for name in jitted if f" {name}[" in source}
