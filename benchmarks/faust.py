@@ -51,13 +51,14 @@ class Recipe:
     batch_size: int
     learning_rate: float
     sample: int | None
-    turn: float
+    turn: tuple[float, float, float]
     dropout: float
+    meshing: bool
 
 
 RECIPES = {
-    "puppets": Recipe(30, 3, 8, (32, 32, 64), 128, 12, 1, 1e-2, None, 5.0, 0.0),
-    "registrations": Recipe(60, 3, 8, (64, 64, 64, 64), 256, 50, 1, 1e-2, 2048, 5.0, 0.0),
+    "puppets": Recipe(30, 3, 8, (32, 32, 64), 128, 12, 1, 1e-2, None, (5.0, 5.0, 5.0), 0.0, False),
+    "registrations": Recipe(60, 3, 8, (64, 64, 64, 64), 256, 24, 1, 1e-2, 1024, (7.0, 12.0, 7.0), 0.2, True),
 }
 DESCRIPTOR_DIMENSION = 32
 
@@ -140,7 +141,7 @@ def build(chosen: argparse.Namespace, recipe: Recipe, num_labels: int) -> Labell
     """The network of a method, in its training module."""
     outputs = num_labels if chosen.method == "labelling" else DESCRIPTOR_DIMENSION
     model = GCNN(
-        VertexSignal.channels,
+        VertexSignal(recipe.meshing).channels,
         outputs,
         recipe.rings,
         recipe.rays,
@@ -195,6 +196,7 @@ def main(argv: list[str] | None = None) -> None:
         max(recipe.batch_size, 2) if paired else recipe.batch_size,
         chosen.seed,
         chosen.cache,
+        VertexSignal(recipe.meshing),
     )
     data.setup()
     seconds = {"preparation": time.perf_counter() - began}

@@ -25,6 +25,7 @@ class CorrespondenceData(L.LightningDataModule):
         batch_size: shapes a step.
         seed: of the order of the training shapes.
         cache: folder of the disk cache of computed windows; the user's cache folder if not given.
+        signal: sets ``x``; ``VertexSignal()`` if not given.
 
     Training shapes come in a new order every epoch; the order follows from the seed and the epoch, so that a resumed run
     sees what an uninterrupted one would have seen. Several processes share the shapes of an epoch.
@@ -41,10 +42,12 @@ class CorrespondenceData(L.LightningDataModule):
         batch_size: int = 1,
         seed: int = 0,
         cache: Path | None = None,
+        signal: VertexSignal | None = None,
     ) -> None:
         super().__init__()
         self.shapes = {"train": train, "test": test}
         self.reference = reference
+        self.signal = signal or VertexSignal()
         self.rings, self.rays = rings, rays
         self.patch_size = patch_size
         self.batch_size, self.seed = batch_size, seed
@@ -61,7 +64,7 @@ class CorrespondenceData(L.LightningDataModule):
 
     def prepare(self, mesh: Mesh, fraction: float) -> Mesh:
         """A copy of a shape with its input signal ``x`` and its ``windows``, of radius fraction * sqrt(area)."""
-        mesh = VertexSignal()(mesh.clone())
+        mesh = self.signal(mesh.clone())
         radius = fraction * float(surface_area(mesh).sqrt())
         mesh.windows = self.cache.polar_template(mesh, radius, self.rings, self.rays)
         return mesh

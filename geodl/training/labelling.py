@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geodl.data import VertexSignal
 from geodl.training.augmentation import random_turns, turn_signal
 
 
@@ -52,14 +54,18 @@ class LabellingModule(CorrespondenceModule):
         model: ``model(x, windows, vertices)``, scores of the reference vertices, such as :class:`~geodl.models.GCNN`.
         learning_rate: at the cycle's peak.
         sample: number of vertices in S; all of them if not given.
-        turn: standard deviation, in degrees, of the random rotation that a training shape's signal (``x [V, 3 n]``, vectors
-            in space) is turned by; none if 0.
+        turn: standard deviation, in degrees about x, y and z, of the random rotation that a training shape's signal is
+            turned by: its first columns, which are :attr:`~geodl.data.VertexSignal.vectors` vectors in space.
 
     ``predict_step`` returns, for every shape of the batch, its predicted reference vertices ``[V]`` int64.
     """
 
     def __init__(
-        self, model: nn.Module, learning_rate: float = 1e-2, sample: int | None = None, turn: float = 0.0
+        self,
+        model: nn.Module,
+        learning_rate: float = 1e-2,
+        sample: int | None = None,
+        turn: Sequence[float] = (0.0, 0.0, 0.0),
     ) -> None:
         super().__init__(model, learning_rate)
         self.sample = sample
@@ -69,8 +75,9 @@ class LabellingModule(CorrespondenceModule):
         random = self.step_generator()
         chosen = torch.randperm(batch.num_nodes, generator=random)[: self.sample].to(batch.y.device)
         x = batch.x
-        if self.turn:
-            x = turn_signal(x, random_turns(batch.num_graphs, self.turn, random), batch.batch)
+        if any(self.turn):
+            turns = random_turns(batch.num_graphs, self.turn, random)
+            x = turn_signal(x, turns, batch.batch, VertexSignal.vectors)
         scores, true = self.model(x, batch.windows, chosen), batch.y[chosen]
         loss = F.cross_entropy(scores, true)
         accuracy = (scores.detach().argmax(1) == true).float().mean()

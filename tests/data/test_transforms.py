@@ -5,7 +5,7 @@ import torch
 import trimesh
 
 from geodl.data import Mesh, VertexSignal
-from geodl.geometry import differential_coordinates, mean_edge_length
+from geodl.geometry import differential_coordinates, mean_edge_length, surface_area, vertex_areas
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def test_sphere_in_closed_form() -> None:
     made = trimesh.creation.icosphere(4)
     pos = torch.tensor(made.vertices)
     x = VertexSignal()(Mesh(3 * pos + 7, torch.tensor(made.faces).long().t().contiguous())).x
-    assert x.shape == (pos.shape[0], VertexSignal.channels)
+    assert x.shape == (pos.shape[0], VertexSignal().channels)
     torch.testing.assert_close(x[:, :3], pos / (4 * torch.pi) ** 0.5, atol=2e-3, rtol=0)
     torch.testing.assert_close(x[:, 3:6], pos, atol=8e-3, rtol=0)
     assert float((x[:, 6:] * pos).sum(1).max()) < 0  # neighbours on a sphere lie below the tangent plane
@@ -42,3 +42,15 @@ def test_a_turned_shape_has_a_turned_signal(body: Mesh) -> None:
     turned = VertexSignal()(Mesh(body.pos @ turn.T, body.face)).x
     for part in (slice(0, 3), slice(3, 6), slice(6, 9)):
         torch.testing.assert_close(turned[:, part], VertexSignal()(body.clone()).x[:, part] @ turn.T)
+
+
+def test_how_a_shape_is_meshed(body: Mesh) -> None:
+    """On an icosphere twelve vertices have five faces and all others six."""
+    signal = VertexSignal(meshing=True)
+    x = signal(body.clone()).x
+    assert x.shape[1] == signal.channels
+    torch.testing.assert_close(x[:, :9], VertexSignal()(body.clone()).x)
+    assert x[:, 10].sort().values.tolist() == [-1.0] * 12 + [0.0] * (body.num_nodes - 12)
+    relative = x[:, 9].exp()
+    torch.testing.assert_close(relative.mean(), torch.tensor(1.0, dtype=torch.float64))
+    torch.testing.assert_close(relative * float(surface_area(body)) / body.num_nodes, vertex_areas(body))

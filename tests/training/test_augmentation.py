@@ -8,7 +8,7 @@ from geodl.training.augmentation import random_turns, turn_signal
 
 
 def test_turns_are_rotations_of_the_size_asked_for() -> None:
-    turns = random_turns(20_000, 5.0, torch.Generator().manual_seed(0)).double()
+    turns = random_turns(20_000, [5.0, 5.0, 5.0], torch.Generator().manual_seed(0)).double()
     torch.testing.assert_close(
         turns @ turns.transpose(1, 2), torch.eye(3).double().expand(20_000, 3, 3), atol=1e-6, rtol=0
     )
@@ -19,9 +19,17 @@ def test_turns_are_rotations_of_the_size_asked_for() -> None:
 
 
 def test_every_vector_of_a_shape_turns_alike() -> None:
-    turns = random_turns(2, 40.0, torch.Generator().manual_seed(1))
-    x, batch = torch.randn(5, 6), torch.tensor([0, 0, 1, 1, 1])
-    turned = turn_signal(x, turns, batch)
+    turns = random_turns(2, [40.0, 40.0, 40.0], torch.Generator().manual_seed(1))
+    x, batch = torch.randn(5, 8), torch.tensor([0, 0, 1, 1, 1])
+    turned = turn_signal(x, turns, batch, 2)
     for i in range(5):
         for part in (slice(0, 3), slice(3, 6)):
             torch.testing.assert_close(turned[i, part], turns[batch[i]] @ x[i, part])
+    assert torch.equal(turned[:, 6:], x[:, 6:])
+
+
+def test_an_axis_is_turned_by_its_own_angle() -> None:
+    turns = random_turns(100, [0.0, 30.0, 0.0], torch.Generator().manual_seed(2))
+    up = torch.tensor([0.0, 1.0, 0.0])
+    torch.testing.assert_close(turns @ up, up.expand(100, 3))
+    assert float((turns - torch.eye(3)).abs().amax()) > 0.5

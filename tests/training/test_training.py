@@ -25,7 +25,9 @@ def labelling(cache: Path) -> tuple[LabellingModule, CorrespondenceData]:
     L.seed_everything(0, verbose=False)
     shapes = spheres(6)
     data = CorrespondenceData(shapes[:5], shapes[5:], shapes[0], 2, 4, patch_size=12, cache=cache)
-    return LabellingModule(GCNN(9, 42, 2, 4, widths=(16, 16), hidden=32), 1e-2, sample=30, turn=3.0), data
+    return LabellingModule(
+        GCNN(9, 42, 2, 4, widths=(16, 16), hidden=32), 1e-2, sample=30, turn=(3.0, 3.0, 3.0)
+    ), data
 
 
 def weights(module: L.LightningModule) -> torch.Tensor:
