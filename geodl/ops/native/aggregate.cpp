@@ -47,11 +47,13 @@ template <class T, int V>
 GEODL_INLINE void sum_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, int64_t c, T* out,
                             int64_t begin, int64_t end) {
     using L = Lanes<T>;
+    const int64_t all = graph.rowptr[end];
     for (int64_t i = begin; i < end; ++i) {
         typename L::Value sum[V] = {}, value;
         for (int64_t e = graph.rowptr[i]; e < graph.rowptr[i + 1]; ++e) {
             const T* row = x + graph.col[e] * channels + c;
             const T w = weight(e);
+            prefetch_row<T, V * L::count>(graph.col, e, all, x, channels, c);
             for (int v = 0; v < V; ++v) {
                 load(value, row + v * L::count);
                 sum[v] += w * value;
