@@ -13,7 +13,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from geodl.ops import Neighbors
-from geodl.ops.triton import aggregate, launch, patch_gather, window_conv, windows
+from geodl.ops.triton import aggregate, depthwise_conv, launch, patch_gather, window_conv, windows
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -41,7 +41,7 @@ class NoDevice:
 driver.set_active(NoDevice())
 triton.runtime.jit.JITFunction.run = compile_only
 choose = launch.tile
-for module in (aggregate, patch_gather, window_conv, windows):
+for module in (aggregate, depthwise_conv, patch_gather, window_conv, windows):
     module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
 
 RINGS, RAYS, CHANNELS = 5, 8, 32
@@ -62,6 +62,8 @@ for index in (None, torch.zeros(3, 2, dtype=torch.int64)):
     seen = Windows(neighbors.rowptr, neighbors.col, *transpose, weight, index)
     patches = patch_gather.gather(x, seen, RINGS * RAYS)
     patch_gather.gather_backward(patches, x, seen, True, True)
+    depthwise_conv.conv(x, seen, filters[:, :, 0].flatten(0, 1))
+    depthwise_conv.conv_backward(x, x, seen, filters[:, :, 0].flatten(0, 1), True, True, True)
     values, selection = window_conv.conv_max(x, seen, filters, RAYS)
     window_conv.conv_at(x, seen, filters, RAYS, selection)
     window_conv.conv_backward(values, x, seen, filters, RAYS, selection, True, True, True)
