@@ -12,6 +12,9 @@ from geodl.ops.windows import Windows, check_filters, check_signal, check_window
 
 __all__ = ["patch_conv"]
 
+# Groups of fewer channels cost more one by one, each with a pass over the edges, than zeros between them.
+NARROW = 32
+
 
 def patch_conv(
     x: Tensor,
@@ -31,7 +34,8 @@ def patch_conv(
 
     Groups are those of :class:`torch.nn.Conv2d`: group g reads the channels from g C / groups and writes the
     channels from g C' / groups. With as many groups as channels of ``x`` the filter is depthwise, and costs E M
-    C' products instead of E M C + N M C C'.
+    C' products instead of E M C + N M C C'. (Narrow groups share a filter with zeros in between, so that a NaN in
+    one may reach the others.)
 
     Args:
         x: signal ``[num_src, C]``, floating point.
@@ -60,6 +64,8 @@ def patch_conv(
     if groups < 1 or channels % groups or out_channels % groups:
         raise ValueError(f"groups must divide {channels} and {out_channels} channels, got {groups}")
     check_filters(filters, x[:, : channels // groups], (num_windows,))
+    if 1 < groups < channels and channels // groups < NARROW:
+        filters, groups = _block_diagonal(filters, groups), 1
     if groups == 1:
         return _dense(x, neighbors, weight, filters, index)
     if groups == channels:
@@ -74,6 +80,14 @@ def _dense(x: Tensor, neighbors: Neighbors, weight: Tensor, filters: Tensor, ind
         x, *windows, filters.unsqueeze(1), 1, None
     )  # a single ray leaves nothing to rotate
     return out.squeeze(1)
+
+
+def _block_diagonal(filters: Tensor, groups: int) -> Tensor:
+    """``[M, C / groups, C']`` as ``[M, C, C']`` with zeros between groups."""
+    num_windows, read, out_channels = filters.shape
+    apart = filters.reshape(num_windows, 1, read, groups, out_channels // groups)
+    own = torch.eye(groups, dtype=filters.dtype, device=filters.device).view(groups, 1, groups, 1)
+    return (apart * own).view(num_windows, groups * read, out_channels)
 
 
 def _depthwise(

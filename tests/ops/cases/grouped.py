@@ -13,7 +13,7 @@ from .windows import RAYS, RINGS, patches_oracle, random_windows
 
 
 def _grouped(sparse: bool, depthwise: bool) -> Case:
-    """Depthwise, or two groups of so many channels as the suite asks for (primes)."""
+    """Depthwise, or two groups of so many channels as the suite asks for (primes, below and above ``NARROW``)."""
 
     def inputs(neighbors: Neighbors, channels: int, dtype: torch.dtype) -> Inputs:
         read, outputs = (1, 2 * channels) if depthwise and channels else (channels, 6)
