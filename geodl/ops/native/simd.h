@@ -32,6 +32,11 @@ struct Lanes {
             high += b.high;
             return *this;
         }
+        GEODL_INLINE Value& operator*=(T a) {
+            low *= a;
+            high *= a;
+            return *this;
+        }
         GEODL_INLINE Value& operator-=(const Value& b) {
             low -= b.low;
             high -= b.high;
