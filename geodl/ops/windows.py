@@ -59,7 +59,7 @@ def windows_for(
 
     On a GPU it is that of the signal, and with filters also those of weight and filters; on the CPU none.
     """
-    transposed: tuple[Tensor | None, ...] = (None, None, None)
+    transposed: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
     if x.device.type != "cpu":
         transposed = transpose_for(x, neighbors, *([] if filters is None else [weight, filters]))
     return Windows(neighbors.rowptr, neighbors.col, *transposed, weight, index)
