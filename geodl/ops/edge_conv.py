@@ -533,3 +533,63 @@ def _double(*given: Any) -> list[Any]:
     return [
         value.double() if isinstance(value, Tensor) and value.is_floating_point() else value for value in given
     ]
+
+
+# --- native: C++ on the CPU ---------------------------------------------------
+
+
+def native_forward(
+    x_dst: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    negative_slope: float,
+    eps: float,
+    rowptr: Tensor,
+    col: Tensor,
+    t_rowptr: Tensor | None,
+) -> tuple[Tensor, ...]:
+    results = new_outputs(x, weight, gamma, rowptr)
+    if weight.shape[1] > 0:
+        kernel("edge_conv", x.dtype)(
+            rowptr.data_ptr(), rowptr.shape[0] - 1, *addresses(col, t_rowptr), x_dst is None, *addresses(x_dst, x), *x.shape,
+            weight.data_ptr(), weight.shape[1], *addresses(bias, gamma, beta), negative_slope, eps,
+            *addresses(*results), torch.get_num_threads(),
+        )  # fmt: skip
+    return results
+
+
+def native_backward(
+    grad: Tensor,
+    need_x: bool,
+    x_dst: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    gamma: Tensor | None,
+    negative_slope: float,
+    eps: float,
+    out: Tensor,
+    position: Tensor,
+    variance: Tensor,
+    u: Tensor,
+    v: Tensor,
+    extremum: Tensor,
+    total: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    t_rowptr: Tensor,
+    t_row: Tensor,
+    perm: Tensor,
+) -> tuple[Tensor, ...]:
+    results = new_gradients(need_x, x_dst, x, weight, gamma)
+    if weight.shape[1] == 0:
+        return tuple(result.zero_() for result in results)
+    kernel("edge_conv_backward", x.dtype)(
+        rowptr.data_ptr(), rowptr.shape[0] - 1, *addresses(col, t_rowptr, t_row, perm), x_dst is None,
+        *addresses(x_dst, x), *x.shape,
+        weight.data_ptr(), weight.shape[1], *addresses(gamma), negative_slope, eps, grad.data_ptr(),
+        *addresses(out, position, variance, u, v, extremum, total), *addresses(*results), torch.get_num_threads(),
+    )  # fmt: skip
+    return results
