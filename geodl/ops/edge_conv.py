@@ -35,6 +35,7 @@ was taken and ``total`` [N, C'] the sum of d_e over the row; they and u, v, mean
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -190,6 +191,9 @@ def _check(
 
 # --- custom ops ---------------------------------------------------------------
 
+Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
 
 @torch.library.custom_op("geodl::edge_max", mutates_args=())
 def edge_max(
@@ -207,12 +211,11 @@ def edge_max(
     t_row: Tensor | None,
     perm: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return cast(
-        Any,
-        implementation(x, "edge_conv", "forward")(
-            *_contiguous(x_dst, x, weight, bias, gamma, beta), negative_slope, eps, rowptr, col, t_rowptr
-        ),
+    given = _contiguous(x_dst, x, weight, bias, gamma, beta)
+    results: Outputs = implementation(x, "edge_conv", "forward")(
+        *given, negative_slope, eps, rowptr, col, t_rowptr
     )
+    return results
 
 
 @torch.library.custom_op("geodl::edge_max_backward", mutates_args=())
@@ -238,22 +241,18 @@ def edge_max_backward(
     t_row: Tensor,
     perm: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    return cast(
-        Any,
-        implementation(x, "edge_conv", "backward")(
-            grad.contiguous(), need_x, *_contiguous(x_dst, x, weight, gamma), negative_slope, eps, out, position,
-            variance, u, v, extremum, total, rowptr, col, t_rowptr, t_row, perm,
-        ),
+    results: Gradients = implementation(x, "edge_conv", "backward")(
+        grad.contiguous(), need_x, *_contiguous(x_dst, x, weight, gamma), negative_slope, eps, out, position, variance,
+        u, v, extremum, total, rowptr, col, t_rowptr, t_row, perm,
     )  # fmt: skip
+    return results
 
 
 def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
     return [None if tensor is None else tensor.contiguous() for tensor in tensors]
 
 
-def new_outputs(
-    x: Tensor, weight: Tensor, gamma: Tensor | None, rowptr: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+def new_outputs(x: Tensor, weight: Tensor, gamma: Tensor | None, rowptr: Tensor) -> Outputs:
     """Uninitialised results of ``forward``."""
     points, sources, channels = rowptr.shape[0] - 1, x.shape[0], weight.shape[1]
     sums = torch.promote_types(x.dtype, torch.float32)
@@ -274,7 +273,7 @@ def new_outputs(
 
 def new_gradients(
     need_x: bool, x_dst: Tensor | None, x: Tensor, weight: Tensor, gamma: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> Gradients:
     """Uninitialised results of ``backward``; that of ``bias`` is zero where a norm takes the mean away."""
     channels, normalised = weight.shape[1], 0 if gamma is None else weight.shape[1]
     return (
@@ -288,14 +287,14 @@ def new_gradients(
 
 
 @edge_max.register_fake
-def _(x_dst: Any, x: Tensor, weight: Tensor, bias: Any, gamma: Tensor | None, *rest: Any) -> tuple[Tensor, ...]:
+def _(x_dst: Any, x: Tensor, weight: Tensor, bias: Any, gamma: Tensor | None, *rest: Any) -> Outputs:
     return new_outputs(x, weight, gamma, rest[3])
 
 
 @edge_max_backward.register_fake
 def _(
     grad: Any, need_x: bool, x_dst: Tensor | None, x: Tensor, weight: Tensor, gamma: Tensor | None, *_: Any
-) -> tuple[Tensor, ...]:
+) -> Gradients:
     return new_gradients(need_x, x_dst, x, weight, gamma)
 
 
@@ -345,25 +344,24 @@ def _differentiate_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tenso
     higher = torch.is_grad_enabled()
     with torch.enable_grad():
         # Views, or the gradient by one would also run through what another was made from.
-        grad, x_dst, x, weight, gamma = (None if tensor is None else tensor.view_as(tensor) for tensor in given)
+        views: list[Any] = [None if tensor is None else tensor.view_as(tensor) for tensor in given]
+        grad, x_dst, x, weight, gamma = views
         terms = _terms(x_dst, x, weight, gamma, position, variance, graph)
-        results = backward(
+        results = gradients(
             grad, ctx.need_x, x_dst, x, weight, gamma, ctx.negative_slope, ctx.eps, out, position, *terms, *graph
-        )
+        )  # fmt: skip
     pairs = [
         (result, cotangent)
         for result, cotangent in zip(results, cotangents, strict=True)
         if cotangent is not None and result.requires_grad
     ]
-    leaves = [tensor for tensor in (grad, x_dst, x, weight, gamma) if tensor is not None and tensor.requires_grad]
-    found: list[Tensor | None] = [None] * len(leaves)
+    leaves = [view for view in views if view is not None and view.requires_grad]
+    found: tuple[Tensor | None, ...] = ()
     if pairs and leaves:
         outputs, weights = zip(*pairs, strict=True)
-        found = list(
-            torch.autograd.grad(outputs, leaves, weights, create_graph=higher, allow_unused=True)
-        )
-    by = {id(leaf): derivative for leaf, derivative in zip(leaves, found, strict=True)}
-    by_grad, *by_inputs = (by.get(id(tensor)) for tensor in (grad, x_dst, x, weight, gamma))
+        found = torch.autograd.grad(outputs, leaves, weights, create_graph=higher, allow_unused=True)
+    derivative = {id(leaf): by_leaf for leaf, by_leaf in zip(leaves, found, strict=bool(found))}
+    by_grad, *by_inputs = (derivative.get(id(view)) for view in views)
     return by_grad, None, *by_inputs, *[None] * 14
 
 
@@ -374,13 +372,19 @@ edge_max_backward.register_autograd(_differentiate_backward, setup_context=_save
 # --- the passes in PyTorch ----------------------------------------------------
 
 
-def turned(weight: Tensor, gamma: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(W1 - W2, W2, |gamma|) of the filter that is turned round where gamma is negative."""
-    if gamma is not None:
-        sign = torch.where(gamma < 0, -1, 1).to(gamma)
-        weight, gamma = weight * sign, gamma * sign
-    of_point, of_offset = weight.chunk(2)
-    return of_point - of_offset, of_offset, gamma
+def turned(weight: Tensor, gamma: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """W1 - W2 and W2 of the filter, turned round by the sign of gamma, and that sign (1 where gamma is 0)."""
+    sign = (
+        weight.new_ones(weight.shape[1]) if gamma is None else torch.where(gamma < 0, -1, 1).to(weight.dtype)
+    )
+    of_point, of_offset = (weight * sign).chunk(2)
+    return of_point - of_offset, of_offset, sign
+
+
+def sum_over_readers(y: Tensor, u: Tensor | None, position: Tensor, *graph: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over the destinations that read a source: of y where they have selected it, and of u if there is one."""
+    selected = scatter_sum(y, None, position, *graph)
+    return selected, y.new_empty(0) if u is None else scatter_sum(u, None, None, *graph)
 
 
 def reads_of(col: Tensor, t_rowptr: Tensor | None, num_src: int) -> Tensor:
@@ -431,7 +435,7 @@ def _terms(
     return variance, u, v, extremum, total
 
 
-def backward(
+def gradients(
     grad: Tensor,
     need_x: bool,
     x_dst: Tensor | None,
@@ -448,32 +452,31 @@ def backward(
     extremum: Tensor,
     total: Tensor,
     *graph: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The backward pass by operators that are differentiable themselves."""
+    sums: Callable[..., tuple[Tensor, Tensor]] = sum_over_readers,
+) -> Gradients:
+    """The backward pass by operators that are differentiable themselves, if ``sums`` is."""
     rowptr, col, t_rowptr, _, _ = graph
-    first, second, scale = turned(weight, gamma)
+    first, second, sign = turned(weight, gamma)
     y = torch.where(position < 0, 0, torch.where(out > 0, grad, negative_slope * grad))
-    by_u, by_v = y, scatter_sum(y, None, position, *graph)
+    selected, of_readers = sums(y, None if gamma is None else u, position, *graph)
+    by_u, by_v = y, selected
     by_bias, by_gamma, by_beta = y.sum(0), x.new_empty(0), x.new_empty(0)
     destinations, sources = x if x_dst is None else x_dst, x
-    if gamma is not None and scale is not None:
+    if gamma is not None:
         degree, reads, edges = rowptr.diff(), t_rowptr.diff(), col.shape[0]
         destinations, sources, _, _ = centred(x_dst, x, degree, reads)
         degree, reads = degree.to(x.dtype)[:, None], reads.to(x.dtype)[:, None]
         inverse = (variance + eps).rsqrt()
         by_scale = (y * extremum).sum(0) * inverse
-        factor = scale * inverse
+        factor = gamma * sign * inverse
         mean = (factor * by_bias / edges).to(x.dtype)
         slope = (factor * inverse * by_scale / edges).to(x.dtype)
         by_u = factor.to(x.dtype) * by_u - degree * mean - slope * total
         by_v = factor.to(x.dtype) * by_v - reads * mean
-        by_v = by_v - slope * (reads * v + scatter_sum(u, None, None, *graph))
-        by_gamma, by_beta, by_bias = by_scale.to(x.dtype), by_bias, torch.zeros_like(by_bias)
+        by_v = by_v - slope * (reads * v + of_readers)
+        by_gamma, by_beta, by_bias = sign * by_scale.to(x.dtype), by_bias, torch.zeros_like(by_bias)
     by_point, by_offset = destinations.T @ by_u, sources.T @ by_v
-    by_weight = torch.cat([by_point, by_offset - by_point])
-    if gamma is not None:
-        sign = torch.where(gamma < 0, -1, 1).to(x.dtype)
-        by_weight, by_gamma = by_weight * sign, by_gamma * sign
+    by_weight = sign * torch.cat([by_point, by_offset - by_point])
     by_dst, by_x = (by_u @ first.T, by_v @ second.T) if need_x else (x.new_empty(0), x.new_empty(0))
     if x_dst is None and need_x:
         by_dst, by_x = x.new_empty(0), by_dst + by_x
@@ -500,22 +503,26 @@ def reference_forward(
 ) -> tuple[Tensor, ...]:
     results = new_outputs(x, weight, gamma, rowptr)
     x_dst, x, weight, bias, gamma, beta = _double(x_dst, x, weight, bias, gamma, beta)
-    destinations, row, every = x if x_dst is None else x_dst, edge_rows(rowptr, col), torch.arange(len(col)).to(col)
+    destinations, row, every = (
+        x if x_dst is None else x_dst,
+        edge_rows(rowptr, col),
+        torch.arange(len(col)).to(col),
+    )
     messages = torch.cat([destinations[row], x[col] - destinations[row]], 1) @ weight
     messages = messages if bias is None else messages + bias
     rest: tuple[Tensor, ...] = ()
     if gamma is None:
         y, position = reference_gather_max(messages, None, rowptr, every, True)
     else:
-        first, second, scale = turned(weight, gamma)
+        first, second, sign = turned(weight, gamma)
         mean = messages.mean(0)
-        messages = torch.where(gamma < 0, -1, 1) * (messages - mean)
+        messages = sign * (messages - mean)
         variance = messages.square().mean(0)
         extremum, position = reference_gather_max(messages, None, rowptr, every, True)
         total = torch.segment_reduce(messages, "sum", offsets=rowptr, axis=0, initial=0)
         destinations, sources, _, _ = centred(x_dst, x, rowptr.diff(), reads_of(col, t_rowptr, len(x)))
         rest = mean, variance, destinations @ first, sources @ second, extremum, total
-        y = extremum * scale * (variance + eps).rsqrt()
+        y = extremum * sign * gamma * (variance + eps).rsqrt()
     y = y if beta is None else y + beta
     out = torch.where(position < 0, 0, functional.leaky_relu(y, negative_slope))
     for result, computed in zip(results, (out, position, *rest), strict=gamma is not None):
@@ -524,14 +531,15 @@ def reference_forward(
 
 
 def reference_backward(grad: Tensor, need_x: bool, *given: Any) -> tuple[Tensor, ...]:
-    grads = backward(*_double(grad, need_x, *given))
+    grads = gradients(*_double(grad, need_x, *given))
     return tuple(result.to(grad.dtype) for result in grads)
 
 
 def _double(*given: Any) -> list[Any]:
     """The floating tensors among these in double precision."""
     return [
-        value.double() if isinstance(value, Tensor) and value.is_floating_point() else value for value in given
+        value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+        for value in given
     ]
 
 
