@@ -397,14 +397,16 @@ def reads_of(col: Tensor, t_rowptr: Tensor | None, num_src: int) -> Tensor:
 def centred(
     x_dst: Tensor | None, x: Tensor, degree: Tensor, reads: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x_i - m and x_j - s, and the mean points m and s over all edges."""
+    """x_i - m and x_j - s, m, and s - m, with the mean points m and s over all edges."""
     sums = torch.promote_types(x.dtype, torch.float32)
     x_dst = x if x_dst is None else x_dst
-    m, s = (
-        (count.to(sums) / count.sum()) @ points.detach().to(sums)
-        for count, points in ((degree, x_dst), (reads, x))
-    )
-    return (x_dst - m).to(x.dtype), (x - s).to(x.dtype), m, s
+    of_dst, of_src = ((count.to(sums) / count.sum())[None] for count in (degree, reads))
+    near = of_dst @ x_dst.detach().to(
+        sums
+    )  # the mean, but for rounding: what is left is small, and so are its errors
+    destinations, sources = x_dst - near, x - near
+    m, s = of_dst @ destinations.detach(), of_src @ sources.detach()
+    return (destinations - m).to(x.dtype), (sources - s).to(x.dtype), (near + m)[0], (s - m)[0]
 
 
 def _terms(

@@ -44,10 +44,10 @@ def forward(
         u, v = (x if x_dst is None else x_dst) @ first, x @ second
         _reduce(u, v, bias, rowptr, col, negative_slope, out, position, None)
         return results
-    destinations, sources, m, s = centred(x_dst, x, rowptr.diff(), reads_of(col, t_rowptr, len(x)))
+    destinations, sources, m, offset = centred(x_dst, x, rowptr.diff(), reads_of(col, t_rowptr, len(x)))
     torch.mm(destinations, first, out=u)
     torch.mm(sources, second, out=v)
-    of_mean = torch.cat([m, s - m]) @ weight.to(m)
+    of_mean = torch.cat([m, offset]) @ weight.to(m)
     mean.copy_(of_mean if bias is None else of_mean + bias)
     squares = _reduce(u, v, None, rowptr, col, 1.0, extremum, position, total)
     torch.div(squares.sum(0), col.shape[0], out=variance)
@@ -101,11 +101,12 @@ def _reduce(
 ) -> Tensor:
     """Writes the greatest message, shifted and activated, its place, and sums of messages; gives parts of those of squares."""
     rows, channels = extremum.shape
+    sums = torch.promote_types(u.dtype, torch.float32)
+    if extremum.numel() == 0:
+        return u.new_zeros(0, channels, dtype=sums)
     block = tile(TILES, u, channels)
     programs = blocks(rows, block.rows)
-    squares = u.new_zeros(programs, channels, dtype=torch.promote_types(u.dtype, torch.float32))
-    if extremum.numel() == 0:
-        return squares
+    squares = u.new_empty(programs, channels, dtype=sums)
     with device_of(u):
         _reduce_rows[programs, blocks(channels, block.channels)](
             u, v, shift, rowptr, col, extremum, position, total, squares, rows, channels,
