@@ -283,7 +283,7 @@ GEODL_EDGE_CONV(double)
 
 // --- the two halves of a message: u of the destinations, v of the sources ---
 
-// Points and how many edges each has, given as a row pointer or as counts; centred on `mean` if that is not null.
+// Points, to be centred on `mean` if that is not null.
 template <class T>
 struct Points {
     const T* x;
@@ -299,6 +299,7 @@ struct Points {
     int64_t space() const { return mean ? block * channels : 0; }
 };
 
+// The mean over all edges; point i is that of rowptr[i + 1] - rowptr[i] edges, or of count[i].
 template <class T>
 void mean_point(const int64_t* rowptr, const int64_t* count, const T* x, int64_t points, int64_t channels, int64_t edges,
                 double* mean, int threads) {
