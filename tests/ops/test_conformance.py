@@ -122,6 +122,8 @@ def test_non_contiguous(case, backend):
 @cases
 def test_batch_gives_the_numbers_of_each_shape_alone(case, backend):
     require(backend, case)
+    if not case.local:
+        pytest.skip(f"{case.name} takes statistics over the batch")
     parts = ragged_parts()
     inputs = [case.inputs(part, 5, torch.float32) for part in parts]
     for given in inputs:

@@ -14,6 +14,7 @@ from triton.runtime import driver
 
 from geodl.ops import Neighbors
 from geodl.ops.triton import aggregate, depthwise_conv, launch, patch_gather, window_conv, windows
+from geodl.ops.triton import aggregate, edge_conv, launch, patch_gather, window_conv, windows
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -42,6 +43,7 @@ driver.set_active(NoDevice())
 triton.runtime.jit.JITFunction.run = compile_only
 choose = launch.tile
 for module in (aggregate, depthwise_conv, patch_gather, window_conv, windows):
+for module in (aggregate, edge_conv, patch_gather, window_conv, windows):
     module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
 
 RINGS, RAYS, CHANNELS = 5, 8, 32
@@ -55,6 +57,25 @@ for selection in (None, position):
     aggregate.gather_sum(x, weight, selection, neighbors.rowptr, neighbors.col)
     aggregate.scatter_sum(x, weight, selection, neighbors.rowptr, *transpose)
     aggregate.edge_dot(x, x, selection, neighbors.rowptr, neighbors.col)
+
+both, of_channels = torch.zeros(2 * CHANNELS, CHANNELS), torch.ones(CHANNELS)
+for gamma in (None, of_channels):
+    given = (
+        None,
+        x,
+        both,
+        of_channels,
+        gamma,
+        of_channels,
+        0.2,
+        1e-5,
+        neighbors.rowptr,
+        neighbors.col,
+        transposed.rowptr,
+    )
+    out, position, _, *terms = edge_conv.forward(*given)
+    graph = neighbors.rowptr, neighbors.col, *transpose
+    edge_conv.backward(x, True, None, x, both, gamma, 0.2, 1e-5, out, position, *terms, *graph)
 
 filters = torch.zeros(RINGS, RAYS, CHANNELS, CHANNELS)
 for index in (None, torch.zeros(3, 2, dtype=torch.int64)):
