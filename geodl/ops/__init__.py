@@ -1,6 +1,7 @@
 """Custom operators: tensors in, tensors out."""
 
 from geodl.ops.aggregate import aggregate
+from geodl.ops.attention import attention, attention_weights
 from geodl.ops.backend import backends, use_backend
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.patch_conv import patch_conv
@@ -12,6 +13,8 @@ __all__ = [
     "Neighbors",
     "PolarWindows",
     "aggregate",
+    "attention",
+    "attention_weights",
     "backends",
     "patch_conv",
     "patch_gather",

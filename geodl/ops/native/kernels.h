@@ -25,6 +25,7 @@ T* at(std::uintptr_t address) {
 void register_neighbors(nb::module_& m);
 void register_aggregate(nb::module_& m);
 void register_patch(nb::module_& m);
+void register_attention(nb::module_& m);
 void register_polar(nb::module_& m);
 
 }  // namespace geodl

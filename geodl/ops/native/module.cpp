@@ -5,5 +5,6 @@ NB_MODULE(_native, m) {
     geodl::register_neighbors(m);
     geodl::register_aggregate(m);
     geodl::register_patch(m);
+    geodl::register_attention(m);
     geodl::register_polar(m);
 }
