@@ -321,7 +321,12 @@ def native_attend_backward(
     slope: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     grad, out, x = grad.contiguous(), out.contiguous(), x.contiguous()
-    source, target, vector, scale = source.contiguous(), target.contiguous(), _contiguous(vector), _contiguous(scale)
+    source, target, vector, scale = (
+        source.contiguous(),
+        target.contiguous(),
+        _contiguous(vector),
+        _contiguous(scale),
+    )
     rows, heads, depth = target.shape
     by_x, by_source, by_target = torch.empty_like(x), torch.empty_like(source), torch.empty_like(target)
     by_scale = x.new_empty(0, heads) if scale is None else torch.empty_like(scale)

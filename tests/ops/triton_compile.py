@@ -13,7 +13,8 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from geodl.ops import Neighbors
-from geodl.ops.triton import aggregate, launch, patch_gather, window_conv, windows
+from geodl.ops.attention import Graph
+from geodl.ops.triton import aggregate, attention, launch, patch_gather, window_conv, windows
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -41,7 +42,7 @@ class NoDevice:
 driver.set_active(NoDevice())
 triton.runtime.jit.JITFunction.run = compile_only
 choose = launch.tile
-for module in (aggregate, patch_gather, window_conv, windows):
+for module in (aggregate, attention, patch_gather, window_conv, windows):
     module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
 
 RINGS, RAYS, CHANNELS = 5, 8, 32
@@ -55,6 +56,13 @@ for selection in (None, position):
     aggregate.gather_sum(x, weight, selection, neighbors.rowptr, neighbors.col)
     aggregate.scatter_sum(x, weight, selection, neighbors.rowptr, *transpose)
     aggregate.edge_dot(x, x, selection, neighbors.rowptr, neighbors.col)
+
+graph = Graph(neighbors.rowptr, neighbors.col, *transpose)
+heads = torch.zeros(2, 3, 16)
+for scores, vector, scale in ((heads[:, :, :1], None, None), (heads, heads[0], torch.zeros(3, 3))):
+    out = attention.attend(heads, scores, scores, vector, scale, graph, 0.2)
+    attention.attend_backward(heads, *out, heads, scores, scores, vector, scale, graph, 0.2)
+    attention.edge_scores(scores, scores, scores, scores, graph, 0.2)
 
 filters = torch.zeros(RINGS, RAYS, CHANNELS, CHANNELS)
 for index in (None, torch.zeros(3, 2, dtype=torch.int64)):
