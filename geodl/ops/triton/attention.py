@@ -294,11 +294,12 @@ def _score_rows(
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
             live = e < last
-            j = tl.load(col + tl.where(live, e, 0))  # a mask here trips Triton 3.7 on tiles of 16 channels
+            j = tl.load(col + e, mask=live, other=0)
             total = tl.zeros([ROWS], ACCUMULATOR)
             for begin in range(0, depth, DEPTH):
                 d = begin + tl.arange(0, DEPTH)
-                inside = live[:, None] & (d < depth)[None, :]
+                # Not masked by live: Triton 3.7 then fails to lay out a tile of 16 channels.
+                inside = (row < rows)[:, None] & (d < depth)[None, :]
                 there = ((j * heads + head) * depth)[:, None] + d[None, :]
                 here = ((row * heads + head) * depth)[:, None] + d[None, :]
                 z = tl.load(source + there, mask=inside, other=0) + tl.load(
