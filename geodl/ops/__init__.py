@@ -1,6 +1,7 @@
 """Custom operators: tensors in, tensors out."""
 
 from geodl.ops.aggregate import aggregate
+from geodl.ops.attention import attention, attention_weights
 from geodl.ops.backend import backends, use_backend
 from geodl.ops.edge_conv import BatchNorm, edge_conv
 from geodl.ops.neighbors import Neighbors
@@ -14,6 +15,8 @@ __all__ = [
     "Neighbors",
     "PolarWindows",
     "aggregate",
+    "attention",
+    "attention_weights",
     "backends",
     "edge_conv",
     "patch_conv",

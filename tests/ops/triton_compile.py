@@ -15,6 +15,8 @@ from triton.runtime import driver
 from geodl.ops import Neighbors
 from geodl.ops.triton import aggregate, depthwise_conv, launch, patch_gather, window_conv, windows
 from geodl.ops.triton import aggregate, edge_conv, launch, patch_gather, window_conv, windows
+from geodl.ops.attention import Graph
+from geodl.ops.triton import aggregate, attention, launch, patch_gather, window_conv, windows
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -44,6 +46,7 @@ triton.runtime.jit.JITFunction.run = compile_only
 choose = launch.tile
 for module in (aggregate, depthwise_conv, patch_gather, window_conv, windows):
 for module in (aggregate, edge_conv, patch_gather, window_conv, windows):
+for module in (aggregate, attention, patch_gather, window_conv, windows):
     module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
 
 RINGS, RAYS, CHANNELS = 5, 8, 32
@@ -76,6 +79,12 @@ for gamma in (None, of_channels):
     out, position, _, *terms = edge_conv.forward(*given)
     graph = neighbors.rowptr, neighbors.col, *transpose
     edge_conv.backward(x, True, None, x, both, gamma, 0.2, 1e-5, out, position, *terms, *graph)
+graph = Graph(neighbors.rowptr, neighbors.col, *transpose)
+heads = torch.zeros(2, 3, 16)
+for scores, vector, scale in ((heads[:, :, :1], None, None), (heads, heads[0], torch.zeros(3, 3))):
+    out = attention.attend(heads, scores, scores, vector, scale, graph, 0.2)
+    attention.attend_backward(heads, *out, heads, scores, scores, vector, scale, graph, 0.2)
+    attention.edge_scores(scores, scores, scores, scores, graph, 0.2)
 
 filters = torch.zeros(RINGS, RAYS, CHANNELS, CHANNELS)
 for index in (None, torch.zeros(3, 2, dtype=torch.int64)):

@@ -26,6 +26,7 @@ void register_neighbors(nb::module_& m);
 void register_aggregate(nb::module_& m);
 void register_edge_conv(nb::module_& m);
 void register_patch(nb::module_& m);
+void register_attention(nb::module_& m);
 void register_polar(nb::module_& m);
 void register_depthwise(nb::module_& m);
 

@@ -6,6 +6,7 @@ NB_MODULE(_native, m) {
     geodl::register_aggregate(m);
     geodl::register_edge_conv(m);
     geodl::register_patch(m);
+    geodl::register_attention(m);
     geodl::register_polar(m);
     geodl::register_depthwise(m);
 }
