@@ -2,6 +2,7 @@
 
 from geodl.ops.aggregate import aggregate
 from geodl.ops.backend import backends, use_backend
+from geodl.ops.chebyshev import chebyshev
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.patch_conv import patch_conv
 from geodl.ops.patch_gather import patch_gather
@@ -13,6 +14,7 @@ __all__ = [
     "PolarWindows",
     "aggregate",
     "backends",
+    "chebyshev",
     "patch_conv",
     "patch_gather",
     "polar_conv",

@@ -26,5 +26,7 @@ void register_neighbors(nb::module_& m);
 void register_aggregate(nb::module_& m);
 void register_patch(nb::module_& m);
 void register_polar(nb::module_& m);
+void register_filter(nb::module_& m);
+void register_matmul(nb::module_& m);
 
 }  // namespace geodl

@@ -31,6 +31,7 @@ class Case:
         channels: channel counts to run; primes, so that no block size divides them, and 0.
         operator: stem of the module under geodl/ops/triton/ that holds the operator; without it Triton is
             skipped.
+        blas: its reference multiplies matrices by BLAS, which sums in an order that depends on sizes and threads.
     """
 
     name: str
@@ -40,3 +41,4 @@ class Case:
     operator: str
     shared: tuple[str, ...] = ()
     channels: tuple[int, ...] = (0, 1, 3, 17, 33, 64, 130)
+    blas: bool = False
