@@ -1,7 +1,10 @@
 """Custom operators: tensors in, tensors out."""
 
 from geodl.ops.aggregate import aggregate
+from geodl.ops.arma import arma
 from geodl.ops.backend import backends, use_backend
+from geodl.ops.bernstein import bernstein
+from geodl.ops.cayley import cayley
 from geodl.ops.chebyshev import chebyshev
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.patch_conv import patch_conv
@@ -13,7 +16,10 @@ __all__ = [
     "Neighbors",
     "PolarWindows",
     "aggregate",
+    "arma",
     "backends",
+    "bernstein",
+    "cayley",
     "chebyshev",
     "patch_conv",
     "patch_gather",

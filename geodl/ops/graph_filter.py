@@ -246,7 +246,7 @@ def _differentiate_step(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
     matrix = Matrix(*tensors, *ctx.flags)
     by_x = filter_step(g, *matrix.t(), ctx.alpha, None) if ctx.needs_input_grad[0] else None
     by_values = ctx.alpha * matrix.gradient(g, x) if ctx.needs_input_grad[1] else None
-    return by_x, by_values, *[None] * 8, g
+    return by_x, by_values, *[None] * 8, g if ctx.needs_input_grad[10] else None
 
 
 def _save_matmul(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -1,18 +1,19 @@
-"""Filters of a Laplacian: chebyshev, on a matrix that is symmetric and on one that is not."""
+"""Filters of a Laplacian: chebyshev, bernstein, cayley and arma."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.ops import Neighbors, chebyshev
+from geodl.ops import Neighbors, arma, bernstein, cayley, chebyshev
 
 from .case import Arrays, Case, Inputs
 
-POWERS = 4
+POWERS, ITERATIONS, STEPS = 4, 2, 3
 
 
 def _points(neighbors: Neighbors) -> int:
@@ -94,4 +95,94 @@ def _chebyshev(symmetric: bool, out_channels: int) -> Case:
     )
 
 
+def _bernstein_oracle(matrix: np.ndarray, x: np.ndarray, given: Arrays) -> np.ndarray:
+    degree = len(given["filters"]) - 1
+    low, high = (np.eye(len(matrix)) - matrix) / 2, (np.eye(len(matrix)) + matrix) / 2
+    power = np.linalg.matrix_power
+    return sum(
+        math.comb(degree, k) * power(low, degree - k) @ power(high, k) @ x @ weight
+        for k, weight in enumerate(given["filters"])
+    )
+
+
+def _bernstein(symmetric: bool) -> Case:
+    return _operator_case(
+        "bernstein",
+        symmetric,
+        lambda channels, dtype: {"filters": torch.randn(POWERS, channels, 3, dtype=dtype)},
+        lambda x, neighbors, laplacian, given, symmetric: bernstein(
+            x, neighbors, laplacian, given["filters"], symmetric
+        ),
+        _bernstein_oracle,
+    )
+
+
+def _cayley_oracle(matrix: np.ndarray, x: np.ndarray, given: Arrays) -> np.ndarray:
+    """Jacobi's iteration as the paper has it, with dense complex matrices."""
+    scaled = given["zoom"].sum() * matrix
+    diagonal = np.diag(np.diag(scaled)) + 1j * np.eye(len(scaled))
+    jacobi = -np.linalg.solve(diagonal, scaled + 1j * np.eye(len(scaled)) - diagonal)
+    first, *rest = given["filters"]
+    out, state = x @ first, x.astype(complex)
+    for real, imaginary in zip(rest[::2], rest[1::2], strict=True):
+        begin = np.linalg.solve(diagonal, scaled @ state - 1j * state)
+        state = begin
+        for _ in range(ITERATIONS):
+            state = jacobi @ state + begin
+        out = out + 2 * (state @ (real + 1j * imaginary)).real
+    return out
+
+
+def _cayley(symmetric: bool, out_channels: int) -> Case:
+    return _operator_case(
+        f"cayley-{out_channels}",
+        symmetric,
+        lambda channels, dtype: {
+            "filters": torch.randn(5, channels, out_channels, dtype=dtype),
+            "zoom": torch.tensor(
+                [0.3, 0.4], dtype=dtype
+            ),  # its sum: the suite wants tensors that can have strides
+        },
+        lambda x, neighbors, laplacian, given, symmetric: cayley(
+            x, neighbors, laplacian, given["filters"], given["zoom"].sum(), ITERATIONS, symmetric
+        ),
+        _cayley_oracle,
+    )
+
+
+def _arma_oracle(matrix: np.ndarray, x: np.ndarray, given: Arrays) -> np.ndarray:
+    stacks = []
+    for initial, recurrent, skip in zip(given["initial"], given["recurrent"], given["skip"], strict=True):
+        state = matrix @ x @ initial + x @ skip
+        for _ in range(STEPS - 1):
+            state = matrix @ state @ recurrent + x @ skip
+        stacks.append(state)
+    return np.mean(stacks, axis=0)
+
+
+def _arma(symmetric: bool) -> Case:
+    return _operator_case(
+        "arma",
+        symmetric,
+        lambda channels, dtype: {
+            "initial": torch.randn(2, channels, 3, dtype=dtype),
+            "recurrent": torch.randn(2, 3, 3, dtype=dtype),
+            "skip": torch.randn(2, channels, 3, dtype=dtype),
+        },
+        lambda x, neighbors, laplacian, given, symmetric: arma(
+            x,
+            neighbors,
+            laplacian,
+            given["initial"],
+            given["recurrent"],
+            given["skip"],
+            STEPS,
+            None,
+            symmetric,
+        ),
+        _arma_oracle,
+    )
+
+
 CASES = [_chebyshev(symmetric, out_channels) for symmetric in (False, True) for out_channels in (2, 20)]
+CASES += [_bernstein(False), _cayley(False, 2), _cayley(True, 20), _arma(False)]
