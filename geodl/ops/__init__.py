@@ -11,6 +11,7 @@ from geodl.ops.patch_conv import patch_conv
 from geodl.ops.patch_gather import patch_gather
 from geodl.ops.polar_conv import polar_conv
 from geodl.ops.polar_windows import PolarWindows
+from geodl.ops.spectral_transform import from_basis, heat_diffuse, to_basis
 
 __all__ = [
     "Neighbors",
@@ -21,8 +22,11 @@ __all__ = [
     "bernstein",
     "cayley",
     "chebyshev",
+    "from_basis",
+    "heat_diffuse",
     "patch_conv",
     "patch_gather",
     "polar_conv",
+    "to_basis",
     "use_backend",
 ]

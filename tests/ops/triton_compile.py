@@ -13,7 +13,15 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from geodl.ops import Neighbors
-from geodl.ops.triton import aggregate, graph_filter, launch, patch_gather, window_conv, windows
+from geodl.ops.triton import (
+    aggregate,
+    graph_filter,
+    launch,
+    patch_gather,
+    spectral_transform,
+    window_conv,
+    windows,
+)
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -41,7 +49,7 @@ class NoDevice:
 driver.set_active(NoDevice())
 triton.runtime.jit.JITFunction.run = compile_only
 choose = launch.tile
-for module in (aggregate, graph_filter, patch_gather, window_conv, windows):
+for module in (aggregate, graph_filter, patch_gather, spectral_transform, window_conv, windows):
     module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
 
 RINGS, RAYS, CHANNELS = 5, 8, 32
@@ -59,6 +67,9 @@ for selection in (None, position):
 for d, f in ((None, None), (x, x), (x, None), (None, x)):
     graph_filter.step(x, weight, None, neighbors.rowptr, neighbors.col, 2.0, d, -1.0, f, torch.empty_like(x))
     graph_filter.step(x, weight, perm, transposed.rowptr, transposed.col, 1.0, d, 0.0, f, torch.empty_like(x))
+
+coefficients = spectral_transform.project(x, x, torch.tensor([0, 2]))
+spectral_transform.expand(coefficients, x, torch.tensor([0, 2]))
 
 filters = torch.zeros(RINGS, RAYS, CHANNELS, CHANNELS)
 for index in (None, torch.zeros(3, 2, dtype=torch.int64)):
