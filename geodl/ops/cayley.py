@@ -67,8 +67,8 @@ def cayley(
         state = torch.zeros_like(weighted[:, :1]).expand(-1, 2, -1)
         for power in reversed(powers):
             state = transform(state + power)
-        first = (first + state[:, :1]).squeeze(1)
-        return first
+        filtered: Tensor = (first + state[:, :1]).squeeze(1)
+        return filtered
     terms = [x.unsqueeze(1)]
     state = torch.stack([x, torch.zeros_like(x)], 1)
     for _ in range(order):
