@@ -4,11 +4,17 @@ from geodl.ops.aggregate import aggregate
 from geodl.ops.attention import attention, attention_weights
 from geodl.ops.backend import backends, use_backend
 from geodl.ops.edge_conv import BatchNorm, edge_conv
+from geodl.ops.arma import arma
+from geodl.ops.backend import backends, use_backend
+from geodl.ops.bernstein import bernstein
+from geodl.ops.cayley import cayley
+from geodl.ops.chebyshev import chebyshev
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.patch_conv import patch_conv
 from geodl.ops.patch_gather import patch_gather
 from geodl.ops.polar_conv import polar_conv
 from geodl.ops.polar_windows import PolarWindows
+from geodl.ops.spectral_transform import from_basis, heat_diffuse, to_basis
 
 __all__ = [
     "BatchNorm",
@@ -19,8 +25,16 @@ __all__ = [
     "attention_weights",
     "backends",
     "edge_conv",
+    "arma",
+    "backends",
+    "bernstein",
+    "cayley",
+    "chebyshev",
+    "from_basis",
+    "heat_diffuse",
     "patch_conv",
     "patch_gather",
     "polar_conv",
+    "to_basis",
     "use_backend",
 ]

@@ -17,6 +17,15 @@ from geodl.ops.triton import aggregate, depthwise_conv, launch, patch_gather, wi
 from geodl.ops.triton import aggregate, edge_conv, launch, patch_gather, window_conv, windows
 from geodl.ops.attention import Graph
 from geodl.ops.triton import aggregate, attention, launch, patch_gather, window_conv, windows
+from geodl.ops.triton import (
+    aggregate,
+    graph_filter,
+    launch,
+    patch_gather,
+    spectral_transform,
+    window_conv,
+    windows,
+)
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -47,6 +56,7 @@ choose = launch.tile
 for module in (aggregate, depthwise_conv, patch_gather, window_conv, windows):
 for module in (aggregate, edge_conv, patch_gather, window_conv, windows):
 for module in (aggregate, attention, patch_gather, window_conv, windows):
+for module in (aggregate, graph_filter, patch_gather, spectral_transform, window_conv, windows):
     module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
 
 RINGS, RAYS, CHANNELS = 5, 8, 32
@@ -85,6 +95,12 @@ for scores, vector, scale in ((heads[:, :, :1], None, None), (heads, heads[0], t
     out = attention.attend(heads, scores, scores, vector, scale, graph, 0.2)
     attention.attend_backward(heads, *out, heads, scores, scores, vector, scale, graph, 0.2)
     attention.edge_scores(scores, scores, scores, scores, graph, 0.2)
+for d, f in ((None, None), (x, x), (x, None), (None, x)):
+    graph_filter.step(x, weight, None, neighbors.rowptr, neighbors.col, 2.0, d, -1.0, f, torch.empty_like(x))
+    graph_filter.step(x, weight, perm, transposed.rowptr, transposed.col, 1.0, d, 0.0, f, torch.empty_like(x))
+
+coefficients = spectral_transform.project(x, x, torch.tensor([0, 2]))
+spectral_transform.expand(coefficients, x, torch.tensor([0, 2]))
 
 filters = torch.zeros(RINGS, RAYS, CHANNELS, CHANNELS)
 for index in (None, torch.zeros(3, 2, dtype=torch.int64)):

@@ -29,5 +29,7 @@ void register_patch(nb::module_& m);
 void register_attention(nb::module_& m);
 void register_polar(nb::module_& m);
 void register_depthwise(nb::module_& m);
+void register_filter(nb::module_& m);
+void register_matmul(nb::module_& m);
 
 }  // namespace geodl

@@ -9,4 +9,6 @@ NB_MODULE(_native, m) {
     geodl::register_attention(m);
     geodl::register_polar(m);
     geodl::register_depthwise(m);
+    geodl::register_filter(m);
+    geodl::register_matmul(m);
 }

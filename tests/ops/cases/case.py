@@ -33,6 +33,7 @@ class Case:
             skipped.
         local: whether a row depends on what it reads alone, and so on no other shape of its batch; statistics
             over all edges, as a norm takes them, do.
+        blas: its reference multiplies matrices by BLAS, which sums in an order that depends on sizes and threads.
     """
 
     name: str
@@ -43,3 +44,4 @@ class Case:
     shared: tuple[str, ...] = ()
     channels: tuple[int, ...] = (0, 1, 3, 17, 33, 64, 130)
     local: bool = True
+    blas: bool = False
