@@ -26,5 +26,6 @@ void register_neighbors(nb::module_& m);
 void register_aggregate(nb::module_& m);
 void register_patch(nb::module_& m);
 void register_polar(nb::module_& m);
+void register_knn(nb::module_& m);
 
 }  // namespace geodl

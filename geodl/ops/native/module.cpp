@@ -6,4 +6,5 @@ NB_MODULE(_native, m) {
     geodl::register_aggregate(m);
     geodl::register_patch(m);
     geodl::register_polar(m);
+    geodl::register_knn(m);
 }
