@@ -95,7 +95,7 @@ struct Row {
 template <class T>
 struct Workspace {
     Candidates<T> kept;
-    std::vector<T> values, minima, queries;
+    std::vector<T> values, minima, shifted, queries;
     std::vector<Row<T>> rows;
 };
 
@@ -389,7 +389,7 @@ GEODL_INLINE void search_products(const Problem<T>& problem, const Cloud& cloud,
         for (int64_t r = 0; r < count; ++r) std::copy_n(products.upper.data() + first, width, values + r * P::columns);
         gemm(count, width, dims, {queries, dims, 1}, products.right(first), values, P::columns, true);
         const int64_t groups = groups_for(k, points);
-        T* minima = room(work.minima, std::max<int64_t>(groups, 0));
+        T* minima = room(work.minima, groups);
         for (int64_t r = 0; r < count; ++r) {
             Row<T>& row = rows[static_cast<size_t>(r)];
             if (!row.bounded) continue;
@@ -404,7 +404,7 @@ GEODL_INLINE void search_products(const Problem<T>& problem, const Cloud& cloud,
                                     static_cast<int32_t>(first + j), row.own);
             if (row.kept.count >= row.full && first + width < products.padded) {
                 Candidates<T>& kept = row.kept;
-                T* shifted = room(work.minima, kept.count);
+                T* shifted = room(work.shifted, kept.count);
                 row.lower(kth_of_values(kept.value.data(), kept.count, k, row.norm, row.error, shifted));
                 int64_t still = 0;
                 for (int64_t j = 0; j < kept.count; ++j) {
