@@ -92,7 +92,7 @@ def knn(
         raise ValueError(f"k must be at least 1, got {k}")
     rowptr, col, squared = nearest(x.detach(), ptr, _detached(queries), query_ptr, k, loop)
     neighbors = Neighbors._valid(rowptr, col, x.shape[0])
-    return (neighbors, squared.sqrt().to(x.dtype)) if return_distance else neighbors
+    return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 
 def _detached(tensor: Tensor | None) -> Tensor | None:
@@ -165,6 +165,11 @@ def _(
 def measured_dtype(x: Tensor) -> torch.dtype:
     """The dtype that distances of points like x are computed in."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def distance_of(squared: Tensor, dtype: torch.dtype) -> Tensor:
+    """The distance, by a root in float64: that in float32 may miss the nearest number, and differs between devices."""
+    return squared.double().sqrt().to(dtype)
 
 
 class Layout(NamedTuple):

@@ -15,7 +15,16 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
-from geodl.ops.knn import CHUNK, Layout, arrange, check_points, clouds, measured_dtype, squared_distances
+from geodl.ops.knn import (
+    CHUNK,
+    Layout,
+    arrange,
+    check_points,
+    clouds,
+    distance_of,
+    measured_dtype,
+    squared_distances,
+)
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["radius"]
@@ -97,7 +106,7 @@ def radius(
     asked = None if queries is None else queries.detach()
     rowptr, col, squared = within(x.detach(), ptr, asked, query_ptr, r, max_neighbors, loop)
     neighbors = Neighbors._valid(rowptr, col, x.shape[0])
-    return (neighbors, squared.sqrt().to(x.dtype)) if return_distance else neighbors
+    return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 
 # --- custom op ----------------------------------------------------------------
