@@ -53,7 +53,9 @@ def rows_of(neighbors: Neighbors) -> list[list[int]]:
     return [part.tolist() for part in neighbors.col.split(neighbors.degree().tolist())]
 
 
-def assert_found(found: tuple[Neighbors, Tensor], expected: tuple[list[list[int]], list[list[float]]]) -> None:
+def assert_found(
+    found: tuple[Neighbors, Tensor], expected: tuple[list[list[int]], list[list[float]]]
+) -> None:
     """The same rows in the same order, and the same distances to the last bit (of a root in float64, which torch may miss)."""
     neighbors, distance = found
     rows, squares = expected

@@ -18,7 +18,9 @@ from .point_clouds import BACKENDS, CLOUDS, assert_found, pointer, rows_by_defin
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 every_cloud = pytest.mark.parametrize("cloud", CLOUDS)
 NATIVE = pytest.mark.skipif("native" not in BACKENDS, reason="needs the C++ extension")
-TRITON = pytest.mark.skipif("triton" not in BACKENDS or torch.cuda.is_available(), reason="needs the interpreter")
+TRITON = pytest.mark.skipif(
+    "triton" not in BACKENDS or torch.cuda.is_available(), reason="needs the interpreter"
+)
 
 
 def definition(x, k, ptr, queries=None, query_ptr=None, loop=True):
@@ -202,7 +204,10 @@ WHOLE = pointer([4])
         ({"queries": POINTS, "query_ptr": WHOLE}, "need both ptr and query_ptr"),
         ({"query_ptr": WHOLE, "ptr": WHOLE}, "query_ptr is given but queries are not"),
         ({"queries": POINTS, "query_ptr": WHOLE, "ptr": pointer([2, 2])}, "ptr has 2 clouds but query_ptr"),
-        ({"queries": POINTS, "query_ptr": pointer([5]), "ptr": WHOLE}, "query_ptr must ascend from 0 to the 4"),
+        (
+            {"queries": POINTS, "query_ptr": pointer([5]), "ptr": WHOLE},
+            "query_ptr must ascend from 0 to the 4",
+        ),
         ({"ptr": WHOLE.int()}, "ptr must be int64"),
         ({"ptr": WHOLE[:0]}, r"ptr must be int64 of shape \[B\+1\]"),
         ({"ptr": pointer([3])}, "ptr must ascend from 0 to the 4 rows of x, not from 0 to 3"),

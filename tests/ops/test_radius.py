@@ -18,7 +18,9 @@ from .point_clouds import BACKENDS, CLOUDS, assert_found, pointer, rows_by_defin
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 every_cloud = pytest.mark.parametrize("cloud", CLOUDS)
 NATIVE = pytest.mark.skipif("native" not in BACKENDS, reason="needs the C++ extension")
-TRITON = pytest.mark.skipif("triton" not in BACKENDS or torch.cuda.is_available(), reason="needs the interpreter")
+TRITON = pytest.mark.skipif(
+    "triton" not in BACKENDS or torch.cuda.is_available(), reason="needs the interpreter"
+)
 
 
 def definition(x, r, ptr, queries=None, query_ptr=None, most=None, loop=True):

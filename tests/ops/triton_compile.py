@@ -13,7 +13,8 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from geodl.ops import Neighbors
-from geodl.ops.triton import aggregate, launch, patch_gather, window_conv, windows
+from geodl.ops.knn import arrange
+from geodl.ops.triton import aggregate, knn, launch, patch_gather, radius, window_conv, windows
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -41,7 +42,7 @@ class NoDevice:
 driver.set_active(NoDevice())
 triton.runtime.jit.JITFunction.run = compile_only
 choose = launch.tile
-for module in (aggregate, patch_gather, window_conv, windows):
+for module in (aggregate, knn, patch_gather, radius, window_conv, windows):
     module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
 
 RINGS, RAYS, CHANNELS = 5, 8, 32
@@ -67,5 +68,14 @@ for index in (None, torch.zeros(3, 2, dtype=torch.int64)):
     window_conv.conv_backward(values, x, seen, filters, RAYS, selection, True, True, True)
     every = window_conv.conv(x, seen, filters, RAYS)
     window_conv.conv_backward(every, x, seen, filters, RAYS, None, True, True, True)
+
+for points in (torch.zeros(5, 3), torch.zeros(5, 3, dtype=torch.float64)):
+    layout = arrange(points, None, None, None)
+    for loop in (False, True):
+        knn.nearest(layout, 4, loop, torch.arange(6) * 4, 20)
+        knn.select(layout, 4, points.new_ones(1), loop, torch.arange(6) * 4, 20)
+        degree = torch.full((5,), 5)
+        radius.list_all(layout, points.new_ones(1), loop, degree, torch.arange(6) * 5, 25)
+        radius.count(layout, points.new_ones(1), loop)
 
 print(*sorted(compiled))

@@ -23,30 +23,47 @@ TILES = {512: Tile(rows=16, channels=128, warps=4)}
 def within(
     layout: Layout, limit: float, max_neighbors: int | None, loop: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    x, bound = layout.x, layout.x.new_full((1,), limit)
-    degree = layout.ptr.new_zeros(layout.rows)
-    own = layout.queries is None and not loop
-    block = tile(TILES, x, 64)
-    grid = (blocks(layout.rows, block.rows),)
-    options = {"OWN": own, "ROWS": block.rows, "POINTS": block.channels, "num_warps": block.warps}
-    given = operands(layout, loop)
-    if layout.rows > 0:
-        with device_of(x):
-            _count_rows[grid](*given, bound, degree, **options, enable_fp_fusion=False)
+    bound = layout.x.new_full((1,), limit)
+    degree = count(layout, bound, loop)
     if max_neighbors is not None:
         degree = degree.clamp(max=max_neighbors)
     rowptr = torch.cat([degree.new_zeros(1), degree.cumsum(0)])
     edges, longest = torch.stack([rowptr[-1], torch.cat([degree, degree.new_zeros(1)]).max()]).tolist()
     if max_neighbors is not None:
         return rowptr, *select(layout, max(longest, 1), bound, loop, rowptr, edges)
-    col, squared = rowptr.new_empty(edges), x.new_empty(edges)
-    if edges > 0:
-        with device_of(x):
-            _list_rows[grid](*given, bound, rowptr, col, squared, **options, enable_fp_fusion=False)
-    rows = torch.repeat_interleave(torch.arange(layout.rows, device=x.device), degree, output_size=edges)
+    return rowptr, *list_all(layout, bound, loop, degree, rowptr, edges)
+
+
+def count(layout: Layout, bound: Tensor, loop: bool) -> Tensor:
+    """How many points every row has."""
+    degree = layout.ptr.new_zeros(layout.rows)
+    block = tile(TILES, layout.x, 64)
+    if layout.rows > 0:
+        with device_of(layout.x):
+            _count_rows[(blocks(layout.rows, block.rows),)](
+                *operands(layout, loop), bound, degree, OWN=layout.queries is None and not loop,
+                ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
+            )  # fmt: skip
+    return degree
+
+
+def list_all(
+    layout: Layout, bound: Tensor, loop: bool, degree: Tensor, rowptr: Tensor, edges: int
+) -> tuple[Tensor, Tensor]:
+    """All points of every row in order."""
+    col, squared = rowptr.new_empty(edges), layout.x.new_empty(edges)
+    if edges == 0:
+        return col, squared
+    block = tile(TILES, layout.x, 64)
+    with device_of(layout.x):
+        _list_rows[(blocks(layout.rows, block.rows),)](
+            *operands(layout, loop), bound, rowptr, col, squared, OWN=layout.queries is None and not loop,
+            ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
+        )  # fmt: skip
+    rows = torch.repeat_interleave(torch.arange(layout.rows, device=col.device), degree, output_size=edges)
     order = squared.argsort(stable=True)  # rows list ascending indices: ties stay in their order
     order = order[rows[order].argsort(stable=True)]
-    return rowptr, col[order], squared[order]
+    return col[order], squared[order]
 
 
 @triton.jit(do_not_specialize=["points", "rows"])
