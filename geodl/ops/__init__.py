@@ -9,12 +9,14 @@ from geodl.ops.backend import backends, use_backend
 from geodl.ops.bernstein import bernstein
 from geodl.ops.cayley import cayley
 from geodl.ops.chebyshev import chebyshev
+from geodl.ops.knn import knn
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.patch_conv import patch_conv
 from geodl.ops.patch_gather import patch_gather
 from geodl.ops.polar_conv import polar_conv
 from geodl.ops.polar_windows import PolarWindows
 from geodl.ops.spectral_transform import from_basis, heat_diffuse, to_basis
+from geodl.ops.radius import radius
 
 __all__ = [
     "BatchNorm",
@@ -36,5 +38,10 @@ __all__ = [
     "patch_gather",
     "polar_conv",
     "to_basis",
+    "knn",
+    "patch_conv",
+    "patch_gather",
+    "polar_conv",
+    "radius",
     "use_backend",
 ]

@@ -26,6 +26,8 @@ from geodl.ops.triton import (
     window_conv,
     windows,
 )
+from geodl.ops.knn import arrange
+from geodl.ops.triton import aggregate, knn, launch, patch_gather, radius, window_conv, windows
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -57,6 +59,7 @@ for module in (aggregate, depthwise_conv, patch_gather, window_conv, windows):
 for module in (aggregate, edge_conv, patch_gather, window_conv, windows):
 for module in (aggregate, attention, patch_gather, window_conv, windows):
 for module in (aggregate, graph_filter, patch_gather, spectral_transform, window_conv, windows):
+for module in (aggregate, knn, patch_gather, radius, window_conv, windows):
     module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
 
 RINGS, RAYS, CHANNELS = 5, 8, 32
@@ -115,5 +118,14 @@ for index in (None, torch.zeros(3, 2, dtype=torch.int64)):
     window_conv.conv_backward(values, x, seen, filters, RAYS, selection, True, True, True)
     every = window_conv.conv(x, seen, filters, RAYS)
     window_conv.conv_backward(every, x, seen, filters, RAYS, None, True, True, True)
+
+for points in (torch.zeros(5, 3), torch.zeros(5, 3, dtype=torch.float64)):
+    layout = arrange(points, None, None, None)
+    for loop in (False, True):
+        knn.nearest(layout, 4, loop, torch.arange(6) * 4, 20)
+        knn.select(layout, 4, points.new_ones(1), loop, torch.arange(6) * 4, 20)
+        degree = torch.full((5,), 5)
+        radius.list_all(layout, points.new_ones(1), loop, degree, torch.arange(6) * 5, 25)
+        radius.count(layout, points.new_ones(1), loop)
 
 print(*sorted(compiled))

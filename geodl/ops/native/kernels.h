@@ -31,5 +31,6 @@ void register_polar(nb::module_& m);
 void register_depthwise(nb::module_& m);
 void register_filter(nb::module_& m);
 void register_matmul(nb::module_& m);
+void register_knn(nb::module_& m);
 
 }  // namespace geodl

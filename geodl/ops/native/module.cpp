@@ -11,4 +11,5 @@ NB_MODULE(_native, m) {
     geodl::register_depthwise(m);
     geodl::register_filter(m);
     geodl::register_matmul(m);
+    geodl::register_knn(m);
 }
