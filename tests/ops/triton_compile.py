@@ -13,7 +13,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from geodl.ops import Neighbors
-from geodl.ops.triton import aggregate, launch, patch_gather, window_conv, windows
+from geodl.ops.triton import aggregate, farthest_points, launch, patch_gather, window_conv, windows
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -67,5 +67,9 @@ for index in (None, torch.zeros(3, 2, dtype=torch.int64)):
     window_conv.conv_backward(values, x, seen, filters, RAYS, selection, True, True, True)
     every = window_conv.conv(x, seen, filters, RAYS)
     window_conv.conv_backward(every, x, seen, filters, RAYS, None, True, True, True)
+
+ptr = torch.tensor([0, 2])
+for points in (torch.zeros(2, 3), torch.zeros(2, 40, dtype=torch.float64)):
+    farthest_points.sample_farthest(points, ptr, ptr, ptr[:1], 2)
 
 print(*sorted(compiled))

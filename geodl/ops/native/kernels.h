@@ -26,5 +26,7 @@ void register_neighbors(nb::module_& m);
 void register_aggregate(nb::module_& m);
 void register_patch(nb::module_& m);
 void register_polar(nb::module_& m);
+void register_farthest_points(nb::module_& m);
+void register_voxels(nb::module_& m);
 
 }  // namespace geodl

@@ -6,4 +6,6 @@ NB_MODULE(_native, m) {
     geodl::register_aggregate(m);
     geodl::register_patch(m);
     geodl::register_polar(m);
+    geodl::register_farthest_points(m);
+    geodl::register_voxels(m);
 }

@@ -1,0 +1,252 @@
+// Farthest-point sampling. The points of a cloud lie in buckets of neighbours, the leaves of a balanced k-d tree, and
+// every node knows its bounding box and the distance of its farthest point to the samples so far. A new sample changes
+// only nodes whose box is nearer to it than that distance: the rest of the tree is not visited (Han et al. 2023,
+// "QuickFPS"). A small cloud is one bucket.
+//
+// Nothing is approximate. The distance to a box is computed by the same operations as the distance to a point, each of
+// which rounds monotonically, so it never exceeds the computed distance to a point inside. No product is fused with a
+// sum (-ffp-contract=off, see CMakeLists.txt), so that distances are those of PyTorch and Triton, bit by bit.
+#include "kernels.h"
+#include "parallel.h"
+#include "simd.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace geodl {
+namespace {
+
+constexpr int64_t kBucket = 64;
+constexpr int64_t kSmall = 2048;  // points up to which a tree costs more than it saves
+
+// Lowers the distance of every slot of a bucket to that to a sample; returns the highest. Coordinate c of slot s is
+// place[c * slots + s]; slots are a multiple of the number of lanes.
+template <class T, int Dims>
+GEODL_INLINE T visit_block(const T* place, T* distance, int64_t slots, int64_t dims, const T* sample) {
+    using L = Lanes<T>;
+    using Value = typename L::Value;
+    if constexpr (Dims > 0) dims = Dims;
+    Value best = {}, coordinate, before;
+    best -= T(1);
+    for (int64_t s = 0; s < slots; s += L::count) {
+        Value squared = {};
+        for (int64_t c = 0; c < dims; ++c) {
+            load(coordinate, place + c * slots + s);
+            coordinate -= sample[c];
+            squared += coordinate * coordinate;
+        }
+        load(before, distance + s);
+        squared = squared < before ? squared : before;
+        store(distance + s, squared);
+        best = best < squared ? squared : best;
+    }
+    T lane[L::count];
+    store(lane, best);
+    for (int64_t half = L::count / 2; half > 0; half /= 2)
+        for (int64_t l = 0; l < half; ++l) lane[l] = std::max(lane[l], lane[l + half]);
+    return lane[0];
+}
+
+template <class T>
+GEODL_INLINE T visit_any(const T* place, T* distance, int64_t slots, int64_t dims, const T* sample) {
+    return dims == 3 ? visit_block<T, 3>(place, distance, slots, dims, sample)
+                     : visit_block<T, 0>(place, distance, slots, dims, sample);
+}
+
+GEODL_CLONES float visit(const float* place, float* distance, int64_t slots, int64_t dims, const float* sample) {
+    return visit_any<float>(place, distance, slots, dims, sample);
+}
+GEODL_CLONES double visit(const double* place, double* distance, int64_t slots, int64_t dims, const double* sample) {
+    return visit_any<double>(place, distance, slots, dims, sample);
+}
+
+// A node covers the buckets [begin, end): its left half follows it, its right half follows all nodes of the left.
+struct Node {
+    int64_t id, begin, end;
+    bool is_bucket() const { return end - begin == 1; }
+    int64_t middle() const { return begin + (end - begin) / 2; }
+    Node left() const { return {id + 1, begin, middle()}; }
+    Node right() const { return {id + 2 * (middle() - begin), middle(), end}; }
+};
+
+template <class T>
+class Cloud {
+public:
+    Cloud(const T* x, int64_t points, int64_t dims)
+        : x_(x), points_(points), dims_(dims), slots_(points > kSmall ? kBucket : round_up(points)),
+          buckets_((points + slots_ - 1) / slots_), row_(static_cast<size_t>(points)),
+          place_(static_cast<size_t>(buckets_ * slots_ * dims)),
+          distance_(static_cast<size_t>(buckets_ * slots_), T(-1)),
+          box_(static_cast<size_t>((2 * buckets_ - 1) * 2 * dims)),
+          farthest_(static_cast<size_t>(2 * buckets_ - 1), std::numeric_limits<T>::infinity()) {
+        for (int64_t i = 0; i < points; ++i) row_[static_cast<size_t>(i)] = i;
+        std::fill_n(distance_.begin(), points, std::numeric_limits<T>::infinity());
+        if (buckets_ > 1) {
+            std::vector<std::pair<T, int64_t>> keys(static_cast<size_t>(points));
+            divide(root(), bounds(), keys.data());
+        }
+        fill(root());
+    }
+
+    // Writes `count` samples from `start` on, as `offset` + their rows.
+    void sample(int64_t start, int64_t count, int64_t offset, int64_t* out) {
+        std::vector<bool> taken(static_cast<size_t>(points_));
+        int64_t k = 0, row = start;
+        while (k < count) {
+            out[k++] = offset + row;
+            taken[static_cast<size_t>(row)] = true;
+            lower(root(), x_ + row * dims_);
+            if (farthest_[0] == 0) break;
+            row = points_;
+            find(root(), row);
+        }
+        // Only duplicates are left.
+        for (row = 0; k < count; ++row)
+            if (!taken[static_cast<size_t>(row)]) out[k++] = offset + row;
+    }
+
+private:
+    static int64_t round_up(int64_t points) {
+        return (points + Lanes<T>::count - 1) / Lanes<T>::count * Lanes<T>::count;
+    }
+
+    Node root() const { return {0, 0, buckets_}; }
+    T* low(Node node) { return box_.data() + node.id * 2 * dims_; }
+    T* high(Node node) { return low(node) + dims_; }
+    T* place(Node bucket) { return place_.data() + bucket.begin * slots_ * dims_; }
+    T* distance(Node bucket) { return distance_.data() + bucket.begin * slots_; }
+    int64_t first(Node node) const { return node.begin * slots_; }
+    int64_t last(Node node) const { return std::min(node.end * slots_, points_); }
+
+    std::vector<T> bounds() const {
+        std::vector<T> box(x_, x_ + dims_);
+        box.insert(box.end(), x_, x_ + dims_);
+        for (int64_t i = 1; i < points_; ++i)
+            for (int64_t c = 0; c < dims_; ++c) {
+                const T value = x_[i * dims_ + c];
+                T &lowest = box[static_cast<size_t>(c)], &highest = box[static_cast<size_t>(dims_ + c)];
+                lowest = std::min(lowest, value);
+                highest = std::max(highest, value);
+            }
+        return box;
+    }
+
+    // Puts the rows of a node in the order of its buckets, by halves across the longest side of a box that holds them.
+    void divide(Node node, std::vector<T> box, std::pair<T, int64_t>* keys) {
+        if (node.is_bucket()) return;
+        int64_t axis = 0;
+        T longest = -1;
+        for (int64_t c = 0; c < dims_; ++c) {
+            const T side = box[static_cast<size_t>(dims_ + c)] - box[static_cast<size_t>(c)];
+            if (side > longest) longest = side, axis = c;
+        }
+        int64_t* row = row_.data();
+        const int64_t begin = first(node), end = last(node), middle = node.middle() * slots_;
+        for (int64_t s = begin; s < end; ++s) keys[s] = {dims_ ? x_[row[s] * dims_ + axis] : T(0), row[s]};
+        std::nth_element(keys + begin, keys + middle, keys + end);
+        for (int64_t s = begin; s < end; ++s) row[s] = keys[s].second;
+        if (dims_ == 0) return;
+        const T cut = keys[middle].first;
+        std::vector<T> lower_box = box;
+        lower_box[static_cast<size_t>(dims_ + axis)] = cut;
+        divide(node.left(), std::move(lower_box), keys);
+        box[static_cast<size_t>(axis)] = cut;
+        divide(node.right(), std::move(box), keys);
+    }
+
+    // Copies points into buckets and fits the boxes.
+    void fill(Node node) {
+        T *lowest = low(node), *highest = high(node);
+        if (node.is_bucket()) {
+            T* to = place(node);
+            const int64_t begin = first(node), end = last(node);
+            for (int64_t c = 0; c < dims_; ++c) {
+                lowest[c] = std::numeric_limits<T>::infinity();
+                highest[c] = -lowest[c];
+                for (int64_t s = begin; s < end; ++s) {
+                    const T value = x_[row_[static_cast<size_t>(s)] * dims_ + c];
+                    to[c * slots_ + s - begin] = value;
+                    lowest[c] = std::min(lowest[c], value);
+                    highest[c] = std::max(highest[c], value);
+                }
+            }
+            return;
+        }
+        const Node left = node.left(), right = node.right();
+        fill(left);
+        fill(right);
+        for (int64_t c = 0; c < dims_; ++c) {
+            lowest[c] = std::min(low(left)[c], low(right)[c]);
+            highest[c] = std::max(high(left)[c], high(right)[c]);
+        }
+    }
+
+    T distance_to_box(Node node, const T* sample) {
+        const T *lowest = low(node), *highest = high(node);
+        T squared = 0;
+        for (int64_t c = 0; c < dims_; ++c) {
+            const T gap = std::max(std::max(lowest[c] - sample[c], sample[c] - highest[c]), T(0));
+            squared += gap * gap;
+        }
+        return squared;
+    }
+
+    void lower(Node node, const T* sample) {
+        T& farthest = farthest_[static_cast<size_t>(node.id)];
+        if (!(distance_to_box(node, sample) < farthest)) return;
+        if (node.is_bucket()) {
+            farthest = visit(place(node), distance(node), slots_, dims_, sample);
+            return;
+        }
+        const Node left = node.left(), right = node.right();
+        lower(left, sample);
+        lower(right, sample);
+        farthest = std::max(farthest_[static_cast<size_t>(left.id)], farthest_[static_cast<size_t>(right.id)]);
+    }
+
+    // The lowest row among the farthest points of all.
+    void find(Node node, int64_t& row) {
+        if (farthest_[static_cast<size_t>(node.id)] != farthest_[0]) return;
+        if (!node.is_bucket()) {
+            find(node.left(), row);
+            find(node.right(), row);
+            return;
+        }
+        for (int64_t s = first(node); s < last(node); ++s)
+            if (distance_[static_cast<size_t>(s)] == farthest_[0]) row = std::min(row, row_[static_cast<size_t>(s)]);
+    }
+
+    const T* x_;
+    int64_t points_, dims_, slots_, buckets_;
+    std::vector<int64_t> row_;  // of the point in a slot
+    std::vector<T> place_, distance_, box_, farthest_;
+};
+
+template <class T>
+void farthest_points(std::uintptr_t x_, int64_t dims, std::uintptr_t ptr_, std::uintptr_t start_,
+                     std::uintptr_t sample_ptr_, int64_t clouds, std::uintptr_t out_, int threads) {
+    const T* x = at<const T>(x_);
+    const int64_t *ptr = at<const int64_t>(ptr_), *start = at<const int64_t>(start_);
+    const int64_t* sample_ptr = at<const int64_t>(sample_ptr_);
+    int64_t* out = at<int64_t>(out_);
+    const int64_t work = ptr[clouds] * 16;
+    const int team = static_cast<int>(std::min<int64_t>(team_size(work, threads), std::max<int64_t>(clouds, 1)));
+#pragma omp parallel for num_threads(team) schedule(dynamic, 1) if (team > 1)
+    for (int64_t b = 0; b < clouds; ++b) {
+        const int64_t first = ptr[b], count = sample_ptr[b + 1] - sample_ptr[b];
+        if (count == 0) continue;
+        Cloud<T> cloud(x + first * dims, ptr[b + 1] - first, dims);
+        cloud.sample(start[b] - first, count, first, out + sample_ptr[b]);
+    }
+}
+
+}  // namespace
+
+void register_farthest_points(nb::module_& m) {
+    m.def("farthest_points_f32", &farthest_points<float>, nb::call_guard<nb::gil_scoped_release>());
+    m.def("farthest_points_f64", &farthest_points<double>, nb::call_guard<nb::gil_scoped_release>());
+}
+
+}  // namespace geodl
