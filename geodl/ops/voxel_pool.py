@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -136,8 +136,8 @@ def group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor
 
 @group_voxels.register_fake
 def _(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    voxels = torch.library.get_ctx().new_dynamic_size()
-    return ptr.new_empty(voxels + 1), ptr.new_empty(pos.shape[0]), torch.empty_like(ptr)
+    voxels_and_one = torch.library.get_ctx().new_dynamic_size(min=1)
+    return ptr.new_empty(voxels_and_one), ptr.new_empty(pos.shape[0]), torch.empty_like(ptr)
 
 
 def _check_values(pos: Tensor, size: Tensor, ptr: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -22,7 +23,7 @@ def pack(sizes: list[int]) -> torch.Tensor:
 def by_definition(pos: np.ndarray, size, ptr) -> tuple[list[list[int]], list[int]]:
     """The points of every voxel, and where the voxels of each cloud begin."""
     voxels, begins = [], [0]
-    for first, last in zip(ptr[:-1], ptr[1:], strict=True):
+    for first, last in itertools.pairwise(ptr):
         cells: dict[tuple[float, ...], list[int]] = {}
         for i in range(int(first), int(last)):
             cell = tuple(float(c) for c in np.floor(pos[i].astype(np.float64) / np.float64(size)))
@@ -152,7 +153,7 @@ def test_constants_are_kept():
     assert torch.equal((pooled.pos[pooled.cluster] / 0.5).floor(), (pos / 0.5).floor())
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["reference", "native"])
 @pytest.mark.parametrize("reduce", ["mean", "sum", "max", "min"])
 def test_derivatives(reduce, backend):
     ptr = pack([7, 0, 4])
