@@ -11,7 +11,9 @@
 #include "simd.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -21,45 +23,88 @@ namespace {
 constexpr int64_t kBucket = 64;
 constexpr int64_t kSmall = 2048;  // points up to which a tree costs more than it saves
 
+// The bits of numbers that are not negative are ordered as the numbers are, and those of -1 are below; a maximum of
+// integers vectorises.
+template <class T>
+using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+
+template <class T>
+GEODL_INLINE Bits<T> bits(T value) {
+    return std::bit_cast<Bits<T>>(value);
+}
+
 // Lowers the distance of every slot of a bucket to that to a sample; returns the highest. Coordinate c of slot s is
-// place[c * slots + s]; slots are a multiple of the number of lanes.
+// place[c * slots + s].
 template <class T, int Dims>
-GEODL_INLINE T visit_block(const T* place, T* distance, int64_t slots, int64_t dims, const T* sample) {
-    using L = Lanes<T>;
-    using Value = typename L::Value;
-    if constexpr (Dims > 0) dims = Dims;
-    Value best = {}, coordinate, before;
-    best -= T(1);
-    for (int64_t s = 0; s < slots; s += L::count) {
-        Value squared = {};
-        for (int64_t c = 0; c < dims; ++c) {
-            load(coordinate, place + c * slots + s);
-            coordinate -= sample[c];
-            squared += coordinate * coordinate;
+GEODL_INLINE T visit_few_dims(const T* __restrict place, T* __restrict distance, int64_t slots,
+                              const T* __restrict sample) {
+    Bits<T> best = bits(T(-1));
+    for (int64_t s = 0; s < slots; ++s) {
+        T squared = 0;
+        for (int64_t c = 0; c < Dims; ++c) {
+            const T difference = place[c * slots + s] - sample[c];
+            squared += difference * difference;
         }
-        load(before, distance + s);
-        squared = squared < before ? squared : before;
-        store(distance + s, squared);
-        best = best < squared ? squared : best;
+        const T now = squared < distance[s] ? squared : distance[s];
+        distance[s] = now;
+        best = std::max(best, bits(now));
     }
-    T lane[L::count];
-    store(lane, best);
-    for (int64_t half = L::count / 2; half > 0; half /= 2)
-        for (int64_t l = 0; l < half; ++l) lane[l] = std::max(lane[l], lane[l + half]);
-    return lane[0];
+    return std::bit_cast<T>(best);
+}
+
+template <class T>
+GEODL_INLINE T visit_many_dims(const T* __restrict place, T* __restrict distance, int64_t slots, int64_t dims,
+                               const T* __restrict sample) {
+    Bits<T> best = bits(T(-1));
+    for (int64_t begin = 0; begin < slots; begin += kBucket) {
+        const int64_t size = std::min(slots - begin, kBucket);
+        T squared[kBucket] = {};
+        for (int64_t c = 0; c < dims; ++c)
+            for (int64_t s = 0; s < size; ++s) {
+                const T difference = place[c * slots + begin + s] - sample[c];
+                squared[s] += difference * difference;
+            }
+        for (int64_t s = 0; s < size; ++s) {
+            T& before = distance[begin + s];
+            before = squared[s] < before ? squared[s] : before;
+            best = std::max(best, bits(before));
+        }
+    }
+    return std::bit_cast<T>(best);
 }
 
 template <class T>
 GEODL_INLINE T visit_any(const T* place, T* distance, int64_t slots, int64_t dims, const T* sample) {
-    return dims == 3 ? visit_block<T, 3>(place, distance, slots, dims, sample)
-                     : visit_block<T, 0>(place, distance, slots, dims, sample);
+    if (dims == 3) return visit_few_dims<T, 3>(place, distance, slots, sample);
+    if (dims == 2) return visit_few_dims<T, 2>(place, distance, slots, sample);
+    return visit_many_dims(place, distance, slots, dims, sample);
 }
 
 GEODL_CLONES float visit(const float* place, float* distance, int64_t slots, int64_t dims, const float* sample) {
-    return visit_any<float>(place, distance, slots, dims, sample);
+    return visit_any(place, distance, slots, dims, sample);
 }
 GEODL_CLONES double visit(const double* place, double* distance, int64_t slots, int64_t dims, const double* sample) {
-    return visit_any<double>(place, distance, slots, dims, sample);
+    return visit_any(place, distance, slots, dims, sample);
+}
+
+// The first of some distances that is the wanted one, or their number.
+template <class T>
+GEODL_INLINE int64_t find_any(const T* distance, int64_t slots, T wanted) {
+    int64_t begin = 0;
+    for (; begin + kBucket <= slots; begin += kBucket) {
+        Bits<T> found = 0;
+        for (int64_t s = 0; s < kBucket; ++s) found |= distance[begin + s] == wanted;
+        if (found) break;
+    }
+    while (begin < slots && distance[begin] != wanted) ++begin;
+    return begin;
+}
+
+GEODL_CLONES int64_t find_slot(const float* distance, int64_t slots, float wanted) {
+    return find_any(distance, slots, wanted);
+}
+GEODL_CLONES int64_t find_slot(const double* distance, int64_t slots, double wanted) {
+    return find_any(distance, slots, wanted);
 }
 
 // A node covers the buckets [begin, end): its left half follows it, its right half follows all nodes of the left.
@@ -75,7 +120,7 @@ template <class T>
 class Cloud {
 public:
     Cloud(const T* x, int64_t points, int64_t dims)
-        : x_(x), points_(points), dims_(dims), slots_(points > kSmall ? kBucket : round_up(points)),
+        : x_(x), points_(points), dims_(dims), slots_(points > kSmall ? kBucket : points),
           buckets_((points + slots_ - 1) / slots_), row_(static_cast<size_t>(points)),
           place_(static_cast<size_t>(buckets_ * slots_ * dims)),
           distance_(static_cast<size_t>(buckets_ * slots_), T(-1)),
@@ -108,10 +153,6 @@ public:
     }
 
 private:
-    static int64_t round_up(int64_t points) {
-        return (points + Lanes<T>::count - 1) / Lanes<T>::count * Lanes<T>::count;
-    }
-
     Node root() const { return {0, 0, buckets_}; }
     T* low(Node node) { return box_.data() + node.id * 2 * dims_; }
     T* high(Node node) { return low(node) + dims_; }
@@ -214,8 +255,12 @@ private:
             find(node.right(), row);
             return;
         }
-        for (int64_t s = first(node); s < last(node); ++s)
-            if (distance_[static_cast<size_t>(s)] == farthest_[0]) row = std::min(row, row_[static_cast<size_t>(s)]);
+        for (int64_t s = first(node), end = last(node); s < end; ++s) {
+            s += find_slot(distance_.data() + s, end - s, farthest_[0]);
+            if (s == end) return;
+            row = std::min(row, row_[static_cast<size_t>(s)]);
+            if (buckets_ == 1) return;  // rows ascend
+        }
     }
 
     const T* x_;
