@@ -186,7 +186,8 @@ private:
         int64_t* row = row_.data();
         const int64_t begin = first(node), end = last(node), middle = node.middle() * slots_;
         for (int64_t s = begin; s < end; ++s) keys[s] = {dims_ ? x_[row[s] * dims_ + axis] : T(0), row[s]};
-        std::nth_element(keys + begin, keys + middle, keys + end);
+        std::nth_element(keys + begin, keys + middle, keys + end,
+                         [](const auto& a, const auto& b) { return a.first < b.first; });
         for (int64_t s = begin; s < end; ++s) row[s] = keys[s].second;
         if (dims_ == 0) return;
         const T cut = keys[middle].first;
