@@ -55,15 +55,15 @@ CLOUDS = {
 
 def by_definition(x: np.ndarray, count: int, start: int = 0) -> list[int]:
     """Squared distances in the dtype of x, coordinate by coordinate."""
-    distance = np.full(len(x), np.inf, x.dtype)
+    distance, unused = np.full(len(x), np.inf, x.dtype), np.ones(len(x), bool)
     samples = [start][: min(count, len(x))]
     while len(samples) < min(count, len(x)):
+        unused[samples[-1]] = False
         squared = np.zeros(len(x), x.dtype)
         for coordinate in (x - x[samples[-1]]).T:
             squared += coordinate * coordinate
         distance = np.minimum(distance, squared)
-        unused = np.setdiff1d(np.arange(len(x)), samples)
-        samples.append(int(unused[distance[unused].argmax()]))
+        samples.append(int(np.where(unused, distance, -1).argmax()))
     return samples
 
 
