@@ -122,6 +122,7 @@ public:
     Cloud(const T* x, int64_t points, int64_t dims)
         : x_(x), points_(points), dims_(dims), slots_(points > kSmall ? kBucket : points),
           buckets_((points + slots_ - 1) / slots_), row_(static_cast<size_t>(points)),
+          found_(static_cast<size_t>(2 * buckets_ - 1), -1),
           place_(static_cast<size_t>(buckets_ * slots_ * dims)),
           distance_(static_cast<size_t>(buckets_ * slots_), T(-1)),
           box_(static_cast<size_t>((2 * buckets_ - 1) * 2 * dims)),
@@ -144,8 +145,7 @@ public:
             taken[static_cast<size_t>(row)] = true;
             lower(root(), x_ + row * dims_);
             if (farthest_[0] == 0) break;
-            row = points_;
-            find(root(), row);
+            row = find(root());
         }
         // Only duplicates are left.
         for (row = 0; k < count; ++row)
@@ -238,6 +238,7 @@ private:
     void lower(Node node, const T* sample) {
         T& farthest = farthest_[static_cast<size_t>(node.id)];
         if (!(distance_to_box(node, sample) < farthest)) return;
+        found_[static_cast<size_t>(node.id)] = -1;
         if (node.is_bucket()) {
             farthest = visit(place(node), distance(node), slots_, dims_, sample);
             return;
@@ -248,25 +249,31 @@ private:
         farthest = std::max(farthest_[static_cast<size_t>(left.id)], farthest_[static_cast<size_t>(right.id)]);
     }
 
-    // The lowest row among the farthest points of all.
-    void find(Node node, int64_t& row) {
-        if (farthest_[static_cast<size_t>(node.id)] != farthest_[0]) return;
+    // The lowest row among the farthest points of a node, remembered until a sample changes the node: on a lattice,
+    // ties are everywhere.
+    int64_t find(Node node) {
+        int64_t& found = found_[static_cast<size_t>(node.id)];
+        if (found >= 0) return found;
+        const T farthest = farthest_[static_cast<size_t>(node.id)];
+        found = points_;
         if (!node.is_bucket()) {
-            find(node.left(), row);
-            find(node.right(), row);
-            return;
+            for (const Node half : {node.left(), node.right()})
+                if (farthest_[static_cast<size_t>(half.id)] == farthest) found = std::min(found, find(half));
+            return found;
         }
         for (int64_t s = first(node), end = last(node); s < end; ++s) {
-            s += find_slot(distance_.data() + s, end - s, farthest_[0]);
-            if (s == end) return;
-            row = std::min(row, row_[static_cast<size_t>(s)]);
-            if (buckets_ == 1) return;  // rows ascend
+            s += find_slot(distance_.data() + s, end - s, farthest);
+            if (s == end) break;
+            found = std::min(found, row_[static_cast<size_t>(s)]);
+            if (buckets_ == 1) break;  // rows ascend
         }
+        return found;
     }
 
     const T* x_;
     int64_t points_, dims_, slots_, buckets_;
-    std::vector<int64_t> row_;  // of the point in a slot
+    std::vector<int64_t> row_;    // of the point in a slot
+    std::vector<int64_t> found_;  // what find() remembers of a node, or -1
     std::vector<T> place_, distance_, box_, farthest_;
 };
 
