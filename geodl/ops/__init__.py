@@ -10,6 +10,7 @@ from geodl.ops.bernstein import bernstein
 from geodl.ops.cayley import cayley
 from geodl.ops.chebyshev import chebyshev
 from geodl.ops.knn import knn
+from geodl.ops.farthest_points import farthest_points
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.patch_conv import patch_conv
 from geodl.ops.patch_gather import patch_gather
@@ -17,11 +18,13 @@ from geodl.ops.polar_conv import polar_conv
 from geodl.ops.polar_windows import PolarWindows
 from geodl.ops.spectral_transform import from_basis, heat_diffuse, to_basis
 from geodl.ops.radius import radius
+from geodl.ops.voxel_pool import VoxelPool, voxel_neighbors, voxel_pool
 
 __all__ = [
     "BatchNorm",
     "Neighbors",
     "PolarWindows",
+    "VoxelPool",
     "aggregate",
     "attention",
     "attention_weights",
@@ -34,6 +37,7 @@ __all__ = [
     "chebyshev",
     "from_basis",
     "heat_diffuse",
+    "farthest_points",
     "patch_conv",
     "patch_gather",
     "polar_conv",
@@ -44,4 +48,6 @@ __all__ = [
     "polar_conv",
     "radius",
     "use_backend",
+    "voxel_neighbors",
+    "voxel_pool",
 ]

@@ -28,6 +28,7 @@ from geodl.ops.triton import (
 )
 from geodl.ops.knn import arrange
 from geodl.ops.triton import aggregate, knn, launch, patch_gather, radius, window_conv, windows
+from geodl.ops.triton import aggregate, farthest_points, launch, patch_gather, window_conv, windows
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -127,5 +128,8 @@ for points in (torch.zeros(5, 3), torch.zeros(5, 3, dtype=torch.float64)):
         degree = torch.full((5,), 5)
         radius.list_all(layout, points.new_ones(1), loop, degree, torch.arange(6) * 5, 25)
         radius.count(layout, points.new_ones(1), loop)
+ptr = torch.tensor([0, 2])
+for points in (torch.zeros(2, 3), torch.zeros(2, 40, dtype=torch.float64)):
+    farthest_points.sample_farthest(points, ptr, ptr, ptr[:1], 2)
 
 print(*sorted(compiled))

@@ -32,5 +32,7 @@ void register_depthwise(nb::module_& m);
 void register_filter(nb::module_& m);
 void register_matmul(nb::module_& m);
 void register_knn(nb::module_& m);
+void register_farthest_points(nb::module_& m);
+void register_voxels(nb::module_& m);
 
 }  // namespace geodl

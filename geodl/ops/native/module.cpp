@@ -12,4 +12,6 @@ NB_MODULE(_native, m) {
     geodl::register_filter(m);
     geodl::register_matmul(m);
     geodl::register_knn(m);
+    geodl::register_farthest_points(m);
+    geodl::register_voxels(m);
 }
