@@ -102,7 +102,8 @@ def step(call: Call, backward: bool) -> Run:
     def differentiate() -> Any:
         out = call.function(*leaves)
         if not gradient:
-            gradient.append(torch.randn_like(out))
+            generator = torch.Generator(out.device).manual_seed(0)
+            gradient.append(torch.randn(out.shape, generator=generator, device=out.device))
         return torch.autograd.grad(out, leaves, gradient[0])
 
     return differentiate

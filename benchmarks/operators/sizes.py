@@ -14,7 +14,8 @@ class Sizes:
         crowd, crowd_edges: nodes and edges of the graph with power-law degrees.
         vertices, patch, width: mesh of the size of a FAUST registration, its neighbours and channels.
         citations: nodes, edges, features and features that are not zero of a paper, as Cora has them.
-        clouds, points, nearest: a batch of DGCNN, by number of clouds.
+        clouds, points, nearest, features: batches of DGCNN, a number of clouds or of channels each.
+        heads, powers, hidden: of attention; of the filters of a Laplacian, and their channels.
         cloud: points of a large cloud.
         seconds: how long one run is repeated, if that gives enough rounds.
         copied, square: what the roofline is measured on, floats of a copy and side of a matrix product.
@@ -35,6 +36,10 @@ class Sizes:
     clouds: tuple[int, ...] = (8, 32)
     points: int = 1024
     nearest: int = 20
+    features: tuple[int, ...] = (64, 128)
+    heads: int = 8
+    powers: int = 6
+    hidden: int = 16
     cloud: int = 100_000
     seconds: float = 1.5
     copied: int = 1 << 26
@@ -45,7 +50,7 @@ FULL = Sizes()
 TINY = replace(
     FULL,
     nodes=160,
-    channels=4,
+    channels=16,
     crowd=300,
     crowd_edges=2000,
     vertices=100,
@@ -54,7 +59,9 @@ TINY = replace(
     rays=4,
     width=3,
     citations=(50, 200, 30, 4),
-    clouds=(2,),
+    clouds=(2, 3),
+    features=(4, 5),
+    hidden=3,
     points=64,
     nearest=5,
     cloud=500,

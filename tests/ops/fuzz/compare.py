@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geodl.ops import use_backend
+from geodl.ops import Neighbors, use_backend
 
 from .draw import Draw
 
@@ -29,6 +29,7 @@ class Fuzzed:
             operations may make one of the other.
         selects: whether it takes a maximum of values that carry rounding, so that a near tie may be decided either
             way, and with it where the gradient goes.
+        exact: whether sums and products of small integers carry none (a Fourier transform does).
         slack: how much more than a sum it may magnify rounding.
     """
 
@@ -36,6 +37,7 @@ class Fuzzed:
     call: Callable[..., Any]
     special: str = "same"
     selects: bool = False
+    exact: bool = True
     slack: float = 1.0
 
 
@@ -49,7 +51,8 @@ def differences(operator: Fuzzed, seed: str) -> list[str]:
         return [] if kinds[0] == kinds[1] else [f"native: {outcomes[0]!r}, reference: {outcomes[1]!r}"]
     ours, wanted = outcomes
     unequal = [name for name in wanted if not torch.equal(ours[name], wanted[name])]
-    if operator.selects and not draw.exact and (draw.tied or draw.dtype == torch.float32):
+    exact = operator.exact and draw.exact
+    if operator.selects and not exact and (draw.tied or draw.dtype == torch.float32):
         unequal = [name for name in unequal if not name.startswith("gradient")]
     if not unequal:
         return []
@@ -71,6 +74,13 @@ def describe(operator: Fuzzed, seed: str) -> str:
             finite = value[value.isfinite()].double()
             values = f"{finite.amin():.3g} to {finite.amax():.3g}" if finite.numel() else "none finite"
             lines.append(f"  {name}: {list(value.shape)} {value.dtype}, strides {value.stride()}, {values}")
+        elif isinstance(value, Neighbors):
+            edges = (
+                f"rowptr {value.rowptr.tolist()}, col {value.col.tolist()}" if value.num_edges < 20 else "..."
+            )
+            lines.append(
+                f"  {name}: {value.num_dst} rows, {value.num_src} sources, {value.num_edges} edges, {edges}"
+            )
         else:
             lines.append(f"  {name}: {value}")
     return "\n".join(lines)
