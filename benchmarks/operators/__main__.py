@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.operators import aggregate, patches
+from benchmarks.operators import aggregate, attention, edge_conv, patches, points, spectral
 from benchmarks.operators.measure import Comparison, measure
 from benchmarks.operators.sizes import FULL, Sizes
 from benchmarks.result import command, write_result
@@ -32,6 +32,13 @@ OPERATORS: dict[str, Callable[[torch.device, Sizes], Iterator[Comparison]]] = {
     "patch_gather": patches.gather,
     "patch_conv": patches.conv,
     "polar_conv": patches.polar,
+    "edge_conv": edge_conv.comparisons,
+    "attention": attention.comparisons,
+    "chebyshev": spectral.polynomial,
+    "knn": points.nearest,
+    "radius": points.within,
+    "farthest_points": points.farthest,
+    "voxel_pool": points.voxels,
 }
 
 

@@ -67,9 +67,9 @@ def _layer(
     perceptron = nn.Sequential(
         nn.Linear(2 * width, width, bias=False), nn.BatchNorm1d(width), nn.LeakyReLU(SLOPE)
     ).to(device)
+    pyg = EdgeConv(perceptron, aggr="max")  # draws the weights anew
     perceptron[0].weight.data.copy_(weight.T)
     perceptron[1].load_state_dict(norm.state_dict())
-    pyg = EdgeConv(perceptron, aggr="max")
 
     def dense_rows(x: Tensor, *_: Tensor) -> Tensor:
         out: Tensor = dense(x.view(clouds, points, width).transpose(1, 2))

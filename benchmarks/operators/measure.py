@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Work:
 class Comparison:
     """Rows of the table: an operator beside functions that do the same work.
 
-    ``same`` is false where they may give other numbers: of equal choices another one, or in another order.
+    ``unlike`` names the peers whose result has another form or order.
     """
 
     op: str
@@ -49,19 +49,33 @@ class Comparison:
     ours: Run
     peers: Mapping[str, Run]
     least: Work
-    same: bool = True
+    unlike: Collection[str] = ()
 
 
-def forward(op: str, size: str, ours: Call, peers: Mapping[str, Call], least: Work) -> Comparison:
+def forward(
+    op: str, size: str, ours: Call, peers: Mapping[str, Call], least: Work, unlike: Collection[str] = ()
+) -> Comparison:
+    return _compared(op, f"{size}, forward", ours, peers, least, unlike, backward=False)
+
+
+def forward_backward(
+    op: str, size: str, ours: Call, peers: Mapping[str, Call], least: Work, unlike: Collection[str] = ()
+) -> Comparison:
+    return _compared(op, f"{size}, forward + backward", ours, peers, least, unlike, backward=True)
+
+
+def _compared(
+    op: str,
+    work: str,
+    ours: Call,
+    peers: Mapping[str, Call],
+    least: Work,
+    unlike: Collection[str],
+    backward: bool,
+) -> Comparison:
     peers = with_compiled(peers, ours.inputs[0].device)
-    others = {name: step(peer, backward=False) for name, peer in peers.items()}
-    return Comparison(op, f"{size}, forward", step(ours, backward=False), others, least)
-
-
-def forward_backward(op: str, size: str, ours: Call, peers: Mapping[str, Call], least: Work) -> Comparison:
-    peers = with_compiled(peers, ours.inputs[0].device)
-    others = {name: step(peer, backward=True) for name, peer in peers.items()}
-    return Comparison(op, f"{size}, forward + backward", step(ours, backward=True), others, least)
+    theirs = {name: step(peer, backward) for name, peer in peers.items()}
+    return Comparison(op, work, step(ours, backward), theirs, least, unlike)
 
 
 def both(

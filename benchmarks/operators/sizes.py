@@ -16,7 +16,7 @@ class Sizes:
         citations: nodes, edges, features and features that are not zero of a paper, as Cora has them.
         clouds, points, nearest, features: batches of DGCNN, a number of clouds or of channels each.
         heads, powers, hidden: of attention; of the filters of a Laplacian, and their channels.
-        cloud: points of a large cloud.
+        cloud, samples: points of a large cloud, and of a sample of it.
         seconds: how long one run is repeated, if that gives enough rounds.
         copied, square: what the roofline is measured on, floats of a copy and side of a matrix product.
     """
@@ -41,6 +41,7 @@ class Sizes:
     powers: int = 6
     hidden: int = 16
     cloud: int = 100_000
+    samples: int = 4096
     seconds: float = 1.5
     copied: int = 1 << 26
     square: int = 2048
@@ -65,6 +66,7 @@ TINY = replace(
     points=64,
     nearest=5,
     cloud=500,
+    samples=40,
     seconds=0.0,
     copied=1 << 10,
     square=16,
