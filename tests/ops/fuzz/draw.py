@@ -128,7 +128,8 @@ class Draw:
         few = self.random.randint(1, max(1, sources)) if self.random.random() < 0.3 else sources
         return Neighbors(rowptr, self.integers((int(rowptr[-1]),), 0, few), sources)
 
-    def packed(self, most: int = 40, parts: int = 4) -> Tensor:
-        """``ptr [B+1]`` of clouds side by side, some of them empty."""
-        sizes = [self.size(most) for _ in range(self.random.randint(0, parts))]
+    def packed(self, most: int = 40, clouds: int | None = None) -> Tensor:
+        """``ptr [B+1]`` of clouds side by side, some of them empty; of up to four where their number is not given."""
+        count = self.random.randint(0, 4) if clouds is None else clouds
+        sizes = [self.size(most) for _ in range(count)]
         return torch.tensor([0, *sizes]).cumsum(0)
