@@ -27,19 +27,22 @@ from benchmarks.operators.measure import Comparison, measure
 from benchmarks.operators.sizes import FULL, Sizes
 from benchmarks.result import command, write_result
 
-OPERATORS: dict[str, Callable[[torch.device, Sizes], Iterator[Comparison]]] = {
-    "aggregate": aggregate.comparisons,
-    "patch_gather": patches.gather,
-    "patch_conv": patches.conv,
-    "polar_conv": patches.polar,
-    "edge_conv": edge_conv.comparisons,
-    "attention": attention.comparisons,
-    "chebyshev": spectral.polynomial,
-    "knn": points.nearest,
-    "radius": points.within,
-    "farthest_points": points.farthest,
-    "voxel_pool": points.voxels,
+Comparisons = Callable[[torch.device, Sizes], Iterator[Comparison]]
+
+FAMILIES: dict[str, dict[str, Comparisons]] = {
+    "Aggregation": {"aggregate": aggregate.comparisons},
+    "Patches": {"patch_gather": patches.gather, "patch_conv": patches.conv, "polar_conv": patches.polar},
+    "Edge convolution": {"edge_conv": edge_conv.comparisons},
+    "Attention": {"attention": attention.comparisons},
+    "Filters of a Laplacian": {"chebyshev": spectral.polynomial},
+    "Points": {
+        "knn": points.nearest,
+        "radius": points.within,
+        "farthest_points": points.farthest,
+        "voxel_pool": points.voxels,
+    },
 }
+OPERATORS = {name: comparisons for family in FAMILIES.values() for name, comparisons in family.items()}
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
@@ -93,6 +96,9 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes = FULL) -> None:
     start = time.perf_counter()
     operators = {name: OPERATORS[name] for name in chosen.only or OPERATORS}
     rows = measure(operators, torch.device(chosen.device), sizes, chosen.seed)
+    families = {name: family for family, members in FAMILIES.items() for name in members}
+    for row in rows:
+        row["family"] = families[row["op"].split()[0]]
     show(rows)
     path = write_result(
         chosen.out or Path(__file__).parents[1] / "results" / f"operators-{chosen.device}",

@@ -36,7 +36,19 @@ def test_writes_the_rows_of_the_chosen_operators(tmp_path, capsys):
         torch.set_num_threads(threads)
     result = json.loads((tmp_path / "result.json").read_text())
     assert {row["op"].split()[0] for row in result["rows"]} == {"aggregate", "polar_conv"}
-    columns = {"op", "work", "peer", "ours_ms", "peer_ms", "ratio", "roofline", "ours_mb", "peer_mb"}
+    assert {row["family"] for row in result["rows"]} == {"Aggregation", "Patches"}
+    columns = {
+        "family",
+        "op",
+        "work",
+        "peer",
+        "ours_ms",
+        "peer_ms",
+        "ratio",
+        "roofline",
+        "ours_mb",
+        "peer_mb",
+    }
     for row in result["rows"]:
         assert set(row) == columns and row["ours_ms"] > 0
         assert row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"], abs=0.02, rel=0.02)
