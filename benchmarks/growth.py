@@ -117,7 +117,8 @@ def peak_in_a_process(name: str, edges: int, chosen: argparse.Namespace) -> dict
     options = ["--peak", name, "--edges", str(edges), "--threads", str(chosen.threads)]
     options += ["--device", chosen.device, "--seed", str(chosen.seed)]
     line = [sys.executable, "-m", "benchmarks.growth", *options]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    root = Path(__file__).parents[1]
+    done = subprocess.run(line, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{name} over {edges:,} edges failed: {done.stderr}")
     inputs, most = done.stdout.split()[-2:]

@@ -31,6 +31,8 @@ class Fuzzed:
             way, and with it where the gradient goes.
         exact: whether sums and products of small integers carry none (a Fourier transform does).
         slack: how much more than a sum it may magnify rounding.
+        terms: the size of the terms that its derivatives subtract from one another, where they cancel even if no input
+            has a sign.
     """
 
     draw: Callable[[Draw], Inputs]
@@ -39,6 +41,7 @@ class Fuzzed:
     selects: bool = False
     exact: bool = True
     slack: float = 1.0
+    terms: Callable[[Inputs], float] = lambda inputs: 0.0
 
 
 def differences(operator: Fuzzed, seed: str) -> list[str]:
@@ -61,7 +64,7 @@ def differences(operator: Fuzzed, seed: str) -> list[str]:
     for name in unequal:
         expected = wanted[name]
         size = sizes.get(name, expected) if isinstance(sizes, dict) else expected
-        if problem := _difference(ours[name], expected, size, operator):
+        if problem := _difference(ours[name], expected, size, operator, operator.terms(inputs)):
             found.append(f"{name}: {problem}")
     return found
 
@@ -84,6 +87,12 @@ def describe(operator: Fuzzed, seed: str) -> str:
         else:
             lines.append(f"  {name}: {value}")
     return "\n".join(lines)
+
+
+def largest(value: Any) -> float:
+    """Of a tensor, the greatest finite absolute value; 1 where there is none."""
+    finite = value[value.isfinite()].abs() if isinstance(value, Tensor) else torch.ones(1)
+    return float(finite.amax()) if finite.numel() else 1.0
 
 
 def _outcome(operator: Fuzzed, inputs: Inputs, backend: str) -> dict[str, Tensor] | Exception:
@@ -122,7 +131,9 @@ def _magnitude(value: Any) -> Any:
     return value
 
 
-def _difference(actual: Tensor, expected: Tensor, size: Tensor, operator: Fuzzed) -> str | None:
+def _difference(
+    actual: Tensor, expected: Tensor, size: Tensor, operator: Fuzzed, terms: float = 0.0
+) -> str | None:
     if (actual.shape, actual.dtype) != (expected.shape, expected.dtype):
         return f"{list(actual.shape)} {actual.dtype} instead of {list(expected.shape)} {expected.dtype}"
     if not expected.is_floating_point():
@@ -137,6 +148,7 @@ def _difference(actual: Tensor, expected: Tensor, size: Tensor, operator: Fuzzed
         (float(part[part.isfinite()].abs().amax()) for part in (expected, size) if part.isfinite().any()),
         default=0.0,
     )
+    scale = max(scale, terms)
     tolerance = ROUNDINGS * operator.slack * (limits.eps * scale + limits.tiny)
     near = finite & ((actual - expected).abs() <= tolerance)
     wrong = ~(alike | near)

@@ -21,7 +21,7 @@ from geodl.ops import (
     voxel_pool,
 )
 
-from .compare import Fuzzed, Inputs
+from .compare import Fuzzed, Inputs, largest
 from .draw import FINITE, TAME, Draw
 
 # --- aggregate ---
@@ -133,6 +133,12 @@ def _attention(draw: Draw) -> Inputs:
     }
 
 
+def _attention_terms(given: Inputs) -> float:
+    """A weight of an edge times a signal, summed over its channels and as often by an output as weights count to."""
+    size = given["x"].shape[-1] * largest(given["x"]) * max(1, largest(given["edge_scale"]))
+    return 3 * size * max(1, largest(given["vector"]), largest(given["source"]))
+
+
 # --- filters of a Laplacian ---
 
 
@@ -240,7 +246,7 @@ OPERATORS: dict[str, Fuzzed] = {
     "edge_conv_norm": Fuzzed(
         _edge_conv_norm, _call_edge_conv_norm, special="not finite", selects=True, exact=False, slack=300
     ),
-    "attention": Fuzzed(_attention, attention, special="not finite", slack=8),
+    "attention": Fuzzed(_attention, attention, special="not finite", slack=8, terms=_attention_terms),
     "chebyshev": Fuzzed(_chebyshev, chebyshev, special="not finite", slack=8),
     "knn": Fuzzed(_knn, _call_knn, slack=0),
     "radius": Fuzzed(_radius, _call_radius, slack=0),
