@@ -34,7 +34,11 @@ FAMILIES: dict[str, dict[str, Comparisons]] = {
     "Patches": {"patch_gather": patches.gather, "patch_conv": patches.conv, "polar_conv": patches.polar},
     "Edge convolution": {"edge_conv": edge_conv.comparisons},
     "Attention": {"attention": attention.comparisons},
-    "Filters of a Laplacian": {"chebyshev": spectral.polynomial},
+    "Filters of a Laplacian": {
+        "chebyshev": spectral.polynomial,
+        "bernstein": spectral.positive,
+        "arma": spectral.moving_average,
+    },
     "Points": {
         "knn": points.nearest,
         "radius": points.within,

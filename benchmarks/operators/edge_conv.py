@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,8 @@ def _layer(
     x = torch.randn(nodes, width, device=device)
     near = neighbors.col.view(clouds, points, sizes.nearest) % points
     dense = DenseEdgeConv(width, near).to(device)
-    conv, norm = dense.layer[0], dense.layer[1]
+    conv: Any = dense.layer[0]
+    norm: Any = dense.layer[1]
     with torch.no_grad():
         norm.weight.normal_()
         norm.bias.normal_()
@@ -68,7 +70,8 @@ def _layer(
         nn.Linear(2 * width, width, bias=False), nn.BatchNorm1d(width), nn.LeakyReLU(SLOPE)
     ).to(device)
     pyg = EdgeConv(perceptron, aggr="max")  # draws the weights anew
-    perceptron[0].weight.data.copy_(weight.T)
+    linear: Any = perceptron[0]
+    linear.weight.data.copy_(weight.T)
     perceptron[1].load_state_dict(norm.state_dict())
 
     def dense_rows(x: Tensor, *_: Tensor) -> Tensor:

@@ -7,9 +7,13 @@ from torch import Tensor
 
 from geodl.ops import (
     BatchNorm,
+    Neighbors,
     PolarWindows,
     aggregate,
+    arma,
     attention,
+    bernstein,
+    cayley,
     chebyshev,
     edge_conv,
     farthest_points,
@@ -61,7 +65,11 @@ def _patch_gather(draw: Draw) -> Inputs:
 def _patch_conv(draw: Draw) -> Inputs:
     windows = draw.size(20)
     given = _windows(draw, windows)
-    return given | {"filters": draw.values(windows, given["x"].shape[1], draw.size(40), kinds=FINITE)}
+    channels = given["x"].shape[1]
+    groups = draw.choice([1, 1, *(g for g in range(2, channels + 1) if channels % g == 0)])
+    width = groups * draw.size(40 // groups)
+    filters = draw.values(windows, channels // groups, width, kinds=FINITE)
+    return given | {"filters": filters, "groups": groups}
 
 
 def _polar_conv(draw: Draw) -> Inputs:
@@ -163,6 +171,43 @@ def _chebyshev(draw: Draw) -> Inputs:
     return given | {"filters": draw.values(powers, given["x"].shape[1], draw.size(40), kinds=TAME)}
 
 
+def _bernstein_terms(given: Inputs) -> float:
+    """The basis sums to one, so that filters that are alike leave nothing of all its terms."""
+    filters = given["filters"]
+    return filters.numel() * largest(filters) * largest(given["x"])
+
+
+def _cayley(draw: Draw) -> Inputs:
+    """Every vertex has a diagonal entry, once, that outweighs its row."""
+    given = _chebyshev(draw)
+    graph, channels, width = given["neighbors"], *given["filters"].shape[1:]
+    loops = torch.arange(graph.num_dst).expand(2, -1)
+    edge_index = graph.to_edge_index()
+    edge_index = torch.cat([edge_index[:, edge_index[0] != edge_index[1]], loops], dim=1)
+    neighbors = Neighbors.from_edge_index(edge_index, graph.num_dst)
+    diagonal = neighbors.row == neighbors.col
+    degree = neighbors.degree().to(draw.dtype)
+    return {
+        "x": given["x"],
+        "neighbors": neighbors,
+        "laplacian": torch.where(diagonal, degree[neighbors.row], -0.5),
+        "filters": draw.values(2 * draw.random.randint(0, 3) + 1, channels, width, kinds=TAME),
+        "zoom": draw.positive(1)[0],
+        "iterations": draw.random.randint(0, 6),
+    }
+
+
+def _arma(draw: Draw) -> Inputs:
+    given = _laplacian(draw)
+    stacks, channels, width = draw.random.randint(1, 3), given["x"].shape[1], draw.size(20)
+    return given | {
+        "initial": draw.values(stacks, channels, width, kinds=TAME),
+        "recurrent": draw.values(stacks, width, width, kinds=TAME),
+        "skip": draw.values(stacks, channels, width, kinds=TAME),
+        "steps": draw.random.randint(1, 4),
+    }
+
+
 # --- points ---
 
 PLACES = (*TAME, "normal", "wide", "huge", "denormal")
@@ -248,6 +293,9 @@ OPERATORS: dict[str, Fuzzed] = {
     ),
     "attention": Fuzzed(_attention, attention, special="not finite", slack=8, terms=_attention_terms),
     "chebyshev": Fuzzed(_chebyshev, chebyshev, special="not finite", slack=8),
+    "bernstein": Fuzzed(_chebyshev, bernstein, special="not finite", slack=64, terms=_bernstein_terms),
+    "cayley": Fuzzed(_cayley, cayley, special="not finite", slack=64),
+    "arma": Fuzzed(_arma, arma, special="not finite", slack=8),
     "knn": Fuzzed(_knn, _call_knn, slack=0),
     "radius": Fuzzed(_radius, _call_radius, slack=0),
     "farthest_points": Fuzzed(_farthest_points, farthest_points, slack=0),
