@@ -127,7 +127,7 @@ def _sum_over_readers(
         return selected, sums
     block = tile(TILES, y, channels)
     with device_of(y):
-        _sum_rows[blocks(sources, block.rows), blocks(channels, block.channels)](
+        _sum_readers[blocks(sources, block.rows), blocks(channels, block.channels)](
             y.contiguous(), u, position, rowptr, t_rowptr, t_row, perm, selected, sums, sources, channels,
             ACCUMULATOR=accumulator(y), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
             num_warps=block.warps,
@@ -199,7 +199,7 @@ def _activate_rows(
 
 
 @triton.jit(do_not_specialize=["rows"])
-def _sum_rows(
+def _sum_readers(
     y, u, position, rowptr, t_rowptr, t_row, perm, selected, sums, rows, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
