@@ -229,8 +229,8 @@ def _rows(layout: Layout, k: int, without: int) -> tuple[Tensor, int]:
     if layout.single:
         degree = max(min(k, layout.x.shape[0]) - without, 0)
         return torch.arange(layout.rows + 1, device=layout.x.device) * degree, layout.rows * degree
-    degree = (layout.ptr.diff().clamp(max=k) - without).clamp(min=0)
-    degrees = torch.repeat_interleave(degree, layout.query_ptr.diff(), output_size=layout.rows)
+    sizes = (layout.ptr.diff().clamp(max=k) - without).clamp(min=0)
+    degrees = torch.repeat_interleave(sizes, layout.query_ptr.diff(), output_size=layout.rows)
     rowptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
     return rowptr, int(rowptr[-1])
 
