@@ -128,6 +128,8 @@ def _check_scores(neighbors: Neighbors, source: Tensor, target: Tensor, vector: 
         raise ValueError(f"source is on {source.device} but neighbors are on {neighbors.device}")
     if source.dim() > 1 and source.shape[1] == 0:
         raise ValueError(f"source must have at least one head, not shape {list(source.shape)}")
+    if vector is not None and vector.dim() == 2 and vector.shape[1] == 0:
+        raise ValueError(f"vector must have at least one number a head, not shape {list(vector.shape)}")
     dims, form = (2, "H") if vector is None else (3, "H, D")
     if source.dim() != dims or source.shape[0] != neighbors.num_src:
         given = "without a vector" if vector is None else "with a vector"

@@ -220,6 +220,10 @@ S2, T2, V = torch.zeros(2, 3, 5), torch.zeros(1, 3, 5), torch.zeros(3, 5)
         ),
         ((X, NEIGHBORS, S, S), r"target must have shape \[1, 3\] .*, not \[2, 3\]"),
         ((X, NEIGHBORS, S, T.double()), "target is torch.float64 but source is torch.float32"),
+        (
+            (X, NEIGHBORS, S2[..., :0], T2[..., :0], V[:, :0]),
+            r"vector must have at least one number a head, not shape \[3, 0\]",
+        ),
         ((X, NEIGHBORS, S2, T2, V[:, :2]), r"vector must have shape \[3, 5\] .*, not \[3, 2\]"),
         ((X, NEIGHBORS, S2, T2, V.double()), "vector is torch.float64 but source is torch.float32"),
         ((X, NEIGHBORS, S, T, None, torch.ones(2)), r"edge_scale must have shape \[2, 3\] .*, not \[2\]"),

@@ -5,6 +5,7 @@ The operators run on the CPU as they would on a GPU, but each launch only compil
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import torch
@@ -13,22 +14,22 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from geodl.ops import Neighbors
-from geodl.ops.triton import aggregate, depthwise_conv, launch, patch_gather, window_conv, windows
-from geodl.ops.triton import aggregate, edge_conv, launch, patch_gather, window_conv, windows
 from geodl.ops.attention import Graph
-from geodl.ops.triton import aggregate, attention, launch, patch_gather, window_conv, windows
+from geodl.ops.knn import arrange
 from geodl.ops.triton import (
     aggregate,
+    attention,
+    depthwise_conv,
+    edge_conv,
+    farthest_points,
     graph_filter,
+    knn,
     launch,
     patch_gather,
+    radius,
     spectral_transform,
     window_conv,
-    windows,
 )
-from geodl.ops.knn import arrange
-from geodl.ops.triton import aggregate, knn, launch, patch_gather, radius, window_conv, windows
-from geodl.ops.triton import aggregate, farthest_points, launch, patch_gather, window_conv, windows
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -56,12 +57,9 @@ class NoDevice:
 driver.set_active(NoDevice())
 triton.runtime.jit.JITFunction.run = compile_only
 choose = launch.tile
-for module in (aggregate, depthwise_conv, patch_gather, window_conv, windows):
-for module in (aggregate, edge_conv, patch_gather, window_conv, windows):
-for module in (aggregate, attention, patch_gather, window_conv, windows):
-for module in (aggregate, graph_filter, patch_gather, spectral_transform, window_conv, windows):
-for module in (aggregate, knn, patch_gather, radius, window_conv, windows):
-    module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
+for name, module in list(sys.modules.items()):
+    if name.startswith("geodl.ops.triton.") and hasattr(module, "tile") and module is not launch:
+        module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
 
 RINGS, RAYS, CHANNELS = 5, 8, 32
 neighbors = Neighbors(torch.tensor([0, 2, 3]), torch.tensor([0, 1, 1]), 2)

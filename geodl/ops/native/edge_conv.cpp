@@ -152,11 +152,13 @@ template <class T>
 GEODL_INLINE void activate(Graph graph, const T* extremum, const T* scale, const T* shift, T slope, int64_t channels,
                            T* out, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-        const T present = graph.rowptr[i] < graph.rowptr[i + 1];
+        // A product with 0 would keep a NaN of the scale, which a NaN anywhere in training makes.
+        const bool present = graph.rowptr[i] < graph.rowptr[i + 1];
 #pragma omp simd
         for (int64_t c = 0; c < channels; ++c) {
             const T y = scale[c] * extremum[i * channels + c] + shift[c];
-            out[i * channels + c] = present * (y > 0 ? y : slope * y);
+            const T active = y > 0 ? y : slope * y;
+            out[i * channels + c] = present ? active : T(0);
         }
     }
 }

@@ -145,7 +145,7 @@ def _adjoint(
 
 def _depth(block: Tile, depth: int) -> int:
     """Of a score, how much is read at once."""
-    return min(block.channels, triton.next_power_of_2(max(depth, 1)))
+    return min(block.channels, int(triton.next_power_of_2(max(depth, 1))))
 
 
 @triton.jit
