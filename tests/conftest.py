@@ -10,6 +10,10 @@ import torch  # isort: skip  # before numpy and the extensions, so that all shar
 import numpy as np
 import pytest
 
+# The processes that share the tests share the cores too: teams of threads that outnumber these wait for one another.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
 # Without a GPU, Triton kernels run in Triton's interpreter: decided before anything imports triton.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"

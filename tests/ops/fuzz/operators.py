@@ -17,6 +17,7 @@ from geodl.ops import (
     chebyshev,
     edge_conv,
     farthest_points,
+    heat_diffuse,
     knn,
     patch_conv,
     patch_gather,
@@ -216,6 +217,19 @@ def _arma(draw: Draw) -> Inputs:
     }
 
 
+def _heat_diffuse(draw: Draw) -> Inputs:
+    ptr, pairs, channels = draw.packed(), draw.size(20), draw.size(40)
+    points = int(ptr[-1])
+    return {
+        "x": draw.values(points, channels, kinds=TAME),
+        "evals": draw.positive(len(ptr) - 1, pairs),
+        "evecs": draw.values(points, pairs, kinds=TAME),
+        "mass": draw.positive(points),
+        "time": draw.positive(channels),
+        "ptr": ptr,
+    }
+
+
 # --- points ---
 
 PLACES = (*TAME, "normal", "wide", "huge", "denormal")
@@ -310,6 +324,7 @@ OPERATORS: dict[str, Fuzzed] = {
     "bernstein": Fuzzed(_chebyshev, bernstein, special="not finite", slack=64, terms=_bernstein_terms),
     "cayley": Fuzzed(_cayley, cayley, special="not finite", slack=64),
     "arma": Fuzzed(_arma, arma, special="not finite", slack=8),
+    "heat_diffuse": Fuzzed(_heat_diffuse, heat_diffuse, exact=False, slack=8),
     "knn": Fuzzed(_knn, _call_knn, slack=0),
     "radius": Fuzzed(_radius, _call_radius, slack=0),
     "farthest_points": Fuzzed(_farthest_points, farthest_points, slack=0),
