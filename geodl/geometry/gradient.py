@@ -107,10 +107,10 @@ def gradient(mesh: Surface) -> Gradient:
     flat = (frames[row, :2] @ edge[:, :, None]).squeeze(2)
     flat = flat * (length / torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp(min=1e-300))
     # In units of the vertex's own edges, so that no scale is near the tolerance of the pseudo-inverse.
-    unit = aggregate(length, neighbors, reduce="max").clamp(min=1e-300)
+    unit = edge.new_zeros(pos.shape[0], 1).scatter_reduce(0, row[:, None], length, "amax").clamp(min=1e-300)
     flat = flat / unit[row]
     products = (flat[:, :, None] * flat[:, None, :]).flatten(1)
-    normal_matrix = aggregate(products, neighbors).view(-1, 2, 2)
+    normal_matrix = edge.new_zeros(pos.shape[0], 4).index_add_(0, row, products).view(-1, 2, 2)
     inverse = torch.linalg.pinv(normal_matrix, hermitian=True, rtol=1e-10)
     out = (inverse[row] @ flat[:, :, None]).squeeze(2) / unit[row]
     # f_i counts against every f_j; a row's own entry comes last.

@@ -37,8 +37,8 @@ def test_agrees_with_scipy(make, k) -> None:
 def test_sphere_has_the_eigenvalues_of_spherical_harmonics() -> None:
     found = spectrum(icosphere(4), 16).evals
     expected = torch.tensor(
-        [float(l * (l + 1)) for l in range(4) for _ in range(2 * l + 1)], dtype=torch.float64
-    )  # noqa: E741
+        [float(n * (n + 1)) for n in range(4) for _ in range(2 * n + 1)], dtype=torch.float64
+    )
     torch.testing.assert_close(found, expected, rtol=0.01, atol=1e-8)
 
 
