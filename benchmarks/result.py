@@ -89,7 +89,7 @@ def write_result(
         command: how to run it again, see :func:`command`.
         metrics: name -> value, for accuracy and the like.
         rows: one mapping a comparison, for speed: op, work, peer, ours_ms, peer_ms, ratio (peer / ours),
-            roofline, ours_mb, peer_mb.
+            roofline, ours_mb, peer_mb; and family, where a table of its own is wanted for some.
 
     Returns:
         The path of the file.

@@ -12,13 +12,23 @@ ROOT = Path(__file__).resolve().parent.parent
 _SECTION = re.compile(r"(<!-- results: (?P<names>[\w\- ]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
-def speed_table(result: dict[str, Any]) -> str:
-    """A row a comparison: ours beside the peer."""
+def speed_tables(result: dict[str, Any]) -> list[str]:
+    """A table a family of operators, with a row a comparison: ours beside the peer."""
+    families: dict[str, list[dict[str, Any]]] = {}
+    for row in result["rows"]:
+        families.setdefault(row.get("family", ""), []).append(row)
+    return [
+        f"**{family}**\n\n{speed_table(rows)}" if family else speed_table(rows)
+        for family, rows in families.items()
+    ]
+
+
+def speed_table(rows: list[dict[str, Any]]) -> str:
     lines = [
         "| operator | work | peer | ours, ms | peer, ms | ratio | roofline | ours, MB | peer, MB |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|",
     ]
-    for row in result["rows"]:
+    for row in rows:
         numbers = [
             _number(row.get(name))
             for name in ("ours_ms", "peer_ms", "ratio", "roofline", "ours_mb", "peer_mb")
@@ -55,7 +65,7 @@ def section(names: list[str]) -> str:
         json.loads((ROOT / "benchmarks" / "results" / name / "result.json").read_text()) for name in names
     ]
     rowed = [result for result in results if result.get("rows")]
-    tables = [speed_table(result) for result in rowed]
+    tables = [table for result in rowed for table in speed_tables(result)]
     if scored := [result for result in results if not result.get("rows")]:
         tables.append(accuracy_table(scored))
     commands = sorted({result["command"] for result in results})

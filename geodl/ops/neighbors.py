@@ -19,7 +19,7 @@ __all__ = ["Neighbors"]
 @torch.library.custom_op("geodl::transpose", mutates_args=())
 def transpose(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
     """The transposed CSR (rowptr ``[num_src+1]``, row ``[E]``) and perm ``[E]``, where edge k was perm[k]."""
-    return _group_edges(col, _rows_of_edges(rowptr), num_src)
+    return _group_edges(col, _rows_of_edges(rowptr, col), num_src)
 
 
 @transpose.register_fake
@@ -41,7 +41,7 @@ def _(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor
 @torch.library.custom_op("geodl::edge_rows", mutates_args=())
 def edge_rows(rowptr: Tensor, col: Tensor) -> Tensor:
     """Row of every edge ``[E]``."""
-    return _rows_of_edges(rowptr)
+    return _rows_of_edges(rowptr, col)
 
 
 @edge_rows.register_fake
@@ -49,8 +49,12 @@ def _(rowptr: Tensor, col: Tensor) -> Tensor:
     return torch.empty_like(col)
 
 
-def _rows_of_edges(rowptr: Tensor) -> Tensor:
-    return torch.repeat_interleave(torch.arange(rowptr.numel() - 1, device=rowptr.device), rowptr.diff())
+# Nothing here waits for a GPU: the number of edges is known, and sorting and searching replace counting.
+
+
+def _rows_of_edges(rowptr: Tensor, col: Tensor) -> Tensor:
+    rows = torch.arange(rowptr.numel() - 1, device=rowptr.device)
+    return torch.repeat_interleave(rows, rowptr.diff(), output_size=col.numel())
 
 
 def _group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -62,9 +66,9 @@ def _group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Ten
             rowptr.data_ptr(), grouped.data_ptr(), perm.data_ptr(), torch.get_num_threads(),
         )  # fmt: skip
         return rowptr, grouped, perm
-    perm = torch.argsort(key, stable=True)
-    counts = torch.bincount(key, minlength=num_keys)
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)]), value[perm], perm
+    ascending, perm = torch.sort(key, stable=True)
+    rowptr = torch.searchsorted(ascending, torch.arange(num_keys + 1, device=key.device))
+    return rowptr, value[perm], perm
 
 
 @dataclass(eq=False)
@@ -237,9 +241,11 @@ class Neighbors:
                 raise IndexError(f"col holds {low}..{high}, but there are {self.num_src} sources")
 
 
-def transpose_for(x: Tensor, neighbors: Neighbors) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The transpose (rowptr, row, perm) that the gradient of ``x`` gathers over; Nones if there is none."""
-    if not (x.requires_grad and torch.is_grad_enabled()):
+def transpose_for(
+    x: Tensor, neighbors: Neighbors, *others: Tensor
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The transpose (rowptr, row, perm), if the gradient of ``x`` or of one of the others will be asked for."""
+    if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *others))):
         return None, None, None
     transposed, perm = neighbors.t()
     return transposed.rowptr, transposed.col, perm

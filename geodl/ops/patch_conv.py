@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from geodl.ops.neighbors import Neighbors
+from geodl.ops.depthwise_conv import depthwise_conv
+from geodl.ops.neighbors import Neighbors, transpose_for
 from geodl.ops.window_conv import window_conv
-from geodl.ops.windows import check_filters, check_signal, check_windows, windows_for
+from geodl.ops.windows import Windows, check_filters, check_signal, check_windows, windows_for
 
 __all__ = ["patch_conv"]
 
+# Groups of fewer channels cost more one by one, each with a pass over the edges, than zeros between them.
+NARROW = 32
+
 
 def patch_conv(
-    x: Tensor, neighbors: Neighbors, weight: Tensor, filters: Tensor, index: Tensor | None = None
+    x: Tensor,
+    neighbors: Neighbors,
+    weight: Tensor,
+    filters: Tensor,
+    index: Tensor | None = None,
+    groups: int = 1,
 ) -> Tensor:
     r"""Patch convolution: reads the signal through M windows around every point and mixes them by the filter.
 
@@ -22,30 +32,68 @@ def patch_conv(
     C]`` nor ``[N, M, C]`` is stored whole. Results are bitwise equal from run to run, for any number of
     threads.
 
+    Groups are those of :class:`torch.nn.Conv2d`: group g reads the channels from g C / groups and writes the
+    channels from g C' / groups. With as many groups as channels of ``x`` the filter is depthwise, and costs E M
+    C' products instead of E M C + N M C C'. (Narrow groups share a filter with zeros in between, so that a NaN in
+    one may reach the others.)
+
     Args:
         x: signal ``[num_src, C]``, floating point.
         neighbors: which sources each of the N points reads.
         weight: ``[E, M]``, or ``[E, S]`` in the sparse form, in CSR order and of the dtype of ``x``.
-        filters: ``[M, C, C']``.
+        filters: ``[M, C / groups, C']``.
         index: None, or ``[E, S]`` int64 in ``[0, M)``: the windows that see the edge.
+        groups: a common divisor of C and C'.
 
     Returns:
         ``[N, C']``; zero for a point without neighbours. Differentiable in ``x``, ``weight`` and ``filters``,
         to any order.
 
     Raises:
-        ValueError: shapes, dtypes or devices that do not fit.
+        ValueError: shapes, dtypes or devices that do not fit, or ``groups`` that divide no channels.
         IndexError: a window outside ``[0, M)``.
 
     Monti et al., "Geometric deep learning on graphs and manifolds using mixture model CNNs", 2017, eq. 9-10.
     """
     if filters.dim() != 3:
-        raise ValueError(f"filters must have shape [M, C, C'], not {list(filters.shape)}")
+        form = "[M, C, C']" if groups == 1 else "[M, C / groups, C']"
+        raise ValueError(f"filters must have shape {form}, not {list(filters.shape)}")
     num_windows = check_windows(neighbors, weight, index, filters.shape[0])
     check_signal(x, neighbors, weight)
-    check_filters(filters, x, (num_windows,))
-    windows = windows_for(x, neighbors, weight, index)
+    channels, out_channels = x.shape[1], filters.shape[2]
+    if groups < 1 or channels % groups or out_channels % groups:
+        raise ValueError(f"groups must divide {channels} and {out_channels} channels, got {groups}")
+    check_filters(filters, x[:, : channels // groups], (num_windows,))
+    if 1 < groups < channels and channels // groups < NARROW:
+        filters, groups = _block_diagonal(filters, groups), 1
+    if groups == 1:
+        return _dense(x, neighbors, weight, filters, index)
+    if groups == channels:
+        return _depthwise(x, neighbors, weight, filters.squeeze(1), index)
+    parts = zip(x.chunk(groups, dim=1), filters.chunk(groups, dim=2), strict=True)
+    return torch.cat([_dense(signal, neighbors, weight, filter, index) for signal, filter in parts], dim=1)
+
+
+def _dense(x: Tensor, neighbors: Neighbors, weight: Tensor, filters: Tensor, index: Tensor | None) -> Tensor:
+    windows = windows_for(x, neighbors, weight, index, filters)
     out: Tensor = window_conv(
         x, *windows, filters.unsqueeze(1), 1, None
     )  # a single ray leaves nothing to rotate
     return out.squeeze(1)
+
+
+def _block_diagonal(filters: Tensor, groups: int) -> Tensor:
+    """``[M, C / groups, C']`` as ``[M, C, C']`` with zeros between groups."""
+    num_windows, read, out_channels = filters.shape
+    apart = filters.reshape(num_windows, 1, read, groups, out_channels // groups)
+    own = torch.eye(groups, dtype=filters.dtype, device=filters.device).view(groups, 1, groups, 1)
+    return (apart * own).view(num_windows, groups * read, out_channels)
+
+
+def _depthwise(
+    x: Tensor, neighbors: Neighbors, weight: Tensor, filters: Tensor, index: Tensor | None
+) -> Tensor:
+    x = x.unsqueeze(2).expand(-1, -1, filters.shape[1] // x.shape[1]).flatten(1)  # each, once an output
+    windows = Windows(neighbors.rowptr, neighbors.col, *transpose_for(x, neighbors), weight, index)
+    out: Tensor = depthwise_conv(x, *windows, filters)
+    return out

@@ -56,7 +56,7 @@ def polar_conv(
         raise ValueError(f'pool must be "max" or None, not {pool!r}')
     if rotations == 1:  # no turn: the rays are so many more windows
         filters = filters.flatten(0, 1).unsqueeze(1)
-    tensors = windows_for(x, windows.neighbors, windows.weight, windows.index)
+    tensors = windows_for(x, windows.neighbors, windows.weight, windows.index, filters)
     if pool is None or rotations == 1:
         out: Tensor = window_conv(x, *tensors, filters, rotations, None)
         return out.squeeze(1) if pool == "max" else out

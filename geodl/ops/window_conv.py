@@ -30,7 +30,7 @@ from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
 from geodl.ops.patch_gather import reference_gather, reference_gather_backward
-from geodl.ops.windows import Windows, check_index, total, wanted
+from geodl.ops.windows import Windows, check_index, derivatives_of_adjoint, wanted
 
 # --- reference ----------------------------------------------------------------------------------------------
 
@@ -275,33 +275,15 @@ def _setup_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...
 
 
 def _differentiate_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-    # f(x, w, F) is trilinear and its backward b the adjoint, so with v the gradients of b's three results
-    # <v, b(g, x, w, F)> = <g, f(vx, w, F)> + <g, f(x, vw, F)> + <g, f(x, w, vF)>: f and b with one argument
-    # replaced.
     grad, x, *tensors, filters, selection = ctx.saved_tensors
-    windows = Windows(*tensors)
-    vx, vweight, vfilters = (v if need else None for v, need in zip(cotangents, ctx.needed, strict=True))
-    need_grad, need_x, need_weight, need_filters = (
-        ctx.needs_input_grad[position] for position in (0, 1, 7, 9)
+    grad_grad, grad_x, grad_weight, grad_filters = derivatives_of_adjoint(
+        lambda *given: window_conv(*given, ctx.rotations, selection),
+        lambda *given: window_conv_backward(*given[:-3], ctx.rotations, selection, *given[-3:]),
+        grad,
+        (x, Windows(*tensors), filters),
+        tuple(v if need else None for v, need in zip(cotangents, ctx.needed, strict=True)),
+        tuple(ctx.needs_input_grad[position] for position in (0, 1, 7, 9)),
     )
-    terms = []
-    if vx is not None:
-        terms.append((vx, windows, filters, (False, need_weight, need_filters)))
-    if vweight is not None:
-        terms.append((x, windows._replace(weight=vweight), filters, (need_x, False, need_filters)))
-    if vfilters is not None:
-        terms.append((x, windows, vfilters, (need_x, need_weight, False)))
-    grad_grad: Tensor | None = None
-    grads: list[Tensor | None] = [None, None, None]
-    for x_, windows_, filters_, needs in terms:
-        if need_grad:
-            grad_grad = total(grad_grad, window_conv(x_, *windows_, filters_, ctx.rotations, selection))
-        if any(needs):
-            parts = window_conv_backward(grad, x_, *windows_, filters_, ctx.rotations, selection, *needs)
-            grads = [
-                total(g, part if need else None) for g, part, need in zip(grads, parts, needs, strict=True)
-            ]
-    grad_x, grad_weight, grad_filters = grads
     return grad_grad, grad_x, *[None] * 5, grad_weight, None, grad_filters, *[None] * 5
 
 

@@ -7,19 +7,20 @@ twice counts twice.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from geodl.ops.neighbors import Neighbors, transpose_for
+from geodl.ops.neighbors import Neighbors, transpose, transpose_for
 
 
 class Windows(NamedTuple):
     """Neighbourhoods and the windows on them, as flat as custom ops need them.
 
-    The transpose (``t_rowptr [num_src+1]``, ``t_row [E]``, ``perm [E]``) is what the gradient of the signal
-    gathers over on a GPU. It is None on the CPU, which needs none, and where the caller foresaw no such gradient.
+    The transpose (``t_rowptr [num_src+1]``, ``t_row [E]``, ``perm [E]``) is what gradients gather over. It is
+    None where the backend needs none, and where the caller foresaw no such gradient.
     """
 
     rowptr: Tensor
@@ -38,6 +39,12 @@ class Windows(NamedTuple):
         index = None if self.index is None else self.index.contiguous()
         return self._replace(weight=self.weight.contiguous(), index=index)
 
+    def transposed(self, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The transpose, made now if nobody foresaw that it is needed."""
+        if self.t_rowptr is None or self.t_row is None or self.perm is None:
+            return cast(tuple[Tensor, Tensor, Tensor], transpose(self.rowptr, self.col, num_src))
+        return self.t_rowptr, self.t_row, self.perm
+
     def slots(self, num_windows: int) -> list[Tensor]:
         """For each column of ``weight``: which of all N * M windows every edge adds to, ``[E]``."""
         row = torch.repeat_interleave(torch.arange(self.num_dst, device=self.col.device), self.rowptr.diff())
@@ -45,9 +52,16 @@ class Windows(NamedTuple):
         return [row * num_windows + (s if self.index is None else self.index[:, s]) for s in columns]
 
 
-def windows_for(x: Tensor, neighbors: Neighbors, weight: Tensor, index: Tensor | None) -> Windows:
-    """The windows, with the transpose if the gradient of ``x`` will gather over it."""
-    transposed = (None, None, None) if x.device.type == "cpu" else transpose_for(x, neighbors)
+def windows_for(
+    x: Tensor, neighbors: Neighbors, weight: Tensor, index: Tensor | None, filters: Tensor | None = None
+) -> Windows:
+    """The windows, with the transpose if a gradient will gather over it.
+
+    On a GPU it is that of the signal, and with filters also those of weight and filters; on the CPU none.
+    """
+    transposed: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
+    if x.device.type != "cpu":
+        transposed = transpose_for(x, neighbors, *([] if filters is None else [weight, filters]))
     return Windows(neighbors.rowptr, neighbors.col, *transposed, weight, index)
 
 
@@ -123,3 +137,51 @@ def total(*terms: Tensor | None) -> Tensor | None:
 def wanted(shapes_of: tuple[Tensor, ...], needs: tuple[bool, ...]) -> list[Tensor]:
     """An uninitialised gradient of every tensor that needs one, an empty tensor for the others."""
     return [t.new_empty(t.shape if need else 0) for t, need in zip(shapes_of, needs, strict=True)]
+
+
+def derivatives_of_adjoint(
+    conv: Callable[..., Tensor],
+    backward: Callable[..., tuple[Tensor, Tensor, Tensor]],
+    grad: Tensor,
+    inputs: tuple[Tensor, Windows, Tensor],
+    cotangents: tuple[Tensor | None, ...],
+    needs: tuple[bool, ...],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """Derivatives of the backward pass of a convolution that is linear in signal, weight and filters each.
+
+    With f(x, w, F) the convolution, b its adjoint and v the gradients of b's three results,
+    <v, b(g, x, w, F)> = <g, f(vx, w, F)> + <g, f(x, vw, F)> + <g, f(x, w, vF)>: f and b with one argument
+    replaced.
+
+    Args:
+        conv: ``(x, *windows, filters)``.
+        backward: ``(grad, x, *windows, filters, need_x, need_weight, need_filters)``.
+        grad: the gradient that the backward pass was given.
+        inputs: x, the windows and the filters that it was given.
+        cotangents: gradients of its three results, or None.
+        needs: whether the derivative by ``grad``, x, weight and filters is needed.
+
+    Returns:
+        The derivatives by ``grad``, x, weight and filters; None where not needed.
+    """
+    x, windows, filters = inputs
+    vx, vweight, vfilters = cotangents
+    need_grad, need_x, need_weight, need_filters = needs
+    terms = []
+    if vx is not None:
+        terms.append((vx, windows, filters, (False, need_weight, need_filters)))
+    if vweight is not None:
+        terms.append((x, windows._replace(weight=vweight), filters, (need_x, False, need_filters)))
+    if vfilters is not None:
+        terms.append((x, windows, vfilters, (need_x, need_weight, False)))
+    grad_grad: Tensor | None = None
+    grads: list[Tensor | None] = [None, None, None]
+    for x_, windows_, filters_, needed in terms:
+        if need_grad:
+            grad_grad = total(grad_grad, conv(x_, *windows_, filters_))
+        if any(needed):
+            parts = backward(grad, x_, *windows_, filters_, *needed)
+            grads = [
+                total(g, part if need else None) for g, part, need in zip(grads, parts, needed, strict=True)
+            ]
+    return grad_grad, grads[0], grads[1], grads[2]

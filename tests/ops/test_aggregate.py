@@ -114,6 +114,41 @@ def test_second_derivative_without_a_foreseen_transpose(reduce, backend):
     torch.testing.assert_close(second, torch.autograd.functional.hessian(loss, weight.detach()).sum(0))
 
 
+@pytest.mark.parametrize("channels", [3, 40])
+@pytest.mark.parametrize("reduce", ["sum", "max", "min"])
+def test_long_rows_are_cut_the_same_for_any_number_of_threads(reduce, channels):
+    """Rows of 20,000 edges among short ones, and sources as often read: values, gradients, and bitwise repeats."""
+    degrees = torch.tensor([3, 20_000, 0, 4096, 4097, 2, 0, 9000])
+    rowptr = torch.cat([torch.zeros(1, dtype=torch.int64), degrees.cumsum(0)])
+    col = torch.randint(50, (int(rowptr[-1]),))
+    col[::2] = 7
+    neighbors = Neighbors(rowptr, col, 50)
+    x = torch.randint(-30, 30, (50, channels)).double()  # many ties, and among them the first edge
+    x[7] = 5.0
+    weight = torch.randint(1, 4, (len(col),)).double()
+    g = torch.randn(len(degrees), channels, dtype=torch.float64)
+
+    def run(backend, threads, dtype):
+        torch.set_num_threads(threads)
+        leaves = x.to(dtype).requires_grad_(), weight.to(dtype).requires_grad_()
+        with use_backend(backend):
+            out = aggregate(leaves[0], neighbors, leaves[1], reduce)
+            return out.detach(), *torch.autograd.grad(out, leaves, g.to(dtype))
+
+    before = torch.get_num_threads()
+    try:
+        for dtype in (torch.float64, torch.float32):
+            runs = [run("native", threads, dtype) for threads in (1, 2, 3)]
+            for again in runs[1:]:
+                assert all(torch.equal(a, b) for a, b in zip(again, runs[0], strict=True))
+            for ours, theirs in zip(runs[0], run("reference", 1, torch.float64), strict=True):
+                scale = 1 + float(theirs.abs().max())
+                tolerance = 1e-12 if dtype == torch.float64 else 1e-4  # equal terms round the same way
+                torch.testing.assert_close(ours.double(), theirs, rtol=0, atol=tolerance * scale)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_compiles_with_inductor():
     neighbors = Neighbors(torch.tensor([0, 2, 2, 4]), torch.tensor([0, 1, 1, 2]), 3)
     x = torch.randn(3, 8, requires_grad=True)

@@ -122,6 +122,8 @@ def test_non_contiguous(case, backend):
 @cases
 def test_batch_gives_the_numbers_of_each_shape_alone(case, backend):
     require(backend, case)
+    if not case.local:
+        pytest.skip(f"{case.name} takes statistics over the batch")
     parts = ragged_parts()
     inputs = [case.inputs(part, 5, torch.float32) for part in parts]
     for given in inputs:
@@ -133,7 +135,7 @@ def test_batch_gives_the_numbers_of_each_shape_alone(case, backend):
     with use_backend(backend):
         alone = torch.cat([case.call(part, given) for part, given in zip(parts, inputs, strict=True)])
         together = case.call(Neighbors.cat(parts), packed)
-    if backend != "triton":
+    if backend == "native" or (backend == "reference" and not case.blas):
         assert torch.equal(together, alone)
     else:  # its interpreter multiplies matrices through NumPy, which sums in an order that depends on their size
         torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
@@ -170,7 +172,8 @@ def test_repeats_bitwise_for_any_number_of_threads(case, backend):
     )
     inputs = case.inputs(neighbors, 33, torch.float32)
     # Triton's interpreter multiplies matrices through NumPy, which sums in an order that depends on the threads.
-    counts = (1, 1) if backend == "triton" else (1, 1, 2, 2, 3)
+    blas = backend == "triton" or (backend == "reference" and case.blas)
+    counts = (1, 1) if blas else (1, 1, 2, 2, 3)
     threads = torch.get_num_threads()
     runs = []
     try:

@@ -5,6 +5,7 @@ The operators run on the CPU as they would on a GPU, but each launch only compil
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import torch
@@ -13,7 +14,22 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from geodl.ops import Neighbors
-from geodl.ops.triton import aggregate, launch, patch_gather, window_conv, windows
+from geodl.ops.attention import Graph
+from geodl.ops.knn import arrange
+from geodl.ops.triton import (
+    aggregate,
+    attention,
+    depthwise_conv,
+    edge_conv,
+    farthest_points,
+    graph_filter,
+    knn,
+    launch,
+    patch_gather,
+    radius,
+    spectral_transform,
+    window_conv,
+)
 from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
@@ -41,8 +57,9 @@ class NoDevice:
 driver.set_active(NoDevice())
 triton.runtime.jit.JITFunction.run = compile_only
 choose = launch.tile
-for module in (aggregate, patch_gather, window_conv, windows):
-    module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
+for name, module in list(sys.modules.items()):
+    if name.startswith("geodl.ops.triton.") and hasattr(module, "tile") and module is not launch:
+        module.tile = lambda table, x, *sizes: choose(table, SimpleNamespace(is_cuda=True), *sizes)
 
 RINGS, RAYS, CHANNELS = 5, 8, 32
 neighbors = Neighbors(torch.tensor([0, 2, 3]), torch.tensor([0, 1, 1]), 2)
@@ -56,16 +73,61 @@ for selection in (None, position):
     aggregate.scatter_sum(x, weight, selection, neighbors.rowptr, *transpose)
     aggregate.edge_dot(x, x, selection, neighbors.rowptr, neighbors.col)
 
+both, of_channels = torch.zeros(2 * CHANNELS, CHANNELS), torch.ones(CHANNELS)
+for gamma in (None, of_channels):
+    given = (
+        None,
+        x,
+        both,
+        of_channels,
+        gamma,
+        of_channels,
+        0.2,
+        1e-5,
+        neighbors.rowptr,
+        neighbors.col,
+        transposed.rowptr,
+    )
+    out, position, _, *terms = edge_conv.forward(*given)
+    graph = neighbors.rowptr, neighbors.col, *transpose
+    edge_conv.backward(x, True, None, x, both, gamma, 0.2, 1e-5, out, position, *terms, *graph)
+graph = Graph(neighbors.rowptr, neighbors.col, *transpose)
+heads = torch.zeros(2, 3, 16)
+for scores, vector, scale in ((heads[:, :, :1], None, None), (heads, heads[0], torch.zeros(3, 3))):
+    out = attention.attend(heads, scores, scores, vector, scale, graph, 0.2)
+    attention.attend_backward(heads, *out, heads, scores, scores, vector, scale, graph, 0.2)
+    attention.edge_scores(scores, scores, scores, scores, graph, 0.2)
+for d, f in ((None, None), (x, x), (x, None), (None, x)):
+    graph_filter.step(x, weight, None, neighbors.rowptr, neighbors.col, 2.0, d, -1.0, f, torch.empty_like(x))
+    graph_filter.step(x, weight, perm, transposed.rowptr, transposed.col, 1.0, d, 0.0, f, torch.empty_like(x))
+
+coefficients = spectral_transform.project(x, x, torch.tensor([0, 2]))
+spectral_transform.expand(coefficients, x, torch.tensor([0, 2]))
+
 filters = torch.zeros(RINGS, RAYS, CHANNELS, CHANNELS)
 for index in (None, torch.zeros(3, 2, dtype=torch.int64)):
     weight = torch.zeros(3, RINGS * RAYS if index is None else 2)
     seen = Windows(neighbors.rowptr, neighbors.col, *transpose, weight, index)
     patches = patch_gather.gather(x, seen, RINGS * RAYS)
     patch_gather.gather_backward(patches, x, seen, True, True)
+    depthwise_conv.conv(x, seen, filters[:, :, 0].flatten(0, 1))
+    depthwise_conv.conv_backward(x, x, seen, filters[:, :, 0].flatten(0, 1), True, True, True)
     values, selection = window_conv.conv_max(x, seen, filters, RAYS)
     window_conv.conv_at(x, seen, filters, RAYS, selection)
     window_conv.conv_backward(values, x, seen, filters, RAYS, selection, True, True, True)
     every = window_conv.conv(x, seen, filters, RAYS)
     window_conv.conv_backward(every, x, seen, filters, RAYS, None, True, True, True)
+
+for points in (torch.zeros(5, 3), torch.zeros(5, 3, dtype=torch.float64)):
+    layout = arrange(points, None, None, None)
+    for loop in (False, True):
+        knn.nearest(layout, 4, loop, torch.arange(6) * 4, 20)
+        knn.select(layout, 4, points.new_ones(1), loop, torch.arange(6) * 4, 20)
+        degree = torch.full((5,), 5)
+        radius.list_all(layout, points.new_ones(1), loop, degree, torch.arange(6) * 5, 25)
+        radius.count(layout, points.new_ones(1), loop)
+ptr = torch.tensor([0, 2])
+for points in (torch.zeros(2, 3), torch.zeros(2, 40, dtype=torch.float64)):
+    farthest_points.sample_farthest(points, ptr, ptr, ptr[:1], 2)
 
 print(*sorted(compiled))

@@ -1,12 +1,13 @@
 // Sums and extrema over neighbourhoods, and the gathers and dot products that are their derivatives.
 //
-// Every output is computed by one thread in the order of its edges, so that results are bitwise equal from run to run
-// and for any number of threads.
+// Every output is computed by one thread in the order of its edges; that of a long row from partial results of fixed
+// pieces, in their order. So results are bitwise equal from run to run and for any number of threads.
 #include "kernels.h"
-#include "parallel.h"
+#include "long_rows.h"
 #include "simd.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace geodl {
 namespace {
@@ -47,11 +48,13 @@ template <class T, int V>
 GEODL_INLINE void sum_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, int64_t c, T* out,
                             int64_t begin, int64_t end) {
     using L = Lanes<T>;
+    const int64_t all = graph.rowptr[end];
     for (int64_t i = begin; i < end; ++i) {
         typename L::Value sum[V] = {}, value;
         for (int64_t e = graph.rowptr[i]; e < graph.rowptr[i + 1]; ++e) {
             const T* row = x + graph.col[e] * channels + c;
             const T w = weight(e);
+            prefetch_row<T, V * L::count>(graph.col, e, all, x, channels, c);
             for (int v = 0; v < V; ++v) {
                 load(value, row + v * L::count);
                 sum[v] += w * value;
@@ -90,15 +93,35 @@ GEODL_CLONES void gather_sum_rows(Graph graph, const double* x, Weight<double> w
     sum_rows<double>(graph, x, weight, channels, out, begin, end);
 }
 
+// out[i] = sum of the partial sums of every long row i.
+template <class T>
+void join_sums(const LongRows& longs, const T* partial, int64_t channels, T* out) {
+    longs.join([&](int64_t i, int64_t first, int64_t last) {
+        T* sum = out + i * channels;
+        std::copy_n(partial + first * channels, channels, sum);
+        for (int64_t slot = first + 1; slot < last; ++slot)
+            for (int64_t c = 0; c < channels; ++c) sum[c] += partial[slot * channels + c];
+    });
+}
+
 template <class T>
 void gather_sum(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t x, int64_t channels,
                 std::uintptr_t weight, std::uintptr_t edge, std::uintptr_t out, int threads) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const Weight<T> weights{at<const T>(weight), at<const int64_t>(edge)};
     const int64_t work = (rows + graph.rowptr[rows]) * (channels + 16) / 16;
-    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
-        gather_sum_rows(graph, at<const T>(x), weights, channels, at<T>(out), begin, end);
-    });
+    const LongRows longs(graph.rowptr, rows);
+    std::vector<T> partial(longs.pieces.size() * static_cast<size_t>(channels));
+    longs.each(
+        graph.rowptr, rows, work, threads,
+        [&](int64_t begin, int64_t end) {
+            gather_sum_rows(graph, at<const T>(x), weights, channels, at<T>(out), begin, end);
+        },
+        [&](const Piece& piece) {
+            gather_sum_rows({piece.edges, graph.col}, at<const T>(x), weights, channels,
+                            partial.data() + piece.slot * channels, 0, 1);
+        });
+    join_sums(longs, partial.data(), channels, at<T>(out));
 }
 
 // --- out[i] = max (or min) over edges e of row i of weight[e] x[col[e]], and the first position that attains it ---
@@ -194,9 +217,34 @@ void gather_max(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::ui
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const Weight<T> weights{at<const T>(weight), nullptr};
     const int64_t work = (rows + graph.rowptr[rows]) * (channels + 16) / 8;
-    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
-        gather_max_rows(graph, at<const T>(x), weights, channels, largest, at<T>(out), at<int32_t>(position), begin,
-                        end);
+    const LongRows longs(graph.rowptr, rows);
+    std::vector<T> partial(longs.pieces.size() * static_cast<size_t>(channels));
+    std::vector<int32_t> taken(partial.size());
+    longs.each(
+        graph.rowptr, rows, work, threads,
+        [&](int64_t begin, int64_t end) {
+            gather_max_rows(graph, at<const T>(x), weights, channels, largest, at<T>(out), at<int32_t>(position),
+                            begin, end);
+        },
+        [&](const Piece& piece) {
+            const int64_t slot = piece.slot * channels;
+            gather_max_rows({piece.edges, graph.col}, at<const T>(x), weights, channels, largest,
+                            partial.data() + slot, taken.data() + slot, 0, 1);
+        });
+    longs.join([&](int64_t i, int64_t first, int64_t last) {
+        for (int64_t c = 0; c < channels; ++c) {
+            T best = partial[first * channels + c];
+            int64_t best_slot = first;
+            for (int64_t slot = first + 1; slot < last; ++slot) {
+                const T value = partial[slot * channels + c];
+                if (!(largest ? beats<true>(value, best) : beats<false>(value, best))) continue;
+                best = value;
+                best_slot = slot;
+            }
+            const int64_t skipped = longs.pieces[best_slot].edges[0] - graph.rowptr[i];
+            at<T>(out)[i * channels + c] = best;
+            at<int32_t>(position)[i * channels + c] = static_cast<int32_t>(skipped + taken[best_slot * channels + c]);
+        }
     });
 }
 
@@ -285,24 +333,34 @@ void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_r
     const Selection selection{at<const int32_t>(position), at<const int64_t>(rowptr)};
     const Weight<T> weights{at<const T>(weight), at<const int64_t>(perm)};
     const int64_t work = (t_rows + transpose.rowptr[t_rows]) * (channels + 16) / 8;
-    for_rows(transpose.rowptr, t_rows, work, threads, [&](int64_t begin, int64_t end) {
-        gather_selected_rows(transpose, at<const int64_t>(perm), selection, at<const T>(g), weights, channels,
-                             at<T>(out), begin, end);
-    });
+    const LongRows longs(transpose.rowptr, t_rows);
+    std::vector<T> partial(longs.pieces.size() * static_cast<size_t>(channels));
+    longs.each(
+        transpose.rowptr, t_rows, work, threads,
+        [&](int64_t begin, int64_t end) {
+            gather_selected_rows(transpose, at<const int64_t>(perm), selection, at<const T>(g), weights, channels,
+                                 at<T>(out), begin, end);
+        },
+        [&](const Piece& piece) {
+            gather_selected_rows({piece.edges, transpose.col}, at<const int64_t>(perm), selection, at<const T>(g),
+                                 weights, channels, partial.data() + piece.slot * channels, 0, 1);
+        });
+    join_sums(longs, partial.data(), channels, at<T>(out));
 }
 
-// --- out[e] = sum over channels c (that selected e) of g[row of e, c] x[col[e], c] ---
+// --- out[e] = sum over channels c (that selected e) of g[row of e, c] x[col[e], c]; the edges of row i are counted from
+//     start[i], be they whole rows or pieces ---
 
 template <class T, bool Selected>
-GEODL_INLINE void dot_rows(Graph graph, const int32_t* position, const T* g, const T* x, int64_t channels, T* out,
-                           int64_t begin, int64_t end) {
+GEODL_INLINE void dot_rows(Graph graph, const int64_t* start, const int32_t* position, const T* g, const T* x,
+                           int64_t channels, T* out, int64_t begin, int64_t end) {
     constexpr int64_t width = Lanes<T>::count;
     for (int64_t i = begin; i < end; ++i) {
         const T* left = g + i * channels;
         const int32_t* taken = Selected ? position + i * channels : nullptr;
         for (int64_t e = graph.rowptr[i]; e < graph.rowptr[i + 1]; ++e) {
             const T* right = x + graph.col[e] * channels;
-            const auto wanted = static_cast<int32_t>(e - graph.rowptr[i]);
+            const auto wanted = static_cast<int32_t>(e - start[i]);
             T sum[width] = {};
             int64_t c = 0;
             for (; c + width <= channels; c += width)
@@ -322,19 +380,19 @@ GEODL_INLINE void dot_rows(Graph graph, const int32_t* position, const T* g, con
 }
 
 template <class T>
-GEODL_INLINE void edge_dot_any(Graph graph, const int32_t* position, const T* g, const T* x, int64_t channels, T* out,
-                               int64_t begin, int64_t end) {
-    if (position) dot_rows<T, true>(graph, position, g, x, channels, out, begin, end);
-    else dot_rows<T, false>(graph, position, g, x, channels, out, begin, end);
+GEODL_INLINE void edge_dot_any(Graph graph, const int64_t* start, const int32_t* position, const T* g, const T* x,
+                               int64_t channels, T* out, int64_t begin, int64_t end) {
+    if (position) dot_rows<T, true>(graph, start, position, g, x, channels, out, begin, end);
+    else dot_rows<T, false>(graph, start, position, g, x, channels, out, begin, end);
 }
 
-GEODL_CLONES void edge_dot_rows(Graph graph, const int32_t* position, const float* g, const float* x, int64_t channels,
-                                float* out, int64_t begin, int64_t end) {
-    edge_dot_any<float>(graph, position, g, x, channels, out, begin, end);
+GEODL_CLONES void edge_dot_rows(Graph graph, const int64_t* start, const int32_t* position, const float* g,
+                                const float* x, int64_t channels, float* out, int64_t begin, int64_t end) {
+    edge_dot_any<float>(graph, start, position, g, x, channels, out, begin, end);
 }
-GEODL_CLONES void edge_dot_rows(Graph graph, const int32_t* position, const double* g, const double* x,
-                                int64_t channels, double* out, int64_t begin, int64_t end) {
-    edge_dot_any<double>(graph, position, g, x, channels, out, begin, end);
+GEODL_CLONES void edge_dot_rows(Graph graph, const int64_t* start, const int32_t* position, const double* g,
+                                const double* x, int64_t channels, double* out, int64_t begin, int64_t end) {
+    edge_dot_any<double>(graph, start, position, g, x, channels, out, begin, end);
 }
 
 template <class T>
@@ -342,10 +400,19 @@ void edge_dot(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uint
               std::uintptr_t x, int64_t channels, std::uintptr_t out, int threads) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const int64_t work = (rows + graph.rowptr[rows]) * (channels + 16) / 8;
-    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
-        edge_dot_rows(graph, at<const int32_t>(position), at<const T>(g), at<const T>(x), channels, at<T>(out), begin,
-                      end);
-    });
+    const LongRows longs(graph.rowptr, rows);
+    longs.each(
+        graph.rowptr, rows, work, threads,
+        [&](int64_t begin, int64_t end) {
+            edge_dot_rows(graph, graph.rowptr, at<const int32_t>(position), at<const T>(g), at<const T>(x), channels,
+                          at<T>(out), begin, end);
+        },
+        [&](const Piece& piece) {
+            const int64_t row = piece.row * channels;
+            const int32_t* taken = position ? at<const int32_t>(position) + row : nullptr;
+            edge_dot_rows({piece.edges, graph.col}, graph.rowptr + piece.row, taken, at<const T>(g) + row,
+                          at<const T>(x), channels, at<T>(out), 0, 1);
+        });
 }
 
 }  // namespace

@@ -24,7 +24,15 @@ T* at(std::uintptr_t address) {
 
 void register_neighbors(nb::module_& m);
 void register_aggregate(nb::module_& m);
+void register_edge_conv(nb::module_& m);
 void register_patch(nb::module_& m);
+void register_attention(nb::module_& m);
 void register_polar(nb::module_& m);
+void register_depthwise(nb::module_& m);
+void register_filter(nb::module_& m);
+void register_matmul(nb::module_& m);
+void register_knn(nb::module_& m);
+void register_farthest_points(nb::module_& m);
+void register_voxels(nb::module_& m);
 
 }  // namespace geodl

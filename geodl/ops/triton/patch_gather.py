@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
-from geodl.ops.triton.windows import assert_index, edge_products, read, transpose
+from geodl.ops.triton.windows import assert_index, edge_products, read
 from geodl.ops.windows import Windows
 
 SPREAD_TILES = {
@@ -41,7 +41,7 @@ def gather_backward(
         block = tile(SPREAD_TILES, x, channels, columns)
         with device_of(x):
             _spread[blocks(rows, block.rows), blocks(channels, block.channels)](
-                grad, *transpose(windows, rows), weight, index, grad_x, rows, columns, grad.shape[1], channels,
+                grad, *windows.transposed(rows), weight, index, grad_x, rows, columns, grad.shape[1], channels,
                 ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows, CHANNELS=block.channels,
                 num_warps=block.warps,
             )  # fmt: skip

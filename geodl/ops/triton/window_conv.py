@@ -28,7 +28,7 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
-from geodl.ops.triton.windows import Turns, assert_index, edge_products, read, transpose
+from geodl.ops.triton.windows import Turns, assert_index, edge_products, read
 from geodl.ops.windows import Windows
 
 # About the second-level cache of a large GPU, so that what a chunk writes is read back from there.
@@ -80,7 +80,7 @@ def conv_backward(
     sums = torch.promote_types(x.dtype, torch.float32)  # of chunks, which half precision would round
     by_filters = x.new_zeros(channels, num_windows * out_channels, dtype=sums)
     if anything:
-        rowptr, row, edge = transpose(windows, num_src)
+        rowptr, row, edge = windows.transposed(num_src)
         turns = None if rotations == 1 else Turns(rays, rotations, selection)
         out_first = filters.movedim(3, 2).reshape(num_windows * out_channels, channels)
         channels_first = filters.movedim(2, 0).reshape(channels, num_windows * out_channels)

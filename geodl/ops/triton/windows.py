@@ -19,7 +19,7 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
-from geodl.ops.windows import Windows, check_index
+from geodl.ops.windows import check_index
 
 # Sums a thread holds: 4 to 8. The sparse form passes over all edges of a row once for each block of windows, so its
 # blocks hold more of them.
@@ -66,18 +66,6 @@ def assert_index(index: Tensor | None, num_windows: int) -> None:
     elif index.numel():
         low, high = index.aminmax()
         torch._assert_async((low >= 0) & (high < num_windows), f"index must hold windows below {num_windows}")
-
-
-def transpose(windows: Windows, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The transposed CSR (rowptr, row) and its permutation, made now if nobody foresaw that it is needed.
-
-    Sorting and searching wait for nothing; counting the edges of every source would.
-    """
-    if windows.t_rowptr is not None and windows.t_row is not None and windows.perm is not None:
-        return windows.t_rowptr, windows.t_row, windows.perm
-    edge = torch.argsort(windows.col, stable=True)
-    rowptr = torch.searchsorted(windows.col[edge], torch.arange(num_src + 1, device=edge.device))
-    return rowptr, torch.searchsorted(windows.rowptr, edge, right=True) - 1, edge
 
 
 def read(

@@ -31,6 +31,9 @@ class Case:
         channels: channel counts to run; primes, so that no block size divides them, and 0.
         operator: stem of the module under geodl/ops/triton/ that holds the operator; without it Triton is
             skipped.
+        local: whether a row depends on what it reads alone, and so on no other shape of its batch; statistics
+            over all edges, as a norm takes them, do.
+        blas: its reference multiplies matrices by BLAS, which sums in an order that depends on sizes and threads.
     """
 
     name: str
@@ -40,3 +43,5 @@ class Case:
     operator: str
     shared: tuple[str, ...] = ()
     channels: tuple[int, ...] = (0, 1, 3, 17, 33, 64, 130)
+    local: bool = True
+    blas: bool = False

@@ -15,7 +15,7 @@ from .case import Arrays, Case, Inputs
 RINGS, RAYS, OUT_CHANNELS = 2, 4, 5
 
 
-def _windows(neighbors: Neighbors, channels: int, dtype: torch.dtype, sparse: bool) -> Inputs:
+def random_windows(neighbors: Neighbors, channels: int, dtype: torch.dtype, sparse: bool) -> Inputs:
     """Signal and weights of all windows; in the sparse form two windows see an edge, at times the same."""
     columns = 2 if sparse else RINGS * RAYS
     made = {
@@ -27,7 +27,7 @@ def _windows(neighbors: Neighbors, channels: int, dtype: torch.dtype, sparse: bo
     return made
 
 
-def _patches_oracle(rowptr: np.ndarray, col: np.ndarray, inputs: Arrays) -> np.ndarray:
+def patches_oracle(rowptr: np.ndarray, col: np.ndarray, inputs: Arrays) -> np.ndarray:
     x, weight, index = inputs["x"], inputs["weight"], inputs.get("index")
     out = np.zeros((len(rowptr) - 1, RINGS * RAYS, x.shape[1]))
     for i in range(len(rowptr) - 1):
@@ -40,11 +40,11 @@ def _patches_oracle(rowptr: np.ndarray, col: np.ndarray, inputs: Arrays) -> np.n
 def _patch_gather(sparse: bool) -> Case:
     return Case(
         name="patch_gather-" + ("sparse" if sparse else "dense"),
-        inputs=lambda neighbors, channels, dtype: _windows(neighbors, channels, dtype, sparse),
+        inputs=lambda neighbors, channels, dtype: random_windows(neighbors, channels, dtype, sparse),
         call=lambda neighbors, given: patch_gather(
             given["x"], neighbors, given["weight"], given.get("index"), RINGS * RAYS
         ),
-        oracle=_patches_oracle,
+        oracle=patches_oracle,
         operator="patch_gather",
     )
 
@@ -52,10 +52,10 @@ def _patch_gather(sparse: bool) -> Case:
 def _patch_conv(sparse: bool) -> Case:
     def inputs(neighbors: Neighbors, channels: int, dtype: torch.dtype) -> Inputs:
         filters = torch.randn(RINGS * RAYS, channels, OUT_CHANNELS, dtype=dtype)
-        return _windows(neighbors, channels, dtype, sparse) | {"filters": filters}
+        return random_windows(neighbors, channels, dtype, sparse) | {"filters": filters}
 
     def oracle(rowptr: np.ndarray, col: np.ndarray, given: Arrays) -> np.ndarray:
-        return np.einsum("nmc,mco->no", _patches_oracle(rowptr, col, given), given["filters"])
+        return np.einsum("nmc,mco->no", patches_oracle(rowptr, col, given), given["filters"])
 
     return Case(
         name="patch_conv-" + ("sparse" if sparse else "dense"),
@@ -72,14 +72,14 @@ def _patch_conv(sparse: bool) -> Case:
 def _polar_conv(sparse: bool, rotations: int, pool: Literal["max"] | None) -> Case:
     def inputs(neighbors: Neighbors, channels: int, dtype: torch.dtype) -> Inputs:
         filters = torch.randn(RINGS, RAYS, channels, OUT_CHANNELS, dtype=dtype)
-        return _windows(neighbors, channels, dtype, sparse) | {"filters": filters}
+        return random_windows(neighbors, channels, dtype, sparse) | {"filters": filters}
 
     def call(neighbors: Neighbors, given: Inputs) -> Tensor:
         windows = PolarWindows(neighbors, given["weight"], given.get("index"), RINGS, RAYS)
         return polar_conv(given["x"], windows, given["filters"], rotations, pool)
 
     def oracle(rowptr: np.ndarray, col: np.ndarray, given: Arrays) -> np.ndarray:
-        patches = _patches_oracle(rowptr, col, given)
+        patches = patches_oracle(rowptr, col, given)
         patches = patches.reshape(len(patches), RINGS, RAYS, patches.shape[2])
         turns = [(np.arange(RAYS) + t * RAYS // rotations) % RAYS for t in range(rotations)]
         turned = [np.einsum("nrac,raco->no", patches[:, :, turn], given["filters"]) for turn in turns]

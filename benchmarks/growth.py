@@ -1,0 +1,217 @@
+"""How time and memory of the operators on graphs grow with the number of edges.
+
+    python -m benchmarks.growth [--device cpu] [--threads 2] [--seed 0] [--out DIR]
+
+Forward + backward on random graphs of degree 16 with 16 channels, from ten thousand edges to ten million: nanoseconds an
+edge, which stay the same where the time is proportional to the edges, and the ratio of the greatest to the least of them.
+Then the peak of memory of one forward + backward over ten million edges with 64 channels, each in a process of its own,
+all of whose resident memory counts (VmHWM; on a GPU the peak of the allocator). Writes result.json and growth.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.operators.graphs import random_graph
+from benchmarks.operators.measure import Call, interleaved, peak_resident, step
+from benchmarks.result import command, write_result
+from geodl.ops import BatchNorm, Neighbors, aggregate, attention, chebyshev, edge_conv, patch_conv
+
+DEGREE, CHANNELS, WIDE, WINDOWS, POWERS, HEADS = 16, 16, 64, 4, 4, 8
+EDGES = tuple(round(10 ** (4 + step / 2)) for step in range(7))
+SECONDS = 2.0  # how long one size of one operator is repeated, if that gives enough rounds
+
+
+@dataclass(frozen=True)
+class Sizes:
+    edges: Sequence[int] = EDGES
+    wide_edges: int = EDGES[-1]
+    seconds: float = SECONDS
+
+
+def aggregation(reduce: str) -> Callable[[Neighbors, int], Call]:
+    def call(neighbors: Neighbors, channels: int) -> Call:
+        x = torch.randn(neighbors.num_src, channels, device=neighbors.device)
+        return Call(lambda x: aggregate(x, neighbors, reduce=reduce), [x])
+
+    return call
+
+
+def edge_convolution(neighbors: Neighbors, channels: int) -> Call:
+    x = torch.randn(neighbors.num_src, channels, device=neighbors.device)
+    weight = torch.randn(2 * channels, channels, device=x.device)
+    scale, shift = torch.ones(channels, device=x.device), torch.zeros(channels, device=x.device)
+
+    def ours(x: Tensor, weight: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        return edge_conv(x, neighbors, weight, norm=BatchNorm(weight=scale, bias=shift, training=True))
+
+    return Call(ours, [x, weight, scale, shift])
+
+
+def attended(neighbors: Neighbors, channels: int) -> Call:
+    nodes, device = neighbors.num_src, neighbors.device
+    heads = min(HEADS, channels)
+    x = torch.randn(nodes, heads, channels // heads, device=device)
+    scores = [torch.randn(nodes, heads, device=device) for _ in range(2)]
+    return Call(lambda x, source, target: attention(x, neighbors, source, target), [x, *scores])
+
+
+def patch_convolution(neighbors: Neighbors, channels: int) -> Call:
+    x = torch.randn(neighbors.num_src, channels, device=neighbors.device)
+    weight = torch.rand(neighbors.num_edges, WINDOWS, device=x.device)
+    filters = torch.randn(WINDOWS, channels, channels, device=x.device)
+    return Call(lambda x, weight, filters: patch_conv(x, neighbors, weight, filters), [x, weight, filters])
+
+
+def polynomial(neighbors: Neighbors, channels: int) -> Call:
+    x = torch.randn(neighbors.num_src, channels, device=neighbors.device)
+    laplacian = torch.full((neighbors.num_edges,), -1 / DEGREE, device=x.device)
+    filters = torch.randn(POWERS, channels, channels, device=x.device)
+    return Call(lambda x, filters: chebyshev(x, neighbors, laplacian, filters), [x, filters])
+
+
+OPERATORS: dict[str, Callable[[Neighbors, int], Call]] = {
+    "aggregate sum": aggregation("sum"),
+    "aggregate max": aggregation("max"),
+    "edge_conv": edge_convolution,
+    "attention": attended,
+    "patch_conv": patch_convolution,
+    "chebyshev": polynomial,
+}
+# What patch_conv is given is larger than all that it computes: a weight an edge and window.
+MEASURED = ("aggregate sum", "aggregate max", "edge_conv", "attention")
+
+
+def nanoseconds(name: str, edges: int, seconds: float, device: torch.device) -> float:
+    """Median time an edge of forward + backward."""
+    neighbors = random_graph(edges // DEGREE, DEGREE, device)
+    run = step(OPERATORS[name](neighbors, CHANNELS), backward=True)
+    run()
+    return 1e6 * interleaved([run], device, seconds)[0] / neighbors.num_edges
+
+
+def peak(name: str, edges: int, device: torch.device) -> dict[str, float]:
+    """Megabytes: what is resident before a forward + backward, inputs included, and at its peak."""
+    neighbors = random_graph(edges // DEGREE, DEGREE, device)
+    run = step(OPERATORS[name](neighbors, WIDE), backward=True)
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        run()
+        return {"inputs_mb": before / 1e6, "peak_mb": torch.cuda.max_memory_allocated(device) / 1e6}
+    before = _resident()
+    run()
+    return {"inputs_mb": before / 1e6, "peak_mb": peak_resident() / 1e6}
+
+
+def peak_in_a_process(name: str, edges: int, chosen: argparse.Namespace) -> dict[str, float]:
+    options = ["--peak", name, "--edges", str(edges), "--threads", str(chosen.threads)]
+    options += ["--device", chosen.device, "--seed", str(chosen.seed)]
+    line = [sys.executable, "-m", "benchmarks.growth", *options]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(line, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name} over {edges:,} edges failed: {done.stderr}")
+    inputs, most = done.stdout.split()[-2:]
+    return {"inputs_mb": round(float(inputs), 1), "peak_mb": round(float(most), 1)}
+
+
+def _resident() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+def draw(growth: dict[str, dict[str, Any]], path: Path) -> None:
+    """Nanoseconds an edge over the number of edges."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, found in growth.items():
+        sizes = [int(edges) for edges in found["ns_per_edge"]]
+        axes.loglog(sizes, list(found["ns_per_edge"].values()), marker="o", markersize=3, label=name)
+    axes.set(
+        xlabel="edges",
+        ylabel="ns an edge, forward + backward",
+        title=f"Degree {DEGREE}, {CHANNELS} channels: level is linear",
+    )
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=150)
+
+
+def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder (default: benchmarks/results/growth-<device>)")
+    parser.add_argument(
+        "--peak", choices=OPERATORS, help="measure the memory of this operator alone, in this process"
+    )
+    parser.add_argument("--edges", type=int, default=EDGES[-1], help="with --peak")
+    chosen = parser.parse_args(argv)
+    if chosen.threads < 1:
+        parser.error(f"--threads must be at least 1, not {chosen.threads}")
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: there is no CUDA device")
+    torch.set_num_threads(chosen.threads)
+    torch.manual_seed(chosen.seed)
+    device = torch.device(chosen.device)
+    if chosen.peak:
+        print(*peak(chosen.peak, chosen.edges, device).values())
+        return
+
+    sizes = sizes or Sizes()
+    start = time.perf_counter()
+    growth: dict[str, dict[str, Any]] = {}
+    for name in OPERATORS:
+        times = {str(edges): nanoseconds(name, edges, sizes.seconds, device) for edges in sizes.edges}
+        ratio = max(times.values()) / min(times.values())
+        found: dict[str, Any] = {
+            "ns_per_edge": {edges: round(taken, 3) for edges, taken in times.items()},
+            "max_over_min": round(ratio, 2),
+        }
+        if name in MEASURED:
+            found |= peak_in_a_process(name, sizes.wide_edges, chosen)
+        growth[name] = found
+        memory = f", {found['peak_mb']:,.0f} MB at {sizes.wide_edges:,} x {WIDE}" if name in MEASURED else ""
+        print(
+            f"{name:14} {min(times.values()):7.2f} to {max(times.values()):7.2f} ns an edge{memory}",
+            flush=True,
+        )
+    out = chosen.out or Path(__file__).parent / "results" / f"growth-{chosen.device}"
+    path = write_result(
+        out,
+        benchmark="growth",
+        data=f"random graphs of degree {DEGREE}",
+        model="geodl.ops",
+        metrics=growth,
+        seconds=time.perf_counter() - start,
+        parameters={
+            "degree": DEGREE,
+            "channels": CHANNELS,
+            "channels_of_memory": WIDE,
+            "edges_of_memory": sizes.wide_edges,
+            "windows": WINDOWS,
+            "powers": POWERS,
+            "dtype": "float32",
+        },
+        seeds=[chosen.seed],
+        command=command(),
+    )
+    draw(growth, out / "growth.png")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

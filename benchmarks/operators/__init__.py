@@ -1,0 +1,1 @@
+"""Times every operator beside its peers: `python -m benchmarks.operators`."""

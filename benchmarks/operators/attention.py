@@ -1,0 +1,72 @@
+"""Attention layers of GAT and GATv2, their linear layers included on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch_geometric.nn import GATConv, GATv2Conv
+from torch_geometric.utils import add_self_loops
+
+from benchmarks.operators.graphs import citation_graph, mesh_neighbors
+from benchmarks.operators.measure import Call, Comparison, Work, both
+from benchmarks.operators.sizes import Sizes
+from geodl.ops import Neighbors, attention
+
+
+def comparisons(device: torch.device, sizes: Sizes) -> Iterator[Comparison]:
+    mesh = mesh_neighbors(sizes, device)[0]
+    x = torch.randn(sizes.vertices, sizes.channels, device=device)
+    heads, channels = sizes.heads, sizes.channels // sizes.heads
+    size = f"mesh of {sizes.vertices:,} x {sizes.patch}, {sizes.channels} to {heads} x {channels} channels"
+    yield from both("attention", size, *_gat(x, mesh, heads, channels))
+    yield from both("attention (GATv2)", size, *_gat2(x, mesh, heads, channels))
+
+    papers, words = citation_graph(sizes, device)
+    edge_index = add_self_loops(papers.to_edge_index(), num_nodes=papers.num_dst)[0]
+    papers = Neighbors.from_edge_index(edge_index, papers.num_dst)
+    size = f"Cora's shape, {words.shape[1]} to {heads} x {channels} channels"
+    yield from both("attention", size, *_gat(words, papers, heads, channels))
+
+
+def _gat(
+    x: Tensor, neighbors: Neighbors, heads: int, channels: int
+) -> tuple[Call, dict[str, Call], Work, Work]:
+    peer = GATConv(x.shape[1], channels, heads, add_self_loops=False, bias=False).to(x.device)
+    edge_index = neighbors.to_edge_index()
+
+    def ours(x: Tensor, weight: Tensor, by_source: Tensor, by_target: Tensor) -> Tensor:
+        h = (x @ weight.T).view(-1, heads, channels)
+        return attention(h, neighbors, (h * by_source).sum(-1), (h * by_target).sum(-1)).flatten(1)
+
+    parameters = [peer.lin.weight, peer.att_src, peer.att_dst]
+    call = Call(ours, [x, *(parameter.detach() for parameter in parameters)])
+    theirs = Call(lambda x, *_: peer(x, edge_index), [x, *parameters])
+    return call, {"torch_geometric GATConv": theirs}, *_work(x, neighbors, heads * channels, 1)
+
+
+def _gat2(
+    x: Tensor, neighbors: Neighbors, heads: int, channels: int
+) -> tuple[Call, dict[str, Call], Work, Work]:
+    peer = GATv2Conv(x.shape[1], channels, heads, add_self_loops=False, bias=False).to(x.device)
+    edge_index = neighbors.to_edge_index()
+
+    def ours(x: Tensor, source: Tensor, target: Tensor, vector: Tensor) -> Tensor:
+        by_source = (x @ source.T).view(-1, heads, channels)
+        by_target = (x @ target.T).view(-1, heads, channels)
+        return attention(by_source, neighbors, by_source, by_target, vector).flatten(1)
+
+    inputs = [peer.lin_l.weight, peer.lin_r.weight, peer.att]
+    parameters = [peer.lin_l.weight.detach(), peer.lin_r.weight.detach(), peer.att.detach()[0]]
+    call = Call(ours, [x, *parameters])
+    theirs = Call(lambda x, *_: peer(x, edge_index), [x, *inputs])
+    return call, {"torch_geometric GATv2Conv": theirs}, *_work(x, neighbors, heads * channels, 2)
+
+
+def _work(x: Tensor, neighbors: Neighbors, width: int, products: int) -> tuple[Work, Work]:
+    """``products`` linear layers, and for every edge a score and a sum."""
+    edges, weight = float(neighbors.num_edges), float(products * x.shape[1] * width)
+    traffic = 4.0 * (x.numel() + weight + neighbors.num_dst * width) + 8.0 * edges
+    flops = 2.0 * neighbors.num_src * weight + (2.0 + 3.0 * (products - 1)) * edges * width
+    return Work(traffic, flops), Work(2 * traffic, 3 * flops)

@@ -1,0 +1,176 @@
+"""farthest_points: subsets of packed point clouds that cover them evenly."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from geodl.ops.backend import addresses, implementation, kernel
+
+__all__ = ["farthest_points"]
+
+
+def farthest_points(
+    x: Tensor, count: int | Tensor, ptr: Tensor | None = None, start: int | Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    r"""Farthest-point sampling of every cloud of a packed batch,
+
+    .. math:: i_0 = \text{start}, \qquad i_k = \arg\max_i \; \min_{l < k} \; \lVert x_i - x_{i_l} \rVert^2
+
+    over the points of the cloud that are not yet samples, the lowest index among equals: so once every distinct place
+    is taken, the duplicates follow in their order, and no index occurs twice. Each sample is at most twice as far from
+    the cloud as the best choice of as many points (Gonzalez 1985, "Clustering to minimize the maximum intercluster
+    distance").
+
+    The squared distance is summed in the order of the coordinates, every operation rounded to the dtype of ``x`` and
+    none fused, so all implementations choose the same points. (float16 and bfloat16 are computed in float32.) On the
+    CPU, large clouds are searched through a tree whose branches remember their farthest point (Han et al. 2023,
+    "QuickFPS"), with the same result as a full search.
+
+    A cloud gives no more samples than it has points. A number of samples that depends on values (``ptr`` is given, or
+    ``count`` is a tensor) is read from the device once; nothing else waits for a GPU, on which the values of the
+    arguments are therefore not checked: points that are not finite are then taken first, and a start outside its cloud
+    is moved into it.
+
+    Args:
+        x: ``[P, D]`` floating point, the points of all clouds.
+        count: how many samples each cloud gives, or ``[B]`` int64. For a share of each cloud:
+            ``(ratio * ptr.diff()).ceil().long()``.
+        ptr: ``[B+1]`` int64, cloud ``b`` holds the points ``ptr[b]`` to ``ptr[b+1]``; one cloud if not given.
+        start: ``[B]`` int64, the row of ``x`` that is the first sample of each cloud (of an empty cloud it is ignored),
+            or for one cloud its number; the first point of each cloud if not given.
+
+    Returns:
+        ``(index, ptr)``: rows of ``x`` ``[M]`` int64, the samples of each cloud in the order in which they were taken, and
+        ``[B+1]`` int64, where those of each cloud begin.
+
+    Raises:
+        ValueError: a shape, dtype or device that does not fit, a negative count, a ``ptr`` that does not ascend from 0 to
+            P, or a point that is not finite.
+        IndexError: a start outside its cloud.
+    """
+    _check(x, count, ptr, start)
+    x = x.detach()
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    # The number of samples where it depends on no value, so that shapes are static and nothing waits for the device.
+    total = min(count, x.shape[0]) if ptr is None and isinstance(count, int) else None
+    if ptr is None:
+        ptr = torch.arange(2, device=x.device) * x.shape[0]
+    counts = ptr.diff().clamp(max=count)
+    sample_ptr = torch.cat([ptr.new_zeros(1), counts.cumsum(0)])
+    if start is None:
+        start = ptr[:-1]
+    elif isinstance(start, int):
+        start = torch.full_like(ptr[:-1], start)
+    return cast(Tensor, sample_farthest(x, ptr, sample_ptr, start, total)), sample_ptr
+
+
+def _check(x: Tensor, count: int | Tensor, ptr: Tensor | None, start: int | Tensor | None) -> None:
+    if x.dim() != 2:
+        raise ValueError(f"x must have shape [P, D], not {list(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"x must be floating point, not {x.dtype}")
+    clouds = 1
+    if ptr is not None:
+        if ptr.dim() != 1 or ptr.shape[0] == 0:
+            raise ValueError(f"ptr must have shape [B+1], not {list(ptr.shape)}")
+        clouds = ptr.shape[0] - 1
+        _check_index("ptr", ptr, x)
+    if isinstance(start, int) and clouds != 1:
+        raise ValueError(f"start must be a row for each of the {clouds} clouds, not one number")
+    for name, value in (("count", count), ("start", start)):
+        if isinstance(value, Tensor):
+            if value.shape != (clouds,):
+                raise ValueError(
+                    f"there are {clouds} clouds, so {name} must have shape [{clouds}], not {list(value.shape)}"
+                )
+            _check_index(name, value, x)
+    if isinstance(count, int) and count < 0:
+        raise ValueError(f"count must not be negative, got {count}")
+
+
+def _check_index(name: str, index: Tensor, x: Tensor) -> None:
+    if index.dtype != torch.int64:
+        raise ValueError(f"{name} must be int64, not {index.dtype}")
+    if index.device != x.device:
+        raise ValueError(f"x is on {x.device} but {name} is on {index.device}")
+
+
+# --- custom op: points in, integers out, so there is nothing to differentiate ---
+
+
+@torch.library.custom_op("geodl::sample_farthest", mutates_args=())
+def sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int | None) -> Tensor:
+    """Rows of x ``[total]``, of which ``sample_ptr[b]`` to ``sample_ptr[b+1]`` are the samples of cloud b."""
+    if x.device.type == "cpu":
+        _check_values(x, ptr, sample_ptr, start)
+    samples = int(sample_ptr[-1]) if total is None else total
+    run = implementation(x, "farthest_points", "sample_farthest")
+    return cast(Tensor, run(x, ptr, sample_ptr, start, samples))
+
+
+@sample_farthest.register_fake
+def _(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int | None) -> Tensor:
+    return ptr.new_empty(torch.library.get_ctx().new_dynamic_size() if total is None else total)
+
+
+def _check_values(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor) -> None:
+    first, last = int(ptr[0]), int(ptr[-1])
+    if first != 0 or last != x.shape[0]:
+        raise ValueError(f"ptr must ascend from 0 to the {x.shape[0]} points, not from {first} to {last}")
+    sizes = ptr.diff()
+    if bool((sizes < 0).any()):
+        raise ValueError(f"ptr must not descend, but cloud {_first(sizes < 0)} ends before it starts")
+    if bool((negative := sample_ptr.diff() < 0).any()):
+        raise ValueError(f"count must not be negative, but is for cloud {_first(negative)}")
+    if bool((outside := (sizes > 0) & ((start < ptr[:-1]) | (start >= ptr[1:]))).any()):
+        cloud = _first(outside)
+        raise IndexError(
+            f"start[{cloud}] is {int(start[cloud])}, but cloud {cloud} has the points {int(ptr[cloud])} to "
+            f"{int(ptr[cloud + 1]) - 1}"
+        )
+    if not bool((finite := x.isfinite()).all()):
+        row = _first(~finite.all(1))
+        raise ValueError(f"x must be finite, but row {row} is {x[row].tolist()}")
+
+
+def _first(condition: Tensor) -> int:
+    return int(condition.nonzero()[0])
+
+
+# --- reference: the definition in PyTorch -------------------------------------
+
+
+def reference_sample_farthest(
+    x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int
+) -> Tensor:
+    index = ptr.new_empty(total)
+    for cloud, (first, last) in enumerate(zip(ptr[:-1].tolist(), ptr[1:].tolist(), strict=True)):
+        points = x[first:last]
+        distance = points.new_full((last - first,), torch.inf)
+        sample = (start[cloud] - first).clamp(0, max(last - first - 1, 0))
+        for k in range(int(sample_ptr[cloud]), int(sample_ptr[cloud + 1])):
+            index[k] = first + sample
+            squared = torch.zeros_like(distance)
+            for coordinate in (points - points[sample]).t():
+                squared += coordinate * coordinate
+            distance = torch.where(squared < distance, squared, distance)
+            distance[sample] = -1  # less than any distance: never taken again
+            sample = distance.argmax()
+    return index
+
+
+# --- native: C++ on the CPU ---------------------------------------------------
+
+
+def native_sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int) -> Tensor:
+    x, ptr, sample_ptr, start = x.contiguous(), ptr.contiguous(), sample_ptr.contiguous(), start.contiguous()
+    index = ptr.new_empty(total)
+    kernel("farthest_points", x.dtype)(
+        x.data_ptr(), x.shape[1], *addresses(ptr, start, sample_ptr), ptr.shape[0] - 1, index.data_ptr(),
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return index

@@ -1,0 +1,288 @@
+"""knn: the k nearest points of every point, or of queries, cloud by cloud.
+
+A backend implements one primitive, whose rows and number of edges follow from the sizes of the clouds and are given:
+
+- ``nearest(x, layout, k, loop, rowptr, edges) -> (col [E], squared distance [E])``
+
+The squared distance of x and y is the sum over coordinates d, in ascending order, of (x_d - y_d)^2, with every difference,
+product and sum rounded to float32, or to float64 for points in float64. No backend fuses a product with a sum, so all
+give the same bits and agree about what a tie is.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, cast, overload
+
+import torch
+from torch import Tensor
+
+from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.neighbors import Neighbors
+
+__all__ = ["knn"]
+
+
+@overload
+def knn(
+    x: Tensor,
+    k: int,
+    ptr: Tensor | None = ...,
+    queries: Tensor | None = ...,
+    query_ptr: Tensor | None = ...,
+    loop: bool = ...,
+    return_distance: Literal[False] = ...,
+) -> Neighbors: ...
+
+
+@overload
+def knn(
+    x: Tensor,
+    k: int,
+    ptr: Tensor | None = ...,
+    queries: Tensor | None = ...,
+    query_ptr: Tensor | None = ...,
+    loop: bool = ...,
+    *,
+    return_distance: Literal[True],
+) -> tuple[Neighbors, Tensor]: ...
+
+
+def knn(
+    x: Tensor,
+    k: int,
+    ptr: Tensor | None = None,
+    queries: Tensor | None = None,
+    query_ptr: Tensor | None = None,
+    loop: bool = True,
+    return_distance: bool = False,
+) -> Neighbors | tuple[Neighbors, Tensor]:
+    r"""The nearest points in Euclidean distance,
+
+    .. math:: \text{row } i = \text{the first } \min(k, n) \text{ of the } n \text{ points } j \text{ of } i\text{'s cloud
+        in ascending order of } (\lVert q_i - x_j \rVert^2,\; j)
+
+    Ties are broken by the index, and every backend gives the same rows, bit by bit. A cloud of fewer than k points gives
+    shorter rows, with no padding.
+
+    On a GPU, `ptr` costs one wait for the device, which the number of edges needs; without it there is none. There, points
+    are not checked: the distance of a NaN coordinate counts as infinite.
+
+    Args:
+        x: ``[P, D]`` floating point, the points; half precision is measured in float32.
+        k: how many neighbours, at least 1.
+        ptr: ``[B+1]`` int64, cloud b is the points ``ptr[b]`` to ``ptr[b+1]``, and no edge crosses clouds; one cloud if
+            not given.
+        queries: ``[Q, D]`` of the dtype of ``x``, whose neighbours to find; the points themselves if not given.
+        query_ptr: ``[B+1]`` int64, which queries are asked of which cloud; needed with `queries` if `ptr` is given.
+        loop: whether a point is its own neighbour (as in DGCNN). Without, it is left out of its own row, by its index: its
+            duplicates remain.
+        return_distance: also return the distances.
+
+    Returns:
+        Neighbors with a row for every query (or point); with `return_distance` also ``[E]`` Euclidean distances in the dtype
+        of ``x``, which carry no gradient: for one, compute them anew on the edges, as
+        ``(x[neighbors.row] - x[neighbors.col]).norm(dim=1)``.
+
+    Raises:
+        ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``k`` below 1, or on the CPU a point
+            that is not finite.
+    """
+    check_points(x, ptr, queries, query_ptr, loop)
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    rowptr, col, squared = nearest(x.detach(), ptr, _detached(queries), query_ptr, k, loop)
+    neighbors = Neighbors._valid(rowptr, col, x.shape[0])
+    return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
+
+
+def _detached(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()
+
+
+def check_points(
+    x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, loop: bool
+) -> None:
+    """Raises ValueError for shapes, dtypes and devices that do not fit."""
+    if x.dim() != 2:
+        raise ValueError(f"x must have shape [P, D], not {list(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"x must be floating point, not {x.dtype}")
+    if queries is not None:
+        if queries.dim() != 2 or queries.shape[1] != x.shape[1]:
+            raise ValueError(f"x has {x.shape[1]} coordinates but queries have shape {list(queries.shape)}")
+        if queries.dtype != x.dtype:
+            raise ValueError(f"x is {x.dtype} but queries are {queries.dtype}")
+        if queries.device != x.device:
+            raise ValueError(f"x is on {x.device} but queries are on {queries.device}")
+        if not loop:
+            raise ValueError("loop=False leaves a point out of its own row, but queries are no points of x")
+        if (ptr is None) != (query_ptr is None):
+            raise ValueError("queries in several clouds need both ptr and query_ptr")
+    elif query_ptr is not None:
+        raise ValueError("query_ptr is given but queries are not")
+    for name, pointer in (("ptr", ptr), ("query_ptr", query_ptr)):
+        if pointer is None:
+            continue
+        if pointer.dtype != torch.int64 or pointer.dim() != 1 or pointer.shape[0] < 1:
+            raise ValueError(
+                f"{name} must be int64 of shape [B+1], not {pointer.dtype} {list(pointer.shape)}"
+            )
+        if pointer.device != x.device:
+            raise ValueError(f"x is on {x.device} but {name} is on {pointer.device}")
+    if ptr is not None and query_ptr is not None and ptr.shape != query_ptr.shape:
+        raise ValueError(
+            f"ptr has {ptr.shape[0] - 1} clouds but query_ptr has {query_ptr.shape[0] - 1} of them"
+        )
+
+
+# --- custom op ----------------------------------------------------------------
+
+
+@torch.library.custom_op("geodl::knn", mutates_args=())
+def nearest(
+    x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, k: int, loop: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """rowptr ``[Q+1]``, col ``[E]`` and squared distances ``[E]`` in the dtype that they are computed in."""
+    layout = arrange(x, ptr, queries, query_ptr)
+    rowptr, edges = _rows(layout, k if loop else k + 1, 0 if loop else 1)
+    found = implementation(x, "knn", "nearest")(layout, k, loop, rowptr, edges)
+    return rowptr, *cast(tuple[Tensor, Tensor], found)
+
+
+@nearest.register_fake
+def _(
+    x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, k: int, loop: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows = (x if queries is None else queries).shape[0]
+    if ptr is None:
+        edges = rows * torch.sym_max(torch.sym_min(k, x.shape[0] - (0 if loop else 1)), 0)
+    else:
+        edges = torch.library.get_ctx().new_dynamic_size()
+    rowptr, col = (x.new_empty(size, dtype=torch.int64) for size in (rows + 1, edges))
+    return rowptr, col, x.new_empty(edges, dtype=measured_dtype(x))
+
+
+def measured_dtype(x: Tensor) -> torch.dtype:
+    """The dtype that distances of points like x are computed in."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def distance_of(squared: Tensor, dtype: torch.dtype) -> Tensor:
+    """The distance, by a root in float64: that in float32 may miss the nearest number, and differs between devices."""
+    return squared.double().sqrt().to(dtype)
+
+
+class Layout(NamedTuple):
+    """Which queries are asked of which points, checked."""
+
+    x: Tensor
+    queries: Tensor | None  # None: the points themselves
+    ptr: Tensor
+    query_ptr: Tensor
+    single: bool  # one cloud, whose sizes the shapes tell
+
+    @property
+    def rows(self) -> int:
+        return (self.x if self.queries is None else self.queries).shape[0]
+
+
+def arrange(x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None) -> Layout:
+    """The points and their clouds, in the dtype that they are measured in.
+
+    Raises:
+        ValueError: points that are not finite (on the CPU), or too many; ``ptr`` that is no pointer.
+    """
+    points, rows = x.shape[0], (x if queries is None else queries).shape[0]
+    if points >= 2**31:
+        raise ValueError(f"x may have at most 2^31 - 1 points, not {points}")
+    if x.device.type == "cpu":
+        for name, tensor in (("x", x), ("queries", queries)):
+            if tensor is not None and not bool(torch.isfinite(tensor).all()):
+                row = int((~torch.isfinite(tensor).all(1)).nonzero()[0])
+                raise ValueError(f"{name} must be finite, but row {row} is {tensor[row].tolist()}")
+    single = ptr is None
+    if ptr is None:
+        ptr, query_ptr = (torch.arange(2, device=x.device) * count for count in (points, rows))
+    else:
+        query_ptr = ptr if query_ptr is None else query_ptr
+        _check_pointers(ptr, points, query_ptr, rows)
+    dtype = measured_dtype(x)
+    x = x.to(dtype).contiguous()
+    queries = None if queries is None else queries.to(dtype).contiguous()
+    return Layout(x, queries, ptr.contiguous(), query_ptr.contiguous(), single)
+
+
+def _check_pointers(ptr: Tensor, points: int, query_ptr: Tensor, rows: int) -> None:
+    ends = torch.stack([torch.stack([p[0], p[-1], (p.diff() < 0).any().long()]) for p in (ptr, query_ptr)])
+    for name, of, count, (first, last, descends) in zip(
+        ("ptr", "query_ptr"), ("x", "queries"), (points, rows), ends.tolist(), strict=True
+    ):
+        if first != 0 or last != count or descends:
+            raise ValueError(
+                f"{name} must ascend from 0 to the {count} rows of {of}, not from {first} to {last}"
+                + (" and descend between" if descends else "")
+            )
+
+
+def _rows(layout: Layout, k: int, without: int) -> tuple[Tensor, int]:
+    """Row pointer of rows that list all points of their cloud, at most k, less so many; its last entry."""
+    if layout.single:
+        degree = max(min(k, layout.x.shape[0]) - without, 0)
+        return torch.arange(layout.rows + 1, device=layout.x.device) * degree, layout.rows * degree
+    sizes = (layout.ptr.diff().clamp(max=k) - without).clamp(min=0)
+    degrees = torch.repeat_interleave(sizes, layout.query_ptr.diff(), output_size=layout.rows)
+    rowptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
+    return rowptr, int(rowptr[-1])
+
+
+# --- reference: the definition in PyTorch -------------------------------------
+
+CHUNK = 2**22  # distances that exist at one time
+
+
+def squared_distances(queries: Tensor, points: Tensor) -> Tensor:
+    """The squared distance of every query to every point ``[Q, P]``; infinite where one is not finite."""
+    total = queries.new_zeros(queries.shape[0], points.shape[0])
+    for q, p in zip(queries.unbind(1), points.unbind(1), strict=True):
+        difference = q[:, None] - p
+        total = total + difference * difference
+    return total.nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+
+def reference_nearest(
+    layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: int
+) -> tuple[Tensor, Tensor]:
+    x, queries = layout.x, layout.x if layout.queries is None else layout.queries
+    col, squared = rowptr.new_empty(edges), x.new_empty(edges)
+    filled = 0
+    for p, p_end, q, q_end in clouds(layout):
+        points = x[p:p_end]
+        for some in torch.arange(q, q_end, device=x.device).split(max(1, CHUNK // max(1, p_end - p))):
+            distance, order = squared_distances(queries[some], points).sort(dim=1, stable=True)
+            if not loop:
+                others = order + p != some[:, None]
+                distance, order = (found[others].view(len(some), -1) for found in (distance, order))
+            distance, order = distance[:, :k], order[:, :k] + p
+            col[filled : filled + order.numel()] = order.flatten()
+            squared[filled : filled + order.numel()] = distance.flatten()
+            filled += order.numel()
+    return col, squared
+
+
+def clouds(layout: Layout) -> list[tuple[int, int, int, int]]:
+    """Where the points and the queries of every cloud with queries begin and end."""
+    p, q = layout.ptr.tolist(), layout.query_ptr.tolist()
+    return [ends for ends in zip(p[:-1], p[1:], q[:-1], q[1:], strict=True) if ends[2] < ends[3]]
+
+
+# --- native: C++ on the CPU ---------------------------------------------------
+
+
+def native_nearest(layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: int) -> tuple[Tensor, Tensor]:
+    x, count = layout.x, layout.ptr.shape[0] - 1
+    col, squared = rowptr.new_empty(edges), x.new_empty(edges)
+    given = addresses(layout.ptr, layout.queries, layout.query_ptr)
+    kernel("knn", x.dtype)(
+        x.data_ptr(), x.shape[1], *given, count, k, loop, *addresses(rowptr, col, squared), torch.get_num_threads()
+    )  # fmt: skip
+    return col, squared

@@ -1,0 +1,547 @@
+// Softmax attention over neighbourhoods, with the scores of GAT and GATv2; see geodl/ops/attention.py.
+//
+// Edges are taken in blocks: scores of a block go to a small buffer [edge, head], are exponentiated there side by side,
+// and then weight the rows that the edges read. Every output is computed by one thread in the order of its edges, so
+// that results are bitwise equal from run to run and for any number of threads.
+#include "kernels.h"
+#include "parallel.h"
+#include "simd.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+#include <vector>
+
+namespace geodl {
+namespace {
+
+constexpr int64_t block_edges = 64;
+
+struct Graph {
+    const int64_t* rowptr;
+    const int64_t* col;
+};
+
+struct Sizes {
+    int64_t heads, depth, channels;  // depth of the scores: 1 for GAT
+};
+
+// --- exp of numbers that are not positive ---
+
+// exp(x) = 2^n exp(r) with |r| <= log(2) / 2, whose Taylor series this long is exact to rounding. Adding `round` leaves n in
+// the lowest bits of a floating-point number, without a conversion that NaN could not survive.
+template <class T>
+struct Exp;
+template <>
+struct Exp<float> {
+    using Bits = uint32_t;
+    static constexpr int terms = 7, mantissa = 23;
+    static constexpr Bits one = 0x3f800000;
+    static constexpr float round = 0x1.8p23f, least = -87.0f;
+    static constexpr float log2_high = 0x1.62e4p-1f, log2_low = 0x1.7f7d1cp-20f;
+};
+template <>
+struct Exp<double> {
+    using Bits = uint64_t;
+    static constexpr int terms = 13, mantissa = 52;
+    static constexpr Bits one = 0x3ff0000000000000;
+    static constexpr double round = 0x1.8p52, least = -708.0;
+    static constexpr double log2_high = 0x1.62e42feep-1, log2_low = 0x1.a39ef35793c76p-33;
+};
+
+template <class T>
+GEODL_INLINE void exp_all(T* values, int64_t count) {
+    using E = Exp<T>;
+#pragma omp simd
+    for (int64_t k = 0; k < count; ++k) {
+        const T x = values[k];
+        const T shifted = x * T(1.4426950408889634074) + E::round;
+        const T n = shifted - E::round;
+        const T r = (x - n * E::log2_high) - n * E::log2_low;
+        T sum = 1;
+        for (int term = E::terms; term > 0; --term) sum = sum * r * (T(1) / T(term)) + T(1);
+        const T power = std::bit_cast<T>((std::bit_cast<typename E::Bits>(shifted) << E::mantissa) + E::one);
+        values[k] = x < E::least ? T(0) : sum * power;
+    }
+}
+
+// --- sums over the width of every head, and over edges ---
+
+// A chunk is the AVX2 register: eight heads of eight channels are eight of them.
+template <class T>
+struct Chunk {
+    static constexpr int64_t count = 32 / sizeof(T);
+    using Integer = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+    typedef T Value __attribute__((vector_size(32)));
+    typedef Integer Mask __attribute__((vector_size(32)));
+};
+
+// The sums of the lanes of a, of b, ... in the lanes of one vector.
+GEODL_INLINE void sum_lanes(const Chunk<float>::Value (&v)[8], Chunk<float>::Value& out) {
+    constexpr Chunk<float>::Mask even{0, 2, 8, 10, 4, 6, 12, 14}, odd{1, 3, 9, 11, 5, 7, 13, 15};
+    constexpr Chunk<float>::Mask low{0, 1, 2, 3, 8, 9, 10, 11}, high{4, 5, 6, 7, 12, 13, 14, 15};
+    Chunk<float>::Value pair[4], four[2];
+    for (int k = 0; k < 4; ++k)
+        pair[k] = __builtin_shuffle(v[2 * k], v[2 * k + 1], even) + __builtin_shuffle(v[2 * k], v[2 * k + 1], odd);
+    for (int k = 0; k < 2; ++k)
+        four[k] = __builtin_shuffle(pair[2 * k], pair[2 * k + 1], even) +
+                  __builtin_shuffle(pair[2 * k], pair[2 * k + 1], odd);
+    out = __builtin_shuffle(four[0], four[1], low) + __builtin_shuffle(four[0], four[1], high);
+}
+GEODL_INLINE void sum_lanes(const Chunk<double>::Value (&v)[4], Chunk<double>::Value& out) {
+    constexpr Chunk<double>::Mask even{0, 4, 2, 6}, odd{1, 5, 3, 7}, low{0, 1, 4, 5}, high{2, 3, 6, 7};
+    Chunk<double>::Value pair[2];
+    for (int k = 0; k < 2; ++k)
+        pair[k] = __builtin_shuffle(v[2 * k], v[2 * k + 1], even) + __builtin_shuffle(v[2 * k], v[2 * k + 1], odd);
+    out = __builtin_shuffle(pair[0], pair[1], low) + __builtin_shuffle(pair[0], pair[1], high);
+}
+
+// out[edge, head] = sum over the width of a head of term(value, edge, column), which sets a vector or a single value.
+template <class T, class Term>
+GEODL_INLINE void sum_heads(int64_t edges, int64_t heads, int64_t width, T* out, Term term) {
+    using Value = typename Chunk<T>::Value;
+    constexpr int64_t count = Chunk<T>::count;
+    for (int64_t edge = 0; edge < edges; ++edge) {
+        int64_t h = 0;
+        if (width % count == 0)
+            for (; h + count <= heads; h += count) {
+                Value part[count] = {}, value;
+                for (int64_t c = 0; c < width; c += count)
+                    for (int64_t v = 0; v < count; ++v) {
+                        term(value, edge, (h + v) * width + c);
+                        part[v] += value;
+                    }
+                sum_lanes(part, value);
+                store(out + edge * heads + h, value);
+            }
+        for (; h < heads; ++h) {
+            Value part = {}, value;
+            T rest = 0, single;
+            int64_t c = 0;
+            for (; c + count <= width; c += count) {
+                term(value, edge, h * width + c);
+                part += value;
+            }
+            for (; c < width; ++c) {
+                term(single, edge, h * width + c);
+                rest += single;
+            }
+            T lanes[count];
+            store(lanes, part);
+            for (int64_t half = count / 2; half > 0; half /= 2)
+                for (int64_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+            out[edge * heads + h] = lanes[0] + rest;
+        }
+    }
+}
+
+// out[head, c] = keep[head] out[head, c] + sum over edges of weight[edge, head] term(edge, head, c); nothing is kept,
+// and out not read, if keep is null.
+template <class T, int Heads, int Chunks, class Term>
+GEODL_INLINE void sum_edges_block(int64_t edges, int64_t heads, int64_t h, int64_t width, int64_t c, const T* weight,
+                                  const T* keep, T* out, Term term) {
+    using Value = typename Chunk<T>::Value;
+    constexpr int64_t count = Chunk<T>::count;
+    Value sum[Heads * Chunks] = {}, value;
+    const auto column = [&](int v) { return (h + v / Chunks) * width + c + v % Chunks * count; };
+    if (keep)
+        for (int v = 0; v < Heads * Chunks; ++v) {
+            load(value, out + column(v));
+            sum[v] = keep[h + v / Chunks] * value;
+        }
+    for (int64_t edge = 0; edge < edges; ++edge)
+        for (int v = 0; v < Heads * Chunks; ++v) {
+            term(value, edge, column(v));
+            sum[v] += weight[edge * heads + h + v / Chunks] * value;
+        }
+    for (int v = 0; v < Heads * Chunks; ++v) store(out + column(v), sum[v]);
+}
+
+template <class T, class Term>
+GEODL_INLINE void sum_edges(int64_t edges, int64_t heads, int64_t width, const T* weight, const T* keep, T* out,
+                            Term term) {
+    constexpr int64_t count = Chunk<T>::count;
+    int64_t h = 0;
+    if (width == count)
+        for (; h + 8 <= heads; h += 8)
+            sum_edges_block<T, 8, 1>(edges, heads, h, width, 0, weight, keep, out, term);
+    if (width == 2 * count)
+        for (; h + 4 <= heads; h += 4)
+            sum_edges_block<T, 4, 2>(edges, heads, h, width, 0, weight, keep, out, term);
+    for (; h < heads; ++h) {
+        int64_t c = 0;
+        for (; c + 4 * count <= width; c += 4 * count)
+            sum_edges_block<T, 1, 4>(edges, heads, h, width, c, weight, keep, out, term);
+        for (; c + count <= width; c += count)
+            sum_edges_block<T, 1, 1>(edges, heads, h, width, c, weight, keep, out, term);
+        for (; c < width; ++c) {
+            const int64_t column = h * width + c;
+            T sum = keep ? keep[h] * out[column] : T(0), value;
+            for (int64_t edge = 0; edge < edges; ++edge) {
+                term(value, edge, column);
+                sum += weight[edge * heads + h] * value;
+            }
+            out[column] = sum;
+        }
+    }
+}
+
+// --- scores ---
+
+template <class T, class Value>
+GEODL_INLINE void add_rows(Value& sum, const T* a, const T* b) {
+    Value other;
+    load(sum, a);
+    load(other, b);
+    sum += other;
+}
+
+// One row of `own` against the rows of `other` that the edges name.
+template <class T>
+GEODL_INLINE void score_edges(const int64_t* index, int64_t edges, Sizes size, const T* own, const T* other,
+                              const T* vector, T slope, T* out) {
+    const int64_t heads = size.heads, depth = size.depth;
+    if (!vector) {
+        for (int64_t edge = 0; edge < edges; ++edge) {
+            const T* row = other + index[edge] * heads;
+            for (int64_t h = 0; h < heads; ++h) {
+                const T z = own[h] + row[h];
+                out[edge * heads + h] = z > 0 ? z : slope * z;
+            }
+        }
+        return;
+    }
+    sum_heads(edges, heads, depth, out, [&]<class Value>(Value& value, int64_t edge, int64_t column)
+                                            __attribute__((always_inline)) {
+        Value z, scale;
+        add_rows(z, own + column, other + index[edge] * heads * depth + column);
+        load(scale, vector + column);
+        value = scale * (z > 0 ? z : slope * z);
+    });
+}
+
+// out[head, d] (+)= sum over edges of u[edge, head] LeakyReLU'(own + other).
+template <class T>
+GEODL_INLINE void spread_scores(const int64_t* index, int64_t edges, Sizes size, const T* own, const T* other, const T* u,
+                                T slope, const T* keep, T* out) {
+    const int64_t heads = size.heads, depth = size.depth;
+    if (depth == 1) {
+        if (!keep) std::fill_n(out, heads, T(0));
+        for (int64_t edge = 0; edge < edges; ++edge) {
+            const T* row = other + index[edge] * heads;
+            for (int64_t h = 0; h < heads; ++h) {
+                const T z = own[h] + row[h];
+                out[h] += u[edge * heads + h] * (z > 0 ? T(1) : slope);
+            }
+        }
+        return;
+    }
+    sum_edges(edges, heads, depth, u, keep, out, [&]<class Value>(Value& value, int64_t edge, int64_t column)
+                                                     __attribute__((always_inline)) {
+        const Value one = Value{} + T(1), gentle = Value{} + slope;
+        Value z;
+        add_rows(z, own + column, other + index[edge] * heads * depth + column);
+        value = z > 0 ? one : gentle;
+    });
+}
+
+// --- forward ---
+
+template <class T>
+struct Inputs {
+    const T *x, *source, *target, *vector, *scale;
+    Sizes size;
+    T slope;
+};
+
+template <class T>
+GEODL_INLINE void attend_any(Graph graph, const Inputs<T>& in, T* out, T* maximum, T* total, int64_t begin,
+                             int64_t end) {
+    const int64_t heads = in.size.heads, channels = in.size.channels, stride = heads * channels;
+    constexpr T least = -std::numeric_limits<T>::infinity();
+    std::vector<T> buffer((block_edges + 1) * heads);
+    T *weight = buffer.data(), *keep = weight + block_edges * heads;
+    for (int64_t i = begin; i < end; ++i) {
+        T *shift = maximum + i * heads, *sum = total + i * heads, *mean = out + i * stride;
+        std::fill_n(shift, heads, T(0));
+        std::fill_n(sum, heads, T(0));
+        const int64_t first = graph.rowptr[i], last = graph.rowptr[i + 1];
+        if (first == last) std::fill_n(mean, stride, T(0));
+        for (int64_t e = first; e < last; e += block_edges) {
+            const int64_t edges = std::min(block_edges, last - e);
+            const int64_t* index = graph.col + e;
+            score_edges(index, edges, in.size, in.target + i * heads * in.size.depth, in.source, in.vector, in.slope,
+                        weight);
+            // The largest score so far is subtracted from all; the sums so far are those of a smaller one.
+            for (int64_t h = 0; h < heads; ++h) {
+                T best = sum[h] > 0 ? shift[h] : least;
+                for (int64_t edge = 0; edge < edges; ++edge)
+                    best = weight[edge * heads + h] > best ? weight[edge * heads + h] : best;
+                best = best == least ? T(0) : best;
+                keep[h] = sum[h] > 0 ? shift[h] - best : T(0);
+                shift[h] = best;
+            }
+            for (int64_t edge = 0; edge < edges; ++edge)
+                for (int64_t h = 0; h < heads; ++h) weight[edge * heads + h] -= shift[h];
+            exp_all(weight, edges * heads);
+            exp_all(keep, heads);
+            for (int64_t h = 0; h < heads; ++h) sum[h] *= keep[h];
+            for (int64_t edge = 0; edge < edges; ++edge)
+                for (int64_t h = 0; h < heads; ++h) sum[h] += weight[edge * heads + h];
+            if (in.scale)
+                for (int64_t k = 0; k < edges * heads; ++k) weight[k] *= in.scale[e * heads + k];
+            sum_edges(edges, heads, channels, weight, e == first ? nullptr : keep, mean,
+                      [&]<class Value>(Value& value, int64_t edge, int64_t column) __attribute__((always_inline)) {
+                          load(value, in.x + index[edge] * stride + column);
+                      });
+        }
+        for (int64_t h = 0; h < heads; ++h) {
+            const T inverse = T(1) / (sum[h] == 0 ? T(1) : sum[h]);
+            for (int64_t c = 0; c < channels; ++c) mean[h * channels + c] *= inverse;
+        }
+    }
+}
+
+GEODL_CLONES void attend_rows(Graph graph, const Inputs<float>& in, float* out, float* maximum, float* total,
+                              int64_t begin, int64_t end) {
+    attend_any(graph, in, out, maximum, total, begin, end);
+}
+GEODL_CLONES void attend_rows(Graph graph, const Inputs<double>& in, double* out, double* maximum, double* total,
+                              int64_t begin, int64_t end) {
+    attend_any(graph, in, out, maximum, total, begin, end);
+}
+
+template <class T>
+void attend(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t x, std::uintptr_t source,
+            std::uintptr_t target, std::uintptr_t vector, std::uintptr_t scale, int64_t heads, int64_t depth,
+            int64_t channels, double slope, std::uintptr_t out, std::uintptr_t maximum, std::uintptr_t total,
+            int threads) {
+    const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
+    const Inputs<T> in{at<const T>(x),      at<const T>(source), at<const T>(target),      at<const T>(vector),
+                       at<const T>(scale), {heads, depth, channels}, static_cast<T>(slope)};
+    const int64_t work = (rows + graph.rowptr[rows]) * heads * (channels + depth + 16) / 16;
+    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+        attend_rows(graph, in, at<T>(out), at<T>(maximum), at<T>(total), begin, end);
+    });
+}
+
+// --- backward ---
+
+// Of every row and head: the maximum, the inverse of the sum, and the mean of the products of grad with x.
+template <class T>
+GEODL_INLINE void statistics_any(Sizes size, const T* grad, const T* out, const T* maximum, const T* total,
+                                 T* statistics, int64_t begin, int64_t end) {
+    const int64_t heads = size.heads, channels = size.channels;
+    for (int64_t i = begin; i < end; ++i) {
+        T* row = statistics + i * 3 * heads;
+        for (int64_t h = 0; h < heads; ++h) {
+            row[h] = maximum[i * heads + h];
+            row[heads + h] = T(1) / (total[i * heads + h] == 0 ? T(1) : total[i * heads + h]);
+        }
+        const T *left = grad + i * heads * channels, *right = out + i * heads * channels;
+        sum_heads(1, heads, channels, row + 2 * heads, [&]<class Value>(Value& value, int64_t, int64_t column)
+                                                            __attribute__((always_inline)) {
+            Value other;
+            load(value, left + column);
+            load(other, right + column);
+            value *= other;
+        });
+    }
+}
+
+template <class T>
+struct Gradients {
+    const T *grad, *statistics;
+    T *by_scores, *by_x, *by_source, *by_scale;
+};
+
+// Row j of the transpose lists the destinations that read j, and by which edges.
+template <class T>
+GEODL_INLINE void backward_any(Graph transpose, const int64_t* perm, const Inputs<T>& in, const Gradients<T>& to,
+                               int64_t begin, int64_t end) {
+    const int64_t heads = in.size.heads, depth = in.size.depth, channels = in.size.channels;
+    const int64_t stride = heads * channels;
+    std::vector<T> buffer((2 * block_edges + 1) * heads);
+    T *weight = buffer.data(), *product = weight + block_edges * heads, *ones = product + block_edges * heads;
+    std::fill_n(ones, heads, T(1));
+    for (int64_t j = begin; j < end; ++j) {
+        const int64_t first = transpose.rowptr[j], last = transpose.rowptr[j + 1];
+        T *by_x = to.by_x + j * stride, *by_source = to.by_source + j * heads * depth;
+        const T *x = in.x + j * stride, *source = in.source + j * heads * depth;
+        if (first == last) {
+            std::fill_n(by_x, stride, T(0));
+            std::fill_n(by_source, heads * depth, T(0));
+        }
+        for (int64_t k = first; k < last; k += block_edges) {
+            const int64_t edges = std::min(block_edges, last - k);
+            const int64_t* index = transpose.col + k;
+            score_edges(index, edges, in.size, source, in.target, in.vector, in.slope, weight);
+            for (int64_t edge = 0; edge < edges; ++edge) {
+                const T* maximum = to.statistics + index[edge] * 3 * heads;
+                for (int64_t h = 0; h < heads; ++h) weight[edge * heads + h] -= maximum[h];
+            }
+            exp_all(weight, edges * heads);
+            sum_heads(edges, heads, channels, product, [&]<class Value>(Value& value, int64_t edge, int64_t column)
+                                                           __attribute__((always_inline)) {
+                Value other;
+                load(value, to.grad + index[edge] * stride + column);
+                load(other, x + column);
+                value *= other;
+            });
+            for (int64_t edge = 0; edge < edges; ++edge) {
+                const T *inverse = to.statistics + (index[edge] * 3 + 1) * heads, *mean = inverse + heads;
+                const int64_t e = perm[k + edge] * heads;
+                T *w = weight + edge * heads, *p = product + edge * heads;
+                for (int64_t h = 0; h < heads; ++h) {
+                    const T plain = w[h] * inverse[h], scaled = in.scale ? plain * in.scale[e + h] : plain;
+                    if (in.scale) to.by_scale[e + h] = plain * p[h];
+                    w[h] = scaled;
+                    p[h] = scaled * p[h] - plain * mean[h];
+                    to.by_scores[e + h] = p[h];
+                }
+            }
+            const T* keep = k == first ? nullptr : ones;
+            sum_edges(edges, heads, channels, weight, keep, by_x,
+                      [&]<class Value>(Value& value, int64_t edge, int64_t column) __attribute__((always_inline)) {
+                          load(value, to.grad + index[edge] * stride + column);
+                      });
+            spread_scores(index, edges, in.size, source, in.target, product, in.slope, keep, by_source);
+        }
+    }
+}
+
+// Rows of `own`: u is at the edge, or where perm says for the transpose.
+template <class T>
+GEODL_INLINE void spread_any(Graph graph, const int64_t* perm, Sizes size, const T* own, const T* other, const T* u,
+                             T slope, T* out, int64_t begin, int64_t end) {
+    const int64_t heads = size.heads, width = heads * size.depth;
+    std::vector<T> buffer((block_edges + 1) * heads);
+    T *moved = buffer.data(), *ones = moved + block_edges * heads;
+    std::fill_n(ones, heads, T(1));
+    for (int64_t i = begin; i < end; ++i) {
+        const int64_t first = graph.rowptr[i], last = graph.rowptr[i + 1];
+        if (first == last) std::fill_n(out + i * width, width, T(0));
+        for (int64_t e = first; e < last; e += block_edges) {
+            const int64_t edges = std::min(block_edges, last - e);
+            if (perm)
+                for (int64_t edge = 0; edge < edges; ++edge)
+                    std::copy_n(u + perm[e + edge] * heads, heads, moved + edge * heads);
+            spread_scores(graph.col + e, edges, size, own + i * width, other, perm ? moved : u + e * heads, slope,
+                          e == first ? nullptr : ones, out + i * width);
+        }
+    }
+}
+
+GEODL_CLONES void statistics_rows(Sizes size, const float* grad, const float* out, const float* maximum,
+                                  const float* total, float* statistics, int64_t begin, int64_t end) {
+    statistics_any(size, grad, out, maximum, total, statistics, begin, end);
+}
+GEODL_CLONES void statistics_rows(Sizes size, const double* grad, const double* out, const double* maximum,
+                                  const double* total, double* statistics, int64_t begin, int64_t end) {
+    statistics_any(size, grad, out, maximum, total, statistics, begin, end);
+}
+GEODL_CLONES void backward_rows(Graph transpose, const int64_t* perm, const Inputs<float>& in,
+                                const Gradients<float>& to, int64_t begin, int64_t end) {
+    backward_any(transpose, perm, in, to, begin, end);
+}
+GEODL_CLONES void backward_rows(Graph transpose, const int64_t* perm, const Inputs<double>& in,
+                                const Gradients<double>& to, int64_t begin, int64_t end) {
+    backward_any(transpose, perm, in, to, begin, end);
+}
+GEODL_CLONES void spread_rows(Graph graph, const int64_t* perm, Sizes size, const float* own, const float* other,
+                              const float* u, float slope, float* out, int64_t begin, int64_t end) {
+    spread_any(graph, perm, size, own, other, u, slope, out, begin, end);
+}
+GEODL_CLONES void spread_rows(Graph graph, const int64_t* perm, Sizes size, const double* own, const double* other,
+                              const double* u, double slope, double* out, int64_t begin, int64_t end) {
+    spread_any(graph, perm, size, own, other, u, slope, out, begin, end);
+}
+
+template <class T>
+void attend_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t t_rowptr, int64_t t_rows,
+                     std::uintptr_t t_row, std::uintptr_t perm, std::uintptr_t x, std::uintptr_t source,
+                     std::uintptr_t target, std::uintptr_t vector, std::uintptr_t scale, int64_t heads, int64_t depth,
+                     int64_t channels, double slope, std::uintptr_t grad, std::uintptr_t out, std::uintptr_t maximum,
+                     std::uintptr_t total, std::uintptr_t statistics, std::uintptr_t by_scores, std::uintptr_t by_x,
+                     std::uintptr_t by_source, std::uintptr_t by_target, std::uintptr_t by_scale, int threads) {
+    const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
+    const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
+    const Sizes size{heads, depth, channels};
+    const Inputs<T> in{at<const T>(x),     at<const T>(source), at<const T>(target), at<const T>(vector),
+                       at<const T>(scale), size,                static_cast<T>(slope)};
+    const Gradients<T> to{at<const T>(grad), at<const T>(statistics), at<T>(by_scores),
+                          at<T>(by_x),       at<T>(by_source),        at<T>(by_scale)};
+    const int64_t edges = graph.rowptr[rows];
+    for_rows(graph.rowptr, rows, rows * heads * (channels + 16) / 16, threads, [&](int64_t begin, int64_t end) {
+        statistics_rows(size, at<const T>(grad), at<const T>(out), at<const T>(maximum), at<const T>(total),
+                        at<T>(statistics), begin, end);
+    });
+    const int64_t work = (t_rows + edges) * heads * (channels + depth + 16) / 8;
+    for_rows(transpose.rowptr, t_rows, work, threads, [&](int64_t begin, int64_t end) {
+        backward_rows(transpose, at<const int64_t>(perm), in, to, begin, end);
+    });
+    for_rows(graph.rowptr, rows, (rows + edges) * heads * (depth + 4) / 8, threads, [&](int64_t begin, int64_t end) {
+        spread_rows(graph, nullptr, size, in.target, in.source, at<const T>(by_scores), in.slope, at<T>(by_target),
+                    begin, end);
+    });
+}
+
+// --- the bilinear form of the scores, and its adjoint: what second derivatives are made of ---
+
+template <class T>
+void edge_scores(std::uintptr_t rowptr_, int64_t rows, std::uintptr_t col_, std::uintptr_t a_, std::uintptr_t b_,
+                 std::uintptr_t source_, std::uintptr_t target_, int64_t heads, int64_t depth, double slope_,
+                 std::uintptr_t out_, int threads) {
+    const int64_t *rowptr = at<const int64_t>(rowptr_), *col = at<const int64_t>(col_);
+    const T *a = at<const T>(a_), *b = at<const T>(b_), *source = at<const T>(source_), *target = at<const T>(target_);
+    const T slope = static_cast<T>(slope_);
+    T* out = at<T>(out_);
+    for_rows(rowptr, rows, (rows + rowptr[rows]) * heads * depth, threads, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+            for (int64_t e = rowptr[i]; e < rowptr[i + 1]; ++e)
+                for (int64_t h = 0; h < heads; ++h) {
+                    const int64_t own = (i * heads + h) * depth, other = (col[e] * heads + h) * depth;
+                    T sum = 0;
+                    for (int64_t d = 0; d < depth; ++d) {
+                        const T z = source[other + d] + target[own + d];
+                        sum += (a[other + d] + b[own + d]) * (z > 0 ? T(1) : slope);
+                    }
+                    out[e * heads + h] = sum;
+                }
+    });
+}
+
+template <class T>
+void edge_scores_adjoint(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t t_rowptr,
+                         int64_t t_rows, std::uintptr_t t_row, std::uintptr_t perm, std::uintptr_t u,
+                         std::uintptr_t source, std::uintptr_t target, int64_t heads, int64_t depth, double slope,
+                         std::uintptr_t by_source, std::uintptr_t by_target, int threads) {
+    const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
+    const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
+    const Sizes size{heads, depth, 0};
+    const int64_t work = (rows + t_rows + graph.rowptr[rows]) * heads * (depth + 4) / 8;
+    for_rows(transpose.rowptr, t_rows, work, threads, [&](int64_t begin, int64_t end) {
+        spread_rows(transpose, at<const int64_t>(perm), size, at<const T>(source), at<const T>(target), at<const T>(u),
+                    static_cast<T>(slope), at<T>(by_source), begin, end);
+    });
+    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+        spread_rows(graph, nullptr, size, at<const T>(target), at<const T>(source), at<const T>(u),
+                    static_cast<T>(slope), at<T>(by_target), begin, end);
+    });
+}
+
+}  // namespace
+
+void register_attention(nb::module_& m) {
+    const nb::call_guard<nb::gil_scoped_release> unlocked;
+    m.def("attend_f32", &attend<float>, unlocked);
+    m.def("attend_f64", &attend<double>, unlocked);
+    m.def("attend_backward_f32", &attend_backward<float>, unlocked);
+    m.def("attend_backward_f64", &attend_backward<double>, unlocked);
+    m.def("edge_scores_f32", &edge_scores<float>, unlocked);
+    m.def("edge_scores_f64", &edge_scores<double>, unlocked);
+    m.def("edge_scores_adjoint_f32", &edge_scores_adjoint<float>, unlocked);
+    m.def("edge_scores_adjoint_f64", &edge_scores_adjoint<double>, unlocked);
+}
+
+}  // namespace geodl

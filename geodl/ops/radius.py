@@ -1,0 +1,186 @@
+"""radius: all points within a distance, cloud by cloud.
+
+A backend implements one primitive:
+
+- ``within(layout, limit, max_neighbors, loop) -> (rowptr [Q+1], col [E], squared distance [E])``
+
+with the squared distance of geodl/ops/knn.py.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast, overload
+
+import torch
+from torch import Tensor
+
+from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.knn import (
+    CHUNK,
+    Layout,
+    arrange,
+    check_points,
+    clouds,
+    distance_of,
+    measured_dtype,
+    squared_distances,
+)
+from geodl.ops.neighbors import Neighbors
+
+__all__ = ["radius"]
+
+
+@overload
+def radius(
+    x: Tensor,
+    r: float,
+    ptr: Tensor | None = ...,
+    queries: Tensor | None = ...,
+    query_ptr: Tensor | None = ...,
+    max_neighbors: int | None = ...,
+    loop: bool = ...,
+    return_distance: Literal[False] = ...,
+) -> Neighbors: ...
+
+
+@overload
+def radius(
+    x: Tensor,
+    r: float,
+    ptr: Tensor | None = ...,
+    queries: Tensor | None = ...,
+    query_ptr: Tensor | None = ...,
+    max_neighbors: int | None = ...,
+    loop: bool = ...,
+    *,
+    return_distance: Literal[True],
+) -> tuple[Neighbors, Tensor]: ...
+
+
+def radius(
+    x: Tensor,
+    r: float,
+    ptr: Tensor | None = None,
+    queries: Tensor | None = None,
+    query_ptr: Tensor | None = None,
+    max_neighbors: int | None = None,
+    loop: bool = True,
+    return_distance: bool = False,
+) -> Neighbors | tuple[Neighbors, Tensor]:
+    r"""All points in a closed ball,
+
+    .. math:: \text{row } i = \{\, j \text{ in } i\text{'s cloud} : \lVert q_i - x_j \rVert^2 \le r^2 \,\}
+
+    in ascending order of (squared distance, j), with both sides rounded to float32, or to float64 for points in float64.
+    Every backend gives the same rows, bit by bit. A row may be empty.
+
+    On a GPU this waits for the device, since the number of edges depends on the points. There, points are not checked: a
+    point with a NaN coordinate is nobody's neighbour.
+
+    Args:
+        x: ``[P, D]`` floating point, the points; half precision is measured in float32.
+        r: the radius, not negative; may be infinite.
+        ptr: ``[B+1]`` int64, cloud b is the points ``ptr[b]`` to ``ptr[b+1]``, and no edge crosses clouds; one cloud if
+            not given.
+        queries: ``[Q, D]`` of the dtype of ``x``, the centres; the points themselves if not given.
+        query_ptr: ``[B+1]`` int64, which queries are asked of which cloud; needed with `queries` if `ptr` is given.
+        max_neighbors: list only the nearest so many, at least 1; all if not given.
+        loop: whether a point is its own neighbour. Without, it is left out of its own row, by its index: its duplicates
+            remain.
+        return_distance: also return the distances.
+
+    Returns:
+        Neighbors with a row for every query (or point); with `return_distance` also ``[E]`` Euclidean distances in the dtype
+        of ``x``, which carry no gradient: for one, compute them anew on the edges, as
+        ``(x[neighbors.row] - x[neighbors.col]).norm(dim=1)``.
+
+    Raises:
+        ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``r`` negative or NaN,
+            ``max_neighbors`` below 1, or on the CPU a point that is not finite.
+    """
+    check_points(x, ptr, queries, query_ptr, loop)
+    if not r >= 0:
+        raise ValueError(f"r must not be negative, got {r}")
+    if max_neighbors is not None and max_neighbors < 1:
+        raise ValueError(f"max_neighbors must be at least 1, got {max_neighbors}")
+    asked = None if queries is None else queries.detach()
+    rowptr, col, squared = within(x.detach(), ptr, asked, query_ptr, r, max_neighbors, loop)
+    neighbors = Neighbors._valid(rowptr, col, x.shape[0])
+    return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
+
+
+# --- custom op ----------------------------------------------------------------
+
+
+@torch.library.custom_op("geodl::radius", mutates_args=())
+def within(
+    x: Tensor,
+    ptr: Tensor | None,
+    queries: Tensor | None,
+    query_ptr: Tensor | None,
+    r: float,
+    max_neighbors: int | None,
+    loop: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """rowptr ``[Q+1]``, col ``[E]`` and squared distances ``[E]`` in the dtype that they are computed in."""
+    rounded = torch.tensor(r, dtype=measured_dtype(x))
+    found = implementation(x, "radius", "within")(
+        arrange(x, ptr, queries, query_ptr), float(rounded * rounded), max_neighbors, loop
+    )
+    return cast(tuple[Tensor, Tensor, Tensor], found)
+
+
+@within.register_fake
+def _(
+    x: Tensor,
+    ptr: Tensor | None,
+    queries: Tensor | None,
+    query_ptr: Tensor | None,
+    r: float,
+    max_neighbors: int | None,
+    loop: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    rows, edges = (x if queries is None else queries).shape[0], torch.library.get_ctx().new_dynamic_size()
+    rowptr, col = (x.new_empty(size, dtype=torch.int64) for size in (rows + 1, edges))
+    return rowptr, col, x.new_empty(edges, dtype=measured_dtype(x))
+
+
+# --- reference: the definition in PyTorch -------------------------------------
+
+
+def reference_within(
+    layout: Layout, limit: float, max_neighbors: int | None, loop: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    x, queries = layout.x, layout.x if layout.queries is None else layout.queries
+    degrees, cols, squares = [], [], []
+    for p, p_end, q, q_end in clouds(layout):
+        points = x[p:p_end]
+        for some in torch.arange(q, q_end, device=x.device).split(max(1, CHUNK // max(1, p_end - p))):
+            distance, order = squared_distances(queries[some], points).sort(dim=1, stable=True)
+            col = order + p
+            inside = distance <= limit
+            if not loop:
+                inside &= col != some[:, None]
+            if max_neighbors is not None:
+                inside &= inside.cumsum(1) <= max_neighbors
+            degrees.append(inside.sum(1))
+            cols.append(col[inside])
+            squares.append(distance[inside])
+    rowptr = torch.cat([layout.ptr.new_zeros(1), *degrees]).cumsum(0)
+    return rowptr, torch.cat([layout.ptr.new_empty(0), *cols]), torch.cat([x.new_empty(0), *squares])
+
+
+# --- native: C++ on the CPU ---------------------------------------------------
+
+
+def native_within(
+    layout: Layout, limit: float, max_neighbors: int | None, loop: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    x, count, threads = layout.x, layout.ptr.shape[0] - 1, torch.get_num_threads()
+    given = addresses(layout.ptr, layout.queries, layout.query_ptr)
+    most = -1 if max_neighbors is None else max_neighbors
+    found = kernel("within", x.dtype)(x.data_ptr(), x.shape[1], *given, count, limit, most, loop, threads)
+    rowptr = layout.ptr.new_empty(layout.rows + 1)
+    col, squared = layout.ptr.new_empty(found.edges()), x.new_empty(found.edges())
+    found.write(*addresses(rowptr, col, squared), threads)
+    return rowptr, col, squared

@@ -1,0 +1,347 @@
+"""attention: the four primitives of geodl/ops/attention.py (see there), a head a program.
+
+The backward pass keeps two values per edge and head: the weight of the edge and the gradient of its score.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from geodl.ops.attention import Graph
+from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
+
+# As for aggregate: one vector load a thread, and few rows where channels are many.
+TILES = {
+    1: Tile(rows=128, channels=1, warps=4, unroll=4),
+    4: Tile(rows=128, channels=4, warps=4, unroll=4),
+    16: Tile(rows=32, channels=16, warps=4, unroll=4),
+    32: Tile(rows=16, channels=32, warps=4, unroll=4),
+    64: Tile(rows=8, channels=64, warps=4, unroll=4),
+    128: Tile(rows=4, channels=128, warps=4, unroll=4),
+    512: Tile(rows=2, channels=256, warps=4, unroll=4),
+}
+
+
+def attend(
+    x: Tensor,
+    source: Tensor,
+    target: Tensor,
+    vector: Tensor | None,
+    scale: Tensor | None,
+    graph: Graph,
+    slope: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    x, source, target = x.contiguous(), source.contiguous(), target.contiguous()
+    (rows, heads, depth), channels = target.shape, x.shape[2]
+    kept = torch.float64 if x.dtype == torch.float64 else torch.float32
+    out = x.new_empty(rows, heads, channels)
+    maximum, total = x.new_empty(rows, heads, dtype=kept), x.new_empty(rows, heads, dtype=kept)
+    if rows == 0:
+        return out, maximum, total
+    block = tile(TILES, x, max(channels, 1))
+    with device_of(x):
+        _attend_rows[blocks(rows, block.rows), heads, max(blocks(channels, block.channels), 1)](
+            x, source, target, None if vector is None else vector.contiguous(),
+            None if scale is None else scale.contiguous(), graph.rowptr, graph.col, out, maximum, total,
+            rows, heads, depth, channels, SLOPE=slope, ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll,
+            CHANNELS=block.channels, DEPTH=_depth(block, depth), num_warps=block.warps,
+        )  # fmt: skip
+    return out, maximum, total
+
+
+def attend_backward(
+    grad: Tensor,
+    out: Tensor,
+    maximum: Tensor,
+    total: Tensor,
+    x: Tensor,
+    source: Tensor,
+    target: Tensor,
+    vector: Tensor | None,
+    scale: Tensor | None,
+    graph: Graph,
+    slope: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    grad, x, source, target = grad.contiguous(), x.contiguous(), source.contiguous(), target.contiguous()
+    (rows, heads, _), channels, edges = target.shape, x.shape[2], graph.col.numel()
+    mean = (grad * out).sum(2, dtype=maximum.dtype)
+    scores = _scores(None, None, source, target, vector, graph, slope, maximum.dtype)
+    weight, by_scores = torch.empty_like(scores), torch.empty_like(scores)
+    by_scale = x.new_empty(0 if scale is None else edges, heads)
+    by_x = torch.empty_like(x)
+    block = tile(TILES, x, max(channels, 1))
+    with device_of(x):
+        if edges:
+            _differentiate_rows[blocks(rows, block.rows), heads](
+                grad, x, scores, None if scale is None else scale.contiguous(), graph.rowptr, graph.col,
+                maximum, total, mean, weight, by_scores, by_scale, rows, heads, channels,
+                ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
+            )  # fmt: skip
+        if by_x.numel():
+            _scatter_rows[blocks(x.shape[0], block.rows), heads, blocks(channels, block.channels)](
+                grad, weight, graph.t_rowptr, graph.t_row, graph.perm, by_x, x.shape[0], heads, channels,
+                ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
+            )  # fmt: skip
+    return by_x, *edge_scores_adjoint(by_scores, source, target, graph, slope), by_scale
+
+
+def edge_scores(a: Tensor, b: Tensor, source: Tensor, target: Tensor, graph: Graph, slope: float) -> Tensor:
+    source, target = source.contiguous(), target.contiguous()
+    return _scores(a.contiguous(), b.contiguous(), source, target, None, graph, slope, a.dtype)
+
+
+def _scores(
+    a: Tensor | None,
+    b: Tensor | None,
+    source: Tensor,
+    target: Tensor,
+    vector: Tensor | None,
+    graph: Graph,
+    slope: float,
+    dtype: torch.dtype,
+) -> Tensor:
+    rows, heads, depth = target.shape
+    out = source.new_empty(graph.col.numel(), heads, dtype=dtype)
+    if out.numel() == 0:
+        return out
+    block = tile(TILES, source, max(depth, 1))
+    with device_of(source):
+        _score_rows[blocks(rows, block.rows), heads](
+            a, b, source, target, None if vector is None else vector.contiguous(), graph.rowptr, graph.col, out,
+            rows, heads, depth, SLOPE=slope, ACCUMULATOR=accumulator(source), ROWS=block.rows, UNROLL=block.unroll,
+            DEPTH=block.channels, num_warps=block.warps,
+        )  # fmt: skip
+    return out
+
+
+def edge_scores_adjoint(
+    u: Tensor, source: Tensor, target: Tensor, graph: Graph, slope: float
+) -> tuple[Tensor, Tensor]:
+    u, source, target = u.contiguous(), source.contiguous(), target.contiguous()
+    by_source = _adjoint(u, graph.perm, source, target, graph.t_rowptr, graph.t_row, slope)
+    return by_source, _adjoint(u, None, target, source, graph.rowptr, graph.col, slope)
+
+
+def _adjoint(
+    u: Tensor, edge: Tensor | None, own: Tensor, other: Tensor, rowptr: Tensor | None, col: Tensor | None, slope: float
+) -> Tensor:  # fmt: skip
+    out = torch.empty_like(own)
+    if out.numel() == 0:
+        return out
+    rows, heads, depth = own.shape
+    block = tile(TILES, own, depth)
+    with device_of(own):
+        _slope_rows[blocks(rows, block.rows), heads, blocks(depth, block.channels)](
+            u, edge, own, other, rowptr, col, out, rows, heads, depth, SLOPE=slope, ACCUMULATOR=accumulator(own),
+            ROWS=block.rows, UNROLL=block.unroll, DEPTH=block.channels, num_warps=block.warps,
+        )  # fmt: skip
+    return out
+
+
+def _depth(block: Tile, depth: int) -> int:
+    """Of a score, how much is read at once."""
+    return min(block.channels, int(triton.next_power_of_2(max(depth, 1))))
+
+
+@triton.jit
+def _score(
+    source, target, vector, row, j, live, head, heads, depth,
+    SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """The score of one edge a row."""
+    total = tl.zeros([ROWS], ACCUMULATOR)
+    for begin in range(0, depth, DEPTH):
+        d = begin + tl.arange(0, DEPTH)
+        inside = live[:, None] & (d < depth)[None, :]
+        z = tl.load(source + ((j * heads + head) * depth)[:, None] + d[None, :], mask=inside, other=0)
+        z += tl.load(target + ((row * heads + head) * depth)[:, None] + d[None, :], mask=inside, other=0)
+        value = z.to(ACCUMULATOR)
+        if vector is not None:
+            value *= tl.load(vector + head * depth + d, mask=d < depth, other=0).to(ACCUMULATOR)[None, :]
+        total += tl.sum(tl.where(z > 0, value, value * SLOPE), axis=1)
+    return total
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _attend_rows(
+    x, source, target, vector, scale, rowptr, col, out, maximum, total, rows, heads, depth, channels,
+    SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr,
+    UNROLL: tl.constexpr,
+):  # fmt: skip
+    """Weighted mean over the edges of a row; the largest score so far is subtracted from all."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    head = tl.program_id(1)
+    c = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
+    first = tl.load(rowptr + row, mask=row < rows, other=0)
+    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    best = tl.full([ROWS], float("-inf"), ACCUMULATOR)
+    powers = tl.zeros([ROWS], ACCUMULATOR)
+    mean = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for u in tl.static_range(UNROLL):
+            e = first + (k + u)
+            live = e < last
+            inside = live[:, None] & (c < channels)[None, :]
+            j = tl.load(col + e, mask=live, other=0)
+            score = _score(
+                source, target, vector, row, j, live, head, heads, depth, SLOPE, ACCUMULATOR, ROWS, DEPTH
+            )
+            score = tl.where(live, score, float("-inf"))
+            larger = tl.where(score > best, score, best)
+            shift = tl.where(larger == float("-inf"), 0.0, larger)
+            keep = tl.exp(best - shift)
+            power = tl.exp(score - shift)
+            best = larger
+            powers = powers * keep + power
+            if scale is not None:
+                power *= tl.load(scale + e * heads + head, mask=live, other=0).to(ACCUMULATOR)
+            value = tl.load(x + ((j * heads + head) * channels)[:, None] + c[None, :], mask=inside, other=0)
+            mean = mean * keep[:, None] + power[:, None] * value.to(ACCUMULATOR)
+    mean = mean / tl.where(powers == 0, 1.0, powers)[:, None]
+    at = row * heads + head
+    inside = (row < rows)[:, None] & (c < channels)[None, :]
+    tl.store(out + (at * channels)[:, None] + c[None, :], mean.to(out.dtype.element_ty), mask=inside)
+    if tl.program_id(2) == 0:
+        tl.store(maximum + at, tl.where(best == float("-inf"), 0.0, best), mask=row < rows)
+        tl.store(total + at, powers, mask=row < rows)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _differentiate_rows(
+    grad, x, scores, scale, rowptr, col, maximum, total, mean, weight, by_scores, by_scale, rows, heads, channels,
+    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """The weight of every edge of a row, and the gradients of its score and of the factor of its weight."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    head = tl.program_id(1)
+    at = row * heads + head
+    first = tl.load(rowptr + row, mask=row < rows, other=0)
+    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    largest = tl.load(maximum + at, mask=row < rows, other=0)
+    powers = tl.load(total + at, mask=row < rows, other=1)
+    powers = tl.where(powers == 0, 1.0, powers)
+    average = tl.load(mean + at, mask=row < rows, other=0)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for u in tl.static_range(UNROLL):
+            e = first + (k + u)
+            live = e < last
+            j = tl.load(col + e, mask=live, other=0)
+            plain = tl.exp(tl.load(scores + e * heads + head, mask=live, other=0) - largest) / powers
+            product = tl.zeros([ROWS], ACCUMULATOR)
+            for begin in range(0, channels, CHANNELS):
+                c = begin + tl.arange(0, CHANNELS)
+                inside = live[:, None] & (c < channels)[None, :]
+                left = tl.load(grad + (at * channels)[:, None] + c[None, :], mask=inside, other=0)
+                right = tl.load(
+                    x + ((j * heads + head) * channels)[:, None] + c[None, :], mask=inside, other=0
+                )
+                product += tl.sum(left.to(ACCUMULATOR) * right.to(ACCUMULATOR), axis=1)
+            scaled = plain
+            if scale is not None:
+                scaled = plain * tl.load(scale + e * heads + head, mask=live, other=0).to(ACCUMULATOR)
+                by_factor = (plain * product).to(by_scale.dtype.element_ty)
+                tl.store(by_scale + e * heads + head, by_factor, mask=live)
+            tl.store(weight + e * heads + head, scaled, mask=live)
+            tl.store(by_scores + e * heads + head, scaled * product - plain * average, mask=live)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _scatter_rows(
+    grad, weight, t_rowptr, t_row, perm, out, rows, heads, channels,
+    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """Sum over the edges of a row of the transpose of weight times the row of grad."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    head = tl.program_id(1)
+    c = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
+    first = tl.load(t_rowptr + row, mask=row < rows, other=0)
+    last = tl.load(t_rowptr + row + 1, mask=row < rows, other=0)
+    total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for u in tl.static_range(UNROLL):
+            e = first + (k + u)
+            live = e < last
+            inside = live[:, None] & (c < channels)[None, :]
+            i = tl.load(t_row + e, mask=live, other=0)
+            factor = tl.load(
+                weight + tl.load(perm + e, mask=live, other=0) * heads + head, mask=live, other=0
+            )
+            value = tl.load(
+                grad + ((i * heads + head) * channels)[:, None] + c[None, :], mask=inside, other=0
+            )
+            total += factor[:, None] * value.to(ACCUMULATOR)
+    at = ((row * heads + head) * channels)[:, None] + c[None, :]
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=(row < rows)[:, None] & (c < channels)[None, :])
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _score_rows(
+    a, b, source, target, vector, rowptr, col, out, rows, heads, depth,
+    SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """For each edge of a row, the sum over the depth of LeakyReLU'(source + target) (a + b); a and b are those of the score
+    if not given."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    head = tl.program_id(1)
+    first = tl.load(rowptr + row, mask=row < rows, other=0)
+    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for u in tl.static_range(UNROLL):
+            e = first + (k + u)
+            live = e < last
+            j = tl.load(col + e, mask=live, other=0)
+            total = tl.zeros([ROWS], ACCUMULATOR)
+            for begin in range(0, depth, DEPTH):
+                d = begin + tl.arange(0, DEPTH)
+                # Not masked by live: Triton 3.7 then fails to lay out a tile of 16 channels.
+                inside = (row < rows)[:, None] & (d < depth)[None, :]
+                there = ((j * heads + head) * depth)[:, None] + d[None, :]
+                here = ((row * heads + head) * depth)[:, None] + d[None, :]
+                z = tl.load(source + there, mask=inside, other=0) + tl.load(
+                    target + here, mask=inside, other=0
+                )
+                value = z.to(ACCUMULATOR)
+                if a is not None:
+                    value = tl.load(a + there, mask=inside, other=0).to(ACCUMULATOR)
+                    value += tl.load(b + here, mask=inside, other=0).to(ACCUMULATOR)
+                if vector is not None:
+                    value *= tl.load(vector + head * depth + d, mask=d < depth, other=0).to(ACCUMULATOR)[
+                        None, :
+                    ]
+                total += tl.sum(tl.where(z > 0, value, value * SLOPE), axis=1)
+            tl.store(out + e * heads + head, total.to(out.dtype.element_ty), mask=live)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _slope_rows(
+    values, edge, own, other, rowptr, col, out, rows, heads, depth,
+    SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, DEPTH: tl.constexpr,
+):  # fmt: skip
+    """Sum over the edges of a row of a value times LeakyReLU'(own + other); it is at the edge, or where ``edge`` says."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    head = tl.program_id(1)
+    d = tl.program_id(2) * DEPTH + tl.arange(0, DEPTH)
+    inside = (row < rows)[:, None] & (d < depth)[None, :]
+    at = ((row * heads + head) * depth)[:, None] + d[None, :]
+    first = tl.load(rowptr + row, mask=row < rows, other=0)
+    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    here = tl.load(own + at, mask=inside, other=0)
+    total = tl.zeros([ROWS, DEPTH], ACCUMULATOR)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for u in tl.static_range(UNROLL):
+            e = first + (k + u)
+            live = e < last
+            j = tl.load(col + e, mask=live, other=0)
+            there = ((j * heads + head) * depth)[:, None] + d[None, :]
+            z = here + tl.load(other + there, mask=live[:, None] & (d < depth)[None, :], other=0)
+            origin = e
+            if edge is not None:
+                origin = tl.load(edge + e, mask=live, other=0)
+            factor = tl.load(values + origin * heads + head, mask=live, other=0).to(ACCUMULATOR)[:, None]
+            total += tl.where(z > 0, factor, factor * SLOPE)
+    tl.store(out + at, total.to(out.dtype.element_ty), mask=inside)

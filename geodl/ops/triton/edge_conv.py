@@ -1,0 +1,229 @@
+"""edge_conv: the two passes of geodl/ops/edge_conv.py (see there), products by cuBLAS and edges by two kernels."""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from geodl.ops.edge_conv import centred, gradients, new_outputs, reads_of, turned
+from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
+
+# Four numbers of 4 bytes a thread, of each of the few that a row and channel needs.
+TILES = {
+    1: Tile(rows=128, channels=1, warps=4, unroll=4),
+    4: Tile(rows=128, channels=4, warps=4, unroll=4),
+    16: Tile(rows=32, channels=16, warps=4, unroll=4),
+    32: Tile(rows=16, channels=32, warps=4, unroll=4),
+    64: Tile(rows=8, channels=64, warps=4, unroll=4),
+    128: Tile(rows=4, channels=128, warps=4, unroll=4),
+    512: Tile(rows=2, channels=256, warps=4, unroll=4),
+}
+
+
+def forward(
+    x_dst: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+    negative_slope: float,
+    eps: float,
+    rowptr: Tensor,
+    col: Tensor,
+    t_rowptr: Tensor | None,
+) -> tuple[Tensor, ...]:
+    results = new_outputs(x, weight, gamma, rowptr)
+    out, position, mean, variance, u, v, extremum, total = results
+    first, second, sign = turned(weight, gamma)
+    if gamma is None:
+        u, v = (x if x_dst is None else x_dst) @ first, x @ second
+        _reduce(u, v, bias, rowptr, col, negative_slope, out, position, None)
+        return results
+    destinations, sources, m, offset = centred(x_dst, x, rowptr.diff(), reads_of(col, t_rowptr, len(x)))
+    torch.mm(destinations, first, out=u)
+    torch.mm(sources, second, out=v)
+    of_mean = torch.cat([m, offset]) @ weight.to(m)
+    mean.copy_(of_mean if bias is None else of_mean + bias)
+    squares = _reduce(u, v, None, rowptr, col, 1.0, extremum, position, total)
+    torch.div(squares.sum(0), col.shape[0], out=variance)
+    if out.numel() == 0:
+        return results
+    factor = (gamma * sign * (variance + eps).rsqrt()).to(x.dtype)
+    block = tile(TILES, x, out.shape[1])
+    with device_of(x):
+        _activate_rows[blocks(out.shape[0], block.rows), blocks(out.shape[1], block.channels)](
+            extremum, position, factor, beta, out, *out.shape,
+            SLOPE=negative_slope, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
+        )  # fmt: skip
+    return results
+
+
+def backward(
+    grad: Tensor,
+    need_x: bool,
+    x_dst: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    gamma: Tensor | None,
+    negative_slope: float,
+    eps: float,
+    out: Tensor,
+    position: Tensor,
+    variance: Tensor,
+    u: Tensor,
+    v: Tensor,
+    extremum: Tensor,
+    total: Tensor,
+    *graph: Tensor,
+) -> tuple[Tensor, ...]:
+    terms = variance, u, v, extremum, total
+    return gradients(
+        grad, need_x, x_dst, x, weight, gamma, negative_slope, eps, out, position, *terms, *graph,
+        sums=_sum_over_readers,
+    )  # fmt: skip
+
+
+def _reduce(
+    u: Tensor,
+    v: Tensor,
+    shift: Tensor | None,
+    rowptr: Tensor,
+    col: Tensor,
+    slope: float,
+    extremum: Tensor,
+    position: Tensor,
+    total: Tensor | None,
+) -> Tensor:
+    """Writes the greatest message, shifted and activated, its place, and sums of messages; gives parts of those of squares."""
+    rows, channels = extremum.shape
+    sums = torch.promote_types(u.dtype, torch.float32)
+    if extremum.numel() == 0:
+        return u.new_zeros(0, channels, dtype=sums)
+    block = tile(TILES, u, channels)
+    programs = blocks(rows, block.rows)
+    squares = u.new_empty(programs, channels, dtype=sums)
+    with device_of(u):
+        _reduce_rows[programs, blocks(channels, block.channels)](
+            u, v, shift, rowptr, col, extremum, position, total, squares, rows, channels,
+            SLOPE=slope, ACCUMULATOR=accumulator(u), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+            num_warps=block.warps,
+        )  # fmt: skip
+    return squares
+
+
+def _sum_over_readers(
+    y: Tensor, u: Tensor | None, position: Tensor, rowptr: Tensor, col: Tensor, *transpose: Tensor
+) -> tuple[Tensor, Tensor]:
+    t_rowptr, t_row, perm = transpose
+    sources, channels = t_rowptr.shape[0] - 1, y.shape[1]
+    selected = y.new_empty(sources, channels)
+    sums = y.new_empty(0 if u is None else selected.shape)
+    if selected.numel() == 0:
+        return selected, sums
+    block = tile(TILES, y, channels)
+    with device_of(y):
+        _sum_readers[blocks(sources, block.rows), blocks(channels, block.channels)](
+            y.contiguous(), u, position, rowptr, t_rowptr, t_row, perm, selected, sums, sources, channels,
+            ACCUMULATOR=accumulator(y), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+            num_warps=block.warps,
+        )  # fmt: skip
+    return selected, sums
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _reduce_rows(
+    u, v, shift, rowptr, col, extremum, position, total, squares, rows, channels,
+    SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
+):  # fmt: skip
+    """Of the messages u_i + v_j of a row, the greatest, the place of the first that is, and sums; a NaN is the greatest."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    first = tl.load(rowptr + row, mask=row < rows, other=0)
+    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    at = (row * channels)[:, None] + c[None, :]
+    stored = (row < rows)[:, None] & (c < channels)[None, :]
+    own = tl.load(u + at, mask=stored, other=0).to(ACCUMULATOR)
+    best = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    sums = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    square = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    place = tl.full([ROWS, CHANNELS], -1, tl.int32)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for n in tl.static_range(UNROLL):
+            e = first + (k + n)
+            live = e < last
+            inside = live[:, None] & (c < channels)[None, :]
+            j = tl.load(col + e, mask=live, other=0)
+            other = tl.load(v + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+            message = tl.where(inside, own + other, 0.0)
+            if total is not None:
+                sums += message
+                square += message * message
+            takes = inside & ((message > best) | (place < 0) | ((message != message) & (best == best)))
+            best = tl.where(takes, message, best)
+            place = tl.where(takes, k + n, place)
+    tl.store(position + at, place, mask=stored)
+    if total is not None:
+        tl.store(total + at, sums.to(total.dtype.element_ty), mask=stored)
+        part = squares + tl.program_id(0).to(tl.int64) * channels + c
+        tl.store(part, tl.sum(square, axis=0), mask=c < channels)
+    else:
+        if shift is not None:
+            best += tl.load(shift + c, mask=c < channels, other=0).to(ACCUMULATOR)[None, :]
+        best = tl.where(best > 0, best, best * SLOPE)
+        best = tl.where(place < 0, 0.0, best)
+    tl.store(extremum + at, best.to(extremum.dtype.element_ty), mask=stored)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _activate_rows(
+    extremum, position, factor, shift, out, rows, channels,
+    SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """LeakyReLU(factor * extremum + shift), 0 where the row is empty."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    at = (row * channels)[:, None] + c[None, :]
+    stored = (row < rows)[:, None] & (c < channels)[None, :]
+    y = tl.load(extremum + at, mask=stored, other=0).to(ACCUMULATOR)
+    y *= tl.load(factor + c, mask=c < channels, other=0).to(ACCUMULATOR)[None, :]
+    if shift is not None:
+        y += tl.load(shift + c, mask=c < channels, other=0).to(ACCUMULATOR)[None, :]
+    y = tl.where(y > 0, y, y * SLOPE)
+    y = tl.where(tl.load(position + at, mask=stored, other=-1) < 0, 0.0, y)
+    tl.store(out + at, y.to(out.dtype.element_ty), mask=stored)
+
+
+@triton.jit(do_not_specialize=["rows"])
+def _sum_readers(
+    y, u, position, rowptr, t_rowptr, t_row, perm, selected, sums, rows, channels,
+    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
+):  # fmt: skip
+    """Sums over the destinations that read a source: of y where they have selected it, and of u."""
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    first = tl.load(t_rowptr + row, mask=row < rows, other=0)
+    last = tl.load(t_rowptr + row + 1, mask=row < rows, other=0)
+    taken = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    every = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for n in tl.static_range(UNROLL):
+            e = first + (k + n)
+            live = e < last
+            inside = live[:, None] & (c < channels)[None, :]
+            i = tl.load(t_row + e, mask=live, other=0)
+            place = tl.load(perm + e, mask=live, other=0) - tl.load(rowptr + i, mask=live, other=0)
+            of_i = (i * channels)[:, None] + c[None, :]
+            term = tl.load(y + of_i, mask=inside, other=0).to(ACCUMULATOR)
+            taken += tl.where(tl.load(position + of_i, mask=inside, other=-1) == place[:, None], term, 0.0)
+            if u is not None:
+                every += tl.load(u + of_i, mask=inside, other=0).to(ACCUMULATOR)
+    at = (row * channels)[:, None] + c[None, :]
+    stored = (row < rows)[:, None] & (c < channels)[None, :]
+    tl.store(selected + at, taken.to(selected.dtype.element_ty), mask=stored)
+    if u is not None:
+        tl.store(sums + at, every.to(sums.dtype.element_ty), mask=stored)

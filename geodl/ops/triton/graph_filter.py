@@ -1,0 +1,82 @@
+"""graph_filter: the primitives of geodl/ops/graph_filter.py (see there): a sparse product with its epilogue, and a GEMM."""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
+
+# As those of aggregate: the epilogue reads and writes each row once, the sum reads many.
+TILES = {
+    1: Tile(rows=128, channels=1, warps=4, unroll=4),
+    4: Tile(rows=128, channels=4, warps=4, unroll=4),
+    16: Tile(rows=32, channels=16, warps=4, unroll=4),
+    32: Tile(rows=16, channels=32, warps=4, unroll=4),
+    64: Tile(rows=8, channels=64, warps=4, unroll=4),
+    128: Tile(rows=4, channels=128, warps=4, unroll=4),
+    512: Tile(rows=2, channels=256, warps=4, unroll=4),
+}
+
+
+def step(
+    x: Tensor,
+    values: Tensor,
+    edge: Tensor | None,
+    rowptr: Tensor,
+    col: Tensor,
+    alpha: float,
+    d: Tensor | None,
+    beta: float,
+    f: Tensor | None,
+    out: Tensor,
+) -> None:
+    rows, channels = out.shape
+    if out.numel() == 0:
+        return
+    block = tile(TILES, x, channels)
+    strides = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
+    with device_of(x):
+        _step[blocks(rows, block.rows), blocks(channels, block.channels)](
+            x, values, edge, rowptr, col, d, f, out, *strides, rows, channels, float(alpha), float(beta),
+            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+            num_warps=block.warps,
+        )  # fmt: skip
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b
+
+
+@triton.jit(do_not_specialize=["rows", "alpha", "beta"])
+def _step(
+    x, values, edge, rowptr, col, d, f, out, x_row, d_row, f_row, out_row, rows, channels, alpha, beta,
+    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
+):  # fmt: skip
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    first = tl.load(rowptr + row, mask=row < rows, other=0)
+    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+        for u in tl.static_range(UNROLL):
+            e = first + (k + u)
+            live = e < last
+            inside = live[:, None] & (c < channels)[None, :]
+            j = tl.load(col + e, mask=live, other=0)
+            origin = e
+            if edge is not None:
+                origin = tl.load(edge + e, mask=live, other=0)
+            value = tl.load(values + origin, mask=live, other=0).to(ACCUMULATOR)
+            term = tl.load(x + (j * x_row)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+            total += value[:, None] * term
+    total *= alpha
+    inside = (row < rows)[:, None] & (c < channels)[None, :]
+    if d is not None:
+        total += tl.load(d + (row * d_row)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+    if f is not None:
+        total += beta * tl.load(f + (row * f_row)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+    tl.store(out + (row * out_row)[:, None] + c[None, :], total.to(out.dtype.element_ty), mask=inside)

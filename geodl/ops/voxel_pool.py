@@ -1,0 +1,193 @@
+"""voxel_pool: points of packed clouds merged by the cells of a grid."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from geodl.ops.aggregate import REDUCTIONS, aggregate
+from geodl.ops.backend import kernel, select
+from geodl.ops.neighbors import Neighbors
+
+__all__ = ["VoxelPool", "voxel_neighbors", "voxel_pool"]
+
+
+class VoxelPool(NamedTuple):
+    """What :func:`voxel_pool` returns.
+
+    Args:
+        x: ``[Q, C]``, the signal of every voxel.
+        pos: ``[Q, D]``, the mean position of its points.
+        ptr: ``[B+1]`` int64, cloud ``b`` has the voxels ``ptr[b]`` to ``ptr[b+1]``.
+        cluster: ``[P]`` int64, the voxel of every point.
+    """
+
+    x: Tensor
+    pos: Tensor
+    ptr: Tensor
+    cluster: Tensor
+
+
+def voxel_pool(
+    x: Tensor, pos: Tensor, size: float | Tensor, ptr: Tensor | None = None, reduce: str = "mean"
+) -> VoxelPool:
+    r"""Pooling over the occupied cells of a grid,
+
+    .. math:: x'_q = \bigoplus_{i \,\in\, \text{voxel } q} x_i, \qquad
+              p'_q = \frac{1}{|\text{voxel } q|} \sum_{i \,\in\, \text{voxel } q} p_i
+
+    where the points of one cloud with the same :math:`\lfloor p_i / \text{size} \rfloor` form a voxel. Order, range and
+    arguments of the voxels are those of :func:`voxel_neighbors`, the reduction is that of :func:`aggregate`.
+    Differentiable to any order in ``x`` and, through the mean positions, in ``pos``.
+
+    Args:
+        x: ``[P, C]`` floating point, the signal at the points.
+        pos: ``[P, D]`` floating point, where the points are.
+        size: the side of a cell, or ``[D]`` its sides along the axes.
+        ptr: ``[B+1]`` int64, cloud ``b`` holds the points ``ptr[b]`` to ``ptr[b+1]``; one cloud if not given.
+        reduce: "mean", "sum", "max" or "min", what becomes of the signal.
+
+    Returns:
+        The pooled signal and positions, where each cloud begins, and the voxel of every point.
+
+    Raises:
+        ValueError: as for :func:`voxel_neighbors`; an ``x`` that does not fit ``pos``, or no such reduction.
+    """
+    if reduce not in REDUCTIONS:
+        raise ValueError(f"reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
+    if x.dim() != 2 or x.shape[0] != pos.shape[0]:
+        raise ValueError(f"pos has {pos.shape[0]} points but x has shape {list(x.shape)}")
+    if x.device != pos.device:
+        raise ValueError(f"pos is on {pos.device} but x is on {x.device}")
+    neighbors, voxel_ptr = voxel_neighbors(pos, size, ptr)
+    pooled = aggregate(x, neighbors, reduce=reduce)
+    cluster = neighbors.t()[0].col  # every point is read by one voxel
+    return VoxelPool(pooled, aggregate(pos, neighbors, reduce="mean"), voxel_ptr, cluster)
+
+
+def voxel_neighbors(pos: Tensor, size: float | Tensor, ptr: Tensor | None = None) -> tuple[Neighbors, Tensor]:
+    r"""The voxels of packed point clouds, each of which reads its points.
+
+    A voxel is a cell :math:`\lfloor p / \text{size} \rfloor` of the grid through the origin of the coordinates that holds
+    a point: whether two points share one does not depend on the others, and a grid of twice the size merges whole
+    voxels. The division is done in float64. Voxels are ordered by cloud, then lexicographically by cell, the points of a
+    voxel by index: the same for every implementation. Cells are compared, not numbered, so the extent of a cloud may
+    be any multiple of the size.
+
+    The number of voxels is read from the device; nothing else waits for a GPU, on which the values of the arguments
+    are therefore not checked.
+
+    Args:
+        pos: ``[P, D]`` floating point.
+        size: the side of a cell, or ``[D]`` its sides along the axes.
+        ptr: ``[B+1]`` int64, cloud ``b`` holds the points ``ptr[b]`` to ``ptr[b+1]``; one cloud if not given.
+
+    Returns:
+        ``(neighbors, ptr)``: Q voxels that read P points, and ``[B+1]`` int64, where those of each cloud begin. The voxel
+        of every point is ``neighbors.t()[0].col``.
+
+    Raises:
+        ValueError: a shape, dtype or device that does not fit, a size that is not positive and finite, a ``ptr`` that does
+            not ascend from 0 to P, or a point that is not finite, or not after division by the size.
+    """
+    size = _check(pos, size, ptr)
+    if ptr is None:
+        ptr = torch.arange(2, device=pos.device) * pos.shape[0]
+    rowptr, col, voxel_ptr = group_voxels(pos.detach(), size, ptr)
+    return Neighbors._valid(rowptr, col, pos.shape[0]), voxel_ptr
+
+
+def _check(pos: Tensor, size: float | Tensor, ptr: Tensor | None) -> Tensor:
+    """Raises if the arguments do not fit; the sides of a cell, ``[D]`` float64."""
+    if pos.dim() != 2:
+        raise ValueError(f"pos must have shape [P, D], not {list(pos.shape)}")
+    if not pos.is_floating_point():
+        raise ValueError(f"pos must be floating point, not {pos.dtype}")
+    if ptr is not None:
+        if ptr.dim() != 1 or ptr.shape[0] == 0:
+            raise ValueError(f"ptr must have shape [B+1], not {list(ptr.shape)}")
+        if ptr.dtype != torch.int64:
+            raise ValueError(f"ptr must be int64, not {ptr.dtype}")
+        if ptr.device != pos.device:
+            raise ValueError(f"pos is on {pos.device} but ptr is on {ptr.device}")
+    if isinstance(size, Tensor):
+        if size.shape != pos.shape[1:]:
+            raise ValueError(f"size must be a number or have shape [{pos.shape[1]}], not {list(size.shape)}")
+        if size.device != pos.device:
+            raise ValueError(f"pos is on {pos.device} but size is on {size.device}")
+        return size.detach().double()
+    return torch.full(pos.shape[1:], size, dtype=torch.float64, device=pos.device)
+
+
+# --- custom op: points in, integers out, so there is nothing to differentiate ---
+
+
+@torch.library.custom_op("geodl::group_voxels", mutates_args=())
+def group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which points every voxel reads, rowptr ``[Q+1]`` and col ``[P]``, and which voxels every cloud has ``[B+1]``."""
+    if pos.device.type == "cpu":
+        _check_values(pos, size, ptr)
+    # On a GPU, PyTorch's own sort does.
+    run = native_group_voxels if select(pos) == "native" else reference_group_voxels
+    return run(pos, size, ptr)
+
+
+@group_voxels.register_fake
+def _(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    voxels_and_one = torch.library.get_ctx().new_dynamic_size(min=1)
+    return ptr.new_empty(voxels_and_one), ptr.new_empty(pos.shape[0]), torch.empty_like(ptr)
+
+
+def _check_values(pos: Tensor, size: Tensor, ptr: Tensor) -> None:
+    first, last = int(ptr[0]), int(ptr[-1])
+    if first != 0 or last != pos.shape[0]:
+        raise ValueError(f"ptr must ascend from 0 to the {pos.shape[0]} points, not from {first} to {last}")
+    if bool((descends := ptr.diff() < 0).any()):
+        raise ValueError(f"ptr must not descend, but cloud {_first(descends)} ends before it starts")
+    if not bool((size.isfinite() & (size > 0)).all()):
+        raise ValueError(f"size must be positive and finite, not {size.tolist()}")
+    if not bool((finite := pos.isfinite()).all()):
+        row = _first(~finite.all(1))
+        raise ValueError(f"pos must be finite, but row {row} is {pos[row].tolist()}")
+    if pos.dtype == torch.float64 and not bool((finite := (pos / size).isfinite()).all()):
+        row = _first(~finite.all(1))
+        raise ValueError(f"size is too small: row {row} of pos divided by it is not finite")
+
+
+def _first(condition: Tensor) -> int:
+    return int(condition.nonzero()[0])
+
+
+# --- reference: the definition in PyTorch -------------------------------------
+
+
+def reference_group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    points, clouds = pos.shape[0], ptr.shape[0] - 1
+    cloud = torch.repeat_interleave(torch.arange(clouds, device=ptr.device), ptr.diff(), output_size=points)
+    cell = (pos.double() / size).floor() + 0.0  # no negative zeros
+    order = torch.arange(points, device=pos.device)
+    for key in (*cell.t().flip(0), cloud):  # the last to be sorted by decides first
+        order = order[key[order].argsort(stable=True)]
+    cell, cloud = cell[order], cloud[order]
+    begins = (cell[1:] != cell[:-1]).any(1) | (cloud[1:] != cloud[:-1])
+    begins = torch.cat([begins.new_ones(min(points, 1)), begins])
+    first = begins.nonzero().flatten()
+    voxels = torch.bincount(cloud[first], minlength=clouds).cumsum(0)
+    rowptr = torch.cat([first, first.new_full((1,), points)])
+    return rowptr, order, torch.cat([ptr.new_zeros(1), voxels])
+
+
+# --- native: C++ on the CPU ---------------------------------------------------
+
+
+def native_group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    pos, size, ptr = pos.contiguous(), size.contiguous(), ptr.contiguous()
+    points, clouds = pos.shape[0], ptr.shape[0] - 1
+    rowptr, col, voxel_ptr = ptr.new_empty(points + 1), ptr.new_empty(points), torch.empty_like(ptr)
+    kernel("group_voxels", pos.dtype)(
+        pos.data_ptr(), pos.shape[1], size.data_ptr(), ptr.data_ptr(), clouds,
+        rowptr.data_ptr(), col.data_ptr(), voxel_ptr.data_ptr(), torch.get_num_threads(),
+    )  # fmt: skip
+    return rowptr[: int(voxel_ptr[-1]) + 1].clone(), col, voxel_ptr

@@ -1,0 +1,37 @@
+"""The growth benchmark on tiny sizes, memory in processes of their own included."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from benchmarks import growth
+
+
+def test_writes_times_memory_and_a_plot(tmp_path, monkeypatch):
+    chosen = {name: growth.OPERATORS[name] for name in ("aggregate max", "patch_conv")}
+    monkeypatch.setattr(growth, "OPERATORS", chosen)
+    threads = torch.get_num_threads()
+    try:
+        growth.main(
+            ["--out", str(tmp_path), "--threads", "1"], growth.Sizes((320, 640), wide_edges=3200, seconds=0)
+        )
+    finally:
+        torch.set_num_threads(threads)
+    found = json.loads((tmp_path / "result.json").read_text())["metrics"]
+    times = found["aggregate max"]["ns_per_edge"].values()
+    assert min(times) > 0
+    assert found["aggregate max"]["max_over_min"] == pytest.approx(max(times) / min(times), abs=0.02)
+    assert found["aggregate max"]["peak_mb"] >= found["aggregate max"]["inputs_mb"] > 1
+    assert set(found["patch_conv"]["ns_per_edge"]) == {"320", "640"} and "peak_mb" not in found["patch_conv"]
+    assert (tmp_path / "growth.png").stat().st_size > 1000
+
+
+def test_a_process_that_fails_says_why(monkeypatch):
+    class Chosen:
+        device, threads, seed = "cpu", 0, 0  # no thread
+
+    with pytest.raises(RuntimeError, match="--threads must be at least 1"):
+        growth.peak_in_a_process("aggregate sum", 320, Chosen())

@@ -1,0 +1,101 @@
+"""The benchmark of operators on tiny sizes: the peers compute what ours compute, and the run leaves its rows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from benchmarks.operators.__main__ import OPERATORS, main
+from benchmarks.operators.measure import Call, Work, forward_backward, interleaved, measure, peak_megabytes
+from benchmarks.operators.sizes import TINY
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_peers_do_the_same_work(operator):
+    torch.manual_seed(0)
+    for pair in OPERATORS[operator](torch.device("cpu"), TINY):
+        ours = first(pair.ours())
+        for name, peer in pair.peers.items():
+            theirs = peer()
+            if name not in pair.unlike:
+                torch.testing.assert_close(ours, first(theirs), rtol=1e-3, atol=1e-3)
+
+
+def first(result):
+    """The output, or of the gradients that by the signal: parameters may be laid out differently."""
+    return result if isinstance(result, torch.Tensor) else result[0]
+
+
+def test_writes_the_rows_of_the_chosen_operators(tmp_path, capsys):
+    threads = torch.get_num_threads()
+    try:
+        main(["--out", str(tmp_path), "--threads", "1", "--only", "aggregate", "polar_conv"], TINY)
+    finally:
+        torch.set_num_threads(threads)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert {row["op"].split()[0] for row in result["rows"]} == {"aggregate", "polar_conv"}
+    assert {row["family"] for row in result["rows"]} == {"Aggregation", "Patches"}
+    columns = {
+        "family",
+        "op",
+        "work",
+        "peer",
+        "ours_ms",
+        "peer_ms",
+        "ratio",
+        "roofline",
+        "ours_mb",
+        "peer_mb",
+    }
+    for row in result["rows"]:
+        assert set(row) == columns and row["ours_ms"] > 0
+        assert row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"], abs=0.02, rel=0.02)
+    assert "torch_geometric scatter" in capsys.readouterr().out
+
+
+def test_an_unknown_operator_is_an_error(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--out", str(tmp_path), "--only", "nothing"], TINY)
+    assert "aggregate" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_peer_that_fails_is_left_out(capsys):
+    def fails(x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("out of memory\nand more")
+
+    x = torch.randn(3)
+    peers = {"broken": Call(fails, [x]), "sound": Call(torch.exp, [x])}
+
+    def comparisons(*_):
+        yield forward_backward("exp", "3", Call(torch.exp, [x]), peers, Work(1, 1))
+
+    rows = measure({"exp": comparisons}, torch.device("cpu"), TINY, 0)
+    assert [row["peer"] for row in rows] == ["sound"]
+    assert "left out: broken: out of memory\n" in capsys.readouterr().out
+
+
+def test_times_are_medians_and_a_slow_run_leaves_the_turn():
+    calls = {"fast": 0, "slow": 0}
+
+    def run(name: str, work: int) -> None:
+        calls[name] += 1
+        sum(range(work))
+
+    fast, slow = interleaved(
+        [lambda: run("fast", 100), lambda: run("slow", 1_000_000)], torch.device("cpu"), seconds=0.01
+    )
+    assert 0 < fast < slow
+    assert calls == {"fast": 30, "slow": 3}
+
+
+def test_memory_is_the_peak_of_one_call_even_if_such_blocks_were_freed_before():
+    def run() -> float:
+        return float(torch.ones(5_000_000).exp().sum())
+
+    run()
+    found = peak_megabytes(run, torch.device("cpu"))
+    if found is None:
+        pytest.skip("the system does not say how much memory was used")
+    assert 38 < found < 60

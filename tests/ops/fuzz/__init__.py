@@ -1,0 +1,1 @@
+"""The C++ operators against the reference on random inputs: `python -m tests.ops.fuzz --cases 10000`."""

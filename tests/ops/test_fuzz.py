@@ -1,0 +1,62 @@
+"""A few random cases of every operator (`python -m tests.ops.fuzz` runs many), and that the comparison sees an error."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+
+from geodl.ops import backends
+
+from .fuzz.__main__ import fuzz
+from .fuzz.compare import _difference, differences
+from .fuzz.draw import Draw
+from .fuzz.operators import OPERATORS
+
+module = importlib.import_module("geodl.ops.aggregate")  # geodl.ops.aggregate itself is the function
+
+
+@pytest.fixture(autouse=True)
+def native():
+    if (reason := backends()["native"]) != "available":
+        pytest.skip(reason)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_agrees_with_the_reference(name, capsys):
+    assert fuzz(name, seed=0, cases=range(100)) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_draws_the_same_case_again(name):
+    first, second = (OPERATORS[name].draw(Draw(f"0 {name} 7")) for _ in range(2))
+    for key, value in first.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.allclose(value.double(), second[key].double(), equal_nan=True, rtol=0, atol=0)
+            assert value.stride() == second[key].stride()
+
+
+WRONG = {
+    "value": lambda out: out + (torch.arange(out.numel()).view(out.shape) == 1) * 0.5,
+    "NaN": lambda out: out.where(torch.arange(out.numel()).view(out.shape) > 0, float("nan")),
+}
+
+
+@pytest.mark.parametrize("primitive", ["gather_sum", "scatter_sum", "edge_dot"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_sees_a_kernel_that_is_wrong(primitive, wrong, monkeypatch):
+    right = getattr(module, f"native_{primitive}")
+    monkeypatch.setattr(module, f"native_{primitive}", lambda *given: WRONG[wrong](right(*given)))
+    assert sum(bool(differences(OPERATORS["aggregate"], f"0 aggregate {case}")) for case in range(60)) > 5
+
+
+def test_compares_indices_exactly_and_values_within_rounding():
+    operator = OPERATORS["aggregate"]
+    one = torch.ones(3)
+    assert _difference(one, one + 1e-6, one, operator) is None
+    assert "instead of" in (_difference(one, one + 1e-4, one, operator) or "")
+    assert _difference(torch.tensor([0, 1]), torch.tensor([0, 2]), torch.tensor([0]), operator)
+    assert "instead of [3]" in (_difference(one[:2], one, one, operator) or "")
+    infinite = torch.tensor([float("inf"), 1.0])
+    assert _difference(-infinite, infinite, infinite, operator)
