@@ -1,4 +1,4 @@
-"""What a shape knows about itself: geodesic charts and distances, areas, normals, repair."""
+"""What a shape knows about itself: geodesic charts and distances, Laplacians and spectra, areas, normals, repair."""
 
 from geodl.geometry.charts import ChartReport, Charts, chart_radius, geodesic_charts
 from geodl.geometry.differential import differential_coordinates

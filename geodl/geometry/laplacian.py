@@ -188,7 +188,8 @@ def _cotangent(pos: NDArray[np.float64], face: NDArray[np.int64]) -> tuple[Any, 
         half_cot = (one * two).sum(axis=1) / (4 * area)
         ends = face[:, (k + 1) % 3], face[:, (k + 2) % 3]
         weights = weights + scipy.sparse.coo_array((half_cot, ends), shape=weights.shape).tocsr()
-    return _energy(weights), np.bincount(face.ravel(), np.repeat(area / 3, 3), minlength=len(pos))
+    mass = np.bincount(face.ravel(), np.repeat(area / 3, 3), minlength=len(pos))
+    return _energy(weights), mass.astype(np.float64)
 
 
 def _of_points(pos: Tensor) -> Laplacian:

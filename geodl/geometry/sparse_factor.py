@@ -50,6 +50,7 @@ class SparseFactor:
         """``A^-1 right``, for ``right [n, m]``."""
         if not self._unpivoted:
             return self._factors.solve(right)  # type: ignore[no-any-return]
-        x = np.ascontiguousarray(right[self._order])
+        x: NDArray[np.float64] = np.ascontiguousarray(right[self._order])
         native().ldl_solve(*self._below, self._diagonal, x, num_threads())
-        return x[self._place]
+        solution: NDArray[np.float64] = x[self._place]
+        return solution
