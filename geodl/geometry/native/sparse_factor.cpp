@@ -8,7 +8,7 @@
 namespace geodl {
 namespace {
 
-constexpr int64_t width = 16;  // right-hand sides at a time: two cache lines a row
+constexpr int64_t width = 8;  // right-hand sides at a time: a cache line a row
 
 GEODL_CLONES void solve_block(const int64_t* colptr, const int64_t* row, const double* value, const double* diagonal, int64_t n,
                               double* x) {
