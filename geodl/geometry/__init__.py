@@ -1,8 +1,10 @@
-"""What a shape knows about itself: geodesic charts and distances, areas, normals, repair."""
+"""What a shape knows about itself: geodesic charts and distances, Laplacians and spectra, areas, normals, repair."""
 
 from geodl.geometry.charts import ChartReport, Charts, chart_radius, geodesic_charts
 from geodl.geometry.differential import differential_coordinates
 from geodl.geometry.distance import geodesic_distance
+from geodl.geometry.gradient import Gradient, gradient, tangent_frames
+from geodl.geometry.laplacian import Laplacian, LaplacianReport, grid_laplacian, laplacian
 from geodl.geometry.measures import (
     edges,
     face_areas,
@@ -12,13 +14,22 @@ from geodl.geometry.measures import (
     vertex_areas,
     vertex_normals,
 )
+from geodl.geometry.signatures import heat_kernel_signature, wave_kernel_signature
+from geodl.geometry.sparse_factor import SparseFactor
+from geodl.geometry.spectrum import Spectrum, SpectrumReport, spectrum
 from geodl.geometry.template import polar_template, template_coverage
 from geodl.geometry.validation import MeshReport, repair, validate
 
 __all__ = [
     "ChartReport",
     "Charts",
+    "Gradient",
+    "Laplacian",
+    "LaplacianReport",
     "MeshReport",
+    "SparseFactor",
+    "Spectrum",
+    "SpectrumReport",
     "chart_radius",
     "differential_coordinates",
     "edges",
@@ -26,12 +37,19 @@ __all__ = [
     "face_normals",
     "geodesic_charts",
     "geodesic_distance",
+    "gradient",
+    "grid_laplacian",
+    "heat_kernel_signature",
+    "laplacian",
     "mean_edge_length",
     "polar_template",
     "repair",
+    "spectrum",
     "surface_area",
+    "tangent_frames",
     "template_coverage",
     "validate",
     "vertex_areas",
     "vertex_normals",
+    "wave_kernel_signature",
 ]

@@ -7,6 +7,7 @@
 #include "charts.h"
 #include "intrinsic_mesh.h"
 #include "polar_template.h"
+#include "sparse_factor.h"
 
 namespace nb = nanobind;
 using namespace geodl;
@@ -17,6 +18,7 @@ using Positions = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::
 using Faces = nb::ndarray<const int64_t, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using Reals = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Coordinates = nb::ndarray<const double, nb::shape<-1, 2>, nb::c_contig, nb::device::cpu>;
+using Columns = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // A NumPy array that owns the vector's memory.
@@ -78,6 +80,13 @@ NB_MODULE(_native, m) {
             return give(std::move(out));
         },
         nb::arg("pos"), nb::arg("face"), nb::arg("sources"), nb::arg("ptr"), nb::arg("targets"), nb::arg("bound"), nb::arg("threads"));
+    m.def(
+        "ldl_solve",
+        [](const Indices& colptr, const Indices& row, const Reals& value, const Reals& diagonal, const Columns& x, int threads) {
+            nb::gil_scoped_release release;
+            ldl_solve(colptr.data(), row.data(), value.data(), diagonal.data(), diagonal.shape(0), x.data(), x.shape(1), threads);
+        },
+        nb::arg("colptr"), nb::arg("row"), nb::arg("value"), nb::arg("diagonal"), nb::arg("x"), nb::arg("threads"));
     m.def(
         "polar_template",
         [](const Positions& pos, const Faces& face, const Indices& rowptr, const Indices& col, const Coordinates& coords,

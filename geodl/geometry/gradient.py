@@ -1,0 +1,123 @@
+"""Gradients of functions on a mesh, in tangent frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geodl.geometry.measures import edges, vertex_normals
+from geodl.geometry.surface import Surface, check_surface
+from geodl.ops import Neighbors, aggregate
+
+__all__ = ["Gradient", "gradient", "tangent_frames"]
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    r"""A linear map from functions to tangent vectors: :math:`(\nabla f)_i = \sum_j g_{ij} f_j`, with :math:`g_{ij}` in i's frame.
+
+    Args:
+        neighbors: row i lists the vertices that the gradient at i reads, itself included.
+        values: ``[E, 2]``, :math:`g_{ij}` in 1 / unit of length.
+    """
+
+    neighbors: Neighbors
+    values: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Gradients of the channels of a signal: ``x [V, C]`` -> ``[V, C, 2]``, differentiable in ``x``."""
+        weights = self.values.to(x.dtype)
+        parts = [aggregate(x, self.neighbors, weights[:, k].contiguous()) for k in (0, 1)]
+        return torch.stack(parts, dim=-1)
+
+    @property
+    def device(self) -> torch.device:
+        return self.values.device
+
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Gradient:
+        """The same map on another device."""
+        return Gradient(
+            self.neighbors.to(device, non_blocking), self.values.to(device, non_blocking=non_blocking)
+        )
+
+    def rotate(self, angle: Tensor) -> Gradient:
+        """The same map after turning the frame of every vertex i by ``-angle[i]`` radians: vectors turn by ``+angle[i]``."""
+        if angle.shape != (self.neighbors.num_dst,):
+            raise ValueError(
+                f"angle must have shape [{self.neighbors.num_dst}], one a frame, not {list(angle.shape)}"
+            )
+        turn = angle.to(self.values)[self.neighbors.row]
+        x, y = self.values.unbind(1)
+        turned = torch.stack([x * turn.cos() - y * turn.sin(), x * turn.sin() + y * turn.cos()], dim=1)
+        return Gradient(self.neighbors, turned)
+
+    @staticmethod
+    def cat(parts: Sequence[Gradient]) -> Gradient:
+        """The gradients of several shapes, block-diagonal."""
+        return Gradient(
+            Neighbors.cat([part.neighbors for part in parts]), torch.cat([part.values for part in parts])
+        )
+
+
+def tangent_frames(mesh: Surface) -> Tensor:
+    """An orthonormal frame at every vertex, ``[V, 3, 3]``: two tangent directions and the unit normal, right-handed.
+
+    The first direction is the projection of the coordinate axis that is farthest from the normal; a vertex without a normal has
+    the coordinate axes. In the dtype of ``pos``.
+    """
+    normal = vertex_normals(mesh)
+    has_none = (normal == 0).all(dim=1, keepdim=True)
+    normal = torch.where(has_none, normal.new_tensor([0.0, 0.0, 1.0]), normal)
+    axis = torch.nn.functional.one_hot(normal.abs().argmin(dim=1), 3).to(normal)
+    x = torch.nn.functional.normalize(axis - (axis * normal).sum(1, keepdim=True) * normal, dim=1)
+    y = torch.linalg.cross(normal, x)
+    return torch.stack([x, y, normal], dim=1)
+
+
+def gradient(mesh: Surface) -> Gradient:
+    r"""Least-squares gradient over the edges of every vertex, in its :func:`tangent_frames`.
+
+    .. math:: (\nabla f)_i = \arg\min_{g} \sum_{j \in N(i)} \bigl( g \cdot u_{ij} - (f_j - f_i) \bigr)^2
+
+    with :math:`u_{ij}` the edge in i's frame: laid into the tangent plane with its length kept. Linear functions on a flat mesh
+    have their gradient exactly, up to the border. Where all edges of a vertex are parallel the gradient is the smallest of the
+    minimisers; it is zero at a vertex without edges.
+
+    Args:
+        mesh: ``pos [V, 3]``, ``face [3, F]``.
+
+    Returns:
+        Gradient with values in the dtype of ``pos``, computed in float64.
+
+    Raises:
+        ValueError, IndexError: a bad mesh.
+
+    Sharp et al., "DiffusionNet: discretization agnostic learning on surfaces", ACM TOG 2022, section 3.3.
+    """
+    pos, _ = check_surface(mesh)
+    frames = tangent_frames(mesh).double()
+    undirected = edges(mesh)
+    neighbors = Neighbors.from_edge_index(torch.cat([undirected, undirected.flip(0)], dim=1), pos.shape[0])
+    row, col = neighbors.row, neighbors.col
+    edge = pos.double()[col] - pos.double()[row]
+    length = torch.linalg.vector_norm(edge, dim=1, keepdim=True)
+    flat = (frames[row, :2] @ edge[:, :, None]).squeeze(2)
+    flat = flat * (length / torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp(min=1e-300))
+    # In units of the vertex's own edges, so that no scale is near the tolerance of the pseudo-inverse.
+    unit = edge.new_zeros(pos.shape[0], 1).scatter_reduce(0, row[:, None], length, "amax").clamp(min=1e-300)
+    flat = flat / unit[row]
+    products = (flat[:, :, None] * flat[:, None, :]).flatten(1)
+    normal_matrix = edge.new_zeros(pos.shape[0], 4).index_add_(0, row, products).view(-1, 2, 2)
+    inverse = torch.linalg.pinv(normal_matrix, hermitian=True, rtol=1e-10)
+    out = (inverse[row] @ flat[:, :, None]).squeeze(2) / unit[row]
+    # f_i counts against every f_j; a row's own entry comes last.
+    vertices = torch.arange(pos.shape[0], device=pos.device)
+    own = out.new_zeros(pos.shape[0], 2).index_add_(0, row, -out)
+    whole = Neighbors.from_edge_index(
+        torch.stack([torch.cat([col, vertices]), torch.cat([row, vertices])]), pos.shape[0]
+    )
+    assert whole.order is not None
+    return Gradient(whole, torch.cat([out, own])[whole.order].to(pos.dtype))

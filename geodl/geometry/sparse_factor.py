@@ -1,0 +1,56 @@
+"""Factor once, solve many: sparse symmetric matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from scipy.sparse.linalg import splu
+
+from geodl.geometry.native import native, num_threads
+
+__all__ = ["SparseFactor"]
+
+
+class SparseFactor:
+    r"""The factors :math:`P A P^\top = L D L^\top` of a sparse symmetric matrix, for solving with many right-hand sides.
+
+    SuperLU orders and factors, without pivoting; the solves are ours, as SuperLU takes right-hand sides one by one.
+
+    Args:
+        matrix: ``[n, n]``, symmetric; positive definite for a backward stable factorisation.
+
+    Raises:
+        ValueError: the matrix is singular to working precision.
+    """
+
+    def __init__(self, matrix: Any) -> None:
+        options = {"SymmetricMode": True}
+        try:
+            self._factors = splu(
+                scipy.sparse.csc_matrix(matrix),
+                permc_spec="MMD_AT_PLUS_A",
+                diag_pivot_thresh=0.0,
+                options=options,
+            )
+        except RuntimeError as error:
+            raise ValueError(f"the matrix of size {matrix.shape[0]} cannot be factored: {error}") from error
+        order = self._factors.perm_r
+        self._unpivoted = bool((order == self._factors.perm_c).all())
+        if self._unpivoted:
+            below = scipy.sparse.tril(self._factors.L, k=-1, format="csc")
+            self._order = np.argsort(order)
+            self._place = order
+            self._below = below.indptr.astype(np.int64), below.indices.astype(np.int64), below.data
+            self._diagonal = np.ascontiguousarray(self._factors.U.diagonal())
+
+    def solve(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``A^-1 right``, for ``right [n, m]``."""
+        if not self._unpivoted:
+            return self._factors.solve(right)  # type: ignore[no-any-return]
+        x: NDArray[np.float64] = np.ascontiguousarray(right[self._order])
+        native().ldl_solve(*self._below, self._diagonal, x, num_threads())
+        solution: NDArray[np.float64] = x[self._place]
+        return solution

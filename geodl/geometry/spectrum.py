@@ -1,0 +1,245 @@
+"""Spectra: the smoothest functions on a shape, and how fast they vary."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import eigsh
+from torch import Tensor
+
+from geodl.geometry.laplacian import Laplacian, laplacian
+from geodl.geometry.sparse_factor import SparseFactor
+
+__all__ = ["Spectrum", "SpectrumReport", "spectrum"]
+
+# Residual of the scaled problem, relative to the largest eigenvalue asked for, that is accepted; and that is iterated for.
+_ACCEPTED, _WANTED = 1e-6, 1e-9
+# Up to so many points, all eigenvectors together cost no more than the few that are asked for.
+_DENSE = 500
+_BLOCK = 8
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SpectrumReport:
+    """How a spectrum was found.
+
+    Attributes:
+        method: "dense", "block Lanczos" or "ARPACK" (the fallback).
+        residual: the largest of :math:`\\|M^{-1/2} (L \\phi - \\lambda M \\phi)\\|`, over the largest eigenvalue.
+        products: how many times the inverse was applied to a vector.
+        without_mass: points that have no mass and take no part: their eigenvectors' entries are zero.
+    """
+
+    method: str
+    residual: float
+    products: int = 0
+    without_mass: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    r"""The K smallest eigenvalues of :math:`L \phi = \lambda M \phi` and their eigenvectors, :math:`\Phi^\top M \Phi = I`.
+
+    Args:
+        evals: ``[K]``, ascending; of a batch ``[B, K]``.
+        evecs: ``[V, K]``; of a batch, the shapes one below the other.
+        mass: ``[V]``, the diagonal of M.
+        ptr: of a batch ``[B + 1]`` int64, where shapes begin; None for one shape.
+        reports: how each was found.
+    """
+
+    evals: Tensor
+    evecs: Tensor
+    mass: Tensor
+    ptr: Tensor | None = None
+    reports: tuple[SpectrumReport, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        points, k = self.evecs.shape
+        batch = () if self.ptr is None else (self.ptr.numel() - 1,)
+        if tuple(self.evals.shape) != (*batch, k):
+            raise ValueError(f"evecs have {k} columns but evals have shape {list(self.evals.shape)}")
+        if tuple(self.mass.shape) != (points,):
+            raise ValueError(f"evecs have {points} rows but mass has shape {list(self.mass.shape)}")
+
+    @property
+    def device(self) -> torch.device:
+        return self.evecs.device
+
+    def to(self, target: torch.device | str | int | torch.dtype, non_blocking: bool = False) -> Spectrum:
+        """The same spectrum on another device or in another dtype."""
+        evals, evecs, mass = (
+            tensor.to(target, non_blocking=non_blocking) for tensor in (self.evals, self.evecs, self.mass)
+        )
+        ptr = self.ptr
+        if ptr is not None and not isinstance(target, torch.dtype):
+            ptr = ptr.to(target, non_blocking=non_blocking)
+        return Spectrum(evals, evecs, mass, ptr, self.reports)
+
+    def truncate(self, k: int) -> Spectrum:
+        """The first k eigenpairs."""
+        if not 0 < k <= self.evecs.shape[1]:
+            raise ValueError(f"k must lie in 1..{self.evecs.shape[1]}, got {k}")
+        return replace(self, evals=self.evals[..., :k], evecs=self.evecs[:, :k])
+
+    @staticmethod
+    def cat(parts: Sequence[Spectrum]) -> Spectrum:
+        """The spectra of several shapes, packed.
+
+        Raises:
+            ValueError: no parts, or parts with different numbers of eigenvalues.
+        """
+        if not parts:
+            raise ValueError("Spectrum.cat needs at least one part")
+        if len(sizes := {part.evecs.shape[1] for part in parts}) > 1:
+            raise ValueError(f"Spectrum.cat needs spectra of one size, got {sorted(sizes)} eigenvalues")
+        rows, begins = 0, []
+        for part in parts:
+            ptr = torch.tensor([0, part.evecs.shape[0]]) if part.ptr is None else part.ptr.cpu()
+            begins.append(ptr[:-1] + rows)
+            rows += part.evecs.shape[0]
+        ptr = torch.cat([*begins, torch.tensor([rows])]).to(parts[0].device)
+        return Spectrum(
+            torch.cat([part.evals.reshape(-1, part.evecs.shape[1]) for part in parts]),
+            torch.cat([part.evecs for part in parts]),
+            torch.cat([part.mass for part in parts]),
+            ptr,
+            tuple(report for part in parts for report in part.reports),
+        )
+
+
+def spectrum(shape: Any, k: int, kind: str | None = None) -> Spectrum:
+    r"""The k smallest eigenvalues and eigenvectors of a shape's Laplacian.
+
+    By shift-invert block Lanczos with full reorthogonalisation, in float64: the Krylov space of
+    :math:`(M^{-1/2} L M^{-1/2} + \sigma)^{-1}` grows, 8 vectors at a time, until the residuals that it predicts are small.
+    The shift is fixed (the mean diagonal over the number of points, about the first eigenvalue of a surface), and residuals are
+    checked at the end. Should they exceed 1e-6, ARPACK is asked instead, with a warning.
+
+    A component that is apart from the others adds an eigenvalue 0. Signs are fixed: an eigenvector's entry of largest size is
+    positive.
+
+    Args:
+        shape: anything that :func:`laplacian` takes, a :class:`Laplacian`, or a packed batch of meshes with ``ptr``.
+        k: number of eigenvalues.
+        kind: of the Laplacian, if the shape is none.
+
+    Returns:
+        Spectrum in float64 on the device of the shape, packed where the shape is a batch.
+
+    Raises:
+        ValueError: k is not positive or exceeds the number of points with a mass; what :func:`laplacian` raises.
+        RuntimeError: neither method came to a residual of 1e-6.
+    """
+    if isinstance(shape, Laplacian):
+        return _solve(shape, k)
+    tensor = next(t for name in ("pos", "edge_index") if (t := getattr(shape, name, None)) is not None)
+    if getattr(shape, "ptr", None) is not None:
+        return Spectrum.cat([_solve(laplacian(part, kind), k) for part in shape.to_data_list()]).to(
+            tensor.device
+        )
+    return _solve(laplacian(shape, kind), k).to(tensor.device)
+
+
+def _solve(operator: Laplacian, k: int) -> Spectrum:
+    mass = operator.mass.cpu().numpy()
+    heavy = np.flatnonzero(mass > 0)
+    if not 1 <= k <= len(heavy):
+        raise ValueError(f"k must lie in 1..{len(heavy)}, the number of points with a mass, got {k}")
+    scale = 1 / np.sqrt(mass[heavy])
+    weak = operator.matrix()[heavy][:, heavy]
+    scaled = weak.multiply(scale[:, None]).multiply(scale[None, :]).tocsr()
+    unit = scaled.diagonal().mean() or 1.0
+    scaled = scaled / unit
+    if len(heavy) <= max(_DENSE, 5 * k):
+        evals, vectors = scipy.linalg.eigh(scaled.toarray(), subset_by_index=(0, k - 1))
+        method, products = "dense", 0
+    else:
+        (evals, vectors, products), method = _block_lanczos(scaled, k, 1 / len(heavy)), "block Lanczos"
+    residual = _residual(scaled, evals, vectors)
+    if not residual <= _ACCEPTED:
+        warnings.warn(
+            f"{method} left a residual of {residual:.1e} on a shape of {len(heavy)} points: ARPACK is asked instead",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        evals, vectors = eigsh(scaled, k, sigma=-1 / len(heavy), tol=1e-12)
+        residual, method = _residual(scaled, evals, vectors), "ARPACK"
+        if not residual <= _ACCEPTED:
+            raise RuntimeError(
+                f"the spectrum of {len(heavy)} points has a residual of {residual:.1e} by ARPACK too"
+            )
+    largest = np.abs(vectors).argmax(axis=0)
+    vectors = vectors * np.sign(vectors[largest, np.arange(k)])
+    evecs = np.zeros((len(mass), k))
+    evecs[heavy] = vectors * scale[:, None]
+    report = SpectrumReport(method, residual, products, len(mass) - len(heavy))
+    # Rounding leaves a zero eigenvalue on either side of zero.
+    evals = torch.from_numpy(np.maximum(evals * unit, 0))
+    return Spectrum(evals, torch.from_numpy(evecs), operator.mass.cpu(), reports=(report,))
+
+
+def _block_lanczos(matrix: Any, k: int, shift: float) -> tuple[Array, Array, int]:
+    """The k smallest eigenpairs of a positive semidefinite matrix, and how many solves they took."""
+    size = matrix.shape[0]
+    factor = SparseFactor(matrix + shift * scipy.sparse.eye_array(size))
+    components = scipy.sparse.csgraph.connected_components(matrix, directed=False, return_labels=False)
+    # A block finds as many copies of an eigenvalue as it has vectors, and every component has an eigenvalue 0.
+    block = max(_BLOCK, min(components, k))
+    capacity = 2 * k + 4 * block
+    basis = torch.empty(capacity + block, size, dtype=torch.float64)
+    projected = np.zeros((capacity, capacity))
+    start = np.random.default_rng(0).standard_normal((block, size))
+    basis[:block] = torch.linalg.qr(torch.from_numpy(start).T).Q.T
+    used = 0
+    # When to look whether the space suffices: a look costs as much as several blocks.
+    ask = 5 * k // 2
+    while True:
+        here = basis[used : used + block]
+        image = torch.from_numpy(np.ascontiguousarray(factor.solve(here.T.numpy()).T))
+        # In exact arithmetic the image has parts along the last two blocks alone; the others are what rounding adds.
+        recent = basis[max(used - block, 0) : used + block]
+        local = recent @ image.T
+        image -= local.T @ recent
+        known = basis[: used + block]
+        overlap = known @ image.T
+        image -= overlap.T @ known
+        overlap[-len(recent) :] += local
+        column = slice(used, used + block)
+        projected[: used + block, column] = overlap.numpy()
+        projected[column, : used + block] = overlap.T.numpy()
+        following, coupling = torch.linalg.qr(image.T)
+        used += block
+        if used >= ask or used + 2 * block > size:
+            ask = used + max(k // 4, block)
+            inverse, vectors = scipy.linalg.eigh(
+                projected[:used, :used], subset_by_index=(used - k, used - 1)
+            )
+            error = np.linalg.norm(coupling.numpy() @ vectors[-block:], axis=0)
+            # An error e of 1 / (lambda + shift) is one of e (lambda + shift)^2 of lambda.
+            evals = 1 / inverse - shift
+            if (error / inverse**2).max() <= _WANTED * evals.max() or used + 2 * block > size:
+                ritz = (torch.from_numpy(np.ascontiguousarray(vectors.T)) @ basis[:used]).numpy().T
+                return evals[::-1], ritz[:, ::-1], used
+        if used + block > capacity:
+            capacity += max(k // 2, block)
+            grown = torch.empty(capacity + block, size, dtype=torch.float64)
+            grown[:used] = basis[:used]
+            basis = grown
+            projected = np.pad(projected, (0, capacity - len(projected)))
+        basis[used : used + block] = following.T
+
+
+def _residual(matrix: Any, evals: Array, vectors: Array) -> float:
+    left = np.linalg.norm(matrix @ vectors - vectors * evals, axis=0)
+    return float(left.max() / max(float(np.abs(evals).max()), np.finfo(float).tiny))

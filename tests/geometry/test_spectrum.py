@@ -1,0 +1,133 @@
+"""Spectra against scipy, closed forms, and what a packed batch must keep."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from geodl.data import Mesh, collate
+from geodl.geometry import Laplacian, SparseFactor, Spectrum, grid_laplacian, laplacian, spectrum
+
+from .shapes import Shape, bumpy, flat_random, icosphere
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: bumpy(4), lambda: flat_random(900, stretch=3)], ids=["closed", "boundary"]
+)
+@pytest.mark.parametrize("k", [1, 40])
+def test_agrees_with_scipy(make, k) -> None:
+    operator = laplacian(make())
+    found = spectrum(operator, k)
+    mass = operator.mass.numpy()
+    expected = scipy.linalg.eigh(operator.matrix().toarray(), np.diag(mass), eigvals_only=True)[:k]
+    np.testing.assert_allclose(found.evals, expected, rtol=1e-8, atol=1e-9 * max(expected[-1], 1))
+    assert found.reports[0].method == "block Lanczos" and found.reports[0].residual < 1e-6
+    gram = found.evecs.T @ (found.mass[:, None] * found.evecs)
+    torch.testing.assert_close(gram, torch.eye(k, dtype=torch.float64), atol=1e-10, rtol=0)
+    assert (found.evals >= 0).all() and (found.evals.diff() >= -1e-9).all()
+    largest = found.evecs.abs().argmax(0)
+    assert (found.evecs[largest, torch.arange(k)] > 0).all()
+
+
+def test_sphere_has_the_eigenvalues_of_spherical_harmonics() -> None:
+    found = spectrum(icosphere(4), 16).evals
+    expected = torch.tensor(
+        [float(n * (n + 1)) for n in range(4) for _ in range(2 * n + 1)], dtype=torch.float64
+    )
+    torch.testing.assert_close(found, expected, rtol=0.01, atol=1e-8)
+
+
+def test_every_copy_of_a_multiple_eigenvalue_is_found() -> None:
+    """A periodic grid has eigenvalues four and eight times over; forty copies of one shape have all forty times."""
+    n = 30
+    found = spectrum(grid_laplacian([n, n], periodic=True), 60).evals
+    wave = 2 - 2 * np.cos(2 * np.pi * np.arange(n) / n)
+    np.testing.assert_allclose(found, np.sort((wave[:, None] + wave).ravel())[:60], atol=1e-9)
+    ball = icosphere(2)
+    copies = [ball.pos + 5 * number for number in range(40)]
+    faces = [ball.face + ball.size * number for number in range(40)]
+    many = spectrum(Shape(torch.cat(copies), torch.cat(faces, 1)), 80).evals
+    one = spectrum(ball, 2).evals
+    np.testing.assert_allclose(many, one.repeat_interleave(40), rtol=1e-8, atol=1e-8)
+
+
+def test_points_without_mass_take_no_part() -> None:
+    whole = icosphere(3)
+    lonely = Shape(torch.cat([whole.pos, whole.pos[:3] * 2]), whole.face)
+    found, expected = spectrum(lonely, 5), spectrum(whole, 5)
+    assert found.reports[0].without_mass == 3 and not found.evecs[-3:].any()
+    torch.testing.assert_close(found.evals, expected.evals, atol=1e-9, rtol=1e-9)
+
+
+def test_a_batch_is_the_spectra_of_its_shapes() -> None:
+    meshes = [Mesh(made.pos, made.face) for made in (icosphere(2), bumpy(3))]
+    packed = spectrum(collate(meshes), 6)
+    alone = [spectrum(mesh, 6) for mesh in meshes]
+    assert packed.ptr.tolist() == [0, 162, 162 + 642]
+    torch.testing.assert_close(packed.evals, torch.stack([part.evals for part in alone]))
+    torch.testing.assert_close(packed.evecs, torch.cat([part.evecs for part in alone]))
+    again = Spectrum.cat([Spectrum.cat(alone), alone[0]])
+    assert again.ptr.tolist() == [0, 162, 804, 966] and again.evals.shape == (3, 6)
+
+
+def test_truncate_and_dtype() -> None:
+    found = spectrum(icosphere(2), 9)
+    short = found.truncate(4).to(torch.float32)
+    assert short.evecs.shape == (162, 4) and short.evecs.dtype == torch.float32
+    with pytest.raises(ValueError, match=r"k must lie in 1\.\.9, got 10"):
+        found.truncate(10)
+
+
+def test_errors_say_what_is_wrong() -> None:
+    with pytest.raises(ValueError, match=r"k must lie in 1\.\.42, .* got 43"):
+        spectrum(icosphere(1), 43)
+    with pytest.raises(ValueError, match="evals have shape"):
+        Spectrum(torch.zeros(3), torch.zeros(5, 4), torch.ones(5))
+    with pytest.raises(ValueError, match="at least one part"):
+        Spectrum.cat([])
+
+
+def test_a_bad_residual_is_reported_and_another_method_asked(monkeypatch) -> None:
+    import sys
+
+    module = sys.modules["geodl.geometry.spectrum"]
+    exact = module._block_lanczos
+
+    def spoilt(matrix, k, shift):
+        evals, vectors, products = exact(matrix, k, shift)
+        return evals * 1.01, vectors, products
+
+    operator = laplacian(bumpy(4))
+    expected = spectrum(operator, 8)
+    monkeypatch.setattr(module, "_block_lanczos", spoilt)
+    with pytest.warns(RuntimeWarning, match="block Lanczos left a residual of .*: ARPACK is asked instead"):
+        found = spectrum(operator, 8)
+    assert found.reports[0].method == "ARPACK"
+    torch.testing.assert_close(found.evals, expected.evals, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("columns", [1, 16, 37])
+def test_factor_solves(columns) -> None:
+    operator: Laplacian = laplacian(bumpy(3))
+    matrix = copy.deepcopy(operator.matrix())
+    matrix.setdiag(matrix.diagonal() + operator.mass.numpy())
+    right = np.random.default_rng(0).standard_normal((642, columns))
+    x = SparseFactor(matrix).solve(right)
+    np.testing.assert_allclose(x, np.linalg.solve(matrix.toarray(), right), rtol=1e-9, atol=1e-9)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert np.array_equal(SparseFactor(matrix).solve(right), x)
+    torch.set_num_threads(threads)
+
+
+def test_a_singular_matrix_is_named() -> None:
+    import scipy.sparse
+
+    with pytest.raises(ValueError, match="the matrix of size 3 cannot be factored"):
+        SparseFactor(scipy.sparse.csr_array((3, 3)))
+    assert math.isfinite(spectrum(icosphere(1), 3).evals.sum())
