@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from geodl.ops.aggregate import edge_dot, gather_sum, scatter_sum
 from geodl.ops.backend import addresses, implementation, kernel
@@ -87,6 +88,9 @@ def attention(
             )
         _check_same_kind("edge_scale", edge_scale, "source", source)
     graph = _graph(neighbors, x, source, target, vector, edge_scale)
+    if vector is not None and vector.shape[1] == 0:
+        # A sum of no terms is that of one zero; an empty tensor has no address, which tells C++ that there is no vector.
+        source, target, vector = (functional.pad(scores, (0, 1)) for scores in (source, target, vector))
     source, target = _with_depth(source, vector), _with_depth(target, vector)
     out, _, _ = _attend(x, source, target, vector, edge_scale, *graph, negative_slope)
     return cast(Tensor, out)
@@ -128,8 +132,6 @@ def _check_scores(neighbors: Neighbors, source: Tensor, target: Tensor, vector: 
         raise ValueError(f"source is on {source.device} but neighbors are on {neighbors.device}")
     if source.dim() > 1 and source.shape[1] == 0:
         raise ValueError(f"source must have at least one head, not shape {list(source.shape)}")
-    if vector is not None and vector.dim() == 2 and vector.shape[1] == 0:
-        raise ValueError(f"vector must have at least one number a head, not shape {list(vector.shape)}")
     dims, form = (2, "H") if vector is None else (3, "H, D")
     if source.dim() != dims or source.shape[0] != neighbors.num_src:
         given = "without a vector" if vector is None else "with a vector"

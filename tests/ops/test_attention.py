@@ -220,10 +220,6 @@ S2, T2, V = torch.zeros(2, 3, 5), torch.zeros(1, 3, 5), torch.zeros(3, 5)
         ),
         ((X, NEIGHBORS, S, S), r"target must have shape \[1, 3\] .*, not \[2, 3\]"),
         ((X, NEIGHBORS, S, T.double()), "target is torch.float64 but source is torch.float32"),
-        (
-            (X, NEIGHBORS, S2[..., :0], T2[..., :0], V[:, :0]),
-            r"vector must have at least one number a head, not shape \[3, 0\]",
-        ),
         ((X, NEIGHBORS, S2, T2, V[:, :2]), r"vector must have shape \[3, 5\] .*, not \[3, 2\]"),
         ((X, NEIGHBORS, S2, T2, V.double()), "vector is torch.float64 but source is torch.float32"),
         ((X, NEIGHBORS, S, T, None, torch.ones(2)), r"edge_scale must have shape \[2, 3\] .*, not \[2\]"),
@@ -236,3 +232,14 @@ S2, T2, V = torch.zeros(2, 3, 5), torch.zeros(1, 3, 5), torch.zeros(3, 5)
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         attention(*arguments)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_scores_without_terms_weigh_all_neighbours_alike(backend):
+    x, neighbors = torch.randn(5, 2, 3), Neighbors(torch.tensor([0, 3, 4]), torch.tensor([0, 4, 2, 1]), 5)
+    empty = [torch.randn(n, 2, 0, requires_grad=True) for n in (5, 2)]
+    with use_backend(backend):
+        out = attention(x, neighbors, *empty, torch.randn(2, 0))
+        gradients = torch.autograd.grad(out.sum(), empty)
+    torch.testing.assert_close(out, torch.stack([x[[0, 4, 2]].mean(0), x[1]]))
+    assert [list(gradient.shape) for gradient in gradients] == [[5, 2, 0], [2, 2, 0]]
