@@ -59,7 +59,11 @@ def command() -> str:
     """The command line of this process as one would type it, ``python -m benchmarks.faust --seed 1``."""
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
-    program = f"python -m {spec.name}" if spec is not None else f"python {Path(sys.argv[0]).name}"
+    program = (
+        f"python -m {spec.name.removesuffix('.__main__')}"
+        if spec is not None
+        else f"python {Path(sys.argv[0]).name}"
+    )
     return " ".join([program, *map(shlex.quote, sys.argv[1:])])
 
 

@@ -59,6 +59,27 @@ def accuracy_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def growth_table(result: dict[str, Any]) -> str:
+    """A row an operator: how the time of an edge changes with the size of the graph, and the memory of a large one."""
+    lines = [
+        "| operator | near: ns an edge | max / min | from 100,000 edges | random: ns an edge | max / min "
+        "| from 100,000 edges | peak of 10 million x 64, MB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, found in result["metrics"].items():
+        cells = [name]
+        for graph in ("near", "random"):
+            times = found[graph]["ns_per_edge"]
+            large = [taken for edges, taken in times.items() if int(edges) >= 100_000]
+            cells += [
+                f"{min(times.values()):.3g} to {max(times.values()):.3g}",
+                f"{found[graph]['max_over_min']:.2f}",
+                f"{max(large) / min(large):.2f}",
+            ]
+        lines.append("| " + " | ".join([*cells, _number(found.get("peak_mb"))]) + " |")
+    return "\n".join(lines)
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
     results = [
@@ -66,7 +87,8 @@ def section(names: list[str]) -> str:
     ]
     rowed = [result for result in results if result.get("rows")]
     tables = [table for result in rowed for table in speed_tables(result)]
-    if scored := [result for result in results if not result.get("rows")]:
+    tables += [growth_table(result) for result in results if result["benchmark"] == "growth"]
+    if scored := [result for result in results if "accuracy" in result.get("metrics", {})]:
         tables.append(accuracy_table(scored))
     commands = sorted({result["command"] for result in results})
     hardware = sorted({_hardware(result["hardware"]) for result in results})

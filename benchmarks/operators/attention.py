@@ -1,4 +1,4 @@
-"""Attention layers of GAT and GATv2, their linear layers included on both sides."""
+"""Attention layers of GAT and GATv2, their linear layers on both sides or, where they outweigh all else, on none."""
 
 from __future__ import annotations
 
@@ -28,22 +28,28 @@ def comparisons(device: torch.device, sizes: Sizes) -> Iterator[Comparison]:
     papers = Neighbors.from_edge_index(edge_index, papers.num_dst)
     size = f"Cora's shape, {words.shape[1]} to {heads} x {channels} channels"
     yield from both("attention", size, *_gat(words, papers, heads, channels))
+    mapped = torch.randn(papers.num_dst, heads * channels, device=device)
+    size = f"Cora's shape, {heads} x {channels} channels, no linear layer"
+    yield from both("attention", size, *_gat(mapped, papers, heads, channels, linear=False))
 
 
 def _gat(
-    x: Tensor, neighbors: Neighbors, heads: int, channels: int
+    x: Tensor, neighbors: Neighbors, heads: int, channels: int, linear: bool = True
 ) -> tuple[Call, dict[str, Call], Work, Work]:
     peer = GATConv(x.shape[1], channels, heads, add_self_loops=False, bias=False).to(x.device)
+    weights = [peer.lin.weight] if linear else []
+    if not linear:
+        peer.lin = torch.nn.Identity()
     edge_index = neighbors.to_edge_index()
 
-    def ours(x: Tensor, weight: Tensor, by_source: Tensor, by_target: Tensor) -> Tensor:
-        h = (x @ weight.T).view(-1, heads, channels)
+    def ours(x: Tensor, by_source: Tensor, by_target: Tensor, *weight: Tensor) -> Tensor:
+        h = (x @ weight[0].T if weight else x).view(-1, heads, channels)
         return attention(h, neighbors, (h * by_source).sum(-1), (h * by_target).sum(-1)).flatten(1)
 
-    parameters = [peer.lin.weight, peer.att_src, peer.att_dst]
+    parameters = [peer.att_src, peer.att_dst, *weights]
     call = Call(ours, [x, *(parameter.detach() for parameter in parameters)])
     theirs = Call(lambda x, *_: peer(x, edge_index), [x, *parameters])
-    return call, {"torch_geometric GATConv": theirs}, *_work(x, neighbors, heads * channels, 1)
+    return call, {"torch_geometric GATConv": theirs}, *_work(x, neighbors, heads * channels, int(linear))
 
 
 def _gat2(
@@ -68,5 +74,5 @@ def _work(x: Tensor, neighbors: Neighbors, width: int, products: int) -> tuple[W
     """``products`` linear layers, and for every edge a score and a sum."""
     edges, weight = float(neighbors.num_edges), float(products * x.shape[1] * width)
     traffic = 4.0 * (x.numel() + weight + neighbors.num_dst * width) + 8.0 * edges
-    flops = 2.0 * neighbors.num_src * weight + (2.0 + 3.0 * (products - 1)) * edges * width
+    flops = 2.0 * neighbors.num_src * weight + (2.0 + 3.0 * max(products - 1, 0)) * edges * width
     return Work(traffic, flops), Work(2 * traffic, 3 * flops)

@@ -20,6 +20,13 @@ def random_graph(nodes: int, degree: int, device: torch.device) -> Neighbors:
     return Neighbors(torch.arange(nodes + 1, device=device) * degree, col, nodes)
 
 
+def near_graph(nodes: int, degree: int, device: torch.device) -> Neighbors:
+    """Neighbours whose numbers are near, as on a mesh or a cloud that is numbered along the surface."""
+    offsets = torch.randint(-4 * degree, 4 * degree, (nodes, degree), device=device)
+    col = (torch.arange(nodes, device=device)[:, None] + offsets).remainder(nodes).sort(dim=1).values
+    return Neighbors(torch.arange(nodes + 1, device=device) * degree, col.flatten(), nodes)
+
+
 def power_law_graph(nodes: int, edges: int, device: torch.device) -> Neighbors:
     """About ``edges`` edges; degrees are distributed as d^-2.2, from one up to a hundredth of the nodes.
 

@@ -54,10 +54,11 @@ def conv(device: torch.device, sizes: Sizes) -> Iterator[Comparison]:
     filters = peer.g.detach().view(width, windows, width).transpose(0, 1).contiguous()
 
     def ours(x: Tensor, mean: Tensor, scale: Tensor, filters: Tensor, root: Tensor) -> Tensor:
-        # The exponent -|(u - mean) / scale|^2 / 2, expanded into a product of matrices.
+        # The exponent -|(u - mean) / scale|^2 / 2, expanded into one product of matrices.
         precision = scale.square().add(1e-15).reciprocal()
-        terms = torch.cat([u.square(), u], dim=1) @ torch.cat([-0.5 * precision, precision * mean], dim=1).T
-        weight = (terms - 0.5 * (precision * mean.square()).sum(1)).exp()
+        constant = -0.5 * (precision * mean.square()).sum(1, keepdim=True)
+        powers = torch.cat([u.square(), u, torch.ones_like(u[:, :1])], dim=1)
+        weight = (powers @ torch.cat([-0.5 * precision, precision * mean, constant], dim=1).T).exp()
         # GMMConv takes the mean of its messages, and adds a linear map of the point itself.
         return patch_conv(x, neighbors, weight, filters) / sizes.patch + x @ root
 

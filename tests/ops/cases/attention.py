@@ -69,6 +69,7 @@ def _attention(name: str, heads: int, depth: int | None, scaled: bool, channels:
         operator="attention",
         shared=() if depth is None else ("vector",),
         channels=channels,
+        heavy=True,
     )
 
 

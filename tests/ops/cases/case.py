@@ -34,6 +34,7 @@ class Case:
         local: whether a row depends on what it reads alone, and so on no other shape of its batch; statistics
             over all edges, as a norm takes them, do.
         blas: its reference multiplies matrices by BLAS, which sums in an order that depends on sizes and threads.
+        heavy: whether Triton's interpreter takes minutes over its derivatives: it then runs the first, on one graph.
     """
 
     name: str
@@ -45,3 +46,4 @@ class Case:
     channels: tuple[int, ...] = (0, 1, 3, 17, 33, 64, 130)
     local: bool = True
     blas: bool = False
+    heavy: bool = False
