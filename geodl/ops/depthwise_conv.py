@@ -81,6 +81,8 @@ def _native_sum(
     x: Tensor, rowptr: Tensor, col: Tensor, edge: Tensor | None, windows: Windows, filters: Tensor
 ) -> Tensor:
     """Over the CSR, or over its transpose, whose k-th edge is ``edge[k]``."""
+    if windows.weight.shape[1] == 0:  # a product over no windows, which the kernel would leave unwritten
+        return x.new_zeros(len(rowptr) - 1, x.shape[1])
     x, filters = x.contiguous(), filters.contiguous()
     out = x.new_empty(len(rowptr) - 1, x.shape[1])
     fits = kernel("depthwise", x.dtype)(

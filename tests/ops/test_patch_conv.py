@@ -122,6 +122,16 @@ def test_depthwise_sums_many_edges_in_parts(form):
         assert all(torch.equal(a, b) for a, b in zip(again, computed[1], strict=True))
 
 
+@pytest.mark.parametrize("backend", ["reference", "native"])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_no_windows_see_nothing(groups, backend):
+    neighbors, x = random_neighbors(6, 5, 40), torch.randn(5, 4)
+    torch.full((6, 4), torch.nan)  # so that memory that nobody writes is not zero by chance
+    with use_backend(backend):
+        out = patch_conv(x, neighbors, torch.zeros(40, 0), torch.zeros(0, 4 // groups, 4), groups=groups)
+    assert torch.equal(out, torch.zeros(6, 4))
+
+
 def test_errors_name_the_argument():
     neighbors = random_neighbors(3, 2, 5)
     x, weight = torch.randn(2, 3), torch.randn(5, 4)
