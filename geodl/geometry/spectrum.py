@@ -179,10 +179,10 @@ def _solve(operator: Laplacian, k: int) -> Spectrum:
             raise RuntimeError(
                 f"the spectrum of {len(heavy)} points has a residual of {residual:.1e} by ARPACK too"
             )
-    largest = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.sign(vectors[largest, np.arange(k)])
     evecs = np.zeros((len(mass), k))
     evecs[heavy] = vectors * scale[:, None]
+    largest = np.abs(evecs).argmax(axis=0)
+    evecs *= np.sign(evecs[largest, np.arange(k)])
     report = SpectrumReport(method, residual, products, len(mass) - len(heavy))
     # Rounding leaves a zero eigenvalue on either side of zero.
     evals = torch.from_numpy(np.maximum(evals * unit, 0))
@@ -228,7 +228,7 @@ def _block_lanczos(matrix: Any, k: int, shift: float) -> tuple[Array, Array, int
             error = np.linalg.norm(coupling.numpy() @ vectors[-block:], axis=0)
             # An error e of 1 / (lambda + shift) is one of e (lambda + shift)^2 of lambda.
             evals = 1 / inverse - shift
-            if (error / inverse**2).max() <= _WANTED * evals.max() or used + 2 * block > size:
+            if (error / inverse**2).max() <= _WANTED * max(evals.max(), shift) or used + 2 * block > size:
                 ritz = (torch.from_numpy(np.ascontiguousarray(vectors.T)) @ basis[:used]).numpy().T
                 return evals[::-1], ritz[:, ::-1], used
         if used + block > capacity:
@@ -242,4 +242,5 @@ def _block_lanczos(matrix: Any, k: int, shift: float) -> tuple[Array, Array, int
 
 def _residual(matrix: Any, evals: Array, vectors: Array) -> float:
     left = np.linalg.norm(matrix @ vectors - vectors * evals, axis=0)
-    return float(left.max() / max(float(np.abs(evals).max()), np.finfo(float).tiny))
+    # A shape's first eigenvalue is zero: where it is the only one, the size of the next one counts.
+    return float(left.max() / max(float(np.abs(evals).max()), 1 / len(vectors)))
