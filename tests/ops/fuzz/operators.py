@@ -124,12 +124,15 @@ def _call_edge_conv_norm(
     return out, mean, variance
 
 
-def _edge_conv_norm_terms(given: Inputs) -> float:
-    """Messages that are all alike leave nothing but their rounding."""
-    message = largest(given["bias"]) + sum(
+def _edge_conv_terms(given: Inputs) -> float:
+    """The two halves of the weights cancel where they are alike, and so do messages that are all alike in their variance."""
+    return largest(given["bias"]) + sum(
         given["x"].shape[1] * largest(given[name]) * largest(given["weight"]) for name in ("x", "x_dst")
     )
-    return message * max(1, largest(given["scale"]))
+
+
+def _edge_conv_norm_terms(given: Inputs) -> float:
+    return _edge_conv_terms(given) * max(1, largest(given["scale"]))
 
 
 # --- attention ---
@@ -308,7 +311,7 @@ OPERATORS: dict[str, Fuzzed] = {
     "patch_gather": Fuzzed(_patch_gather, patch_gather),
     "patch_conv": Fuzzed(_patch_conv, patch_conv, special="not finite"),
     "polar_conv": Fuzzed(_polar_conv, _call_polar_conv, special="not finite", selects=True, exact=False),
-    "edge_conv": Fuzzed(_edge_conv, edge_conv, special="not finite", selects=True),
+    "edge_conv": Fuzzed(_edge_conv, edge_conv, special="not finite", selects=True, terms=_edge_conv_terms),
     # A channel that is the same at all edges is divided by the root of eps.
     "edge_conv_norm": Fuzzed(
         _edge_conv_norm,
