@@ -86,8 +86,8 @@ def _block_diagonal(filters: Tensor, groups: int) -> Tensor:
     """``[M, C / groups, C']`` as ``[M, C, C']`` with zeros between groups."""
     num_windows, read, out_channels = filters.shape
     apart = filters.reshape(num_windows, 1, read, groups, out_channels // groups)
-    own = torch.eye(groups, dtype=filters.dtype, device=filters.device).view(groups, 1, groups, 1)
-    return (apart * own).view(num_windows, groups * read, out_channels)
+    own = torch.eye(groups, dtype=filters.dtype, device=filters.device).reshape(groups, 1, groups, 1)
+    return (apart * own).reshape(num_windows, groups * read, out_channels)
 
 
 def _depthwise(

@@ -123,7 +123,10 @@ def test_non_contiguous(case, backend):
     assert not any(tensor.is_contiguous() for tensor in differentiable(strided))
     with use_backend(backend):
         for actual, expected in zip(run(case, neighbors, strided), run(case, neighbors, inputs), strict=True):
-            assert torch.equal(actual, expected)
+            if case.blas and backend != "native":  # NumPy's and BLAS's products may depend on the layout
+                torch.testing.assert_close(actual, expected)
+            else:
+                assert torch.equal(actual, expected)
 
 
 @every_backend

@@ -158,9 +158,10 @@ def _score(
     for begin in range(0, depth, DEPTH):
         d = begin + tl.arange(0, DEPTH)
         inside = live[:, None] & (d < depth)[None, :]
-        z = tl.load(source + ((j * heads + head) * depth)[:, None] + d[None, :], mask=inside, other=0)
-        z += tl.load(target + ((row * heads + head) * depth)[:, None] + d[None, :], mask=inside, other=0)
-        value = z.to(ACCUMULATOR)
+        near = tl.load(source + ((j * heads + head) * depth)[:, None] + d[None, :], mask=inside, other=0)
+        own = tl.load(target + ((row * heads + head) * depth)[:, None] + d[None, :], mask=inside, other=0)
+        z = near.to(ACCUMULATOR) + own.to(ACCUMULATOR)
+        value = z
         if vector is not None:
             value *= tl.load(vector + head * depth + d, mask=d < depth, other=0).to(ACCUMULATOR)[None, :]
         total += tl.sum(tl.where(z > 0, value, value * SLOPE), axis=1)
@@ -302,10 +303,9 @@ def _score_rows(
                 inside = (row < rows)[:, None] & (d < depth)[None, :]
                 there = ((j * heads + head) * depth)[:, None] + d[None, :]
                 here = ((row * heads + head) * depth)[:, None] + d[None, :]
-                z = tl.load(source + there, mask=inside, other=0) + tl.load(
-                    target + here, mask=inside, other=0
-                )
-                value = z.to(ACCUMULATOR)
+                z = tl.load(source + there, mask=inside, other=0).to(ACCUMULATOR)
+                z += tl.load(target + here, mask=inside, other=0).to(ACCUMULATOR)
+                value = z
                 if a is not None:
                     value = tl.load(a + there, mask=inside, other=0).to(ACCUMULATOR)
                     value += tl.load(b + here, mask=inside, other=0).to(ACCUMULATOR)
@@ -330,7 +330,7 @@ def _slope_rows(
     at = ((row * heads + head) * depth)[:, None] + d[None, :]
     first = tl.load(rowptr + row, mask=row < rows, other=0)
     last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
-    here = tl.load(own + at, mask=inside, other=0)
+    here = tl.load(own + at, mask=inside, other=0).to(ACCUMULATOR)
     total = tl.zeros([ROWS, DEPTH], ACCUMULATOR)
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
@@ -338,7 +338,8 @@ def _slope_rows(
             live = e < last
             j = tl.load(col + e, mask=live, other=0)
             there = ((j * heads + head) * depth)[:, None] + d[None, :]
-            z = here + tl.load(other + there, mask=live[:, None] & (d < depth)[None, :], other=0)
+            beside = tl.load(other + there, mask=live[:, None] & (d < depth)[None, :], other=0)
+            z = here + beside.to(ACCUMULATOR)
             origin = e
             if edge is not None:
                 origin = tl.load(edge + e, mask=live, other=0)
