@@ -26,7 +26,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.backend import addresses, contiguous, implementation, kernel
 from geodl.ops.neighbors import Neighbors, transpose, transpose_for
 
 __all__ = ["aggregate"]
@@ -321,14 +321,10 @@ def reference_gather_max(
 # --- native: C++ on the CPU ---------------------------------------------------
 
 
-def _contiguous(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.contiguous()
-
-
 def native_gather_sum(
     x: Tensor, weight: Tensor | None, position: Tensor | None, rowptr: Tensor, col: Tensor
 ) -> Tensor:
-    x, weight, position = x.contiguous(), _contiguous(weight), _contiguous(position)
+    x, weight, position = x.contiguous(), contiguous(weight), contiguous(position)
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
     out = x.new_empty(rows, channels)
     graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, *addresses(weight)
@@ -348,7 +344,7 @@ def native_scatter_sum(
     t_row: Tensor,
     perm: Tensor,
 ) -> Tensor:
-    g, weight, position = g.contiguous(), _contiguous(weight), _contiguous(position)
+    g, weight, position = g.contiguous(), contiguous(weight), contiguous(position)
     rows, channels, threads = t_rowptr.shape[0] - 1, g.shape[1], torch.get_num_threads()
     out = g.new_empty(rows, channels)
     weights = addresses(weight, perm)
@@ -362,7 +358,7 @@ def native_scatter_sum(
 
 
 def native_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
-    g, x, position = g.contiguous(), x.contiguous(), _contiguous(position)
+    g, x, position = g.contiguous(), x.contiguous(), contiguous(position)
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
     out = g.new_empty(col.shape[0])
     graph = rowptr.data_ptr(), rows, col.data_ptr(), *addresses(position)
@@ -373,7 +369,7 @@ def native_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tenso
 def native_gather_max(
     x: Tensor, weight: Tensor | None, rowptr: Tensor, col: Tensor, largest: bool
 ) -> tuple[Tensor, Tensor]:
-    x, weight = x.contiguous(), _contiguous(weight)
+    x, weight = x.contiguous(), contiguous(weight)
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
     values = x.new_empty(rows, channels)
     position = x.new_empty(rows, channels, dtype=torch.int32)

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geodl.ops.aggregate import edge_dot, gather_sum, scatter_sum
-from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.backend import addresses, contiguous, implementation, kernel
 from geodl.ops.neighbors import Neighbors, edge_rows, transpose, transpose_for
 
 __all__ = ["attention", "attention_weights"]
@@ -286,10 +286,6 @@ def reference_edge_scores_adjoint(
 # --- native: C++ on the CPU ---------------------------------------------------
 
 
-def _contiguous(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.contiguous()
-
-
 def native_attend(
     x: Tensor,
     source: Tensor,
@@ -300,7 +296,7 @@ def native_attend(
     slope: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     x, source, target = x.contiguous(), source.contiguous(), target.contiguous()
-    vector, scale = _contiguous(vector), _contiguous(scale)
+    vector, scale = contiguous(vector), contiguous(scale)
     rows, heads, depth = target.shape
     out = x.new_empty(rows, heads, x.shape[2])
     maximum, total = x.new_empty(rows, heads), x.new_empty(rows, heads)
@@ -328,8 +324,8 @@ def native_attend_backward(
     source, target, vector, scale = (
         source.contiguous(),
         target.contiguous(),
-        _contiguous(vector),
-        _contiguous(scale),
+        contiguous(vector),
+        contiguous(scale),
     )
     rows, heads, depth = target.shape
     by_x, by_source, by_target = torch.empty_like(x), torch.empty_like(source), torch.empty_like(target)

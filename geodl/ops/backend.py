@@ -135,6 +135,11 @@ def kernel(name: str, dtype: torch.dtype) -> Any:
     return getattr(native, f"{name}_{'f32' if dtype == torch.float32 else 'f64'}")
 
 
+def contiguous(tensor: Tensor | None) -> Tensor | None:
+    """The tensor, contiguous; None for None."""
+    return None if tensor is None else tensor.contiguous()
+
+
 def addresses(*tensors: Tensor | None) -> list[int]:
     """Where the numbers of contiguous tensors lie; 0 for None."""
     return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]

@@ -43,7 +43,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geodl.ops.aggregate import gather_sum, reference_gather_max, scatter_sum
-from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.backend import addresses, contiguous, implementation, kernel
 from geodl.ops.neighbors import Neighbors, edge_rows, transpose
 
 __all__ = ["BatchNorm", "edge_conv"]
@@ -211,7 +211,7 @@ def edge_max(
     t_row: Tensor | None,
     perm: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    given = _contiguous(x_dst, x, weight, bias, gamma, beta)
+    given = map(contiguous, (x_dst, x, weight, bias, gamma, beta))
     results: Outputs = implementation(x, "edge_conv", "forward")(
         *given, negative_slope, eps, rowptr, col, t_rowptr
     )
@@ -242,14 +242,10 @@ def edge_max_backward(
     perm: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     results: Gradients = implementation(x, "edge_conv", "backward")(
-        grad.contiguous(), need_x, *_contiguous(x_dst, x, weight, gamma), negative_slope, eps, out, position, variance,
+        grad.contiguous(), need_x, *map(contiguous, (x_dst, x, weight, gamma)), negative_slope, eps, out, position, variance,
         u, v, extremum, total, rowptr, col, t_rowptr, t_row, perm,
     )  # fmt: skip
     return results
-
-
-def _contiguous(*tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if tensor is None else tensor.contiguous() for tensor in tensors]
 
 
 def new_outputs(x: Tensor, weight: Tensor, gamma: Tensor | None, rowptr: Tensor) -> Outputs:

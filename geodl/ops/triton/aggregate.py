@@ -9,19 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
-
-# Four numbers of 4 bytes a thread: one vector load. Rows are few where channels are many, so that a long row keeps few
-# others waiting.
-TILES = {
-    1: Tile(rows=128, channels=1, warps=4, unroll=4),
-    4: Tile(rows=128, channels=4, warps=4, unroll=4),
-    16: Tile(rows=32, channels=16, warps=4, unroll=4),
-    32: Tile(rows=16, channels=32, warps=4, unroll=4),
-    64: Tile(rows=8, channels=64, warps=4, unroll=4),
-    128: Tile(rows=4, channels=128, warps=4, unroll=4),
-    512: Tile(rows=2, channels=256, warps=4, unroll=4),
-}
+from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
 
 
 def gather_sum(
@@ -34,7 +22,7 @@ def gather_sum(
     rows, channels = out.shape
     if out.numel() == 0:
         return out
-    block = tile(TILES, x, channels)
+    block = tile(ROW_TILES, x, channels)
     with device_of(x):
         _take_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
             x, None if weight is None else weight.contiguous(), position, rowptr, col, out, rows, channels,
@@ -61,7 +49,7 @@ def edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col:
     if col.numel() == 0 or channels == 0:
         return g.new_zeros(col.numel())
     out = g.new_empty(col.numel())
-    block = tile(TILES, x, channels)
+    block = tile(ROW_TILES, x, channels)
     with device_of(x):
         _dot_rows[(blocks(rows, block.rows),)](
             g, x, None if position is None else position.contiguous(), rowptr, col, out, rows, channels,
@@ -80,7 +68,7 @@ def gather_max(
     position = x.new_empty(rows, channels, dtype=torch.int32)
     if values.numel() == 0:
         return values, position
-    block = tile(TILES, x, channels)
+    block = tile(ROW_TILES, x, channels)
     with device_of(x):
         _max_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
             x, None if weight is None else weight.contiguous(), rowptr, col, values, position, rows, channels,
@@ -104,7 +92,7 @@ def _sum(
     out = x.new_empty(rows, channels)
     if out.numel() == 0:
         return out
-    block = tile(TILES, x, channels)
+    block = tile(ROW_TILES, x, channels)
     with device_of(x):
         _sum_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
             x, None if weight is None else weight.contiguous(), edge,

@@ -13,18 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.attention import Graph
-from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
-
-# As for aggregate: one vector load a thread, and few rows where channels are many.
-TILES = {
-    1: Tile(rows=128, channels=1, warps=4, unroll=4),
-    4: Tile(rows=128, channels=4, warps=4, unroll=4),
-    16: Tile(rows=32, channels=16, warps=4, unroll=4),
-    32: Tile(rows=16, channels=32, warps=4, unroll=4),
-    64: Tile(rows=8, channels=64, warps=4, unroll=4),
-    128: Tile(rows=4, channels=128, warps=4, unroll=4),
-    512: Tile(rows=2, channels=256, warps=4, unroll=4),
-}
+from geodl.ops.triton.launch import ROW_TILES, Tile, accumulator, blocks, device_of, tile
 
 
 def attend(
@@ -43,7 +32,7 @@ def attend(
     maximum, total = x.new_empty(rows, heads, dtype=kept), x.new_empty(rows, heads, dtype=kept)
     if rows == 0:
         return out, maximum, total
-    block = tile(TILES, x, max(channels, 1))
+    block = tile(ROW_TILES, x, max(channels, 1))
     with device_of(x):
         _attend_rows[blocks(rows, block.rows), heads, max(blocks(channels, block.channels), 1)](
             x, source, target, None if vector is None else vector.contiguous(),
@@ -74,7 +63,7 @@ def attend_backward(
     weight, by_scores = torch.empty_like(scores), torch.empty_like(scores)
     by_scale = x.new_empty(0 if scale is None else edges, heads)
     by_x = torch.empty_like(x)
-    block = tile(TILES, x, max(channels, 1))
+    block = tile(ROW_TILES, x, max(channels, 1))
     with device_of(x):
         if edges:
             _differentiate_rows[blocks(rows, block.rows), heads](
@@ -109,7 +98,7 @@ def _scores(
     out = source.new_empty(graph.col.numel(), heads, dtype=dtype)
     if out.numel() == 0:
         return out
-    block = tile(TILES, source, max(depth, 1))
+    block = tile(ROW_TILES, source, max(depth, 1))
     with device_of(source):
         _score_rows[blocks(rows, block.rows), heads](
             a, b, source, target, None if vector is None else vector.contiguous(), graph.rowptr, graph.col, out,
@@ -134,7 +123,7 @@ def _adjoint(
     if out.numel() == 0:
         return out
     rows, heads, depth = own.shape
-    block = tile(TILES, own, depth)
+    block = tile(ROW_TILES, own, depth)
     with device_of(own):
         _slope_rows[blocks(rows, block.rows), heads, blocks(depth, block.channels)](
             u, edge, own, other, rowptr, col, out, rows, heads, depth, SLOPE=slope, ACCUMULATOR=accumulator(own),

@@ -10,18 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.edge_conv import centred, gradients, new_outputs, reads_of, turned
-from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
-
-# Four numbers of 4 bytes a thread, of each of the few that a row and channel needs.
-TILES = {
-    1: Tile(rows=128, channels=1, warps=4, unroll=4),
-    4: Tile(rows=128, channels=4, warps=4, unroll=4),
-    16: Tile(rows=32, channels=16, warps=4, unroll=4),
-    32: Tile(rows=16, channels=32, warps=4, unroll=4),
-    64: Tile(rows=8, channels=64, warps=4, unroll=4),
-    128: Tile(rows=4, channels=128, warps=4, unroll=4),
-    512: Tile(rows=2, channels=256, warps=4, unroll=4),
-}
+from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
 
 
 def forward(
@@ -54,7 +43,7 @@ def forward(
     if out.numel() == 0:
         return results
     factor = (gamma * sign * (variance + eps).rsqrt()).to(x.dtype)
-    block = tile(TILES, x, out.shape[1])
+    block = tile(ROW_TILES, x, out.shape[1])
     with device_of(x):
         _activate_rows[blocks(out.shape[0], block.rows), blocks(out.shape[1], block.channels)](
             extremum, position, factor, beta, out, *out.shape,
@@ -104,7 +93,7 @@ def _reduce(
     sums = torch.promote_types(u.dtype, torch.float32)
     if extremum.numel() == 0:
         return u.new_zeros(0, channels, dtype=sums)
-    block = tile(TILES, u, channels)
+    block = tile(ROW_TILES, u, channels)
     programs = blocks(rows, block.rows)
     squares = u.new_empty(programs, channels, dtype=sums)
     with device_of(u):
@@ -125,7 +114,7 @@ def _sum_over_readers(
     sums = y.new_empty(0 if u is None else selected.shape)
     if selected.numel() == 0:
         return selected, sums
-    block = tile(TILES, y, channels)
+    block = tile(ROW_TILES, y, channels)
     with device_of(y):
         _sum_readers[blocks(sources, block.rows), blocks(channels, block.channels)](
             y.contiguous(), u, position, rowptr, t_rowptr, t_row, perm, selected, sums, sources, channels,

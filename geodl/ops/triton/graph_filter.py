@@ -8,18 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
-
-# As those of aggregate: the epilogue reads and writes each row once, the sum reads many.
-TILES = {
-    1: Tile(rows=128, channels=1, warps=4, unroll=4),
-    4: Tile(rows=128, channels=4, warps=4, unroll=4),
-    16: Tile(rows=32, channels=16, warps=4, unroll=4),
-    32: Tile(rows=16, channels=32, warps=4, unroll=4),
-    64: Tile(rows=8, channels=64, warps=4, unroll=4),
-    128: Tile(rows=4, channels=128, warps=4, unroll=4),
-    512: Tile(rows=2, channels=256, warps=4, unroll=4),
-}
+from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
 
 
 def step(
@@ -37,7 +26,7 @@ def step(
     rows, channels = out.shape
     if out.numel() == 0:
         return
-    block = tile(TILES, x, channels)
+    block = tile(ROW_TILES, x, channels)
     strides = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
     with device_of(x):
         _step[blocks(rows, block.rows), blocks(channels, block.channels)](

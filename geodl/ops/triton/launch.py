@@ -1,8 +1,9 @@
 """How kernels are launched: on the device of their tensors, with a tile chosen by the number of channels.
 
 A program computes ``rows x windows x channels`` sums (one window where the operator knows none), the channels being
-neighbours in memory. Each operator has one table of tiles. It is a table and not Triton's autotuner, which measures, and
-so waits for the device, in the middle of a step or of the capture of a CUDA graph.
+neighbours in memory. Each operator has one table of tiles; those that compute a number a row and channel share ``ROW_TILES``.
+It is a table and not Triton's autotuner, which measures, and so waits for the device, in the middle of a step or of the
+capture of a CUDA graph.
 """
 
 from __future__ import annotations
@@ -30,6 +31,20 @@ class Tile:
     warps: int
     windows: int = 1
     unroll: int = 1
+
+
+# Of the operators that compute a number a row and channel.
+# Four numbers of 4 bytes a thread: one vector load. Rows are few where channels are many, so that a long row keeps few
+# others waiting.
+ROW_TILES = {
+    1: Tile(rows=128, channels=1, warps=4, unroll=4),
+    4: Tile(rows=128, channels=4, warps=4, unroll=4),
+    16: Tile(rows=32, channels=16, warps=4, unroll=4),
+    32: Tile(rows=16, channels=32, warps=4, unroll=4),
+    64: Tile(rows=8, channels=64, warps=4, unroll=4),
+    128: Tile(rows=4, channels=128, warps=4, unroll=4),
+    512: Tile(rows=2, channels=256, warps=4, unroll=4),
+}
 
 
 def tile(table: Mapping[int, Tile], x: Tensor, channels: int, windows: int = 1) -> Tile:
