@@ -3,6 +3,6 @@
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
 from geodl.data.mesh import Mesh
-from geodl.data.transforms import VertexSignal
+from geodl.data.transforms import SpectralOperators, VertexSignal
 
-__all__ = ["DataLoader", "Mesh", "OperatorCache", "VertexSignal", "collate"]
+__all__ = ["DataLoader", "Mesh", "OperatorCache", "SpectralOperators", "VertexSignal", "collate"]

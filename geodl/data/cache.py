@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -20,7 +21,20 @@ from torch import Tensor
 
 import geodl
 from geodl.data.mesh import Mesh
-from geodl.geometry import ChartReport, Charts, geodesic_charts, polar_template
+from geodl.geometry import (
+    ChartReport,
+    Charts,
+    Gradient,
+    Laplacian,
+    LaplacianReport,
+    Spectrum,
+    SpectrumReport,
+    geodesic_charts,
+    gradient,
+    laplacian,
+    polar_template,
+    spectrum,
+)
 from geodl.ops import Neighbors
 from geodl.ops.polar_windows import PolarWindows
 
@@ -30,13 +44,13 @@ Value = Tensor | float | int | str | bool | None
 
 _FORMAT = 1
 # What a key holds of the algorithms themselves: raise a number when the results of its function change.
-_ALGORITHMS = {"charts": 1, "polar_template": 2}
+_ALGORITHMS = {"charts": 1, "polar_template": 2, "laplacian": 1, "spectrum": 1, "gradient": 1}
 # A temporary file this old, in seconds, was left behind by a process that was killed.
 _ABANDONED = 3600.0
 
 
 class OperatorCache:
-    """Keeps what is slow to compute (charts, templates) in a folder, one safetensors file an entry.
+    """Keeps what is slow to compute (spectra, charts, templates) in a folder, one safetensors file an entry.
 
     The name of an entry is the SHA-256 of everything it depends on: dtype, shape and bytes of the input
     tensors, the parameters, the versions of geodl and of the algorithm. No tolerance, no file dates: one
@@ -47,11 +61,15 @@ class OperatorCache:
     Args:
         folder: where the entries lie; made if missing. By default ``geodl`` in the user's cache folder
             (``$XDG_CACHE_HOME``, else ``~/.cache``).
+
+    Attributes:
+        computed: number of entries that this object did not find and computed.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder = _default_folder() if folder is None else Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.computed = 0
         self._sweep()
 
     def get(
@@ -78,6 +96,7 @@ class OperatorCache:
         if kept is not None:
             return kept
         result = {key: tensor.detach().cpu().contiguous() for key, tensor in compute().items()}
+        self.computed += 1
         try:
             self._write(path, result)
         except OSError as error:
@@ -144,6 +163,72 @@ class OperatorCache:
         neighbors = Neighbors(kept["rowptr"], kept["col"], mesh.pos.shape[0])
         return PolarWindows(neighbors, kept["weight"], kept.get("index"), rings, rays).to(mesh.pos.device)
 
+    def laplacian(self, shape: Any, kind: str | None = None) -> Laplacian:
+        """:func:`~geodl.geometry.laplacian` of a shape, on the CPU.
+
+        Args:
+            shape: one shape, whatever :func:`~geodl.geometry.laplacian` takes.
+            kind: of the Laplacian.
+        """
+
+        def compute() -> dict[str, Tensor]:
+            made = laplacian(shape, kind)
+            return {
+                "rowptr": made.neighbors.rowptr,
+                "col": made.neighbors.col,
+                "values": made.values,
+                "mass": made.mass,
+                "report": _encoded(made.report),
+            }
+
+        kept = self.get("laplacian", _content("laplacian", shape) | {"kind": kind}, compute)
+        neighbors = Neighbors(kept["rowptr"], kept["col"], kept["mass"].shape[0])
+        return Laplacian(neighbors, kept["values"], kept["mass"], LaplacianReport(**_decoded(kept["report"])))
+
+    def spectrum(self, shape: Any, k: int, kind: str | None = None) -> Spectrum:
+        """:func:`~geodl.geometry.spectrum` of a shape in float64, on its device.
+
+        Args:
+            shape: one shape, whatever :func:`~geodl.geometry.laplacian` takes.
+            k: number of eigenvalues. Another k is another entry.
+            kind: of the Laplacian.
+        """
+
+        def compute() -> dict[str, Tensor]:
+            made = spectrum(self.laplacian(shape, kind), k)
+            (report,) = made.reports
+            return {
+                "evals": made.evals,
+                "evecs": made.evecs,
+                "mass": made.mass,
+                "report": _encoded(report),
+            }
+
+        # The spectrum is that of the Laplacian, so it depends on its algorithm too.
+        inputs = _content("spectrum", shape) | {
+            "laplacian": _ALGORITHMS["laplacian"],
+            "kind": kind,
+            "k": int(k),
+        }
+        kept = self.get("spectrum", inputs, compute)
+        reports = (SpectrumReport(**_decoded(kept["report"])),)
+        return Spectrum(kept["evals"], kept["evecs"], kept["mass"], reports=reports).to(_device(shape))
+
+    def gradient(self, mesh: Any) -> Gradient:
+        """:func:`~geodl.geometry.gradient` of a mesh in its :func:`~geodl.geometry.tangent_frames`, on its device.
+
+        Args:
+            mesh: one mesh, with ``pos [V, 3]`` and ``face [3, F]``.
+        """
+
+        def compute() -> dict[str, Tensor]:
+            made = gradient(mesh)
+            return {"rowptr": made.neighbors.rowptr, "col": made.neighbors.col, "values": made.values}
+
+        kept = self.get("gradient", _surface("gradient", mesh), compute)
+        neighbors = Neighbors(kept["rowptr"], kept["col"], mesh.pos.shape[0])
+        return Gradient(neighbors, kept["values"]).to(_device(mesh))
+
     def _write(self, path: Path, tensors: dict[str, Tensor]) -> None:
         # Tensors that share memory, as views of one, must be apart in the file.
         data = safetensors.torch.save(
@@ -173,6 +258,31 @@ def _default_folder() -> Path:
 
 def _surface(name: str, mesh: Mesh) -> dict[str, Value]:
     return {"algorithm": _ALGORITHMS[name], "pos": mesh.pos, "face": mesh.face}
+
+
+def _content(name: str, shape: Any) -> dict[str, Value]:
+    """All that a Laplacian may read of a shape."""
+    if getattr(shape, "ptr", None) is not None:
+        raise ValueError("the cache keeps operators of single shapes: take a batch apart with to_data_list()")
+    read = {
+        key: getattr(shape, key, None) for key in ("pos", "face", "edge_index", "edge_weight", "num_nodes")
+    }
+    return {"algorithm": _ALGORITHMS[name]} | {key: value for key, value in read.items() if value is not None}
+
+
+def _device(shape: Any) -> torch.device:
+    tensor: Tensor = next(t for key in ("pos", "edge_index") if (t := getattr(shape, key, None)) is not None)
+    return tensor.device
+
+
+def _encoded(report: Any) -> Tensor:
+    """A report, numbers and strings, as the bytes of its JSON."""
+    return torch.tensor(list(json.dumps(dataclasses.asdict(report)).encode()), dtype=torch.uint8)
+
+
+def _decoded(report: Tensor) -> dict[str, Any]:
+    decoded: dict[str, Any] = json.loads(bytes(report.tolist()))
+    return decoded
 
 
 def _bytes(tensor: Tensor) -> memoryview:

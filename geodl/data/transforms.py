@@ -1,4 +1,4 @@
-"""What a network reads at every vertex."""
+"""What a network reads: signals at the vertices, and operators."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch_geometric.transforms import BaseTransform
 
+from geodl.data.cache import OperatorCache
 from geodl.geometry import (
     differential_coordinates,
     face_areas,
@@ -59,4 +60,26 @@ class VertexSignal(BaseTransform):
             relative = (area / area.mean()).clamp(min=1e-3).log()
             signal += [relative[:, None], (faces - 6).to(data.pos)[:, None]]
         data.x = torch.cat(signal, 1)
+        return data
+
+
+class SpectralOperators(BaseTransform):
+    """Sets ``spectrum`` (:class:`~geodl.geometry.Spectrum`) and ``gradient`` (:class:`~geodl.geometry.Gradient`) of a mesh.
+
+    In the dtype of ``pos``, computed in float64. :func:`~geodl.data.collate` packs them, so that a network reads
+    ``batch.spectrum`` and ``batch.gradient``. As every access to a data set applies the transform anew, ``list(dataset)`` reads
+    every operator once and keeps it in memory.
+
+    Args:
+        cache: where operators are kept; see :func:`~geodl.data.precompute` for making them on all cores.
+        k: number of eigenvalues.
+        kind: of the Laplacian.
+    """
+
+    def __init__(self, cache: OperatorCache, k: int = 128, kind: str | None = None) -> None:
+        self.cache, self.k, self.kind = cache, k, kind
+
+    def forward(self, data: Any) -> Any:
+        data.spectrum = self.cache.spectrum(data, self.k, self.kind).to(data.pos.dtype)
+        data.gradient = self.cache.gradient(data)
         return data

@@ -76,14 +76,15 @@ class Spectrum:
     def device(self) -> torch.device:
         return self.evecs.device
 
-    def to(self, target: torch.device | str | int | torch.dtype, non_blocking: bool = False) -> Spectrum:
+    def to(self, device: torch.device | str | int | torch.dtype, non_blocking: bool = False) -> Spectrum:
         """The same spectrum on another device or in another dtype."""
+        # The argument's name is that by which PyG moves what a shape carries.
         evals, evecs, mass = (
-            tensor.to(target, non_blocking=non_blocking) for tensor in (self.evals, self.evecs, self.mass)
+            tensor.to(device, non_blocking=non_blocking) for tensor in (self.evals, self.evecs, self.mass)
         )
         ptr = self.ptr
-        if ptr is not None and not isinstance(target, torch.dtype):
-            ptr = ptr.to(target, non_blocking=non_blocking)
+        if ptr is not None and not isinstance(device, torch.dtype):
+            ptr = ptr.to(device, non_blocking=non_blocking)
         return Spectrum(evals, evecs, mass, ptr, self.reports)
 
     def truncate(self, k: int) -> Spectrum:

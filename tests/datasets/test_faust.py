@@ -125,7 +125,7 @@ def test_damaged_files_are_named(official: Path, tmp_path: Path) -> None:
 
 
 def test_arguments(official: Path) -> None:
-    with pytest.raises(ValueError, match="variant must be one of 'registrations', not 'scans'"):
+    with pytest.raises(ValueError, match="variant must be one of 'registrations', 'remeshed', not 'scans'"):
         FAUST(official, variant="scans")
     with pytest.raises(ValueError, match="split must be 'train', 'test' or None, not 'validation'"):
         FAUST(official, split="validation")  # type: ignore[arg-type]
