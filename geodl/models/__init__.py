@@ -1,6 +1,7 @@
 """The networks of the papers, a page each."""
 
+from geodl.models.diffusionnet import DiffusionNet
 from geodl.models.gcnn import GCNN
 from geodl.models.weights import load_weights, save_weights
 
-__all__ = ["GCNN", "load_weights", "save_weights"]
+__all__ = ["GCNN", "DiffusionNet", "load_weights", "save_weights"]

@@ -1,0 +1,227 @@
+"""DiffusionNet's block: diffusion in both ways, gradient features in any frame."""
+
+import math
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import pytest
+import scipy.sparse
+import torch
+import trimesh
+from torch import Tensor
+
+from geodl.geometry import Gradient, Spectrum, gradient, laplacian, spectrum
+from geodl.nn import DiffusionBlock, LearnedTimeDiffusion, SpatialGradientFeatures, implicit_diffuse
+from geodl.nn.diffusion_features import Variant
+
+DTYPES = [torch.float32, torch.float64]
+
+
+def ball(subdivisions: int = 2) -> SimpleNamespace:
+    """A closed surface without symmetry."""
+    made = trimesh.creation.icosphere(subdivisions)
+    x, y, z = torch.from_numpy(made.vertices.copy()).unbind(1)
+    radius = 1 + 0.25 * torch.sin(3 * x + 1) * torch.cos(4 * y + 0.7) + 0.15 * torch.sin(5 * z + 2 * x)
+    pos = torch.stack([1.4 * x, y, 0.8 * z], dim=1) * radius[:, None]
+    return SimpleNamespace(pos=pos, face=torch.from_numpy(made.faces.copy()).long().t())
+
+
+def turned(grad: Gradient) -> Gradient:
+    return grad.rotate(2 * math.pi * torch.rand(grad.neighbors.num_dst, dtype=torch.float64))
+
+
+def dense(grad: Gradient) -> Tensor:
+    """``[2, V, V]``"""
+    out = grad.values.new_zeros(2, grad.neighbors.num_dst, grad.neighbors.num_src)
+    out[:, grad.neighbors.row, grad.neighbors.col] = grad.values.t()
+    return out
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("variant", get_args(Variant))
+def test_features_are_those_of_the_published_formulas(variant: Variant, dtype: torch.dtype) -> None:
+    shape = ball()
+    grad = gradient(shape)
+    layer = SpatialGradientFeatures(5, variant).to(dtype)
+    x = torch.randn(shape.pos.shape[0], 5, dtype=dtype)
+    to_x, to_y = (matrix @ x.double() for matrix in dense(grad))
+    real = layer.real.detach().double().t()
+    re, im = to_x @ real, to_y @ real
+    if layer.imag is not None:
+        imag = layer.imag.detach().double().t()
+        # The first published version has A_re x + A_im y for the imaginary part.
+        im = to_x @ real + to_y @ imag if variant == "frame-dependent" else to_y @ real + to_x @ imag
+        re = re - to_y @ imag
+    expected = torch.tanh(to_x * re + to_y * im)
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-10
+    torch.testing.assert_close(layer(x, grad).double(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("variant", get_args(Variant))
+def test_turning_every_tangent_frame_changes_the_old_variant_alone(
+    variant: Variant, dtype: torch.dtype
+) -> None:
+    shape = ball()
+    grad = gradient(shape)
+    layer = SpatialGradientFeatures(6, variant).to(dtype)
+    x = torch.randn(shape.pos.shape[0], 6, dtype=dtype)
+    change = (layer(x, turned(grad)) - layer(x, grad)).abs().max()
+    if variant == "frame-dependent":
+        assert change > 0.1
+    else:
+        assert change < (1e-4 if dtype == torch.float32 else 1e-11)
+
+
+def test_only_complex_features_tell_left_from_right() -> None:
+    shape = ball()
+    grad = gradient(shape)
+    mirrored = Gradient(grad.neighbors, grad.values * torch.tensor([1.0, -1.0]))
+    x = torch.randn(shape.pos.shape[0], 6, dtype=torch.float64)
+    for variant, tells in (("complex", True), ("real", False)):
+        layer = SpatialGradientFeatures(6, variant).double()
+        assert bool((layer(x, mirrored) - layer(x, grad)).abs().max() > 0.1) == tells
+
+
+@pytest.mark.parametrize("variant", get_args(Variant))
+def test_derivatives_of_features(variant: Variant) -> None:
+    shape = ball(1)
+    grad = gradient(shape)
+    layer = SpatialGradientFeatures(2, variant).double()
+    x = torch.randn(shape.pos.shape[0], 2, dtype=torch.float64, requires_grad=True)
+    names = [name for name, _ in layer.named_parameters()]
+
+    def features(x: Tensor, *weights: Tensor) -> Tensor:
+        given = dict(zip(names, weights, strict=True))
+        out: Tensor = torch.func.functional_call(layer, given, (x, grad))
+        return out
+
+    inputs = (x, *(weight.detach().requires_grad_() for weight in layer.parameters()))
+    assert torch.autograd.gradcheck(features, inputs)
+    assert torch.autograd.gradgradcheck(features, inputs)
+
+
+def test_direct_diffusion_solves_the_implicit_step() -> None:
+    shapes = [ball(1), ball(2)]
+    operators = [laplacian(shape) for shape in shapes]
+    time = torch.tensor([0.0, 0.3, 0.02, 0.3], dtype=torch.float64)
+    xs = [torch.randn(shape.pos.shape[0], 4, dtype=torch.float64) for shape in shapes]
+    found = implicit_diffuse(torch.cat(xs), time, operators).split([len(x) for x in xs])
+    for x, operator, out in zip(xs, operators, found, strict=True):
+        mass = scipy.sparse.diags_array(operator.mass.numpy())
+        for channel, t in enumerate(time.tolist()):
+            expected = scipy.sparse.linalg.spsolve(
+                (mass + t * operator.matrix()).tocsc(), (mass @ x.numpy())[:, channel]
+            )
+            torch.testing.assert_close(out[:, channel], torch.from_numpy(expected), rtol=1e-9, atol=1e-9)
+
+
+def test_direct_diffusion_keeps_the_mean_and_leaves_unreferenced_points_zero() -> None:
+    shape = ball()
+    shape.pos = torch.cat([shape.pos, torch.ones(1, 3, dtype=torch.float64)])
+    operator = laplacian(shape)
+    x = torch.randn(shape.pos.shape[0], 3)
+    out = implicit_diffuse(x, torch.tensor([0.1, 1.0, 1e5]), [operator])
+    mass = operator.mass.float()
+    assert out.dtype == torch.float32 and (out[-1] == 0).all()
+    torch.testing.assert_close(mass @ out, mass @ x)
+    mean = (mass @ x / mass.sum())[2]
+    torch.testing.assert_close(out[:-1, 2], mean.expand(len(x) - 1), rtol=1e-3, atol=1e-4)
+
+
+def test_derivatives_of_direct_diffusion() -> None:
+    shape = ball(0)
+    operator = laplacian(shape)
+    x = torch.randn(shape.pos.shape[0], 3, dtype=torch.float64, requires_grad=True)
+    time = torch.tensor([0.05, 0.4, 0.2], dtype=torch.float64, requires_grad=True)
+
+    def diffuse(x: Tensor, time: Tensor) -> Tensor:
+        return implicit_diffuse(x, time, [operator])
+
+    assert torch.autograd.gradcheck(diffuse, (x, time))
+    assert torch.autograd.gradgradcheck(diffuse, (x, time))
+
+
+def test_both_diffusions_agree_for_short_times() -> None:
+    shape = ball(2)
+    operator = laplacian(shape)
+    everything = spectrum(operator, shape.pos.shape[0])
+    x = torch.randn(shape.pos.shape[0], 2, dtype=torch.float64)
+    time = torch.full((2,), 1e-3 / float(everything.evals[-1]), dtype=torch.float64)
+    layers = [LearnedTimeDiffusion(2, method).double().eval() for method in ("spectral", "direct")]
+    for layer in layers:
+        layer.time.data = time
+    spectral, direct = layers[0](x, everything), layers[1](x, [operator])
+    assert (spectral - direct).abs().max() < 1e-5 < (spectral - x).abs().max()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_times_are_kept_positive_and_still_learned(training: bool) -> None:
+    shape = ball(1)
+    here = spectrum(shape, 10).to(torch.float32)
+    layer = LearnedTimeDiffusion(2).train(training)
+    layer.time.data = torch.tensor([-1.0, 0.5])
+    x = torch.randn(shape.pos.shape[0], 2)
+    # Two shapes of one step, as siamese networks take it: the projection must not spoil the first one's derivative.
+    (layer(x, here) + layer(2 * x, here)).square().sum().backward()
+    assert torch.isfinite(layer(x, here)).all() and layer.time.grad is not None
+    assert layer.time.tolist() == (pytest.approx([1e-8, 0.5]) if training else [-1.0, 0.5])
+    if training:
+        assert (layer.time.grad != 0).all()
+
+
+@pytest.mark.parametrize("method", ["spectral", "direct"])
+def test_a_ragged_batch_equals_each_shape_alone(method: Any) -> None:
+    shapes = [ball(1), ball(2), ball(0)]
+    operators: Any = [spectrum(shape, 8) for shape in shapes]
+    together: Any = Spectrum.cat(operators)
+    if method == "direct":
+        together = [laplacian(shape) for shape in shapes]
+        operators = [[operator] for operator in together]
+    grads = [gradient(shape) for shape in shapes]
+    block = DiffusionBlock(4, method=method).double().eval()
+    block.diffusion.time.data = torch.tensor([0.01, 0.1, 0.5, 0.02]).double()
+    xs = [torch.randn(shape.pos.shape[0], 4, dtype=torch.float64) for shape in shapes]
+    alone = [block(x, operator, grad) for x, operator, grad in zip(xs, operators, grads, strict=True)]
+    packed = block(torch.cat(xs), together, Gradient.cat(grads))
+    torch.testing.assert_close(packed, torch.cat(alone), rtol=1e-10, atol=1e-10)
+
+
+def test_dropout_acts_on_the_hidden_layers_in_training() -> None:
+    shape = ball(1)
+    here, grad = spectrum(shape, 8).to(torch.float32), gradient(shape)
+    x = torch.randn(shape.pos.shape[0], 4)
+    block = DiffusionBlock(4, dropout=0.5)
+    assert not torch.equal(block(x, here, grad), block(x, here, grad))
+    block.eval()
+    assert torch.equal(block(x, here, grad), block(x, here, grad))
+
+
+def test_errors_name_what_does_not_fit() -> None:
+    shape = ball(1)
+    here, grad, operator = spectrum(shape, 8).to(torch.float32), gradient(shape), laplacian(shape)
+    block, x = DiffusionBlock(4), torch.randn(42, 4)
+    with pytest.raises(ValueError, match="spectrum has 42 vertices but x has 41 rows"):
+        block(x[1:], here, grad)
+    with pytest.raises(ValueError, match=r"x must have shape \[V, 4\], not \[42, 3\]"):
+        block(x[:, 1:], here, grad)
+    with pytest.raises(ValueError, match="need a gradient"):
+        block(x, here)
+    with pytest.raises(ValueError, match="gradient has 42 vertices but x has 41 rows"):
+        SpatialGradientFeatures(4)(x[1:], grad)
+    with pytest.raises(TypeError, match="needs a Spectrum, not list"):
+        block(x, [operator], grad)
+    with pytest.raises(TypeError, match="needs the Laplacians"):
+        DiffusionBlock(4, method="direct")(x, here, grad)
+    with pytest.raises(ValueError, match=r"laplacians have 42 points but x has shape \[41, 4\]"):
+        implicit_diffuse(x[1:], torch.ones(4), [operator])
+    with pytest.raises(ValueError, match=r"x has 4 channels but time has shape \[3\]"):
+        implicit_diffuse(x, torch.ones(3), [operator])
+    with pytest.raises(ValueError, match="not negative"):
+        implicit_diffuse(x, -torch.ones(4), [operator])
+    with pytest.raises(ValueError, match="not negative"):
+        implicit_diffuse(x, torch.full((4,), float("nan")), [operator])
+    with pytest.raises(ValueError, match="method must be"):
+        LearnedTimeDiffusion(4, "implicit")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="variant must be"):
+        SpatialGradientFeatures(4, "old")  # type: ignore[arg-type]
