@@ -32,10 +32,10 @@ class CustomOp:
             return self._overload(*arguments)
         differentiate = False
         for argument in arguments:
-            if isinstance(argument, Tensor):
-                if type(argument) not in PLAIN:
-                    return self._overload(*arguments)
+            if type(argument) in PLAIN:
                 differentiate = differentiate or argument.requires_grad
+            elif isinstance(argument, Tensor):
+                return self._overload(*arguments)
         if not (differentiate and torch.is_grad_enabled()):
             return self._function(*arguments)
         if self._differentiable is None:
