@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import addresses, contiguous, implementation, kernel
+from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors, transpose, transpose_for
 
 __all__ = ["aggregate"]
@@ -95,7 +96,7 @@ def _check(x: Tensor, neighbors: Neighbors, weight: Tensor | None, reduce: str) 
 # if one is asked for nevertheless, as a second derivative may, the backward pass makes it.
 
 
-@torch.library.custom_op("geodl::gather_sum", mutates_args=())
+@custom_op("gather_sum")
 def gather_sum(
     x: Tensor,
     weight: Tensor | None,
@@ -110,7 +111,7 @@ def gather_sum(
     return cast(Tensor, implementation(x, "aggregate", "gather_sum")(x, weight, position, rowptr, col))
 
 
-@torch.library.custom_op("geodl::scatter_sum", mutates_args=())
+@custom_op("scatter_sum")
 def scatter_sum(
     g: Tensor,
     weight: Tensor | None,
@@ -128,7 +129,7 @@ def scatter_sum(
     )
 
 
-@torch.library.custom_op("geodl::edge_dot", mutates_args=())
+@custom_op("edge_dot")
 def edge_dot(
     g: Tensor,
     x: Tensor,
@@ -143,7 +144,7 @@ def edge_dot(
     return cast(Tensor, implementation(x, "aggregate", "edge_dot")(g, x, position, rowptr, col))
 
 
-@torch.library.custom_op("geodl::gather_max", mutates_args=())
+@custom_op("gather_max")
 def gather_max(
     x: Tensor,
     weight: Tensor | None,

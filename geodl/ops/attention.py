@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from geodl.ops.aggregate import edge_dot, gather_sum, scatter_sum
 from geodl.ops.backend import addresses, contiguous, implementation, kernel
+from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors, edge_rows, transpose, transpose_for
 
 __all__ = ["attention", "attention_weights"]
@@ -370,7 +371,7 @@ def native_edge_scores_adjoint(
 # --- custom ops ---------------------------------------------------------------
 
 
-@torch.library.custom_op("geodl::attend", mutates_args=())
+@custom_op("attend")
 def _attend(
     x: Tensor,
     source: Tensor,
@@ -389,7 +390,7 @@ def _attend(
     return cast(tuple[Tensor, Tensor, Tensor], found)
 
 
-@torch.library.custom_op("geodl::attend_backward", mutates_args=())
+@custom_op("attend_backward")
 def _attend_backward(
     grad: Tensor,
     out: Tensor,
@@ -414,7 +415,7 @@ def _attend_backward(
     return cast(tuple[Tensor, Tensor, Tensor, Tensor], found)
 
 
-@torch.library.custom_op("geodl::edge_scores", mutates_args=())
+@custom_op("edge_scores")
 def _edge_scores(
     a: Tensor,
     b: Tensor,
@@ -431,7 +432,7 @@ def _edge_scores(
     return cast(Tensor, implementation(a, "attention", "edge_scores")(a, b, source, target, graph, slope))
 
 
-@torch.library.custom_op("geodl::edge_scores_adjoint", mutates_args=())
+@custom_op("edge_scores_adjoint")
 def _edge_scores_adjoint(
     u: Tensor,
     source: Tensor,

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, cast
 
 import torch  # before the extension, so that both share one OpenMP runtime
@@ -118,11 +119,15 @@ def implementation(x: Tensor, operator: str, name: str) -> Callable[..., Any]:
     It is ``<backend>_<name>`` in ``geodl.ops.<operator>``, or ``name`` in ``geodl.ops.triton.<operator>``.
     """
     backend = select(x)
-    if backend == "triton":
-        found = getattr(importlib.import_module(f"geodl.ops.triton.{operator}"), name)
-    else:
-        found = getattr(sys.modules[f"geodl.ops.{operator}"], f"{backend}_{name}")
+    found = getattr(_module(backend, operator), name if backend == "triton" else f"{backend}_{name}")
     return cast(Callable[..., Any], found)
+
+
+@functools.cache
+def _module(backend: str, operator: str) -> ModuleType:
+    if backend == "triton":
+        return importlib.import_module(f"geodl.ops.triton.{operator}")
+    return sys.modules[f"geodl.ops.{operator}"]
 
 
 def serves_indices(index: Tensor) -> bool:
@@ -130,6 +135,7 @@ def serves_indices(index: Tensor) -> bool:
     return native is not None and index.device.type == "cpu" and _forced[-1:] != ["reference"]
 
 
+@functools.cache
 def kernel(name: str, dtype: torch.dtype) -> Any:
     """The C++ function that does ``name`` for tensors of this dtype."""
     return getattr(native, f"{name}_{'f32' if dtype == torch.float32 else 'f64'}")
@@ -146,7 +152,7 @@ def addresses(*tensors: Tensor | None) -> list[int]:
 
 
 def _served_by_native(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return x.is_cpu and x.dtype in (torch.float32, torch.float64)
 
 
 def _warn_once() -> None:

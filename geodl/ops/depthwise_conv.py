@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.custom_op import custom_op
 from geodl.ops.patch_gather import reference_gather, reference_gather_backward
 from geodl.ops.windows import Windows, check_index, derivatives_of_adjoint, wanted
 
@@ -98,7 +99,7 @@ def _native_sum(
 # --- custom ops ---------------------------------------------------------------------------------------------
 
 
-@torch.library.custom_op("geodl::depthwise_conv", mutates_args=())
+@custom_op("depthwise_conv")
 def depthwise_conv(
     x: Tensor,
     rowptr: Tensor,
@@ -115,7 +116,7 @@ def depthwise_conv(
     return out
 
 
-@torch.library.custom_op("geodl::depthwise_conv_backward", mutates_args=())
+@custom_op("depthwise_conv_backward")
 def depthwise_conv_backward(
     grad: Tensor,
     x: Tensor,

@@ -44,6 +44,7 @@ from torch.nn import functional
 
 from geodl.ops.aggregate import gather_sum, reference_gather_max, scatter_sum
 from geodl.ops.backend import addresses, contiguous, implementation, kernel
+from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors, edge_rows, transpose
 
 __all__ = ["BatchNorm", "edge_conv"]
@@ -195,7 +196,7 @@ Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-@torch.library.custom_op("geodl::edge_max", mutates_args=())
+@custom_op("edge_max")
 def edge_max(
     x_dst: Tensor | None,
     x: Tensor,
@@ -218,7 +219,7 @@ def edge_max(
     return results
 
 
-@torch.library.custom_op("geodl::edge_max_backward", mutates_args=())
+@custom_op("edge_max_backward")
 def edge_max_backward(
     grad: Tensor,
     need_x: bool,

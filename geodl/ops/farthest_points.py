@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.custom_op import custom_op
 
 __all__ = ["farthest_points"]
 
@@ -102,7 +103,7 @@ def _check_index(name: str, index: Tensor, x: Tensor) -> None:
 # --- custom op: points in, integers out, so there is nothing to differentiate ---
 
 
-@torch.library.custom_op("geodl::sample_farthest", mutates_args=())
+@custom_op("sample_farthest")
 def sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int | None) -> Tensor:
     """Rows of x ``[total]``, of which ``sample_ptr[b]`` to ``sample_ptr[b+1]`` are the samples of cloud b."""
     if x.device.type == "cpu":

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from geodl.ops.aggregate import edge_dot
 from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors, transpose, transpose_for
 
 
@@ -107,7 +108,7 @@ def check_filters(filters: Tensor, name: str, shape: tuple[str | int, ...], x: T
 # --- custom ops ---------------------------------------------------------------------------------------------
 
 
-@torch.library.custom_op("geodl::recurrence", mutates_args=())
+@custom_op("recurrence")
 def recurrence(
     source: Tensor,
     values: Tensor,
@@ -159,7 +160,7 @@ def recurrence(
     return out
 
 
-@torch.library.custom_op("geodl::filter_step", mutates_args=())
+@custom_op("filter_step")
 def filter_step(
     x: Tensor,
     values: Tensor,
@@ -181,7 +182,7 @@ def filter_step(
     return out
 
 
-@torch.library.custom_op("geodl::matmul", mutates_args=())
+@custom_op("matmul")
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The product of two matrices."""
     out: Tensor = implementation(a, "graph_filter", "product")(a, b)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["knn"]
@@ -138,7 +139,7 @@ def check_points(
 # --- custom op ----------------------------------------------------------------
 
 
-@torch.library.custom_op("geodl::knn", mutates_args=())
+@custom_op("knn")
 def nearest(
     x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, k: int, loop: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import native, serves_indices
+from geodl.ops.custom_op import custom_op
 
 __all__ = ["Neighbors"]
 
@@ -16,7 +17,7 @@ __all__ = ["Neighbors"]
 # --- custom ops: the structure alone, so integers in and out ---
 
 
-@torch.library.custom_op("geodl::transpose", mutates_args=())
+@custom_op("transpose")
 def transpose(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
     """The transposed CSR (rowptr ``[num_src+1]``, row ``[E]``) and perm ``[E]``, where edge k was perm[k]."""
     return _group_edges(col, _rows_of_edges(rowptr, col), num_src)
@@ -27,7 +28,7 @@ def _(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor
     return rowptr.new_empty(num_src + 1), torch.empty_like(col), torch.empty_like(col)
 
 
-@torch.library.custom_op("geodl::group_edges", mutates_args=())
+@custom_op("group_edges")
 def group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
     """Edges by key, stably: rowptr ``[num_keys+1]``, value[perm] ``[E]`` and perm ``[E]``."""
     return _group_edges(key, value, num_keys)
@@ -38,7 +39,7 @@ def _(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor
     return key.new_empty(num_keys + 1), torch.empty_like(key), torch.empty_like(key)
 
 
-@torch.library.custom_op("geodl::edge_rows", mutates_args=())
+@custom_op("edge_rows")
 def edge_rows(rowptr: Tensor, col: Tensor) -> Tensor:
     """Row of every edge ``[E]``."""
     return _rows_of_edges(rowptr, col)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.windows import (
     Windows,
@@ -124,7 +125,7 @@ def native_gather_backward(
 # --- custom ops ---------------------------------------------------------------------------------------------
 
 
-@torch.library.custom_op("geodl::patch_gather", mutates_args=())
+@custom_op("patch_gather")
 def _gather(
     x: Tensor,
     rowptr: Tensor,
@@ -141,7 +142,7 @@ def _gather(
     return out
 
 
-@torch.library.custom_op("geodl::patch_gather_backward", mutates_args=())
+@custom_op("patch_gather_backward")
 def _gather_backward(
     grad: Tensor,
     x: Tensor,

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.custom_op import custom_op
 from geodl.ops.knn import (
     CHUNK,
     Layout,
@@ -112,7 +113,7 @@ def radius(
 # --- custom op ----------------------------------------------------------------
 
 
-@torch.library.custom_op("geodl::radius", mutates_args=())
+@custom_op("radius")
 def within(
     x: Tensor,
     ptr: Tensor | None,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import implementation
+from geodl.ops.custom_op import custom_op
 
 __all__ = ["from_basis", "heat_diffuse", "to_basis"]
 
@@ -144,14 +145,14 @@ def _check_alike(name: str, tensor: Tensor, evecs: Tensor) -> None:
 # --- custom ops ---------------------------------------------------------------------------------------------
 
 
-@torch.library.custom_op("geodl::spectral_project", mutates_args=())
+@custom_op("spectral_project")
 def project(x: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
     """``evecs_b^T x_b`` of every shape b, ``[B, K, C]``."""
     out: Tensor = implementation(x, "spectral_transform", "project")(x, evecs, ptr)
     return out
 
 
-@torch.library.custom_op("geodl::spectral_expand", mutates_args=())
+@custom_op("spectral_expand")
 def expand(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
     """``evecs_b coefficients_b`` of every shape b, ``[V, C]``."""
     out: Tensor = implementation(evecs, "spectral_transform", "expand")(coefficients, evecs, ptr)

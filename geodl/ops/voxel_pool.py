@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geodl.ops.aggregate import REDUCTIONS, aggregate
 from geodl.ops.backend import kernel, select
+from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["VoxelPool", "voxel_neighbors", "voxel_pool"]
@@ -124,7 +125,7 @@ def _check(pos: Tensor, size: float | Tensor, ptr: Tensor | None) -> Tensor:
 # --- custom op: points in, integers out, so there is nothing to differentiate ---
 
 
-@torch.library.custom_op("geodl::group_voxels", mutates_args=())
+@custom_op("group_voxels")
 def group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Which points every voxel reads, rowptr ``[Q+1]`` and col ``[P]``, and which voxels every cloud has ``[B+1]``."""
     if pos.device.type == "cpu":

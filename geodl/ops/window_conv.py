@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.custom_op import custom_op
 from geodl.ops.patch_gather import reference_gather, reference_gather_backward
 from geodl.ops.windows import Windows, check_index, derivatives_of_adjoint, wanted
 
@@ -155,7 +156,7 @@ def native_conv_backward(
 # --- custom ops ---------------------------------------------------------------------------------------------
 
 
-@torch.library.custom_op("geodl::window_conv", mutates_args=())
+@custom_op("window_conv")
 def window_conv(
     x: Tensor,
     rowptr: Tensor,
@@ -178,7 +179,7 @@ def window_conv(
     return out
 
 
-@torch.library.custom_op("geodl::window_conv_max", mutates_args=())
+@custom_op("window_conv_max")
 def window_conv_max(
     x: Tensor,
     rowptr: Tensor,
@@ -196,7 +197,7 @@ def window_conv_max(
     return out
 
 
-@torch.library.custom_op("geodl::window_conv_backward", mutates_args=())
+@custom_op("window_conv_backward")
 def window_conv_backward(
     grad: Tensor,
     x: Tensor,

@@ -60,3 +60,8 @@ def test_compares_indices_exactly_and_values_within_rounding():
     assert "instead of [3]" in (_difference(one[:2], one, one, operator) or "")
     infinite = torch.tensor([float("inf"), 1.0])
     assert _difference(-infinite, infinite, infinite, operator)
+
+
+def test_allows_the_rounding_of_terms_of_either_sign_that_cancel():
+    """Gradients of 1e10 a term that add up to 1e4: the sizes of terms are taken with the outputs' weights unsigned."""
+    assert not differences(OPERATORS["patch_conv"], "0 patch_conv 1857")

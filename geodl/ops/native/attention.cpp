@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 namespace geodl {
@@ -96,6 +97,21 @@ GEODL_INLINE void sum_lanes(const Chunk<double>::Value (&v)[4], Chunk<double>::V
     out = __builtin_shuffle(pair[0], pair[1], low) + __builtin_shuffle(pair[0], pair[1], high);
 }
 
+// Calls body.template operator()<Value>(h) for as many heads at once as a chunk has lanes, then <T>(h) for each of the rest.
+template <class T, class Body>
+GEODL_INLINE void for_heads(int64_t heads, Body body) {
+    int64_t h = 0;
+    for (; h + Chunk<T>::count <= heads; h += Chunk<T>::count) body.template operator()<typename Chunk<T>::Value>(h);
+    for (; h < heads; ++h) body.template operator()<T>(h);
+}
+
+// Calls body(width), with a width of one chunk, the usual one, known to the compiler, and columns with it.
+template <class T, class Body>
+GEODL_INLINE void with_width(int64_t width, Body body) {
+    if (width == Chunk<T>::count) body(std::integral_constant<int64_t, Chunk<T>::count>{});
+    else body(width);
+}
+
 // out[edge, head] = sum over the width of a head of term(value, edge, column), which sets a vector or a single value.
 template <class T, class Term>
 GEODL_INLINE void sum_heads(int64_t edges, int64_t heads, int64_t width, T* out, Term term) {
@@ -104,16 +120,18 @@ GEODL_INLINE void sum_heads(int64_t edges, int64_t heads, int64_t width, T* out,
     for (int64_t edge = 0; edge < edges; ++edge) {
         int64_t h = 0;
         if (width % count == 0)
-            for (; h + count <= heads; h += count) {
-                Value part[count] = {}, value;
-                for (int64_t c = 0; c < width; c += count)
-                    for (int64_t v = 0; v < count; ++v) {
-                        term(value, edge, (h + v) * width + c);
-                        part[v] += value;
-                    }
-                sum_lanes(part, value);
-                store(out + edge * heads + h, value);
-            }
+            with_width<T>(width, [&](auto width) __attribute__((always_inline)) {
+                for (; h + count <= heads; h += count) {
+                    Value part[count] = {}, value;
+                    for (int64_t c = 0; c < width; c += count)
+                        for (int64_t v = 0; v < count; ++v) {
+                            term(value, edge, (h + v) * width + c);
+                            part[v] += value;
+                        }
+                    sum_lanes(part, value);
+                    store(out + edge * heads + h, value);
+                }
+            });
         for (; h < heads; ++h) {
             Value part = {}, value;
             T rest = 0, single;
@@ -164,10 +182,10 @@ GEODL_INLINE void sum_edges(int64_t edges, int64_t heads, int64_t width, const T
     int64_t h = 0;
     if (width == count)
         for (; h + 8 <= heads; h += 8)
-            sum_edges_block<T, 8, 1>(edges, heads, h, width, 0, weight, keep, out, term);
+            sum_edges_block<T, 8, 1>(edges, heads, h, count, 0, weight, keep, out, term);
     if (width == 2 * count)
         for (; h + 4 <= heads; h += 4)
-            sum_edges_block<T, 4, 2>(edges, heads, h, width, 0, weight, keep, out, term);
+            sum_edges_block<T, 4, 2>(edges, heads, h, 2 * count, 0, weight, keep, out, term);
     for (; h < heads; ++h) {
         int64_t c = 0;
         for (; c + 4 * count <= width; c += 4 * count)
@@ -202,13 +220,13 @@ GEODL_INLINE void score_edges(const int64_t* index, int64_t edges, Sizes size, c
                               const T* vector, T slope, T* out) {
     const int64_t heads = size.heads, depth = size.depth;
     if (!vector) {
-        for (int64_t edge = 0; edge < edges; ++edge) {
-            const T* row = other + index[edge] * heads;
-            for (int64_t h = 0; h < heads; ++h) {
-                const T z = own[h] + row[h];
-                out[edge * heads + h] = z > 0 ? z : slope * z;
+        for_heads<T>(heads, [&]<class Value>(int64_t h) __attribute__((always_inline)) {
+            Value z;
+            for (int64_t edge = 0; edge < edges; ++edge) {
+                add_rows(z, own + h, other + index[edge] * heads + h);
+                store(out + edge * heads + h, z > 0 ? z : slope * z);
             }
-        }
+        });
         return;
     }
     sum_heads(edges, heads, depth, out, [&]<class Value>(Value& value, int64_t edge, int64_t column)
@@ -226,14 +244,16 @@ GEODL_INLINE void spread_scores(const int64_t* index, int64_t edges, Sizes size,
                                 T slope, const T* keep, T* out) {
     const int64_t heads = size.heads, depth = size.depth;
     if (depth == 1) {
-        if (!keep) std::fill_n(out, heads, T(0));
-        for (int64_t edge = 0; edge < edges; ++edge) {
-            const T* row = other + index[edge] * heads;
-            for (int64_t h = 0; h < heads; ++h) {
-                const T z = own[h] + row[h];
-                out[h] += u[edge * heads + h] * (z > 0 ? T(1) : slope);
+        for_heads<T>(heads, [&]<class Value>(int64_t h) __attribute__((always_inline)) {
+            Value sum = {}, z, value;
+            if (keep) load(sum, out + h);
+            for (int64_t edge = 0; edge < edges; ++edge) {
+                add_rows(z, own + h, other + index[edge] * heads + h);
+                load(value, u + edge * heads + h);
+                sum += z > 0 ? value : slope * value;
             }
-        }
+            store(out + h, sum);
+        });
         return;
     }
     sum_edges(edges, heads, depth, u, keep, out, [&]<class Value>(Value& value, int64_t edge, int64_t column)
@@ -263,41 +283,71 @@ GEODL_INLINE void attend_any(Graph graph, const Inputs<T>& in, T* out, T* maximu
     T *weight = buffer.data(), *keep = weight + block_edges * heads;
     for (int64_t i = begin; i < end; ++i) {
         T *shift = maximum + i * heads, *sum = total + i * heads, *mean = out + i * stride;
-        std::fill_n(shift, heads, T(0));
-        std::fill_n(sum, heads, T(0));
         const int64_t first = graph.rowptr[i], last = graph.rowptr[i + 1];
-        if (first == last) std::fill_n(mean, stride, T(0));
+        if (first == last) {
+            std::fill_n(shift, heads, T(0));
+            std::fill_n(sum, heads, T(0));
+            std::fill_n(mean, stride, T(0));
+        }
         for (int64_t e = first; e < last; e += block_edges) {
             const int64_t edges = std::min(block_edges, last - e);
             const int64_t* index = graph.col + e;
             score_edges(index, edges, in.size, in.target + i * heads * in.size.depth, in.source, in.vector, in.slope,
                         weight);
             // The largest score so far is subtracted from all; the sums so far are those of a smaller one.
-            for (int64_t h = 0; h < heads; ++h) {
-                T best = sum[h] > 0 ? shift[h] : least;
-                for (int64_t edge = 0; edge < edges; ++edge)
-                    best = weight[edge * heads + h] > best ? weight[edge * heads + h] : best;
-                best = best == least ? T(0) : best;
-                keep[h] = sum[h] > 0 ? shift[h] - best : T(0);
-                shift[h] = best;
-            }
-            for (int64_t edge = 0; edge < edges; ++edge)
-                for (int64_t h = 0; h < heads; ++h) weight[edge * heads + h] -= shift[h];
+            for_heads<T>(heads, [&]<class Value>(int64_t h) __attribute__((always_inline)) {
+                const Value none = Value{} + least, zero = {};
+                Value before = zero, best = none, value;
+                if (e > first) {
+                    load(before, shift + h);
+                    load(value, sum + h);
+                    best = value > 0 ? before : none;
+                }
+                for (int64_t edge = 0; edge < edges; ++edge) {
+                    load(value, weight + edge * heads + h);
+                    best = value > best ? value : best;
+                }
+                best = best == least ? zero : best;
+                for (int64_t edge = 0; edge < edges; ++edge) {
+                    load(value, weight + edge * heads + h);
+                    store(weight + edge * heads + h, value - best);
+                }
+                store(keep + h, before - best);
+                store(shift + h, best);
+            });
             exp_all(weight, edges * heads);
-            exp_all(keep, heads);
-            for (int64_t h = 0; h < heads; ++h) sum[h] *= keep[h];
-            for (int64_t edge = 0; edge < edges; ++edge)
-                for (int64_t h = 0; h < heads; ++h) sum[h] += weight[edge * heads + h];
-            if (in.scale)
-                for (int64_t k = 0; k < edges * heads; ++k) weight[k] *= in.scale[e * heads + k];
+            if (e > first) exp_all(keep, heads);
+            // Nothing was summed before the first block, nor where all scores were -inf. The last block divides.
+            for_heads<T>(heads, [&]<class Value>(int64_t h) __attribute__((always_inline)) {
+                const Value one = Value{} + T(1), zero = {};
+                Value added = zero, kept = zero, before, value;
+                if (e > first) {
+                    load(kept, keep + h);
+                    load(before, sum + h);
+                    kept = before == 0 ? zero : kept;
+                    added = before * kept;
+                }
+                for (int64_t edge = 0; edge < edges; ++edge) {
+                    load(value, weight + edge * heads + h);
+                    added += value;
+                }
+                store(sum + h, added);
+                const Value inverse = e + edges < last ? one : one / (added == 0 ? one : added);
+                store(keep + h, kept * inverse);
+                for (int64_t edge = 0; edge < edges; ++edge) {
+                    load(value, weight + edge * heads + h);
+                    value *= inverse;
+                    if (in.scale) {
+                        load(before, in.scale + (e + edge) * heads + h);
+                        value *= before;
+                    }
+                    store(weight + edge * heads + h, value);
+                }
+            });
             sum_edges(edges, heads, channels, weight, e == first ? nullptr : keep, mean,
                       [&]<class Value>(Value& value, int64_t edge, int64_t column) __attribute__((always_inline)) {
                           load(value, in.x + index[edge] * stride + column);
                       });
-        }
-        for (int64_t h = 0; h < heads; ++h) {
-            const T inverse = T(1) / (sum[h] == 0 ? T(1) : sum[h]);
-            for (int64_t c = 0; c < channels; ++c) mean[h * channels + c] *= inverse;
         }
     }
 }
@@ -376,10 +426,14 @@ GEODL_INLINE void backward_any(Graph transpose, const int64_t* perm, const Input
             const int64_t edges = std::min(block_edges, last - k);
             const int64_t* index = transpose.col + k;
             score_edges(index, edges, in.size, source, in.target, in.vector, in.slope, weight);
-            for (int64_t edge = 0; edge < edges; ++edge) {
-                const T* maximum = to.statistics + index[edge] * 3 * heads;
-                for (int64_t h = 0; h < heads; ++h) weight[edge * heads + h] -= maximum[h];
-            }
+            for_heads<T>(heads, [&]<class Value>(int64_t h) __attribute__((always_inline)) {
+                Value value, maximum;
+                for (int64_t edge = 0; edge < edges; ++edge) {
+                    load(value, weight + edge * heads + h);
+                    load(maximum, to.statistics + index[edge] * 3 * heads + h);
+                    store(weight + edge * heads + h, value - maximum);
+                }
+            });
             exp_all(weight, edges * heads);
             sum_heads(edges, heads, channels, product, [&]<class Value>(Value& value, int64_t edge, int64_t column)
                                                            __attribute__((always_inline)) {
@@ -388,18 +442,28 @@ GEODL_INLINE void backward_any(Graph transpose, const int64_t* perm, const Input
                 load(other, x + column);
                 value *= other;
             });
-            for (int64_t edge = 0; edge < edges; ++edge) {
-                const T *inverse = to.statistics + (index[edge] * 3 + 1) * heads, *mean = inverse + heads;
-                const int64_t e = perm[k + edge] * heads;
-                T *w = weight + edge * heads, *p = product + edge * heads;
-                for (int64_t h = 0; h < heads; ++h) {
-                    const T plain = w[h] * inverse[h], scaled = in.scale ? plain * in.scale[e + h] : plain;
-                    if (in.scale) to.by_scale[e + h] = plain * p[h];
-                    w[h] = scaled;
-                    p[h] = scaled * p[h] - plain * mean[h];
-                    to.by_scores[e + h] = p[h];
+            for_heads<T>(heads, [&]<class Value>(int64_t h) __attribute__((always_inline)) {
+                Value plain, scaled, inverse, mean, p;
+                for (int64_t edge = 0; edge < edges; ++edge) {
+                    const T* statistics = to.statistics + index[edge] * 3 * heads + h;
+                    const int64_t e = perm[k + edge] * heads + h, own = edge * heads + h;
+                    load(plain, weight + own);
+                    load(inverse, statistics + heads);
+                    load(mean, statistics + 2 * heads);
+                    load(p, product + own);
+                    plain *= inverse;
+                    scaled = plain;
+                    if (in.scale) {
+                        load(scaled, in.scale + e);
+                        scaled *= plain;
+                        store(to.by_scale + e, plain * p);
+                    }
+                    p = scaled * p - plain * mean;
+                    store(weight + own, scaled);
+                    store(product + own, p);
+                    store(to.by_scores + e, p);
                 }
-            }
+            });
             const T* keep = k == first ? nullptr : ones;
             sum_edges(edges, heads, channels, weight, keep, by_x,
                       [&]<class Value>(Value& value, int64_t edge, int64_t column) __attribute__((always_inline)) {

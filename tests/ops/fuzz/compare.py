@@ -59,7 +59,8 @@ def differences(operator: Fuzzed, seed: str) -> list[str]:
         unequal = [name for name in unequal if not name.startswith("gradient")]
     if not unequal:
         return []
-    sizes = _outcome(operator, {name: _magnitude(value) for name, value in inputs.items()}, "reference")
+    magnitudes = {name: _magnitude(value) for name, value in inputs.items()}
+    sizes = _outcome(operator, magnitudes, "reference", _magnitude)
     found = []
     for name in unequal:
         expected = wanted[name]
@@ -95,7 +96,10 @@ def largest(value: Any) -> float:
     return float(finite.amax()) if finite.numel() else 1.0
 
 
-def _outcome(operator: Fuzzed, inputs: Inputs, backend: str) -> dict[str, Tensor] | Exception:
+def _outcome(
+    operator: Fuzzed, inputs: Inputs, backend: str, size: Callable[[Tensor], Tensor] = lambda weights: weights
+) -> dict[str, Tensor] | Exception:
+    """Outputs and their gradients, each output weighted by fixed numbers, or by a ``size`` of these."""
     leaves = {
         name: value.detach().requires_grad_()
         for name, value in inputs.items()
@@ -110,7 +114,7 @@ def _outcome(operator: Fuzzed, inputs: Inputs, backend: str) -> dict[str, Tensor
         found = {f"output {i}": tensor.detach() for i, tensor in enumerate(outs)}
         smooth = [tensor for tensor in outs if tensor.requires_grad]
         if smooth and leaves:
-            weights = [_weights(tensor) for tensor in smooth]
+            weights = [size(_weights(tensor)) for tensor in smooth]
             gradients = torch.autograd.grad(smooth, list(leaves.values()), weights, allow_unused=True)
             zeros = (torch.zeros_like(leaf) for leaf in leaves.values())
             found |= {
