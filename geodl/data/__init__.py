@@ -3,6 +3,15 @@
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
 from geodl.data.mesh import Mesh
-from geodl.data.transforms import SpectralOperators, VertexSignal
+from geodl.data.transforms import InvariantSignal, SpectralOperators, UnitArea, VertexSignal
 
-__all__ = ["DataLoader", "Mesh", "OperatorCache", "SpectralOperators", "VertexSignal", "collate"]
+__all__ = [
+    "DataLoader",
+    "InvariantSignal",
+    "Mesh",
+    "OperatorCache",
+    "SpectralOperators",
+    "UnitArea",
+    "VertexSignal",
+    "collate",
+]

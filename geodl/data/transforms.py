@@ -10,6 +10,7 @@ from torch_geometric.transforms import BaseTransform
 from geodl.data.cache import OperatorCache
 from geodl.geometry import (
     differential_coordinates,
+    differential_invariants,
     face_areas,
     mean_edge_length,
     surface_area,
@@ -82,4 +83,39 @@ class SpectralOperators(BaseTransform):
     def forward(self, data: Any) -> Any:
         data.spectrum = self.cache.spectrum(data, self.k, self.kind).to(data.pos.dtype)
         data.gradient = self.cache.gradient(data)
+        return data
+
+
+class InvariantSignal(BaseTransform):
+    r"""Sets ``x [V, 532]``: the :func:`~geodl.geometry.differential_invariants` of a mesh with ``spectrum`` and ``gradient``.
+
+    Large values, which second derivatives have at a few vertices, are compressed by :math:`\operatorname{asinh}`. The signal does
+    not change with the pose as far as that is an isometry, and differs between left and right.
+    """
+
+    functions = 12
+    channels = (
+        100 + (functions * (functions + 1)) // 2 + (functions * (functions - 1)) // 2 + 2 * functions**2
+    )
+
+    def forward(self, data: Any) -> Any:
+        found = differential_invariants(data.spectrum, data.gradient, self.functions)
+        data.x = torch.cat(found, 1).asinh().to(data.pos.dtype)
+        return data
+
+
+class UnitArea(BaseTransform):
+    """Moves a mesh to its area's centroid and scales it to surface area 1, in its own dtype.
+
+    Raises:
+        ValueError: a mesh without area.
+    """
+
+    def forward(self, data: Any) -> Any:
+        areas = face_areas(data)
+        total = areas.sum()
+        if not bool(total > 0):
+            raise ValueError(f"the mesh has surface area {float(total):g} and cannot be scaled to 1")
+        centroid = (areas[:, None] * data.pos[data.face].mean(0)).sum(0) / total
+        data.pos = (data.pos - centroid) / total.sqrt()
         return data

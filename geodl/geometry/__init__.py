@@ -4,6 +4,7 @@ from geodl.geometry.charts import ChartReport, Charts, chart_radius, geodesic_ch
 from geodl.geometry.differential import differential_coordinates
 from geodl.geometry.distance import geodesic_distance
 from geodl.geometry.gradient import Gradient, gradient, tangent_frames
+from geodl.geometry.invariants import DifferentialInvariants, differential_invariants
 from geodl.geometry.laplacian import Laplacian, LaplacianReport, grid_laplacian, laplacian
 from geodl.geometry.measures import (
     edges,
@@ -23,6 +24,7 @@ from geodl.geometry.validation import MeshReport, repair, validate
 __all__ = [
     "ChartReport",
     "Charts",
+    "DifferentialInvariants",
     "Gradient",
     "Laplacian",
     "LaplacianReport",
@@ -32,6 +34,7 @@ __all__ = [
     "SpectrumReport",
     "chart_radius",
     "differential_coordinates",
+    "differential_invariants",
     "edges",
     "face_areas",
     "face_normals",

@@ -32,7 +32,9 @@ def resolvent_mask(evals_1: Tensor, evals_2: Tensor, gamma: float = 0.5) -> Tens
     """
     if not gamma > 0:
         raise ValueError(f"gamma must be positive, got {gamma}")
-    scale = torch.maximum(evals_1.amax(-1), evals_2.amax(-1))[..., None].clamp(min=torch.finfo(evals_1.dtype).tiny)
+    scale = torch.maximum(evals_1.amax(-1), evals_2.amax(-1))[..., None].clamp(
+        min=torch.finfo(evals_1.dtype).tiny
+    )
     one = (evals_1.clamp(min=0) / scale).pow(gamma)[..., None, :]
     two = (evals_2.clamp(min=0) / scale).pow(gamma)[..., :, None]
     # 1 / (x - i) = (x + i) / (x^2 + 1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry import Spectrum
-from geodl.matching.point_map import nearest, point_map, soft_pull_back
+from geodl.matching.point_map import nearest, soft_pull_back
 from geodl.ops import farthest_points
 
 __all__ = ["bijective_zoomout", "soft_zoomout", "zoomout"]
@@ -138,7 +138,7 @@ def soft_zoomout(
 
 def spread(pos: Tensor, count: int) -> Tensor:
     """Vertices spread evenly over a shape, by farthest-point sampling: ``[min(count, V)]`` int64."""
-    return farthest_points(pos, min(count, pos.shape[0]))
+    return farthest_points(pos, count)[0]
 
 
 class _Sampled:
@@ -166,16 +166,16 @@ def _both(
     return list(zip((spectrum_1, spectrum_2), samples or (None, None), strict=True))
 
 
-def _sizes(
-    c_12: Tensor, one: _Sampled, two: _Sampled, k: int | None, step: int
-) -> list[tuple[int, int]]:
+def _sizes(c_12: Tensor, one: _Sampled, two: _Sampled, k: int | None, step: int) -> list[tuple[int, int]]:
     """The sizes (K2, K1) that the map takes, one a turn."""
     if step < 1:
         raise ValueError(f"step must be positive, got {step}")
     most = min(one.evecs.shape[1], two.evecs.shape[1])
     k = most if k is None else k
     if not max(c_12.shape) <= k <= most:
-        raise ValueError(f"k must lie between {max(c_12.shape)}, the map's size, and {most}, that of the spectra, got {k}")
+        raise ValueError(
+            f"k must lie between {max(c_12.shape)}, the map's size, and {most}, that of the spectra, got {k}"
+        )
     size_2, size_1 = c_12.shape
     sizes = []
     while min(size_2, size_1) < k:

@@ -7,12 +7,16 @@ if importlib.util.find_spec("lightning") is None:
 
 from geodl.training.data import CorrespondenceData
 from geodl.training.descriptor import DescriptorModule
+from geodl.training.functional_map_data import FunctionalMapData
+from geodl.training.functional_maps import FunctionalMapModule
 from geodl.training.labelling import LabellingModule
 from geodl.training.trainer import make_trainer, resume_point, training_seconds
 
 __all__ = [
     "CorrespondenceData",
     "DescriptorModule",
+    "FunctionalMapData",
+    "FunctionalMapModule",
     "LabellingModule",
     "make_trainer",
     "resume_point",

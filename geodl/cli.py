@@ -1,0 +1,116 @@
+"""The geodl command: `geodl match A B` and `geodl precompute SHAPES`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geodl import __version__
+from geodl.data import InvariantSignal, Mesh, OperatorCache
+from geodl.matching import Match, SpectralShape, match
+from geodl.models import FunctionalMapNet, load_weights
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; 0 if it succeeded, 1 if an input was no good (the message says which and why)."""
+    chosen = arguments(argv)
+    try:
+        chosen.run(chosen)
+    except (OSError, ValueError, IndexError, RuntimeError) as error:
+        print(f"geodl: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="geodl", description="Geometric deep learning on shapes.")
+    parser.add_argument("--version", action="version", version=f"geodl {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    one = commands.add_parser("match", help="match two meshes, without training")
+    one.add_argument("shape_1", type=Path, help="mesh file (off, obj, ply, stl)")
+    one.add_argument("shape_2", type=Path, help="mesh file")
+    one.add_argument("-o", "--out", type=Path, help="folder of the results (match-A-B if not given)")
+    one.add_argument("--weights", type=Path, help="of a FunctionalMapNet, whose features make the first map")
+    one.add_argument("-k", type=int, default=120, help="size of the functional map")
+    one.add_argument("--up", choices=["x", "y", "z"], default="y", help="axis that points up in the picture")
+    one.add_argument("--no-picture", action="store_true", help="write no picture")
+    one.set_defaults(run=run_match)
+    return parser.parse_args(argv)
+
+
+def run_match(chosen: argparse.Namespace) -> None:
+    """Writes the point maps, a picture, and how far they can be trusted."""
+    out = chosen.out or Path(f"match-{chosen.shape_1.stem}-{chosen.shape_2.stem}")
+    meshes = [Mesh.load(path) for path in (chosen.shape_1, chosen.shape_2)]
+    features = None if chosen.weights is None else network_features(chosen.weights)
+    found = match(*meshes, chosen.k, features)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, p2p in (("p2p_21.txt", found.p2p_21), ("p2p_12.txt", found.p2p_12)):
+        write(out / name, "".join(f"{vertex}\n" for vertex in p2p.tolist()))
+    write(out / "match.json", json.dumps(summary(chosen, meshes, found), indent=2) + "\n")
+    print(f"{chosen.shape_2.name} -> {chosen.shape_1.name}: {found.trust}")
+    for note in found.notes:
+        print(f"  {note}")
+    print(f"{found.seconds[0]:.2f} s to prepare the shapes, {found.seconds[1]:.2f} s to match them")
+    if not chosen.no_picture:
+        picture(meshes, found.p2p_21, out / "match.png", chosen.up)
+    print(f"wrote {out}: " + ", ".join(sorted(path.name for path in out.iterdir() if not path.name.startswith("."))))
+
+
+def network_features(weights: Path) -> Any:
+    """Features of a shape by a trained network."""
+    network = FunctionalMapNet(InvariantSignal.channels)
+    load_weights(network, weights)
+    network.eval()
+    signal = InvariantSignal()
+
+    def features(shape: SpectralShape) -> Tensor:
+        data = signal(Mesh(shape.mesh.pos, shape.mesh.face, spectrum=shape.spectrum, gradient=shape.gradient))
+        with torch.inference_mode():
+            made: Tensor = network(data.x, shape.spectrum, shape.gradient)
+        return made.clone()
+
+    return features
+
+
+def summary(chosen: argparse.Namespace, meshes: list[Mesh], found: Match) -> dict[str, Any]:
+    return {
+        "shape_1": chosen.shape_1.name,
+        "shape_2": chosen.shape_2.name,
+        "vertices": [mesh.pos.shape[0] for mesh in meshes],
+        "meaning": "line j of p2p_21.txt is the vertex of shape 1 that vertex j of shape 2 is matched to, counted from 0",
+        "trust": found.trust.to_dict(),
+        "notes": list(found.notes),
+        "seconds": dict(zip(("preparation", "matching"), found.seconds, strict=True)),
+    }
+
+
+def picture(meshes: list[Mesh], p2p_21: Tensor, path: Path, up: str) -> None:
+    """Both shapes, the second in the colours of what it is matched to. Without a renderer the rest still counts."""
+    from geodl import viz
+
+    # A vertex of no face is not drawn; it wears the first vertex's colour.
+    try:
+        viz.correspondence(meshes[0], meshes[1], p2p_21.clamp(min=0), path, up=up)
+    except (ImportError, RuntimeError) as error:
+        print(f"no picture: {error}", file=sys.stderr)
+
+
+def write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

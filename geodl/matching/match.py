@@ -1,0 +1,198 @@
+"""Two shapes in, a correspondence out, without training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geodl.geometry import (
+    Gradient,
+    Spectrum,
+    differential_invariants,
+    gradient,
+    spectrum,
+    surface_area,
+)
+from geodl.matching.descriptors import match_descriptors
+from geodl.matching.functional_map import functional_map
+from geodl.matching.point_map import point_map, pull_back
+from geodl.matching.trust import Trust, orientation, trust
+from geodl.matching.zoomout import spread, zoomout
+
+__all__ = ["Match", "SpectralShape", "first_map", "match"]
+
+# Of the families of differential invariants: found on pairs of FAUST's shapes, by the error of the map after ZoomOut.
+_FAMILIES = (1.0, 3.0, 3.0, 2.0, 2.0)
+_FIRST, _WEIGHT = 50, 10.0
+_SAMPLES, _STEP = 1000, 10
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralShape:
+    """A mesh of area 1 with what matching reads of it, in float32. Make it once where a shape is in several pairs.
+
+    Attributes:
+        mesh: ``pos`` and ``face`` of area 1, faces outward.
+        spectrum: at the vertices that have a mass.
+        gradient: of functions at all vertices.
+        used: ``[V]`` bool, the vertices that have a mass.
+        inverted: whether the faces of the mesh given looked inward and were turned.
+    """
+
+    mesh: Any
+    spectrum: Spectrum
+    gradient: Gradient
+    used: Tensor
+    inverted: bool
+
+    @staticmethod
+    def of(mesh: Any, k: int = 120) -> SpectralShape:
+        """Prepares a mesh.
+
+        Args:
+            mesh: ``pos [V, 3]``, ``face [3, F]``.
+            k: eigenpairs; fewer where the mesh has fewer vertices.
+
+        Raises:
+            ValueError, IndexError: what :func:`~geodl.geometry.laplacian` raises, and a mesh without area.
+        """
+        pos, face = mesh.pos.detach().cpu().double(), mesh.face.cpu()
+        area = float(surface_area(SimpleNamespace(pos=pos, face=face)))
+        if not area > 0:
+            raise ValueError(f"the mesh has surface area {area:g}: there is no surface to match")
+        pos = (pos - pos[face].mean((0, 1))) / area**0.5
+        a, b, c = pos[face]
+        inverted = bool((a * torch.linalg.cross(b, c)).sum() < 0)
+        if inverted:
+            face = face.flip(0)
+        surface = SimpleNamespace(pos=pos, face=face)
+        made = spectrum(surface, min(k, int(face.unique().numel())))
+        slope = gradient(surface)
+        return SpectralShape(
+            SimpleNamespace(pos=pos.float(), face=face),
+            made.to(torch.float32),
+            Gradient(slope.neighbors, slope.values.float()),
+            made.mass > 0,
+            inverted,
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of eigenpairs."""
+        return int(self.spectrum.evecs.shape[1])
+
+    def embedding(self) -> Spectrum:
+        """The spectrum at the vertices that have a mass: elsewhere eigenfunctions say nothing."""
+        made = self.spectrum
+        return Spectrum(made.evals, made.evecs[self.used], made.mass[self.used])
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """A correspondence of two shapes.
+
+    Attributes:
+        p2p_21: ``[V2]`` int64: for each vertex of shape 2 a vertex of shape 1; -1 where it belongs to no face.
+        p2p_12: ``[V1]`` int64, the other way.
+        c_12: ``[k, k]`` float32, the functional map, of shapes scaled to area 1.
+        trust: how far it can be trusted.
+        notes: what was found and done on the way, in words.
+        seconds: preparation of the shapes, and matching.
+    """
+
+    p2p_21: Tensor
+    p2p_12: Tensor
+    c_12: Tensor
+    trust: Trust
+    notes: tuple[str, ...]
+    seconds: tuple[float, float]
+
+
+def match(
+    shape_1: Any,
+    shape_2: Any,
+    k: int = 120,
+    features: Callable[[SpectralShape], Tensor] | None = None,
+) -> Match:
+    r"""Matches two meshes: descriptors, a functional map, ZoomOut.
+
+    Without ``features``, the first map is that of the :func:`~geodl.geometry.differential_invariants`, which know left from right
+    where faces are turned outward; closed meshes whose faces look inward are turned first. The shapes should be whole and near to
+    isometric. Nothing is learned.
+
+    Args:
+        shape_1, shape_2: meshes with ``pos`` and ``face``, or :class:`SpectralShape`.
+        k: size of the refined functional map, and eigenpairs that are made of a mesh.
+        features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are the first map.
+
+    Returns:
+        Match, with what speaks for and against it in ``trust``.
+
+    Raises:
+        ValueError, IndexError: what the Laplacian of a mesh raises.
+
+    Melzi et al., "ZoomOut", SIGGRAPH Asia 2019, for the refinement.
+    """
+    began = time.perf_counter()
+    one, two = (s if isinstance(s, SpectralShape) else SpectralShape.of(s, k) for s in (shape_1, shape_2))
+    prepared = time.perf_counter()
+    phi_1, phi_2 = one.embedding(), two.embedding()
+    if features is None:
+        c_12 = first_map(one, two)
+    else:
+        found = match_descriptors(features(one)[one.used], features(two)[two.used])
+        size = min(_FIRST, one.size, two.size)
+        c_12 = pull_back(found, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)
+    places = spread(two.mesh.pos[two.used], _SAMPLES)
+    c_12 = zoomout(c_12, phi_1, phi_2, min(k, one.size, two.size), _STEP, (None, places))
+    p2p_21 = _at_all(point_map(c_12, phi_1.evecs, phi_2.evecs), two.used, one.used)
+    p2p_12 = _at_all(point_map(c_12.mT, phi_2.evecs, phi_1.evecs), one.used, two.used)
+    turned = orientation(c_12, one.spectrum, two.spectrum, one.gradient, two.gradient)
+    judged = trust(one.mesh, two.mesh, p2p_21, p2p_12, turned)
+    seconds = (prepared - began, time.perf_counter() - prepared)
+    return Match(p2p_21, p2p_12, c_12, judged, tuple(_notes(one, two)), seconds)
+
+
+def first_map(shape_1: SpectralShape, shape_2: SpectralShape) -> Tensor:
+    """The functional map ``[K, K]`` of the shapes' differential invariants, with K = 50 or what they have."""
+    size = min(_FIRST, shape_1.size, shape_2.size)
+    a, b = (_invariants(shape, size) for shape in (shape_1, shape_2))
+    evals_1, evals_2 = shape_1.spectrum.evals[:size], shape_2.spectrum.evals[:size]
+    return functional_map(a, b, evals_1, evals_2, _WEIGHT)
+
+
+def _invariants(shape: SpectralShape, size: int) -> Tensor:
+    """Spectral coefficients ``[size, D]`` of the differential invariants, each family with its weight."""
+    weighted = (shape.spectrum.evecs[:, :size] * shape.spectrum.mass[:, None]).mT
+    families = differential_invariants(shape.spectrum, shape.gradient)
+    parts = [
+        weight / family.shape[1] ** 0.5 * (weighted @ family)
+        for weight, family in zip(_FAMILIES, families, strict=True)
+    ]
+    return torch.cat(parts, 1)
+
+
+def _at_all(p2p: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
+    """A point map between vertices that have a mass, as one between all vertices."""
+    whole = torch.full((rows.shape[0],), -1, dtype=torch.int64)
+    whole[rows] = targets.nonzero().flatten()[p2p]
+    return whole
+
+
+def _notes(one: SpectralShape, two: SpectralShape) -> list[str]:
+    found = []
+    for name, shape in (("shape 1", one), ("shape 2", two)):
+        if shape.inverted:
+            found.append(f"the faces of {name} looked inward and were turned")
+        if left_out := int((~shape.used).sum()):
+            found.append(f"{left_out} vertices of {name} belong to no face: they are matched to -1")
+        zeros = int((shape.spectrum.evals <= 1e-8 * shape.spectrum.evals.max()).sum())
+        if zeros > 1:
+            found.append(f"{name} has {zeros} components or more: which goes to which is a guess")
+    return found

@@ -1,0 +1,141 @@
+"""How far a correspondence can be trusted when nobody knows the true one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geodl.geometry import Gradient, Spectrum, edges, geodesic_distance, mean_edge_length, surface_area
+
+__all__ = ["Trust", "orientation", "trust"]
+
+# Points whose way there and back is measured.
+_SAMPLES = 500
+# An edge is torn if its image is longer than this many mean edges of the shape it lands on.
+_TORN = 5.0
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Signs of a good correspondence, none of which needs the true one.
+
+    Attributes:
+        bijectivity: mean geodesic distance between a point of shape 2 and where it comes back to, over the square root of the
+            area. A good map has less than about 0.03; 0 is the best.
+        coverage: share of shape 1's area at vertices that some vertex of shape 2 is matched to, or that are next to one. 1 is best.
+        smoothness: share of shape 2's edges whose ends are matched to near points. 1 is the best.
+        orientation: correlation of the brackets of functions before and after the map, see :func:`orientation`: about 0.9 and
+            more for a good map, negative for one that swaps left and right, near 0 for one that is right in parts only.
+    """
+
+    bijectivity: float
+    coverage: float
+    smoothness: float
+    orientation: float
+
+    @property
+    def verdict(self) -> str:
+        """The numbers in words."""
+        if self.orientation < -0.5:
+            return "mirrored: left and right are swapped"
+        if self.bijectivity > 0.1 or self.orientation < 0.4 or self.smoothness < 0.8:
+            return "not to be trusted"
+        if self.bijectivity > 0.04 or self.orientation < 0.8 or self.smoothness < 0.95:
+            return "doubtful: right in parts"
+        return "good"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "verdict": self.verdict}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.verdict} (bijectivity {self.bijectivity:.3f}, coverage {100 * self.coverage:.0f} %, "
+            f"smoothness {100 * self.smoothness:.1f} %, orientation {self.orientation:+.2f})"
+        )
+
+
+def trust(mesh_1: Any, mesh_2: Any, p2p_21: Tensor, p2p_12: Tensor, turned: float, seed: int = 0) -> Trust:
+    """Judges a correspondence by what every good one has.
+
+    Args:
+        mesh_1, mesh_2: with ``pos`` and ``face``.
+        p2p_21: ``[V2]`` int64, vertices of shape 1; -1 where there is none.
+        p2p_12: ``[V1]`` int64, vertices of shape 2; -1 where there is none.
+        turned: of :func:`orientation`.
+        seed: of the 500 points whose way there and back is measured.
+    """
+    matched = (p2p_21 >= 0).nonzero().flatten()
+    random = torch.Generator().manual_seed(seed)
+    start = matched[torch.randperm(matched.numel(), generator=random)[:_SAMPLES]]
+    back = p2p_12[p2p_21[start]]
+    returned = back >= 0
+    way = geodesic_distance(mesh_2, start[returned], back[returned]).double()
+    # Where a way back leads to another component there is no distance: it counts as the square root of the area.
+    size = float(surface_area(mesh_2)) ** 0.5
+    bijectivity = float((way / size).clamp(max=1).mean()) if way.numel() else 1.0
+
+    one, other = edges(mesh_1)
+    hit = torch.zeros(mesh_1.pos.shape[0], dtype=torch.bool)
+    hit[p2p_21[matched]] = True
+    near = hit.clone()
+    near[one[hit[other]]] = True
+    near[other[hit[one]]] = True
+    corners = near[mesh_1.face].double().mean(0)
+    pos = mesh_1.pos.double()
+    a, b, c = pos[mesh_1.face]
+    area = torch.linalg.vector_norm(torch.linalg.cross(b - a, c - a), dim=1)
+    coverage = float((corners * area).sum() / area.sum())
+
+    one, other = edges(mesh_2)
+    both = (p2p_21[one] >= 0) & (p2p_21[other] >= 0)
+    ends = pos[p2p_21[one[both]]] - pos[p2p_21[other[both]]]
+    stretched = torch.linalg.vector_norm(ends, dim=1) > _TORN * float(mean_edge_length(mesh_1))
+    smoothness = 1 - float(stretched.double().mean()) if stretched.numel() else 0.0
+    return Trust(bijectivity, coverage, smoothness, turned)
+
+
+def orientation(
+    c_12: Tensor,
+    spectrum_1: Spectrum,
+    spectrum_2: Spectrum,
+    gradient_1: Gradient,
+    gradient_2: Gradient,
+    functions: int = 15,
+) -> float:
+    r"""Whether a functional map keeps the orientation of the surface: the correlation, over pairs of eigenfunctions f and g, of
+
+    .. math:: C_{12} \{f, g\}_1 \quad \text{and} \quad \{C_{12} f, C_{12} g\}_2, \qquad
+              \{f, g\} = \langle n, \nabla f \times \nabla g \rangle
+
+    The pull-back by a map that keeps area and orientation carries brackets to brackets; a mirror image negates them.
+
+    Args:
+        c_12: ``[K2, K1]``.
+        spectrum_1, spectrum_2: with at least K1 and K2 eigenpairs.
+        gradient_1, gradient_2: with normals outward.
+        functions: how many of the first eigenfunctions are taken.
+
+    Returns:
+        Between -1 and 1.
+    """
+    two, one = c_12.shape
+    count = min(functions, one)
+    c = c_12.double()
+    phi_1, phi_2 = spectrum_1.evecs[:, :one].double(), spectrum_2.evecs[:, :two].double()
+    before = c @ _coefficients(_brackets(gradient_1(phi_1[:, :count])), phi_1, spectrum_1)
+    after = _coefficients(_brackets(gradient_2(phi_2 @ c[:, :count])), phi_2, spectrum_2)
+    norm = before.norm() * after.norm()
+    return float((before * after).sum() / norm) if norm > 0 else 0.0
+
+
+def _brackets(gradients: Tensor) -> Tensor:
+    x, y = gradients.unbind(-1)
+    i, j = torch.triu_indices(x.shape[1], x.shape[1], 1, device=x.device)
+    return x[:, i] * y[:, j] - y[:, i] * x[:, j]
+
+
+def _coefficients(x: Tensor, evecs: Tensor, spectrum: Spectrum) -> Tensor:
+    return (evecs * spectrum.mass.double()[:, None]).mT @ x

@@ -1,0 +1,155 @@
+"""Training of deep functional maps, with correspondences or without."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from geodl.matching import bijectivity_loss, coupling_loss, orthogonality_loss, soft_pull_back
+from geodl.models import FunctionalMapNet
+
+
+class FunctionalMapModule(L.LightningModule):
+    r"""Trains a :class:`~geodl.models.FunctionalMapNet` on batches of at least two shapes, each matched to the next of its batch.
+
+    With ``supervision="points"`` (shapes carry ``corres``, their vertices at common points):
+
+    .. math:: L = \|C_{12} - \Phi_2^\dagger \Pi_{21} \Phi_1\|^2 / K + w \, \mathrm{CE}(F_2 F_1^\top / \tau)
+
+    with the true map :math:`\Pi`, and the cross entropy of finding a point among a sample of the common points, both ways. With
+    ``supervision=None``:
+
+    .. math:: L = \bigl( \|C_{12} C_{21} - I\|^2 + \|C_{21} C_{12} - I\|^2 + \|C^\top C - I\|^2 +
+              \|C_{12} - \Phi_2^\dagger \mathrm{softmax}(F_2 F_1^\top / \tau) \Phi_1\|^2 \bigr) / K
+
+    with both directions of the last two. Correspondences are not read.
+
+    Args:
+        model: the network.
+        supervision: "points" or None.
+        learning_rate: of Adam; it falls to a hundredth along half a cosine.
+        sample: points that soft maps and cross entropies look at in every step, new random ones each time; all if not given.
+        temperature: tau.
+        contrast: w.
+
+    Cao, Roetzer & Bernard, "Unsupervised learning of robust spectral shape matching", ACM TOG 2023; Donati et al., CVPR 2020.
+    """
+
+    def __init__(
+        self,
+        model: FunctionalMapNet,
+        supervision: Literal["points"] | None = None,
+        learning_rate: float = 2e-3,
+        sample: int | None = 1024,
+        temperature: float = 0.07,
+        contrast: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.supervision = supervision
+        self.learning_rate = learning_rate
+        self.sample = sample
+        self.temperature, self.contrast = temperature, contrast
+
+    def forward(self, batch: Any) -> Tensor:
+        features: Tensor = self.model(batch.x, batch.spectrum, batch.gradient)
+        return features
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        shapes = batch.num_graphs
+        if shapes < 2:
+            raise ValueError("a batch of functional maps needs at least two shapes, it has one")
+        features = self(batch)
+        one = torch.arange(shapes, device=features.device)
+        # Of two shapes, the second's next is the first, and that pair is the first one backwards.
+        one = one[: shapes if shapes > 2 else 1]
+        two = (one + 1) % shapes
+        forth = self.model.functional_maps(features, batch.spectrum, torch.stack([one, two], 1))
+        back = self.model.functional_maps(features, batch.spectrum, torch.stack([two, one], 1))
+        random = torch.Generator().manual_seed((torch.initial_seed() + self.global_step) % 2**63)
+        losses = self._of_points if self.supervision == "points" else self._without_points
+        parts = losses(batch, features, forth, back, one.tolist(), two.tolist(), random)
+        loss = torch.stack(list(parts.values())).sum()
+        self.log_dict({"loss": loss, **parts}, prog_bar=True, batch_size=shapes)
+        return loss
+
+    def _of_points(
+        self,
+        batch: Any,
+        features: Tensor,
+        forth: Tensor,
+        back: Tensor,
+        one: list[int],
+        two: list[int],
+        random: torch.Generator,
+    ) -> dict[str, Tensor]:
+        k = forth.shape[-1]
+        evecs = batch.spectrum.evecs[:, :k].to(features.dtype)
+        begin = batch.ptr.tolist()
+        common = batch.corres.view(len(begin) - 1, -1)
+        maps, contrast = features.new_zeros(()), features.new_zeros(())
+        for pair, (a, b) in enumerate(zip(one, two, strict=True)):
+            at = self._draw(common.shape[1], random, features)
+            at_a, at_b = common[a][at] + begin[a], common[b][at] + begin[b]
+            for c, x, y in ((forth[pair], at_a, at_b), (back[pair], at_b, at_a)):
+                maps = maps + coupling_loss(c, _fit(evecs[y], evecs[x])) / k
+            score = features[at_b] @ features[at_a].mT / self.temperature
+            # Several common points may share a vertex: any of its columns is right, and the first stands for all.
+            contrast = contrast + _found(score, at_a) + _found(score.mT, at_b)
+        return {"map": maps / len(one), "contrast": self.contrast * contrast / (2 * len(one))}
+
+    def _without_points(
+        self,
+        batch: Any,
+        features: Tensor,
+        forth: Tensor,
+        back: Tensor,
+        one: list[int],
+        two: list[int],
+        random: torch.Generator,
+    ) -> dict[str, Tensor]:
+        k = forth.shape[-1]
+        evecs = batch.spectrum.evecs[:, :k].to(features.dtype)
+        ptr = batch.ptr.tolist()
+        coupling = features.new_zeros(())
+        for pair, (a, b) in enumerate(zip(one, two, strict=True)):
+            at_a, at_b = (self._draw(ptr[s + 1] - ptr[s], random, features) + ptr[s] for s in (a, b))
+            for c, x, y in ((forth[pair], at_a, at_b), (back[pair], at_b, at_a)):
+                seen = soft_pull_back(features[x], features[y], evecs[x], self.temperature)
+                coupling = coupling + coupling_loss(c, _fit(evecs[y], seen)) / k
+        return {
+            "bijectivity": bijectivity_loss(forth, back) / k,
+            "orthogonality": (orthogonality_loss(forth) + orthogonality_loss(back)) / k,
+            "coupling": coupling / len(one),
+        }
+
+    def _draw(self, count: int, random: torch.Generator, features: Tensor) -> Tensor:
+        return torch.randperm(count, generator=random)[: self.sample].to(features.device)
+
+    def predict_step(self, batch: Any, _: int) -> list[Tensor]:
+        """The features of every shape of the batch."""
+        return list(self(batch).split(batch.ptr.diff().tolist()))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.parameters(), self.learning_rate)
+        steps = int(self.trainer.estimated_stepping_batches)
+        fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, self.learning_rate / 100)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": fall, "interval": "step"}}
+
+
+def _fit(basis: Tensor, x: Tensor) -> Tensor:
+    """Coefficients ``[K, C]`` of a signal that is known at some points, by least squares."""
+    return torch.linalg.solve(basis.mT @ basis, basis.mT @ x)
+
+
+def _found(score: Tensor, vertex: Tensor) -> Tensor:
+    """Cross entropy of finding column i in row i, columns of one vertex counted once."""
+    order = torch.arange(vertex.shape[0], device=vertex.device)
+    _, which = vertex.unique(return_inverse=True)
+    first = torch.full_like(vertex, vertex.shape[0]).scatter_reduce(0, which, order, "amin")
+    repeated = first[which] != order
+    return F.cross_entropy(score.masked_fill(repeated, -torch.inf), first[which])
