@@ -3,6 +3,16 @@
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
 from geodl.data.mesh import Mesh
+from geodl.data.precompute import PrecomputeReport, precompute
 from geodl.data.transforms import SpectralOperators, VertexSignal
 
-__all__ = ["DataLoader", "Mesh", "OperatorCache", "SpectralOperators", "VertexSignal", "collate"]
+__all__ = [
+    "DataLoader",
+    "Mesh",
+    "OperatorCache",
+    "PrecomputeReport",
+    "SpectralOperators",
+    "VertexSignal",
+    "collate",
+    "precompute",
+]
