@@ -14,4 +14,16 @@ __all__ = [
     "UnitArea",
     "VertexSignal",
     "collate",
+from geodl.data.precompute import PrecomputeReport, precompute
+from geodl.data.transforms import SpectralOperators, VertexSignal
+
+__all__ = [
+    "DataLoader",
+    "Mesh",
+    "OperatorCache",
+    "PrecomputeReport",
+    "SpectralOperators",
+    "VertexSignal",
+    "collate",
+    "precompute",
 ]

@@ -64,12 +64,13 @@ class OperatorCache:
 
     Attributes:
         computed: number of entries that this object did not find and computed.
+        unkept: number of them that could not be written.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder = _default_folder() if folder is None else Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.computed = 0
+        self.computed = self.unkept = 0
         self._sweep()
 
     def get(
@@ -100,6 +101,7 @@ class OperatorCache:
         try:
             self._write(path, result)
         except OSError as error:
+            self.unkept += 1
             warnings.warn(f"{path} cannot be kept: {error}", RuntimeWarning, stacklevel=2)
         return result
 

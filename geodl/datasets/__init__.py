@@ -1,7 +1,23 @@
 """Data sets: sequences of shapes."""
 
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
+from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
 from geodl.datasets.puppets import Puppets
+from geodl.datasets.scape import SCAPE
+from geodl.datasets.shrec19 import SHREC19
+from geodl.datasets.smal import SMAL
+from geodl.datasets.tosca import TOSCA
 
-__all__ = ["FAUST", "CorrespondenceSet", "Puppets", "ShapePair", "ShapePairs"]
+__all__ = [
+    "DT4D",
+    "FAUST",
+    "SCAPE",
+    "SHREC19",
+    "SMAL",
+    "TOSCA",
+    "CorrespondenceSet",
+    "Puppets",
+    "ShapePair",
+    "ShapePairs",
+]

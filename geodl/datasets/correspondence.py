@@ -132,13 +132,12 @@ class CorrespondenceSet(Dataset[Mesh]):
         """Vertices of two shapes, by index, at the same points of the body: ``[P]`` and ``[P]`` int64.
 
         Raises:
-            ValueError: they have different templates.
+            ValueError: they are of different categories.
         """
         one, other = (self._mesh(self.names[index]) for index in (source, target))
-        if one.corres.shape != other.corres.shape:
+        if self.category(one.name) != self.category(other.name):
             raise ValueError(
-                f"{one.name} has {one.corres.shape[0]} template points but {other.name} has {other.corres.shape[0]}: "
-                "they are not in correspondence"
+                f"{one.name} and {other.name} are of different categories: they have no template in common"
             )
         return one.corres, other.corres
 
@@ -275,9 +274,8 @@ def names_in(folder: Path, instructions: str) -> list[str]:
     names = [path.stem for path in folder.glob("*.off")]
     if not names:
         raise FileNotFoundError(f"{folder} has no off files.\n{instructions}")
-    return sorted(
-        names, key=lambda name: [(int(n or 0), text) for text, n in re.findall(r"(\D*)(\d*)", name)]
-    )
+    parts = {name: re.findall(r"(\D*)(\d*)", name) for name in names}
+    return sorted(names, key=lambda name: [(text, int(number or 0)) for text, number in parts[name]])
 
 
 def check_split(split: str | None) -> None:

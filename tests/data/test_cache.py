@@ -276,3 +276,77 @@ def test_charts_and_templates(tmp_path: Path, dtype: torch.dtype, monkeypatch: p
         assert windows.index is not None and template.index is not None
         assert torch.equal(windows.index, template.index)
         assert (windows.rings, windows.rays) == (2, 4)
+
+
+def saddle(dtype: torch.dtype, size: int = 7) -> Mesh:
+    steps = torch.linspace(0, 1, size, dtype=dtype)
+    x, y = torch.meshgrid(steps, steps, indexing="ij")
+    v = torch.arange(size * size).reshape(size, size)
+    a, b, c, d = (part.reshape(-1) for part in (v[:-1, :-1], v[1:, :-1], v[1:, 1:], v[:-1, 1:]))
+    pos = torch.stack([x, y, x * y], dim=2).reshape(-1, 3)
+    return Mesh(pos, torch.cat([torch.stack([a, b, c]), torch.stack([a, c, d])], dim=1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", [None, "cotangent", "points"])
+def test_laplacian_and_spectrum(
+    tmp_path: Path, dtype: torch.dtype, kind: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geodl.geometry import laplacian, spectrum
+
+    mesh = saddle(dtype)
+    made, solved = laplacian(mesh, kind), spectrum(mesh, 5, kind)
+    for reading in (False, True):
+        if reading:
+            monkeypatch.setattr("geodl.data.cache.laplacian", None)
+            monkeypatch.setattr("geodl.data.cache.spectrum", None)
+        cache = OperatorCache(tmp_path)
+        matrix, found = cache.laplacian(mesh, kind), cache.spectrum(mesh, 5, kind)
+        assert cache.computed == (0 if reading else 2)
+        assert abs(matrix.matrix() - made.matrix()).max() == 0
+        assert torch.equal(matrix.mass, made.mass) and matrix.report == made.report
+        assert found.evecs.dtype == torch.float64 and found.ptr is None
+        for part in ("evals", "evecs", "mass"):
+            assert torch.equal(getattr(found, part), getattr(solved, part))
+        assert found.reports == solved.reports
+    assert cache.laplacian(mesh, kind).report.kind == (kind or "tufted")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradient(tmp_path: Path, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    from geodl.geometry import gradient
+
+    mesh = saddle(dtype)
+    made = gradient(mesh)
+    for reading in (False, True):
+        if reading:
+            monkeypatch.setattr("geodl.data.cache.gradient", None)
+        found = OperatorCache(tmp_path).gradient(mesh)
+        assert found.values.dtype == dtype and torch.equal(found.values, made.values)
+        assert torch.equal(found(mesh.pos), made(mesh.pos))
+
+
+def test_spectra_of_graphs_and_of_other_parameters(tmp_path: Path) -> None:
+    from torch_geometric.data import Data
+
+    from geodl.geometry import spectrum
+
+    cache = OperatorCache(tmp_path)
+    ring = torch.stack([torch.arange(9), torch.arange(1, 10) % 9])
+    graph = Data(edge_index=ring, num_nodes=9)
+    torch.testing.assert_close(cache.spectrum(graph, 4).evals, spectrum(graph, 4).evals, rtol=0, atol=0)
+    larger = Data(edge_index=ring, num_nodes=12)  # three nodes more, each with an eigenvalue 0
+    assert int((cache.spectrum(larger, 6).evals < 1e-9).sum()) == 4
+    weighted = Data(edge_index=ring, edge_weight=torch.full((9,), 2.0), num_nodes=9)
+    torch.testing.assert_close(cache.spectrum(weighted, 4).evals, 2 * cache.spectrum(graph, 4).evals)
+    mesh = saddle(torch.float64)
+    assert cache.spectrum(mesh, 5).evals.shape == (5,) and cache.spectrum(mesh, 6).evals.shape == (6,)
+    assert not torch.equal(cache.spectrum(mesh, 5, "cotangent").evals, cache.spectrum(mesh, 5).evals)
+
+
+def test_batches_are_taken_apart_first(tmp_path: Path) -> None:
+    from geodl.data import collate
+
+    batch = collate([saddle(torch.float64), saddle(torch.float64)])
+    with pytest.raises(ValueError, match=r"single shapes: take a batch apart with to_data_list\(\)"):
+        OperatorCache(tmp_path).spectrum(batch, 3)

@@ -1,11 +1,20 @@
-"""VertexSignal: what it holds, and what it does not depend on."""
+"""VertexSignal: what it holds, and what it does not depend on. SpectralOperators: packed, each shape keeps its own."""
+
+from pathlib import Path
 
 import pytest
 import torch
 import trimesh
 
-from geodl.data import Mesh, VertexSignal
-from geodl.geometry import differential_coordinates, mean_edge_length, surface_area, vertex_areas
+from geodl.data import DataLoader, Mesh, OperatorCache, SpectralOperators, VertexSignal
+from geodl.geometry import (
+    differential_coordinates,
+    gradient,
+    mean_edge_length,
+    spectrum,
+    surface_area,
+    vertex_areas,
+)
 
 
 @pytest.fixture
@@ -54,3 +63,34 @@ def test_how_a_shape_is_meshed(body: Mesh) -> None:
     relative = x[:, 9].exp()
     torch.testing.assert_close(relative.mean(), torch.tensor(1.0, dtype=torch.float64))
     torch.testing.assert_close(relative * float(surface_area(body)) / body.num_nodes, vertex_areas(body))
+
+
+def ball(subdivisions: int) -> Mesh:
+    made = trimesh.creation.icosphere(subdivisions)
+    pos = torch.tensor(made.vertices).float() * torch.tensor([1.0, 1.5, 0.6])
+    return Mesh(pos, torch.tensor(made.faces).long().t().contiguous(), name=f"ball{subdivisions}")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_operators_of_a_ragged_batch_are_those_of_its_shapes(tmp_path: Path, workers: int) -> None:
+    carry = SpectralOperators(OperatorCache(tmp_path), k=7)
+    shapes = [carry(ball(subdivisions)) for subdivisions in (1, 2, 1)]
+    (batch,) = DataLoader(shapes, batch_size=3, num_workers=workers)
+    assert batch.spectrum.ptr.tolist() == batch.ptr.tolist()
+    assert batch.spectrum.evecs.dtype == batch.gradient.values.dtype == torch.float32
+    slopes = batch.gradient(batch.pos)
+    for number, subdivisions in enumerate((1, 2, 1)):
+        alone = ball(subdivisions)
+        rows = batch.batch == number
+        expected = spectrum(alone, 7).to(torch.float32)
+        assert torch.equal(batch.spectrum.evals[number], expected.evals)
+        assert torch.equal(batch.spectrum.evecs[rows], expected.evecs)
+        assert torch.equal(batch.spectrum.mass[rows], expected.mass)
+        torch.testing.assert_close(slopes[rows], gradient(alone)(alone.pos), rtol=0, atol=0)
+
+
+def test_operators_move_with_their_shape(tmp_path: Path) -> None:
+    mesh = SpectralOperators(OperatorCache(tmp_path), k=7)(ball(1))
+    (batch,) = DataLoader([mesh], batch_size=1)
+    for moved in (mesh.clone().to("meta"), batch.to("meta")):
+        assert moved.spectrum.device.type == moved.gradient.device.type == "meta"

@@ -62,6 +62,13 @@ def test_root_may_be_the_folder_above(official: Path) -> None:
     )
 
 
+def test_pairs_of_registrations(official: Path) -> None:
+    pairs = FAUST(official, split="test").pairs()
+    assert len(pairs) == 20 * 19 and pairs[1].name == "tr_reg_080-tr_reg_082"
+    assert torch.equal(pairs[1].source_vertices, torch.arange(6890))
+    assert torch.equal(pairs[1].target_vertices, torch.arange(6890))
+
+
 def test_transform_and_batches(official: Path) -> None:
     def lift(mesh: Mesh) -> Mesh:
         mesh.pos = mesh.pos + 1
