@@ -104,9 +104,9 @@ class DiffusionNet(nn.Module):
             raise ValueError(f"spectrum has {mass.shape[0]} vertices but x has {vertices} rows")
         corners = self._corners(face, vertices)
         dtype = self.first.weight.dtype
-        if isinstance(spectrum, Spectrum):
+        if isinstance(spectrum, Spectrum) and spectrum.evecs.dtype != dtype:
             spectrum = spectrum.to(dtype)
-        if gradient is not None:
+        if gradient is not None and gradient.values.dtype != dtype:
             gradient = Gradient(gradient.neighbors, gradient.values.to(dtype))
         x = self.first(x)
         for block in self.blocks:

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from geodl.geometry import Gradient, Laplacian, Spectrum
 from geodl.nn.diffusion_direct import implicit_diffuse
 from geodl.nn.diffusion_features import SpatialGradientFeatures, Variant
+from geodl.nn.diffusion_fused import fused_block
 from geodl.ops import heat_diffuse
+from geodl.ops.backend import select
 
 __all__ = ["DiffusionBlock", "LearnedTimeDiffusion"]
 
@@ -52,10 +54,7 @@ class LearnedTimeDiffusion(nn.Module):
         self.time = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, spectrum: Spectrum | Sequence[Laplacian]) -> Tensor:
-        if self.training:
-            # By .data, so that a second shape of the same training step may still be differentiated.
-            self.time.data.clamp_(min=_SHORTEST)
-        time = self.time.clamp(min=_SHORTEST)
+        time = self.positive_time()
         if self.method == "direct":
             if isinstance(spectrum, Spectrum):
                 raise TypeError("direct diffusion needs the Laplacians of the shapes, not their spectrum")
@@ -68,6 +67,12 @@ class LearnedTimeDiffusion(nn.Module):
         here = spectrum.to(x.dtype)
         ptr = torch.tensor([0, vertices], device=x.device) if here.ptr is None else here.ptr
         return heat_diffuse(x, here.evals, here.evecs, here.mass, time, ptr)
+
+    def positive_time(self) -> Tensor:
+        if self.training:
+            # By .data, so that a second shape of the same training step may still be differentiated.
+            self.time.data.clamp_(min=_SHORTEST)
+        return self.time.clamp(min=_SHORTEST)
 
     def extra_repr(self) -> str:
         return f"{self.time.shape[0]}, method={self.method!r}"
@@ -121,6 +126,9 @@ class DiffusionBlock(nn.Module):
         if x.dim() != 2 or x.shape[1] != channels:
             raise ValueError(f"x must have shape [V, {channels}], not {list(x.shape)}")
         x = x.to(self.diffusion.time.dtype)  # operators stay in full precision under mixed precision
+        if self._runs_fused(x, spectrum, gradient):
+            assert isinstance(spectrum, Spectrum) and gradient is not None
+            return self._fused(x, spectrum, gradient)
         diffused = self.diffusion(x, spectrum)
         inputs = [x, diffused]
         if self.features is not None:
@@ -132,3 +140,42 @@ class DiffusionBlock(nn.Module):
             y = self.dropout(layer(y).relu_())
         out: Tensor = x + self.layers[-1](y)
         return out
+
+    def _runs_fused(
+        self, x: Tensor, spectrum: Spectrum | Sequence[Laplacian], gradient: Gradient | None
+    ) -> bool:
+        """Whether this is the block that most networks are made of, on the CPU, and no derivative by the operators is asked for."""
+        return (
+            isinstance(spectrum, Spectrum)
+            and gradient is not None
+            and self.diffusion.method == "spectral"
+            and self.features is not None
+            and self.features.variant == "complex"
+            and len(self.layers) > 1
+            and self.dropout.p < 1
+            and x.shape[0] == spectrum.evecs.shape[0] == gradient.neighbors.num_dst
+            and not any(
+                tensor.requires_grad
+                for tensor in (spectrum.evals, spectrum.evecs, spectrum.mass, gradient.values)
+            )
+            and select(x) == "native"
+            and not torch.is_autocast_enabled(x.device.type)
+            and not torch.compiler.is_compiling()
+        )
+
+    def _fused(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:
+        assert self.features is not None and self.features.imag is not None
+        if spectrum.evecs.dtype != x.dtype:
+            spectrum = spectrum.to(x.dtype)
+        if gradient.values.dtype != x.dtype:
+            gradient = Gradient(gradient.neighbors, gradient.values.to(x.dtype))
+        return fused_block(
+            x,
+            self.diffusion.positive_time(),
+            self.features.real,
+            self.features.imag,
+            spectrum,
+            gradient,
+            list(self.layers.parameters()),
+            self.dropout.p if self.training else 0.0,
+        )

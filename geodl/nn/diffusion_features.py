@@ -60,21 +60,29 @@ class SpatialGradientFeatures(nn.Module):
             nn.init.uniform_(weight, -bound, bound)
 
     def forward(self, x: Tensor, gradient: Gradient) -> Tensor:
-        vertices, channels = gradient.neighbors.num_src, self.real.shape[0]
+        vertices = gradient.neighbors.num_src
         if x.shape[0] != vertices:
             raise ValueError(f"gradient has {vertices} vertices but x has {x.shape[0]} rows")
-        weights = [self.real] if self.imag is None else [self.real, self.imag]
-        signals = torch.cat([x, *(x @ weight.t() for weight in weights)], dim=1)
-        along = patch_gather(signals, gradient.neighbors, gradient.values.to(x.dtype))  # [V, 2, 2 or 3 C]
-        (x0, *a0), (x1, *a1) = (part.split(channels, dim=1) for part in along.unbind(1))
-        if self.variant == "real":
-            products = x0 * a0[0] + x1 * a1[0]
-        elif self.variant == "frame-dependent":
-            products = x0 * (a0[0] - a1[1]) + x1 * (a0[0] + a1[1])
-        else:
-            products = x0 * (a0[0] - a1[1]) + x1 * (a1[0] + a0[1])
-        out: Tensor = products.tanh()
-        return out
+        return gradient_features(x, gradient, self.real, self.imag, self.variant)
 
     def extra_repr(self) -> str:
         return f"{self.real.shape[0]}, variant={self.variant!r}"
+
+
+def gradient_features(
+    x: Tensor, gradient: Gradient, real: Tensor, imag: Tensor | None, variant: Variant = "complex"
+) -> Tensor:
+    """The features of :class:`SpatialGradientFeatures`, with the matrix given."""
+    channels = real.shape[0]
+    weights = [real] if imag is None else [real, imag]
+    signals = torch.cat([x, *(x @ weight.t() for weight in weights)], dim=1)
+    along = patch_gather(signals, gradient.neighbors, gradient.values.to(x.dtype))  # [V, 2, 2 or 3 C]
+    (x0, *a0), (x1, *a1) = (part.split(channels, dim=1) for part in along.unbind(1))
+    if variant == "real":
+        products = x0 * a0[0] + x1 * a1[0]
+    elif variant == "frame-dependent":
+        products = x0 * (a0[0] - a1[1]) + x1 * (a0[0] + a1[1])
+    else:
+        products = x0 * (a0[0] - a1[1]) + x1 * (a1[0] + a0[1])
+    out: Tensor = products.tanh()
+    return out

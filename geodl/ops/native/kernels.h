@@ -24,6 +24,7 @@ T* at(std::uintptr_t address) {
 
 void register_neighbors(nb::module_& m);
 void register_aggregate(nb::module_& m);
+void register_gradient_products(nb::module_& m);
 void register_edge_conv(nb::module_& m);
 void register_patch(nb::module_& m);
 void register_attention(nb::module_& m);

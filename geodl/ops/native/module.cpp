@@ -4,6 +4,7 @@ NB_MODULE(_native, m) {
     m.doc() = "C++ kernels; raw addresses and sizes only, see the Python modules that call them.";
     geodl::register_neighbors(m);
     geodl::register_aggregate(m);
+    geodl::register_gradient_products(m);
     geodl::register_edge_conv(m);
     geodl::register_patch(m);
     geodl::register_attention(m);
