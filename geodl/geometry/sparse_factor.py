@@ -37,20 +37,29 @@ class SparseFactor:
             )
         except RuntimeError as error:
             raise ValueError(f"the matrix of size {matrix.shape[0]} cannot be factored: {error}") from error
-        order = self._factors.perm_r
-        self._unpivoted = bool((order == self._factors.perm_c).all())
+        self._place = self._factors.perm_r
+        self._order = np.argsort(self._place)
+        self._unpivoted = bool((self._place == self._factors.perm_c).all())
         if self._unpivoted:
             below = scipy.sparse.tril(self._factors.L, k=-1, format="csc")
-            self._order = np.argsort(order)
-            self._place = order
             self._below = below.indptr.astype(np.int64), below.indices.astype(np.int64), below.data
             self._diagonal = np.ascontiguousarray(self._factors.U.diagonal())
 
+    @property
+    def order(self) -> NDArray[np.int64]:
+        """``[n]``: row i of the factors is row ``order[i]`` of the matrix."""
+        return self._order
+
     def solve(self, right: NDArray[np.float64]) -> NDArray[np.float64]:
         """``A^-1 right``, for ``right [n, m]``."""
-        if not self._unpivoted:
-            return self._factors.solve(right)  # type: ignore[no-any-return]
         x: NDArray[np.float64] = np.ascontiguousarray(right[self._order])
-        native().ldl_solve(*self._below, self._diagonal, x, num_threads())
+        self.solve_ordered(x)
         solution: NDArray[np.float64] = x[self._place]
         return solution
+
+    def solve_ordered(self, x: NDArray[np.float64]) -> None:
+        """The same in place, for a contiguous ``x [n, m]`` whose rows are in the :attr:`order` of the factors."""
+        if self._unpivoted:
+            native().ldl_solve(*self._below, self._diagonal, x, num_threads())
+        else:
+            x[:] = self._factors.solve(x[self._place])[self._order]

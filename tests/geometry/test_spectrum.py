@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -93,13 +94,11 @@ def test_errors_say_what_is_wrong() -> None:
 
 
 def test_a_bad_residual_is_reported_and_another_method_asked(monkeypatch) -> None:
-    import sys
-
     module = sys.modules["geodl.geometry.spectrum"]
     exact = module._block_lanczos
 
-    def spoilt(matrix, k, shift):
-        evals, vectors, products = exact(matrix, k, shift)
+    def spoilt(*arguments):
+        evals, vectors, products = exact(*arguments)
         return evals * 1.01, vectors, products
 
     operator = laplacian(bumpy(4))
@@ -131,3 +130,34 @@ def test_a_singular_matrix_is_named() -> None:
     with pytest.raises(ValueError, match="the matrix of size 3 cannot be factored"):
         SparseFactor(scipy.sparse.csr_array((3, 3)))
     assert math.isfinite(spectrum(icosphere(1), 3).evals.sum())
+
+
+@pytest.mark.parametrize("points", [5, 96, 1003])
+@pytest.mark.parametrize("slabs", [1, 7])
+def test_orthogonalize(points, slabs) -> None:
+    """The kernel of the Lanczos basis: overlaps and what is left, the same with any number of threads."""
+    from geodl.geometry.native import native
+
+    rng = np.random.default_rng(0)
+    basis, x = rng.standard_normal((slabs, points, 8)), rng.standard_normal((points, 8))
+    overlap = np.einsum("sna,nb->sab", basis, x)
+    left = x - np.einsum("sna,sab->nb", basis, overlap)
+    results = []
+    for threads in (1, 3):
+        found, rest = np.ones_like(overlap), x.copy()
+        native().orthogonalize(basis, rest, found, threads)
+        np.testing.assert_allclose(found, overlap, rtol=1e-12, atol=1e-11)
+        np.testing.assert_allclose(rest, left, rtol=1e-10, atol=1e-9)
+        results.append((found, rest))
+    assert all(np.array_equal(*pair) for pair in zip(*results, strict=True))
+
+
+def test_dependent_vectors_are_orthonormalized_too() -> None:
+    module = sys.modules["geodl.geometry.spectrum"]
+    slabs = np.random.default_rng(0).standard_normal((2, 50, 8))
+    slabs[1, :, 3] = slabs[0, :, 2]
+    before = slabs.transpose(1, 0, 2).reshape(50, 16)
+    triangle = module._orthonormalize(slabs)
+    after = slabs.transpose(1, 0, 2).reshape(50, 16)
+    np.testing.assert_allclose(after.T @ after, np.eye(16), atol=1e-12)
+    np.testing.assert_allclose(after @ triangle, before, atol=1e-12)

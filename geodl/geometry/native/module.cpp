@@ -6,6 +6,7 @@
 
 #include "charts.h"
 #include "intrinsic_mesh.h"
+#include "orthogonalize.h"
 #include "polar_template.h"
 #include "sparse_factor.h"
 
@@ -19,6 +20,9 @@ using Faces = nb::ndarray<const int64_t, nb::shape<-1, 3>, nb::c_contig, nb::dev
 using Reals = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Coordinates = nb::ndarray<const double, nb::shape<-1, 2>, nb::c_contig, nb::device::cpu>;
 using Columns = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Slabs = nb::ndarray<const double, nb::shape<-1, -1, 8>, nb::c_contig, nb::device::cpu>;
+using Slab = nb::ndarray<double, nb::shape<-1, 8>, nb::c_contig, nb::device::cpu>;
+using Overlaps = nb::ndarray<double, nb::shape<-1, 8, 8>, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // A NumPy array that owns the vector's memory.
@@ -87,6 +91,13 @@ NB_MODULE(_native, m) {
             ldl_solve(colptr.data(), row.data(), value.data(), diagonal.data(), diagonal.shape(0), x.data(), x.shape(1), threads);
         },
         nb::arg("colptr"), nb::arg("row"), nb::arg("value"), nb::arg("diagonal"), nb::arg("x"), nb::arg("threads"));
+    m.def(
+        "orthogonalize",
+        [](const Slabs& basis, const Slab& x, const Overlaps& overlap, int threads) {
+            nb::gil_scoped_release release;
+            orthogonalize(basis.data(), basis.shape(0), x.shape(0), x.data(), overlap.data(), threads);
+        },
+        nb::arg("basis"), nb::arg("x"), nb::arg("overlap"), nb::arg("threads"));
     m.def(
         "polar_template",
         [](const Positions& pos, const Faces& face, const Indices& rowptr, const Indices& col, const Coordinates& coords,

@@ -43,6 +43,10 @@ void ldl_solve(const int64_t* colptr, const int64_t* row, const double* value, c
                int64_t columns, int threads) {
     const int64_t blocks = (columns + width - 1) / width;
     if (n == 0 || blocks == 0) return;
+    if (columns == width) {
+        solve_block(colptr, row, value, diagonal, n, x);
+        return;
+    }
     const int team = static_cast<int>(std::min<int64_t>(team_size(2 * (colptr[n] + n) * columns / 4, threads), blocks));
 #pragma omp parallel for num_threads(team) schedule(dynamic, 1)
     for (int64_t b = 0; b < blocks; ++b) {
