@@ -396,7 +396,9 @@ def centred(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """x_i - m and x_j - s, m, and s - m, with the mean points m and s over all edges."""
     sums = torch.promote_types(x.dtype, torch.float32)
-    x_dst = x if x_dst is None else x_dst
+    # A point at no edge is in no message, not even as NaN.
+    x_dst = (x if x_dst is None else x_dst).where(degree[:, None] > 0, 0)
+    x = x.where(reads[:, None] > 0, 0)
     of_dst, of_src = ((count.to(sums) / count.sum())[None] for count in (degree, reads))
     near = of_dst @ x_dst.detach().to(
         sums

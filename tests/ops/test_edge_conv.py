@@ -192,6 +192,27 @@ def test_empty_rows_are_zero_and_nan_is_not_lost(backend):
 
 
 @every_backend
+def test_points_without_edges_do_not_matter(backend):
+    """Not to statistics, outputs and gradients, even if they are not finite (found by the fuzzer)."""
+    _, (x, weight, bias, gamma, beta) = random_inputs()
+    x, x_dst = x[:6], x[6:10]
+    results = []
+    for unread in (1.0, float("nan")):
+        sources = x.detach().clone().index_fill_(0, torch.tensor([1, 5]), unread).requires_grad_()
+        rows = x_dst.detach().clone().index_fill_(0, torch.tensor([2]), unread).requires_grad_()
+        neighbors = Neighbors(torch.tensor([0, 2, 3, 3, 7]), torch.tensor([0, 3, 2, 4, 4, 0, 3]), 6)
+        mean, variance = running_statistics()
+        norm = BatchNorm(mean, variance, gamma, beta, training=True)
+        with use_backend(backend):
+            out = edge_conv(sources, neighbors, weight, bias, norm, x_dst=rows)
+            results.append(
+                [out, mean, variance, *grad(out.sin().sum(), (sources, rows, weight, gamma, beta))]
+            )
+    for one, nan in zip(*results, strict=True):
+        assert torch.equal(one, nan)
+
+
+@every_backend
 @pytest.mark.parametrize("training", [True, False])
 def test_no_input_channels(training, backend):
     neighbors = neighbors_of([2, 0, 3], 3)

@@ -49,20 +49,31 @@ struct Graph {
 
 // --- kernels on rows [begin, end) ---
 
+// At how many edges point i is: rowptr[i + 1] - rowptr[i], or count[i]. A point at none is in no message, not even as NaN.
+struct Uses {
+    const int64_t *rowptr, *count;
+    GEODL_INLINE int64_t operator()(int64_t i) const { return rowptr ? rowptr[i + 1] - rowptr[i] : count[i]; }
+};
+
 template <class T>
-GEODL_INLINE void weigh(const int64_t* rowptr, const int64_t* count, const T* x, int64_t channels, double* sum,
-                        int64_t begin, int64_t end) {
+GEODL_INLINE void weigh(Uses uses, const T* x, int64_t channels, double* sum, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-        const auto times = static_cast<double>(rowptr ? rowptr[i + 1] - rowptr[i] : count[i]);
+        const auto times = static_cast<double>(uses(i));
+        if (times == 0) continue;
         for (int64_t c = 0; c < channels; ++c) sum[c] += times * static_cast<double>(x[i * channels + c]);
     }
 }
 
 template <class T>
-GEODL_INLINE void centre(const T* x, const double* mean, int64_t channels, T* out, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i, out += channels)
+GEODL_INLINE void centre(Uses uses, const T* x, const double* mean, int64_t channels, T* out, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i, out += channels) {
+        if (uses(i) == 0) {
+            std::fill_n(out, channels, T(0));
+            continue;
+        }
         for (int64_t c = 0; c < channels; ++c)
             out[c] = static_cast<T>(static_cast<double>(x[i * channels + c]) - mean[c]);
+    }
 }
 
 // NaN wins over every number, and the first NaN over later ones: a NaN must not vanish in a maximum.
@@ -250,13 +261,12 @@ GEODL_INLINE void by_sources(Graph transpose, const int64_t* perm, const int64_t
 }
 
 #define GEODL_EDGE_CONV(T)                                                                                             \
-    GEODL_CLONES void weigh_rows(const int64_t* rowptr, const int64_t* count, const T* x, int64_t channels,            \
-                                 double* sum, int64_t begin, int64_t end) {                                            \
-        weigh(rowptr, count, x, channels, sum, begin, end);                                                            \
+    GEODL_CLONES void weigh_rows(Uses uses, const T* x, int64_t channels, double* sum, int64_t begin, int64_t end) {   \
+        weigh(uses, x, channels, sum, begin, end);                                                                     \
     }                                                                                                                  \
-    GEODL_CLONES void centre_rows(const T* x, const double* mean, int64_t channels, T* out, int64_t begin,             \
-                                  int64_t end) {                                                                       \
-        centre(x, mean, channels, out, begin, end);                                                                    \
+    GEODL_CLONES void centre_rows(Uses uses, const T* x, const double* mean, int64_t channels, T* out,                 \
+                                  int64_t begin, int64_t end) {                                                        \
+        centre(uses, x, mean, channels, out, begin, end);                                                              \
     }                                                                                                                  \
     GEODL_CLONES void reduce_rows(Graph graph, const T* u, const T* v, int64_t channels, T* extremum,                  \
                                   int32_t* position, T* total, double* squares, int64_t begin, int64_t end) {          \
@@ -290,26 +300,27 @@ template <class T>
 struct Points {
     const T* x;
     int64_t size, channels;
+    Uses uses;
     const double* mean;
 
     // Row `begin` on, centred, in `space` or where they are.
     const T* rows(int64_t begin, int64_t end, T* space) const {
         if (!mean) return x + begin * channels;
-        centre_rows(x, mean, channels, space, begin, end);
+        centre_rows(uses, x, mean, channels, space, begin, end);
         return space;
     }
     int64_t space() const { return mean ? block * channels : 0; }
 };
 
-// The mean over all edges; point i is that of rowptr[i + 1] - rowptr[i] edges, or of count[i].
+// The mean over all edges.
 template <class T>
-void mean_point(const int64_t* rowptr, const int64_t* count, const T* x, int64_t points, int64_t channels, int64_t edges,
-                double* mean, int threads) {
-    const Chunks chunks(points);
+void mean_point(const Points<T>& points, int64_t edges, double* mean, int threads) {
+    const int64_t channels = points.channels;
+    const Chunks chunks(points.size);
     const Buffer<double> parts(chunks.count * channels);
     std::fill_n(parts.get(), chunks.count * channels, 0.0);
-    chunks.for_each(team_size(points * channels / 4, threads), [&](int64_t chunk, int64_t begin, int64_t end, int) {
-        weigh_rows(rowptr, count, x, channels, parts.get() + chunk * channels, begin, end);
+    chunks.for_each(team_size(points.size * channels / 4, threads), [&](int64_t chunk, int64_t begin, int64_t end, int) {
+        weigh_rows(points.uses, points.x, channels, parts.get() + chunk * channels, begin, end);
     });
     add_up(chunks, parts.get(), channels, mean);
     for (int64_t c = 0; c < channels; ++c) mean[c] /= static_cast<double>(edges);
@@ -380,19 +391,20 @@ void edge_conv(std::uintptr_t rowptr, int64_t num_dst, std::uintptr_t col, std::
     const T *gamma = at<const T>(gamma_at), *bias = at<const T>(bias_at), *beta = at<const T>(beta_at);
     const int64_t edges = graph.rowptr[num_dst];
     const bool norm = gamma;
-    Points<T> destinations{at<const T>(shared ? x : x_dst), num_dst, channels, nullptr};
-    Points<T> sources{at<const T>(x), num_src, channels, nullptr};
+    const bool counted = norm && !t_rowptr;
+    const Buffer<int64_t> count(counted ? num_src : 0);
+    if (counted) {
+        std::fill_n(count.get(), num_src, int64_t{0});
+        for (int64_t e = 0; e < edges; ++e) ++count.get()[graph.col[e]];
+    }
+    Points<T> destinations{at<const T>(shared ? x : x_dst), num_dst, channels, {graph.rowptr, nullptr}, nullptr};
+    Points<T> sources{at<const T>(x), num_src, channels, {at<const int64_t>(t_rowptr), count.get()}, nullptr};
 
     const Buffer<double> means(2 * channels);
     if (norm) {
         double *m = means.get(), *s = m + channels;
-        const Buffer<int64_t> count(t_rowptr ? 0 : num_src);
-        if (!t_rowptr) {
-            std::fill_n(count.get(), num_src, int64_t{0});
-            for (int64_t e = 0; e < edges; ++e) ++count.get()[graph.col[e]];
-        }
-        mean_point(graph.rowptr, nullptr, destinations.x, num_dst, channels, edges, m, threads);
-        mean_point(at<const int64_t>(t_rowptr), count.get(), sources.x, num_src, channels, edges, s, threads);
+        mean_point(destinations, edges, m, threads);
+        mean_point(sources, edges, s, threads);
         destinations.mean = m;
         sources.mean = s;
         T* mean = at<T>(mean_at);
@@ -504,13 +516,13 @@ void edge_conv_backward(std::uintptr_t rowptr, int64_t num_dst, std::uintptr_t c
     const T* gamma = at<const T>(gamma_at);
     const int64_t edges = graph.rowptr[num_dst];
     const bool norm = gamma;
-    Points<T> destinations{at<const T>(shared ? x : x_dst), num_dst, channels, nullptr};
-    Points<T> sources{at<const T>(x), num_src, channels, nullptr};
+    Points<T> destinations{at<const T>(shared ? x : x_dst), num_dst, channels, {graph.rowptr, nullptr}, nullptr};
+    Points<T> sources{at<const T>(x), num_src, channels, {transpose.rowptr, nullptr}, nullptr};
     const Buffer<double> means(2 * channels);
     if (norm) {
         double *m = means.get(), *s = m + channels;
-        mean_point(graph.rowptr, nullptr, destinations.x, num_dst, channels, edges, m, threads);
-        mean_point(transpose.rowptr, nullptr, sources.x, num_src, channels, edges, s, threads);
+        mean_point(destinations, edges, m, threads);
+        mean_point(sources, edges, s, threads);
         destinations.mean = m;
         sources.mean = s;
     }
