@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from geodl import __version__
-from geodl.data import InvariantSignal, Mesh, OperatorCache
+from geodl.data import InvariantSignal, Mesh
 from geodl.matching import Match, SpectralShape, match
 from geodl.models import FunctionalMapNet, load_weights
 
@@ -63,7 +63,10 @@ def run_match(chosen: argparse.Namespace) -> None:
     print(f"{found.seconds[0]:.2f} s to prepare the shapes, {found.seconds[1]:.2f} s to match them")
     if not chosen.no_picture:
         picture(meshes, found.p2p_21, out / "match.png", chosen.up)
-    print(f"wrote {out}: " + ", ".join(sorted(path.name for path in out.iterdir() if not path.name.startswith("."))))
+    print(
+        f"wrote {out}: "
+        + ", ".join(sorted(path.name for path in out.iterdir() if not path.name.startswith(".")))
+    )
 
 
 def network_features(weights: Path) -> Any:

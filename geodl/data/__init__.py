@@ -3,6 +3,7 @@
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
 from geodl.data.mesh import Mesh
+from geodl.data.precompute import PrecomputeReport, precompute
 from geodl.data.transforms import InvariantSignal, SpectralOperators, UnitArea, VertexSignal
 
 __all__ = [
@@ -10,19 +11,9 @@ __all__ = [
     "InvariantSignal",
     "Mesh",
     "OperatorCache",
-    "SpectralOperators",
-    "UnitArea",
-    "VertexSignal",
-    "collate",
-from geodl.data.precompute import PrecomputeReport, precompute
-from geodl.data.transforms import SpectralOperators, VertexSignal
-
-__all__ = [
-    "DataLoader",
-    "Mesh",
-    "OperatorCache",
     "PrecomputeReport",
     "SpectralOperators",
+    "UnitArea",
     "VertexSignal",
     "collate",
     "precompute",

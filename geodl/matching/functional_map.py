@@ -83,7 +83,7 @@ def functional_map(
 
 
 class _RowSolve(torch.autograd.Function):
-    """``x_i = (gram + diag(d_i))^-1 r_i`` for the rows of d and r: ``[..., K1, K1], [..., K2, K1], [..., K2, K1] -> [..., K2, K1]``.
+    """``x_i = (gram + diag(d_i))^-1 r_i`` for the rows of d and r, both ``[..., K2, K1]``.
 
     The gradient is again such a solve and one product, so that no factor is kept or differentiated.
     """

@@ -16,8 +16,8 @@ def icp(c_12: Tensor, spectrum_1: Spectrum, spectrum_2: Spectrum, iterations: in
 
     .. math:: C_{12} \leftarrow U V^\top \quad \text{with} \quad \Phi_2^\top M_2 \Pi_{21} \Phi_1 = U \Sigma V^\top
 
-    As long as the point map changes, and at most ``iterations`` times. Where the areas of the shapes differ, the result is orthogonal
-    up to the square root of their quotient.
+    As long as the point map changes, and at most ``iterations`` times. Where the areas of the shapes differ, the result is
+    orthogonal up to the square root of their quotient.
 
     Args:
         c_12: ``[K2, K1]`` float32 or float64.

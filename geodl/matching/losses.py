@@ -33,7 +33,9 @@ def orthogonality_loss(c: Tensor) -> Tensor:
 
 
 def coupling_loss(c: Tensor, of_points: Tensor) -> Tensor:
-    r"""The functional map is the pull-back by a point map: :math:`\|C_{12} - \Phi_2^\dagger \Pi_{21} \Phi_1\|_F^2`, the mean of a batch.
+    r"""The functional map is the pull-back by a point map.
+
+    .. math:: \|C_{12} - \Phi_2^\dagger \Pi_{21} \Phi_1\|_F^2, \text{ the mean of a batch}
 
     Args:
         c: ``[..., K2, K1]``, from descriptors.

@@ -106,8 +106,8 @@ def soft_zoomout(
 ) -> Tensor:
     r"""ZoomOut with soft point maps, so that the result has a gradient with respect to the first map.
 
-    .. math:: C_{12} \leftarrow \Phi_2^\dagger \, \mathrm{softmax}_i \bigl( -\| \Phi_1(i) - C_{12}^\top \Phi_2(j) \|^2 / 2 \tau \bigr)
-              \, \Phi_1
+    .. math:: C_{12} \leftarrow \Phi_2^\dagger \,
+              \mathrm{softmax}_i \bigl( -\| \Phi_1(i) - C_{12}^\top \Phi_2(j) \|^2 / 2 \tau \bigr) \, \Phi_1
 
     where distances squared are divided by the mean square of :math:`\Phi_1`'s rows. As tau goes to 0 this becomes :func:`zoomout`.
 

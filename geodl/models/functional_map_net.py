@@ -18,9 +18,9 @@ __all__ = ["FunctionalMapNet"]
 class FunctionalMapNet(nn.Module):
     r"""Features of shapes that make their functional maps, and by nearest neighbours their point maps.
 
-    :class:`~geodl.models.DiffusionNet` gives every vertex a feature of unit length; :func:`~geodl.matching.functional_map` gives the
-    map that carries the features of one shape to those of another. How it learns, with correspondences or without, is a matter
-    of the loss (:class:`~geodl.training.FunctionalMapModule`).
+    :class:`~geodl.models.DiffusionNet` gives every vertex a feature of unit length; :func:`~geodl.matching.functional_map` gives
+    the map that carries the features of one shape to those of another. How it learns, with correspondences or without, is a
+    matter of the loss (:class:`~geodl.training.FunctionalMapModule`).
 
     Args:
         in_channels: channels of the input signal.
