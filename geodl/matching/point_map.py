@@ -87,13 +87,13 @@ def soft_pull_back(
 ) -> Tensor:
     r"""A signal on shape 1 as shape 2 sees it through the soft point map of two sets of features.
 
-    .. math:: (\Pi_{21} x)_j = \sum_i \mathrm{softmax}_i \bigl( f_2(j) \cdot f_1(i) / \tau \bigr) \, x_i
+    .. math:: (\Pi_{21} x)_j = \sum_i \mathrm{softmax}_i \bigl( -\|f_2(j) - f_1(i)\|^2 / 2 \tau \bigr) \, x_i
 
-    The map is made block by block and made again for the gradient; with ``top_k`` only the nearest features of each vertex count.
+    which for unit vectors is the softmax of :math:`f_2(j) \cdot f_1(i) / \tau`. The map is made block by block and made again for the gradient; with ``top_k`` only the nearest features of each vertex count.
 
     Args:
         features_1: ``[V1, D]`` floating point.
-        features_2: ``[V2, D]``. Make them unit vectors if the temperature shall mean an angle.
+        features_2: ``[V2, D]``.
         x: ``[V1, C]``, such as eigenvectors.
         temperature: tau, positive.
         top_k: how many vertices of shape 1 a vertex of shape 2 is mapped to, at most; all if not given.
@@ -113,14 +113,17 @@ def soft_pull_back(
         )
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
+    # -|f - g|^2 / 2 = f g - |f|^2 / 2 - |g|^2 / 2, and the last is the same for all f.
+    half = features_1.square().sum(1, keepdim=True) / 2
     if top_k is None:
-        soft: Tensor = _SoftMap.apply(features_1, features_2 / temperature, x)
+        query = torch.cat([features_2, torch.ones_like(features_2[:, :1])], 1) / temperature
+        soft: Tensor = _SoftMap.apply(torch.cat([features_1, -half], 1), query, x)
         return soft
     if top_k < 1:
         raise ValueError(f"top_k must be positive, got {top_k}")
     neighbors = knn(features_1.detach(), top_k, queries=features_2.detach())
     graph = (neighbors.rowptr, neighbors.col, *transpose_for(features_1, neighbors))
-    score = edge_dot(features_2, features_1, None, *graph) / temperature
+    score = (edge_dot(features_2, features_1, None, *graph) - half[neighbors.col, 0]) / temperature
     weight = score.view(features_2.shape[0], -1).softmax(dim=1)
     return aggregate(x, neighbors, weight.reshape(-1))
 

@@ -84,9 +84,12 @@ def bijective_zoomout(
             f"c_12 {list(c_12.shape)} and c_21 {list(c_21.shape)} must be square and of one size"
         )
     one, two = (_Sampled(s, part, c_12.dtype) for s, part in _both(spectrum_1, spectrum_2, samples))
+    # Both embeddings as those of shapes of area 1, so that the two halves are compared in one unit.
+    roots = [float(s.mass.sum()) ** 0.5 for s in (spectrum_1, spectrum_2)]
     for size, _ in _sizes(c_12, one, two, k, step):
         now = c_12.shape[0]
-        phi_1, phi_2 = one.evecs[:, :now], two.evecs[:, :now]
+        phi_1, phi_2 = one.evecs[:, :now] * roots[0], two.evecs[:, :now] * roots[1]
+        c_12, c_21 = c_12 * (roots[0] / roots[1]), c_21 * (roots[1] / roots[0])
         p2p_21 = nearest(torch.cat([phi_1 @ c_12.mT, phi_1 @ c_21], 1), torch.cat([phi_2, phi_2], 1))
         p2p_12 = nearest(torch.cat([phi_2 @ c_21.mT, phi_2 @ c_12], 1), torch.cat([phi_1, phi_1], 1))
         c_12 = two.fit(one.evecs[p2p_21, :size], size)
@@ -126,12 +129,8 @@ def soft_zoomout(
     one, two = (_Sampled(s, part, c_12.dtype) for s, part in _both(spectrum_1, spectrum_2, samples))
     for size_2, size_1 in _sizes(c_12, one, two, k, step):
         phi_1, phi_2 = one.evecs[:, : c_12.shape[1]], two.evecs[:, : c_12.shape[0]] @ c_12
-        # -|f - g|^2 / 2 = f g - |f|^2 / 2 - |g|^2 / 2, and the last is the same for all f.
-        square = phi_1.square().sum(1, keepdim=True)
-        unit = square.mean().sqrt()
-        key = torch.cat([phi_1, -square / 2], 1) / unit
-        query = torch.cat([phi_2, torch.ones_like(phi_2[:, :1])], 1) / unit
-        seen = soft_pull_back(key, query, one.evecs[:, :size_1], temperature, top_k)
+        unit = phi_1.square().sum(1).mean().sqrt()
+        seen = soft_pull_back(phi_1 / unit, phi_2 / unit, one.evecs[:, :size_1], temperature, top_k)
         c_12 = two.fit(seen, size_2)
     return c_12
 

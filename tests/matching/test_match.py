@@ -1,0 +1,110 @@
+"""Matching two meshes without training: bodies in two poses, mirrored, inverted, broken; and how far the result is trusted."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from geodl.data import Mesh
+from geodl.datasets import Puppets
+from geodl.matching import MatchedPair, SpectralShape, Trust, evaluate, match, orientation, trust
+
+
+@pytest.fixture(scope="module")
+def bodies() -> tuple[Mesh, Mesh]:
+    """Two poses of a body, vertex v of one being vertex v of the other."""
+    shapes = Puppets(2, 3, split="train", num_vertices=1500)
+    return shapes[0], shapes[1]
+
+
+def error(target: Mesh, found: Tensor, true: Tensor) -> float:
+    return evaluate([MatchedPair(target, found, true)]).mean_error
+
+
+def test_two_poses(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    found = match(one, two, 80)
+    every = torch.arange(one.pos.shape[0])
+    assert error(one, found.p2p_21, every) < 5
+    assert error(two, found.p2p_12, every) < 5
+    assert found.trust.orientation > 0.8
+    assert found.trust.verdict == "good", found.trust
+
+
+def test_place_size_and_order_of_vertices_do_not_matter(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64)).Q
+    turn = turn * torch.linalg.det(turn).sign()  # no mirror image
+    order = torch.randperm(two.pos.shape[0])
+    place = torch.empty_like(order)
+    place[order] = torch.arange(order.numel())
+    moved = Mesh((1000 * two.pos.double() @ turn.T + 5)[order], place[two.face])
+    every = torch.arange(one.pos.shape[0])
+    assert error(one, match(one, moved, 80).p2p_21, every[order]) < 5
+
+
+def test_left_stays_left(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    mirrored = Mesh(two.pos * torch.tensor([-1.0, 1.0, 1.0]), two.face.flip(0))
+    found = match(one, mirrored, 80)
+    # A mirrored body is a body whose left arm was its right one: the same vertex lies on the other side.
+    assert error(one, found.p2p_21, torch.arange(one.pos.shape[0])) > 10
+    assert found.trust.orientation > 0.8
+    shapes = SpectralShape.of(one, 40), SpectralShape.of(mirrored, 40)
+    same_vertex = shapes[1].spectrum.evecs.mT * shapes[1].spectrum.mass @ shapes[0].spectrum.evecs
+    turned = orientation(
+        same_vertex, shapes[0].spectrum, shapes[1].spectrum, shapes[0].gradient, shapes[1].gradient
+    )
+    assert turned < -0.8
+
+
+def test_faces_that_look_inward_are_turned(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    found = match(one, Mesh(two.pos, two.face.flip(0)), 80)
+    assert error(one, found.p2p_21, torch.arange(one.pos.shape[0])) < 5
+    assert "the faces of shape 2 looked inward and were turned" in found.notes
+
+
+def test_vertices_of_no_face_are_matched_to_nothing(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    count = two.pos.shape[0]
+    stray = Mesh(torch.cat([two.pos, torch.full((2, 3), 9.0)]), two.face)
+    found = match(one, stray, 80)
+    assert found.p2p_21[count:].tolist() == [-1, -1]
+    assert bool((found.p2p_21[:count] >= 0).all()) and bool((found.p2p_12 < count).all())
+    assert "2 vertices of shape 2 belong to no face: they are matched to -1" in found.notes
+
+
+def test_features_of_a_network_make_the_first_map(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    code = torch.randn(one.pos.shape[0], 16)
+    found = match(one, two, 80, features=lambda _: code)
+    assert error(one, found.p2p_21, torch.arange(one.pos.shape[0])) < 5
+
+
+def test_trust_of_good_and_bad_maps(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    every = torch.arange(one.pos.shape[0])
+    best = trust(one, two, every, every, 1.0)
+    assert (best.bijectivity, best.coverage) == (0, 1)
+    assert best.smoothness > 0.99 and best.verdict == "good"
+    constant = trust(one, two, torch.zeros_like(every), torch.zeros_like(every), 0.0)
+    assert constant.coverage < 0.02 and constant.bijectivity > 0.1
+    shuffled = every[torch.randperm(every.numel())]
+    assert trust(one, two, shuffled, every, 0.0).smoothness < 0.3
+    assert "mirrored" in Trust(0.0, 1.0, 1.0, -0.9).verdict
+    assert "not to be trusted" in str(constant)
+
+
+def test_a_small_or_broken_mesh_is_answered_or_named() -> None:
+    tetrahedron = Mesh(
+        torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+        torch.tensor([[0, 0, 0, 1], [2, 1, 3, 2], [1, 3, 2, 3]]),
+    )
+    found = match(tetrahedron, tetrahedron)
+    assert found.p2p_21.shape == (4,) and bool(((found.p2p_21 >= 0) & (found.p2p_21 < 4)).all())
+    with pytest.raises(ValueError, match="surface area 0"):
+        match(tetrahedron, SimpleNamespace(pos=torch.zeros(3, 3), face=torch.tensor([[0], [1], [2]])))
+    with pytest.raises(ValueError, match="finite"):
+        match(tetrahedron, SimpleNamespace(pos=tetrahedron.pos * torch.nan, face=tetrahedron.face))
