@@ -2,6 +2,8 @@
 
     python -m benchmarks.faust                                            procedural bodies, minutes on two cores
     python -m benchmarks.faust --data registrations --root PATH           the FAUST registrations
+    python -m benchmarks.faust --data remeshed --method zoomout --root PATH   the remeshed bodies, nothing learned
+    python -m benchmarks.faust --data remeshed --method fmaps-unsupervised --root PATH   or fmaps-supervised
 
 Everything of a run is in the folder that it names: result.json, report.txt, curve.png, pictures, logs, checkpoints, weights.
 Interrupted, the same command goes on from the last epoch; finished, it prints the result again.
@@ -22,7 +24,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.result import command, write_result
+from benchmarks import faust_remeshed
+from benchmarks.result import command, portable, write_result
 from geodl import viz
 from geodl.data import VertexSignal
 from geodl.datasets import FAUST, Puppets
@@ -61,13 +64,20 @@ RECIPES = {
     "registrations": Recipe(60, 3, 8, (64, 64, 64, 64), 256, 24, 1, 1e-2, 1024, (7.0, 12.0, 7.0), 0.2, True),
 }
 DESCRIPTOR_DIMENSION = 32
+MAPS = ("zoomout", "fmaps-supervised", "fmaps-unsupervised")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faust", description="Match human shapes.")
-    parser.add_argument("--data", choices=["puppets", "remeshed-puppets", "registrations"], default="puppets")
-    parser.add_argument("--root", type=Path, help="folder of MPI-FAUST, for --data registrations")
-    parser.add_argument("--method", choices=["labelling", "descriptor"], default="labelling")
+    parser.add_argument(
+        "--data", choices=["puppets", "remeshed-puppets", "registrations", "remeshed"], default="puppets"
+    )
+    parser.add_argument("--root", type=Path, help="folder of MPI-FAUST, or of FAUST_r for --data remeshed")
+    parser.add_argument(
+        "--method",
+        choices=["labelling", "descriptor", *MAPS],
+        help="labelling if not given; fmaps-unsupervised for --data remeshed",
+    )
     parser.add_argument("--epochs", type=int, help="passes over the training shapes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -80,9 +90,13 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, help="run folder (runs/faust-DATA-METHOD-seedSEED if not given)")
     chosen = parser.parse_args(argv)
-    if chosen.data == "registrations" and chosen.root is None:
+    remeshed = chosen.data == "remeshed"
+    chosen.method = chosen.method or ("fmaps-unsupervised" if remeshed else "labelling")
+    if (chosen.method in MAPS) != remeshed:
+        parser.error(f"--data {chosen.data} goes with other methods than {chosen.method}")
+    if chosen.data in ("registrations", "remeshed") and chosen.root is None:
         parser.error(
-            "--data registrations needs --root PATH, the folder that holds MPI-FAUST (see datasets/faust/README.md)"
+            f"--data {chosen.data} needs --root PATH, the folder that holds the data (see datasets/faust/README.md)"
         )
     chosen.out = chosen.out or Path("runs") / f"faust-{chosen.data}-{chosen.method}-seed{chosen.seed}"
     return chosen
@@ -129,14 +143,6 @@ def table(result: dict[str, Any]) -> Table:
     return made
 
 
-def portable(line: str, chosen: argparse.Namespace) -> str:
-    """The command line without the folders of one machine."""
-    for name in ("root", "cache", "out"):
-        if folder := getattr(chosen, name):
-            line = line.replace(str(folder), name.upper())
-    return line
-
-
 def build(chosen: argparse.Namespace, recipe: Recipe, num_labels: int) -> LabellingModule | DescriptorModule:
     """The network of a method, in its training module."""
     outputs = num_labels if chosen.method == "labelling" else DESCRIPTOR_DIMENSION
@@ -178,6 +184,9 @@ def main(argv: list[str] | None = None) -> None:
     if result_file.exists():
         console.print(table(json.loads(result_file.read_text())))
         console.print(f"This run is finished: remove {chosen.out} or name another --out to train again.")
+        return
+    if chosen.method in MAPS:
+        faust_remeshed.run(chosen)
         return
     torch.set_num_threads(chosen.threads)
     L.seed_everything(chosen.seed, workers=True, verbose=False)

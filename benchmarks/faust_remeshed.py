@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
+from benchmarks.result import command, portable, write_result
+from geodl import viz
 from geodl.data import InvariantSignal
 from geodl.datasets import FAUST
-from geodl.matching import MatchedPair, evaluate
-from geodl.models import FunctionalMapNet
+from geodl.matching import (
+    MatchedPair,
+    SpectralShape,
+    evaluate,
+    match,
+    point_map,
+    pull_back,
+    spread,
+    zoomout,
+)
+from geodl.models import FunctionalMapNet, save_weights
 from geodl.training import (
     FunctionalMapData,
     FunctionalMapModule,
@@ -27,12 +42,14 @@ from geodl.training import (
     training_seconds,
 )
 
-# Passes over the training shapes, shapes a step, learning rate.
-EPOCHS = {"fmaps-supervised": 60, "fmaps-unsupervised": 60}
+# Passes over the training shapes, shapes a step.
+EPOCHS = {"fmaps-supervised": 40, "fmaps-unsupervised": 40}
 BATCH_SIZE = 4
 EIGENFUNCTIONS = 128
 # The curve over time: so many epochs apart, so many pairs and points of them.
 CURVE_EVERY, CURVE_POINTS = 2, 200
+# Pairs that pyfmaps is timed on beside ours.
+PEER_PAIRS = 12
 
 
 class TestCurve(Callback):
@@ -88,8 +105,9 @@ def train(
     chosen: argparse.Namespace, console: Console
 ) -> tuple[FunctionalMapModule, FunctionalMapData, dict[str, float]]:
     began = time.perf_counter()
-    shapes = [list(FAUST(chosen.root, "remeshed", split)) for split in ("train", "test")]
-    data = FunctionalMapData(*shapes, EIGENFUNCTIONS, BATCH_SIZE, chosen.seed, chosen.cache)
+    training: Any = FAUST(chosen.root, "remeshed", "train")
+    test: Any = FAUST(chosen.root, "remeshed", "test")
+    data = FunctionalMapData(training, test, EIGENFUNCTIONS, BATCH_SIZE, chosen.seed, chosen.cache)
     data.setup()
     supervision: Literal["points"] | None = "points" if chosen.method == "fmaps-supervised" else None
     module = FunctionalMapModule(FunctionalMapNet(InvariantSignal.channels), supervision)
@@ -102,9 +120,168 @@ def train(
         progress=sys.stdout.isatty(),
     )
     curve = TestCurve(chosen.out, data)
-    trainer.callbacks.append(curve)  # type: ignore[attr-defined]
+    trainer.callbacks.append(curve)
     resumed = resume_point(chosen.out)
     console.print(f"Resuming from {resumed}." if resumed else f"Run folder: {chosen.out}")
     trainer.fit(module, data, ckpt_path=resumed, weights_only=True if resumed else None)
     seconds["training"] = training_seconds(trainer) - curve.spent
     return module, data, seconds
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """One method on the remeshed bodies: trains if it learns, matches all pairs, and evaluates under every protocol."""
+    console = Console()
+    torch.set_num_threads(chosen.threads)
+    L.seed_everything(chosen.seed, workers=True, verbose=False)
+    if chosen.method == "zoomout":
+        finish(chosen, console, *without_training(chosen, console))
+        return
+    module, data, seconds = train(chosen, console)
+    if module.global_rank == 0:
+        finish(chosen, console, *with_features(chosen, module, data, seconds))
+
+
+def without_training(
+    chosen: argparse.Namespace, console: Console
+) -> tuple[dict[str, list[MatchedPair]], dict[str, Any], int]:
+    """`geodl match` on the 300 pairs that are passed round, and pyfmaps beside it on some of them."""
+    pairs = FAUST(chosen.root, "remeshed").pairs()
+    shapes: dict[str, SpectralShape] = {}
+    matched, spent, verdicts = [], {"preparation": 0.0, "matching": 0.0}, Counter[str]()
+    peer: dict[str, list[float]] = {"ours": [], "pyfmaps": []}
+    every = max(1, len(pairs) // PEER_PAIRS)
+    for number, pair in enumerate(track(pairs, "matching", console=console)):
+        for mesh in (pair.target, pair.source):
+            if mesh.name not in shapes:
+                began = time.perf_counter()
+                shapes[mesh.name] = SpectralShape.of(mesh)
+                spent["preparation"] += time.perf_counter() - began
+        found = match(shapes[pair.target.name], shapes[pair.source.name])
+        spent["matching"] += found.seconds[1]
+        verdicts[found.trust.verdict] += 1
+        matched.append(_judged(pair, found.p2p_21))
+        if number % every == 0 and importlib.util.find_spec("pyFM"):
+            peer["ours"].append(found.seconds[1])
+            peer["pyfmaps"].append(_pyfmaps(pair))
+    more: dict[str, Any] = {
+        "preparation_seconds_a_shape": spent["preparation"] / len(shapes),
+        "seconds_a_pair": spent["matching"] / len(pairs),
+        "verdicts": dict(verdicts),
+    }
+    if peer["pyfmaps"]:
+        ours, theirs = (median(peer[name]) for name in ("ours", "pyfmaps"))
+        more["pyfmaps"] = {
+            "pairs": len(peer["ours"]),
+            "ours_seconds": ours,
+            "peer_seconds": theirs,
+            "ratio": theirs / ours,
+        }
+    return {"ZoomOut": matched}, more, 0
+
+
+def _pyfmaps(pair: Any) -> float:
+    """Seconds that pyfmaps takes for descriptors, functional map, ZoomOut to 120 and point map; spectra are made before."""
+    from pyFM.functional import FunctionalMapping
+    from pyFM.mesh import TriMesh
+
+    meshes = [
+        TriMesh(mesh.pos.double().numpy(), mesh.face.T.numpy(), area_normalize=True).process(k=150)
+        for mesh in (pair.target, pair.source)
+    ]
+    began = time.perf_counter()
+    model = FunctionalMapping(*meshes)
+    model.preprocess(n_descr=100, descr_type="WKS", k_process=150)
+    model.fit(K=(30, 30), w_descr=1, w_lap=1e-2, w_dcomm=1e-1, w_orient=0)
+    model.zoomout_refine(nit=18, step=5)
+    model.get_p2p()
+    return time.perf_counter() - began
+
+
+def with_features(
+    chosen: argparse.Namespace,
+    module: FunctionalMapModule,
+    data: FunctionalMapData,
+    seconds: dict[str, float],
+) -> tuple[dict[str, list[MatchedPair]], dict[str, Any], int]:
+    """Nearest neighbours of the network's features, and ZoomOut from there, on all ordered pairs of the test shapes."""
+    features = all_features(module, data)
+    shapes = data.ready["test"]
+    pairs = FAUST(chosen.root, "remeshed", "test").pairs()
+    plain, refined, spent = [], [], 0.0
+    for (source, target), pair in zip(pairs.indices, pairs, strict=True):
+        began = time.perf_counter()
+        found = FunctionalMapNet.point_map(features[target], features[source])
+        spent += time.perf_counter() - began
+        plain.append(_judged(pair, found))
+        one, two = shapes[target].spectrum, shapes[source].spectrum
+        c_12 = pull_back(found, one.evecs[:, :50], two.evecs[:, :50], two.mass)
+        places = spread(shapes[source].pos, 1000)
+        c_12 = zoomout(c_12, one, two, 120, 10, (None, places))
+        refined.append(_judged(pair, point_map(c_12, one.evecs, two.evecs)))
+    save_weights(module.model, chosen.out / "weights.safetensors")
+    curve = (
+        json.loads((chosen.out / "curve.json").read_text()) if (chosen.out / "curve.json").exists() else []
+    )
+    more = {
+        **{f"{stage}_seconds": round(taken, 1) for stage, taken in seconds.items()},
+        "seconds_a_pair": spent / len(pairs),
+        "curve": curve,
+    }
+    count = sum(parameter.numel() for parameter in module.model.parameters())
+    return {"none": plain, "ZoomOut": refined}, more, count
+
+
+def _judged(pair: Any, p2p: Tensor) -> MatchedPair:
+    return MatchedPair(pair.target, p2p[pair.source_vertices], pair.target_vertices, pair.name)
+
+
+def finish(
+    chosen: argparse.Namespace,
+    console: Console,
+    matched: dict[str, list[MatchedPair]],
+    more: dict[str, Any],
+    parameters: int,
+) -> None:
+    """Evaluates, draws and writes the result."""
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    errors, reports = [], {}
+    for refinement, pairs in matched.items():
+        exact, edges = evaluate(pairs), evaluate(pairs, "dijkstra")
+        reports[refinement] = exact
+        errors.append(
+            {
+                "refinement": refinement,
+                "exact": exact.mean_error,
+                "per-pair": sum(exact.pair_means) / len(exact.pair_means),
+                "dijkstra": edges.mean_error,
+                "accuracy": exact.accuracy,
+                "within 5 %": exact.hit_rate(0.05),
+                "auc": exact.auc,
+            }
+        )
+    first = next(iter(reports.values()))
+    (chosen.out / "report.txt").write_text(
+        "\n\n".join(f"Refinement: {n}\n{r}" for n, r in reports.items()) + "\n"
+    )
+    viz.curve({f"{chosen.method}, refinement: {n}": r for n, r in reports.items()}, chosen.out / "curve.png")
+    write_result(
+        chosen.out,
+        benchmark="faust",
+        data="FAUST remeshed",
+        model=chosen.method,
+        metrics={
+            "pairs": len(first.names),
+            "points": first.points,
+            "mean_error_x100": first.mean_error,
+            "errors": errors,
+            "princeton": {"thresholds": first.thresholds.tolist(), "curve": first.curve.tolist()},
+            **more,
+        },
+        seconds=sum(value for name, value in more.items() if name.endswith("_seconds")) + first.seconds,
+        parameters=parameters,
+        seeds=[chosen.seed],
+        command=portable(command(), chosen),
+    )
+    for row in errors:
+        console.print(row)
+    console.print(f"wrote {chosen.out}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -65,6 +66,14 @@ def command() -> str:
         else f"python {Path(sys.argv[0]).name}"
     )
     return " ".join([program, *map(shlex.quote, sys.argv[1:])])
+
+
+def portable(line: str, chosen: argparse.Namespace) -> str:
+    """The command line without the folders of one machine."""
+    for name in ("root", "cache", "out"):
+        if folder := getattr(chosen, name):
+            line = line.replace(str(folder), name.upper())
+    return line
 
 
 def write_result(

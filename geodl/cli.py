@@ -52,7 +52,7 @@ def run_match(chosen: argparse.Namespace) -> None:
     out = chosen.out or Path(f"match-{chosen.shape_1.stem}-{chosen.shape_2.stem}")
     meshes = [Mesh.load(path) for path in (chosen.shape_1, chosen.shape_2)]
     features = None if chosen.weights is None else network_features(chosen.weights)
-    found = match(*meshes, chosen.k, features)
+    found = match(meshes[0], meshes[1], chosen.k, features)
     out.mkdir(parents=True, exist_ok=True)
     for name, p2p in (("p2p_21.txt", found.p2p_21), ("p2p_12.txt", found.p2p_12)):
         write(out / name, "".join(f"{vertex}\n" for vertex in p2p.tolist()))

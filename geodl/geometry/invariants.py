@@ -74,7 +74,8 @@ def differential_invariants(
         return x / mean(x.square()).sqrt().clamp(min=torch.finfo(x.dtype).tiny)
 
     def differentiate(x: Tensor) -> tuple[Tensor, Tensor]:
-        return gradient(from_basis(to_basis(x, evecs, mass, ptr), evecs, ptr)).unbind(-1)
+        along = gradient(from_basis(to_basis(x, evecs, mass, ptr), evecs, ptr))
+        return along[..., 0], along[..., 1]
 
     waves = wave_kernel_signature(spectrum)
     waves = unit(waves - mean(waves))

@@ -89,7 +89,8 @@ def soft_pull_back(
 
     .. math:: (\Pi_{21} x)_j = \sum_i \mathrm{softmax}_i \bigl( -\|f_2(j) - f_1(i)\|^2 / 2 \tau \bigr) \, x_i
 
-    which for unit vectors is the softmax of :math:`f_2(j) \cdot f_1(i) / \tau`. The map is made block by block and made again for the gradient; with ``top_k`` only the nearest features of each vertex count.
+    which for unit vectors is the softmax of :math:`f_2(j) \cdot f_1(i) / \tau`. The map is made block by block and made again for
+    the gradient; with ``top_k`` only the nearest features of each vertex count.
 
     Args:
         features_1: ``[V1, D]`` floating point.
@@ -138,7 +139,7 @@ class _SoftMap(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         key, query, x, out = ctx.saved_tensors
         grad = grads[0]

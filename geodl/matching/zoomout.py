@@ -18,7 +18,7 @@ def zoomout(
     spectrum_2: Spectrum,
     k: int | None = None,
     step: int = 5,
-    samples: tuple[Tensor, Tensor] | None = None,
+    samples: tuple[Tensor | None, Tensor | None] | None = None,
 ) -> Tensor:
     r"""Refines a functional map until it has ``k`` x ``k`` entries.
 
@@ -32,7 +32,7 @@ def zoomout(
         spectrum_1, spectrum_2: of one shape each, at least k eigenpairs.
         k: size of the result; all eigenpairs that both spectra have if not given.
         step: eigenvectors that are added at a turn.
-        samples: vertices of shape 1 and of shape 2 that the turns look at, int64; all of them if not given. A few hundred,
+        samples: vertices of shape 1 and of shape 2 that the turns look at, int64; all where it is None. A few hundred of shape 2,
             spread evenly (:func:`spread`), give nearly the same map in a fraction of the time.
 
     Returns:
@@ -58,7 +58,7 @@ def bijective_zoomout(
     spectrum_2: Spectrum,
     k: int | None = None,
     step: int = 5,
-    samples: tuple[Tensor, Tensor] | None = None,
+    samples: tuple[Tensor | None, Tensor | None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""ZoomOut of both directions at once, each looking at the other, so that there and back is near the identity.
 
@@ -105,7 +105,7 @@ def soft_zoomout(
     step: int = 5,
     temperature: float = 0.07,
     top_k: int | None = None,
-    samples: tuple[Tensor, Tensor] | None = None,
+    samples: tuple[Tensor | None, Tensor | None] | None = None,
 ) -> Tensor:
     r"""ZoomOut with soft point maps, so that the result has a gradient with respect to the first map.
 
@@ -153,11 +153,12 @@ class _Sampled:
         if self.mass is not None:
             return (basis * self.mass[:, None]).mT @ x
         gram = basis.mT @ basis
-        return torch.linalg.solve(gram, basis.mT @ x)
+        solved: Tensor = torch.linalg.solve(gram, basis.mT @ x)
+        return solved
 
 
 def _both(
-    spectrum_1: Spectrum, spectrum_2: Spectrum, samples: tuple[Tensor, Tensor] | None
+    spectrum_1: Spectrum, spectrum_2: Spectrum, samples: tuple[Tensor | None, Tensor | None] | None
 ) -> list[tuple[Spectrum, Tensor | None]]:
     for name, spectrum in (("spectrum_1", spectrum_1), ("spectrum_2", spectrum_2)):
         if spectrum.ptr is not None and spectrum.ptr.numel() != 2:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
@@ -51,7 +49,7 @@ class FunctionalMapNet(nn.Module):
         self.eigenfunctions, self.weight = eigenfunctions, weight
 
     def forward(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:
-        return cast(Tensor, nn.functional.normalize(self.network(x, spectrum, gradient), dim=1))
+        return nn.functional.normalize(self.network(x, spectrum, gradient), dim=1)
 
     def functional_maps(self, features: Tensor, spectrum: Spectrum, pairs: Tensor) -> Tensor:
         """The maps :math:`C_{12}` of pairs of shapes of a batch.

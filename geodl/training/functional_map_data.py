@@ -47,8 +47,8 @@ class FunctionalMapData(L.LightningDataModule):
         if self.ready:
             return
         for split, shapes in self.shapes.items():
-            progress = tqdm(shapes, desc=f"spectra, {split}", leave=False, disable=None)
-            self.ready[split] = [self.prepare(mesh) for mesh in progress]
+            progress = tqdm(range(len(shapes)), desc=f"spectra, {split}", leave=False, disable=None)
+            self.ready[split] = [self.prepare(shapes[k]) for k in progress]
 
     def prepare(self, mesh: Mesh) -> Mesh:
         """A copy of a shape, of unit area, with its operators and its input signal."""

@@ -143,7 +143,8 @@ class FunctionalMapModule(L.LightningModule):
 
 def _fit(basis: Tensor, x: Tensor) -> Tensor:
     """Coefficients ``[K, C]`` of a signal that is known at some points, by least squares."""
-    return torch.linalg.solve(basis.mT @ basis, basis.mT @ x)
+    solved: Tensor = torch.linalg.solve(basis.mT @ basis, basis.mT @ x)
+    return solved
 
 
 def _found(score: Tensor, vertex: Tensor) -> Tensor:

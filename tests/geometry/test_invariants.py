@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from geodl.geometry import Gradient, Spectrum, differential_invariants, gradient, spectrum, wave_kernel_signature
+from geodl.geometry import (
+    Gradient,
+    Spectrum,
+    differential_invariants,
+    gradient,
+    spectrum,
+    wave_kernel_signature,
+)
 from tests.geometry.shapes import Shape, bumpy
 
 EVEN, ODD = (0, 1, 4), (2, 3)
@@ -23,7 +30,9 @@ def close(found: Tensor, want: Tensor, tolerance: float = 1e-6) -> None:
 def test_turned_frames_change_nothing() -> None:
     made, slope = operators(bumpy())
     turned = slope.rotate(6 * torch.rand(made.mass.shape[0], dtype=torch.float64))
-    for one, other in zip(differential_invariants(made, slope), differential_invariants(made, turned), strict=True):
+    for one, other in zip(
+        differential_invariants(made, slope), differential_invariants(made, turned), strict=True
+    ):
         close(one, other)
 
 
@@ -39,7 +48,9 @@ def test_scale_changes_nothing() -> None:
 
 def test_a_mirror_image_negates_the_odd_ones() -> None:
     mesh = bumpy()
-    mirrored = SimpleNamespace(pos=mesh.pos * torch.tensor([-1.0, 1, 1], dtype=mesh.pos.dtype), face=mesh.face.flip(0))
+    mirrored = SimpleNamespace(
+        pos=mesh.pos * torch.tensor([-1.0, 1, 1], dtype=mesh.pos.dtype), face=mesh.face.flip(0)
+    )
     there = differential_invariants(*operators(mesh))
     here = differential_invariants(*operators(mirrored))
     for family in EVEN:

@@ -34,7 +34,9 @@ def test_rows_solve_their_least_squares(batch: tuple[int, ...], dtype: torch.dty
             stacked = np.vstack([a[at].numpy().T, np.diag(np.sqrt(2 * mask[at][i].numpy()))])
             right = np.concatenate([b[at][i].numpy(), np.zeros(k1)])
             want = np.linalg.lstsq(stacked, right, rcond=None)[0]
-            np.testing.assert_allclose(found[at][i].double(), want, atol=1e-9 if dtype == torch.float64 else 1e-3)
+            np.testing.assert_allclose(
+                found[at][i].double(), want, atol=1e-9 if dtype == torch.float64 else 1e-3
+            )
 
 
 def test_derivatives() -> None:

@@ -17,7 +17,10 @@ def test_a_rotation_and_its_inverse_cost_nothing() -> None:
 def test_formulas() -> None:
     c, d = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
     forth, back = torch.from_numpy(c), torch.from_numpy(d.transpose(0, 2, 1).copy())
-    there = [np.square(c[i] @ d[i].T - np.eye(4)).sum() + np.square(d[i].T @ c[i] - np.eye(5)).sum() for i in range(3)]
+    there = [
+        np.square(c[i] @ d[i].T - np.eye(4)).sum() + np.square(d[i].T @ c[i] - np.eye(5)).sum()
+        for i in range(3)
+    ]
     assert float(bijectivity_loss(forth, back)) == pytest.approx(np.mean(there))
     assert float(orthogonality_loss(forth)) == pytest.approx(
         np.mean([np.square(x.T @ x - np.eye(5)).sum() for x in c])
