@@ -1,6 +1,9 @@
 """What a shape knows about itself: geodesic charts and distances, Laplacians and spectra, areas, normals, repair."""
 
 from geodl.geometry.charts import ChartReport, Charts, chart_radius, geodesic_charts
+from geodl.geometry.cloud import point_normals
+from geodl.geometry.coarsening import Coarsening, coarsen, hierarchy
+from geodl.geometry.curvature import Curvature, angle_deficit, curvature
 from geodl.geometry.differential import differential_coordinates
 from geodl.geometry.distance import geodesic_distance
 from geodl.geometry.gradient import Gradient, gradient, tangent_frames
@@ -14,6 +17,7 @@ from geodl.geometry.measures import (
     vertex_areas,
     vertex_normals,
 )
+from geodl.geometry.shot import shot
 from geodl.geometry.signatures import heat_kernel_signature, wave_kernel_signature
 from geodl.geometry.sparse_factor import SparseFactor
 from geodl.geometry.spectrum import Spectrum, SpectrumReport, spectrum
@@ -23,6 +27,8 @@ from geodl.geometry.validation import MeshReport, repair, validate
 __all__ = [
     "ChartReport",
     "Charts",
+    "Coarsening",
+    "Curvature",
     "Gradient",
     "Laplacian",
     "LaplacianReport",
@@ -30,7 +36,10 @@ __all__ = [
     "SparseFactor",
     "Spectrum",
     "SpectrumReport",
+    "angle_deficit",
     "chart_radius",
+    "coarsen",
+    "curvature",
     "differential_coordinates",
     "edges",
     "face_areas",
@@ -40,10 +49,13 @@ __all__ = [
     "gradient",
     "grid_laplacian",
     "heat_kernel_signature",
+    "hierarchy",
     "laplacian",
     "mean_edge_length",
+    "point_normals",
     "polar_template",
     "repair",
+    "shot",
     "spectrum",
     "surface_area",
     "tangent_frames",
