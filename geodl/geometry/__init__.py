@@ -1,6 +1,9 @@
 """What a shape knows about itself: geodesic charts and distances, Laplacians and spectra, areas, normals, repair."""
 
 from geodl.geometry.charts import ChartReport, Charts, chart_radius, geodesic_charts
+from geodl.geometry.cloud import point_normals
+from geodl.geometry.coarsening import Coarsening, coarsen, hierarchy
+from geodl.geometry.curvature import Curvature, angle_deficit, curvature
 from geodl.geometry.differential import differential_coordinates
 from geodl.geometry.distance import geodesic_distance
 from geodl.geometry.gradient import Gradient, gradient, tangent_frames
@@ -15,6 +18,7 @@ from geodl.geometry.measures import (
     vertex_areas,
     vertex_normals,
 )
+from geodl.geometry.shot import shot
 from geodl.geometry.signatures import heat_kernel_signature, wave_kernel_signature
 from geodl.geometry.sparse_factor import SparseFactor
 from geodl.geometry.spectrum import Spectrum, SpectrumReport, spectrum
@@ -25,6 +29,8 @@ __all__ = [
     "ChartReport",
     "Charts",
     "DifferentialInvariants",
+    "Coarsening",
+    "Curvature",
     "Gradient",
     "Laplacian",
     "LaplacianReport",
@@ -32,7 +38,10 @@ __all__ = [
     "SparseFactor",
     "Spectrum",
     "SpectrumReport",
+    "angle_deficit",
     "chart_radius",
+    "coarsen",
+    "curvature",
     "differential_coordinates",
     "differential_invariants",
     "edges",
@@ -43,10 +52,13 @@ __all__ = [
     "gradient",
     "grid_laplacian",
     "heat_kernel_signature",
+    "hierarchy",
     "laplacian",
     "mean_edge_length",
+    "point_normals",
     "polar_template",
     "repair",
+    "shot",
     "spectrum",
     "surface_area",
     "tangent_frames",

@@ -1,16 +1,17 @@
-"""Gradients of functions on a mesh, in tangent frames."""
+"""Gradients of functions on a mesh or point cloud, in tangent frames."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from geodl.geometry.measures import edges, vertex_normals
-from geodl.geometry.surface import Surface, check_surface
-from geodl.ops import Neighbors, aggregate
+from geodl.geometry.cloud import POINT_NEIGHBORS, check_cloud, normals_of
+from geodl.geometry.measures import edges
+from geodl.ops import Neighbors, aggregate, knn
 
 __all__ = ["Gradient", "gradient", "tangent_frames"]
 
@@ -62,13 +63,14 @@ class Gradient:
         )
 
 
-def tangent_frames(mesh: Surface) -> Tensor:
+def tangent_frames(shape: Any) -> Tensor:
     """An orthonormal frame at every vertex, ``[V, 3, 3]``: two tangent directions and the unit normal, right-handed.
 
-    The first direction is the projection of the coordinate axis that is farthest from the normal; a vertex without a normal has
-    the coordinate axes. In the dtype of ``pos``.
+    Normals are those of the mesh's vertices; of a point cloud its ``normal``, or :func:`point_normals` where it has none. The first
+    direction is the projection of the coordinate axis that is farthest from the normal; a vertex without a normal has the
+    coordinate axes. In the dtype of ``pos``.
     """
-    normal = vertex_normals(mesh)
+    normal = normals_of(shape)
     has_none = (normal == 0).all(dim=1, keepdim=True)
     normal = torch.where(has_none, normal.new_tensor([0.0, 0.0, 1.0]), normal)
     axis = torch.nn.functional.one_hot(normal.abs().argmin(dim=1), 3).to(normal)
@@ -77,30 +79,31 @@ def tangent_frames(mesh: Surface) -> Tensor:
     return torch.stack([x, y, normal], dim=1)
 
 
-def gradient(mesh: Surface) -> Gradient:
+def gradient(shape: Any) -> Gradient:
     r"""Least-squares gradient over the edges of every vertex, in its :func:`tangent_frames`.
 
     .. math:: (\nabla f)_i = \arg\min_{g} \sum_{j \in N(i)} \bigl( g \cdot u_{ij} - (f_j - f_i) \bigr)^2
 
     with :math:`u_{ij}` the edge in i's frame: laid into the tangent plane with its length kept. Linear functions on a flat mesh
-    have their gradient exactly, up to the border. Where all edges of a vertex are parallel the gradient is the smallest of the
-    minimisers; it is zero at a vertex without edges.
+    have their gradient exactly, up to the border. The edges of a point cloud are those to the 30 nearest points.
+
+    Where all edges of a vertex are parallel the gradient is the smallest of the minimisers; it is zero at a vertex without edges,
+    and an edge without length, between duplicates, counts for nothing. Edges of many faces count once.
 
     Args:
-        mesh: ``pos [V, 3]``, ``face [3, F]``.
+        shape: ``pos [V, 3]`` with ``face [3, F]``, or alone.
 
     Returns:
         Gradient with values in the dtype of ``pos``, computed in float64.
 
     Raises:
-        ValueError, IndexError: a bad mesh.
+        ValueError, IndexError: a bad shape.
 
     Sharp et al., "DiffusionNet: discretization agnostic learning on surfaces", ACM TOG 2022, section 3.3.
     """
-    pos, _ = check_surface(mesh)
-    frames = tangent_frames(mesh).double()
-    undirected = edges(mesh)
-    neighbors = Neighbors.from_edge_index(torch.cat([undirected, undirected.flip(0)], dim=1), pos.shape[0])
+    frames = tangent_frames(shape).double()
+    pos = check_cloud(shape)
+    neighbors = _links(shape, pos)
     row, col = neighbors.row, neighbors.col
     edge = pos.double()[col] - pos.double()[row]
     length = torch.linalg.vector_norm(edge, dim=1, keepdim=True)
@@ -121,3 +124,14 @@ def gradient(mesh: Surface) -> Gradient:
     )
     assert whole.order is not None
     return Gradient(whole, torch.cat([out, own])[whole.order].to(pos.dtype))
+
+
+def _links(shape: Any, pos: Tensor) -> Neighbors:
+    """The edges of a mesh from either end, or those from every point of a cloud to its nearest."""
+    if getattr(shape, "face", None) is None:
+        near = min(POINT_NEIGHBORS, pos.shape[0] - 1)
+        if near == 0:
+            return Neighbors.from_edge_index(torch.zeros(2, 0, dtype=torch.int64, device=pos.device), 1)
+        return knn(pos.detach().double(), near, loop=False)
+    undirected = edges(shape)
+    return Neighbors.from_edge_index(torch.cat([undirected, undirected.flip(0)], dim=1), pos.shape[0])

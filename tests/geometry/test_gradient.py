@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -58,3 +60,20 @@ def test_rotate_turns_vectors_and_cat_packs() -> None:
     torch.testing.assert_close(both(torch.cat([x, 2 * x])), torch.cat([operator(x), 2 * operator(x)]))
     with pytest.raises(ValueError, match="one a frame"):
         operator.rotate(angle[1:])
+
+
+def test_point_clouds() -> None:
+    """Linear functions on a flat cloud are exact; on a sphere the gradient of z is the tangential part of the axis."""
+    flat = SimpleNamespace(pos=flat_random(300).pos)
+    slope = torch.tensor([1.5, -0.7, 0.0], dtype=torch.float64)
+    found = torch.einsum(
+        "vcd,vdk->vck", gradient(flat)((flat.pos @ slope)[:, None]), tangent_frames(flat)[:, :2]
+    )
+    torch.testing.assert_close(found[:, 0], slope.expand_as(found[:, 0]), atol=1e-8, rtol=0)
+    ball = SimpleNamespace(pos=icosphere(4).pos)
+    z = ball.pos[:, 2:]
+    expected = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64) - z * ball.pos
+    found = torch.einsum("vcd,vdk->vck", gradient(ball)(z), tangent_frames(ball)[:, :2])
+    assert float((found[:, 0] - expected).norm(dim=1).max()) < 0.05
+    alone = SimpleNamespace(pos=torch.zeros(1, 3))
+    assert not gradient(alone)(torch.ones(1, 2)).any()

@@ -8,6 +8,7 @@
 #include "intrinsic_mesh.h"
 #include "orthogonalize.h"
 #include "polar_template.h"
+#include "shot.h"
 #include "sparse_factor.h"
 
 namespace nb = nanobind;
@@ -116,4 +117,15 @@ NB_MODULE(_native, m) {
         },
         nb::arg("pos"), nb::arg("face"), nb::arg("rowptr"), nb::arg("col"), nb::arg("coords"), nb::arg("radii"), nb::arg("rays"),
         nb::arg("threads"));
+    m.def(
+        "shot",
+        [](const Positions& pos, const Positions& normal, const Indices& rowptr, const Indices& col, double radius, int threads) {
+            std::vector<double> out(352 * pos.shape(0)), frame(9 * pos.shape(0));
+            {
+                nb::gil_scoped_release release;
+                shot(pos.data(), normal.data(), pos.shape(0), rowptr.data(), col.data(), radius, out.data(), frame.data(), threads);
+            }
+            return nb::make_tuple(give(std::move(out)), give(std::move(frame)));
+        },
+        nb::arg("pos"), nb::arg("normal"), nb::arg("rowptr"), nb::arg("col"), nb::arg("radius"), nb::arg("threads"));
 }

@@ -1,0 +1,89 @@
+"""Point clouds: what geometry asks of them, and the normals that their neighbourhoods have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geodl.geometry.measures import vertex_normals
+from geodl.ops import knn
+
+__all__ = ["check_cloud", "normals_of", "point_normals"]
+
+# Points that make up a point's neighbourhood, as in Sharp & Crane 2020.
+POINT_NEIGHBORS = 30
+
+
+def check_cloud(shape: Any) -> Tensor:
+    """``pos [V, 3]`` of a shape whose numbers can be computed with, faces or not.
+
+    Raises:
+        ValueError: no positions, wrong shape or dtype, no points, or a position that is not finite.
+    """
+    pos = getattr(shape, "pos", None)
+    if not isinstance(pos, Tensor):
+        raise ValueError(f"the shape needs a tensor .pos, but it is {type(pos).__name__}")
+    if pos.dim() != 2 or pos.shape[1] != 3:
+        raise ValueError(f"pos must have shape [V, 3], not {list(pos.shape)}")
+    if not pos.is_floating_point():
+        raise ValueError(f"pos must be floating point, not {pos.dtype}")
+    if pos.shape[0] == 0:
+        raise ValueError("the shape is empty: it has no points")
+    if not bool(torch.isfinite(pos).all()):
+        bad = (~torch.isfinite(pos).all(dim=1)).nonzero().flatten()
+        more = f" ({bad.numel()} such points)" if bad.numel() > 1 else ""
+        raise ValueError(f"point {int(bad[0])} is not finite: {pos[bad[0]].tolist()}{more}")
+    return pos
+
+
+def point_normals(shape: Any, neighbors: int = POINT_NEIGHBORS) -> Tensor:
+    """Unit normals of a point cloud, ``[V, 3]``: the direction in which a point's nearest neighbours are spread least.
+
+    They point away from the centre of the cloud, which orients a star-shaped one and is a convention elsewhere. A point whose
+    neighbours lie on one line, or all in one place, has the zero vector.
+
+    Args:
+        shape: ``pos [V, 3]``, in any unit.
+        neighbors: how many neighbours count; all, where there are fewer.
+
+    Raises:
+        ValueError: a bad cloud, or fewer than 2 neighbours asked for.
+
+    Hoppe et al., "Surface reconstruction from unorganized points", SIGGRAPH 1992.
+    """
+    pos = check_cloud(shape)
+    if neighbors < 2:
+        raise ValueError(f"neighbors must be at least 2, got {neighbors}")
+    points = pos.detach().double()
+    if len(points) < 3:
+        return torch.zeros_like(pos)
+    near = knn(points, min(neighbors + 1, len(points)))
+    offsets = points[near.col.view(len(points), -1)] - points[:, None]
+    size = offsets.abs().amax(dim=(1, 2), keepdim=True)
+    offsets = offsets / torch.where(size > 0, size, 1.0)
+    offsets = offsets - offsets.mean(dim=1, keepdim=True)
+    spread, axes = torch.linalg.eigh(offsets.transpose(1, 2) @ offsets)
+    normal = axes[:, :, 0]
+    outward = (normal * (points - points.mean(dim=0))).sum(dim=1, keepdim=True)
+    normal = torch.where(outward < 0, -normal, normal)
+    # On a line two directions are spread least.
+    return torch.where((spread[:, 1] > 1e-10 * spread[:, 2])[:, None], normal, 0.0).to(pos.dtype)
+
+
+def normals_of(shape: Any) -> Tensor:
+    """Unit normals ``[V, 3]`` of a mesh (:func:`vertex_normals`) or a cloud: its ``normal``, or :func:`point_normals`.
+
+    Raises:
+        ValueError: a bad shape, or a ``normal`` of another shape than ``pos`` or not finite.
+    """
+    if getattr(shape, "face", None) is not None:
+        return vertex_normals(shape)
+    pos = check_cloud(shape)
+    normal = getattr(shape, "normal", None)
+    if normal is None:
+        return point_normals(shape)
+    if not isinstance(normal, Tensor) or normal.shape != pos.shape or not bool(torch.isfinite(normal).all()):
+        raise ValueError(f"normal must be a finite tensor of the shape of pos, {list(pos.shape)}")
+    return torch.nn.functional.normalize(normal.to(pos), dim=1)
