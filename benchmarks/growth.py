@@ -2,7 +2,7 @@
 
     python -m benchmarks.growth [--device cpu] [--threads 2] [--seed 0] [--out DIR]
 
-Forward + backward on graphs of degree 16 with 16 channels, from ten thousand edges to ten million: nanoseconds an edge,
+Forward + backward on graphs of degree 16 with 64 channels, from ten thousand edges to ten million: nanoseconds an edge,
 which stay the same where the time is proportional to the edges, and the ratio of the greatest to the least of them. Twice:
 with neighbours that are near in memory, as on a mesh, and with neighbours drawn from all nodes, where a large graph waits
 for memory at every edge, whoever computes.
@@ -29,7 +29,7 @@ from benchmarks.operators.measure import Call, interleaved, peak_resident, step
 from benchmarks.result import command, write_result
 from geodl.ops import BatchNorm, Neighbors, aggregate, attention, chebyshev, edge_conv, patch_conv
 
-DEGREE, CHANNELS, WIDE, WINDOWS, POWERS, HEADS = 16, 16, 64, 4, 4, 8
+DEGREE, CHANNELS, WINDOWS, POWERS, HEADS = 16, 64, 4, 4, 8
 EDGES = tuple(round(10 ** (4 + step / 2)) for step in range(7))
 SECONDS = 0.7  # how long one size of one operator is repeated, if that gives enough rounds
 
@@ -37,7 +37,7 @@ SECONDS = 0.7  # how long one size of one operator is repeated, if that gives en
 @dataclass(frozen=True)
 class Sizes:
     edges: Sequence[int] = EDGES
-    wide_edges: int = EDGES[-1]
+    peak_edges: int = EDGES[-1]
     seconds: float = SECONDS
 
 
@@ -108,7 +108,7 @@ def nanoseconds(name: str, graph: str, edges: int, seconds: float, device: torch
 def peak(name: str, edges: int, device: torch.device) -> dict[str, float]:
     """Megabytes: what is resident before a forward + backward, inputs included, and at its peak."""
     neighbors = random_graph(edges // DEGREE, DEGREE, device)
-    run = step(OPERATORS[name](neighbors, WIDE), backward=True)
+    run = step(OPERATORS[name](neighbors, CHANNELS), backward=True)
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         run()
@@ -199,10 +199,10 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> None:
                 flush=True,
             )
         if name in MEASURED:
-            found |= peak_in_a_process(name, sizes.wide_edges, chosen)
+            found |= peak_in_a_process(name, sizes.peak_edges, chosen)
         growth[name] = found
         if name in MEASURED:
-            print(f"{name:14} {found['peak_mb']:,.0f} MB at {sizes.wide_edges:,} x {WIDE}", flush=True)
+            print(f"{name:14} {found['peak_mb']:,.0f} MB at {sizes.peak_edges:,} x {CHANNELS}", flush=True)
     out = chosen.out or Path(__file__).parent / "results" / f"growth-{chosen.device}"
     path = write_result(
         out,
@@ -214,8 +214,7 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> None:
         parameters={
             "degree": DEGREE,
             "channels": CHANNELS,
-            "channels_of_memory": WIDE,
-            "edges_of_memory": sizes.wide_edges,
+            "edges_of_memory": sizes.peak_edges,
             "windows": WINDOWS,
             "powers": POWERS,
             "dtype": "float32",

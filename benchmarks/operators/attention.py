@@ -1,4 +1,8 @@
-"""Attention layers of GAT and GATv2, their linear layers on both sides or, where they outweigh all else, on none."""
+"""Attention layers of GAT and GATv2, with their linear layers on both sides.
+
+Where a linear layer outweighs all else, the layer without it is beside it, and so is the operator alone: softmax and sum,
+given the two halves of the scores, which in PyG is what GATConv does in edge_updater and propagate.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,8 @@ def comparisons(device: torch.device, sizes: Sizes) -> Iterator[Comparison]:
     mapped = torch.randn(papers.num_dst, heads * channels, device=device)
     size = f"Cora's shape, {heads} x {channels} channels, no linear layer"
     yield from both("attention", size, *_gat(mapped, papers, heads, channels, linear=False))
+    size = f"Cora's shape, {heads} x {channels} channels, given the scores of the nodes"
+    yield from both("attention", size, *_propagation(mapped, papers, heads, channels))
 
 
 def _gat(
@@ -50,6 +56,23 @@ def _gat(
     call = Call(ours, [x, *(parameter.detach() for parameter in parameters)])
     theirs = Call(lambda x, *_: peer(x, edge_index), [x, *parameters])
     return call, {"torch_geometric GATConv": theirs}, *_work(x, neighbors, heads * channels, int(linear))
+
+
+def _propagation(
+    x: Tensor, neighbors: Neighbors, heads: int, channels: int
+) -> tuple[Call, dict[str, Call], Work, Work]:
+    peer = GATConv(x.shape[1], channels, heads, add_self_loops=False, bias=False).to(x.device)
+    edge_index = neighbors.to_edge_index()
+
+    def theirs(x: Tensor, source: Tensor, target: Tensor) -> Tensor:
+        weights = peer.edge_updater(edge_index, alpha=(source, target), edge_attr=None, size=None)
+        return peer.propagate(edge_index, x=(x, x), alpha=weights, size=None)
+
+    source, target = (torch.randn(x.shape[0], heads, device=x.device) for _ in range(2))
+    inputs = [x.view(-1, heads, channels), source, target]
+    call = Call(lambda x, source, target: attention(x, neighbors, source, target), inputs)
+    peers = {"torch_geometric GATConv.propagate": Call(theirs, inputs)}
+    return call, peers, *_work(x, neighbors, heads * channels, 0)
 
 
 def _gat2(

@@ -26,7 +26,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import addresses, contiguous, implementation, kernel
+from geodl.ops.backend import addresses, contiguous, implementation, kernel, new_empty
 from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors, transpose, transpose_for
 
@@ -327,7 +327,7 @@ def native_gather_sum(
 ) -> Tensor:
     x, weight, position = x.contiguous(), contiguous(weight), contiguous(position)
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
-    out = x.new_empty(rows, channels)
+    out = new_empty(x, rows, channels)
     graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, *addresses(weight)
     if position is None:
         kernel("gather_sum", x.dtype)(*graph, 0, out.data_ptr(), threads)
@@ -347,7 +347,7 @@ def native_scatter_sum(
 ) -> Tensor:
     g, weight, position = g.contiguous(), contiguous(weight), contiguous(position)
     rows, channels, threads = t_rowptr.shape[0] - 1, g.shape[1], torch.get_num_threads()
-    out = g.new_empty(rows, channels)
+    out = new_empty(g, rows, channels)
     weights = addresses(weight, perm)
     graph = t_rowptr.data_ptr(), rows, t_row.data_ptr(), g.data_ptr(), channels, *weights
     if position is None:
@@ -361,7 +361,7 @@ def native_scatter_sum(
 def native_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
     g, x, position = g.contiguous(), x.contiguous(), contiguous(position)
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
-    out = g.new_empty(col.shape[0])
+    out = new_empty(g, col.shape[0])
     graph = rowptr.data_ptr(), rows, col.data_ptr(), *addresses(position)
     kernel("edge_dot", g.dtype)(*graph, g.data_ptr(), x.data_ptr(), channels, out.data_ptr(), threads)
     return out
@@ -372,8 +372,8 @@ def native_gather_max(
 ) -> tuple[Tensor, Tensor]:
     x, weight = x.contiguous(), contiguous(weight)
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
-    values = x.new_empty(rows, channels)
-    position = x.new_empty(rows, channels, dtype=torch.int32)
+    values = new_empty(x, rows, channels)
+    position = new_empty(x, rows, channels, dtype=torch.int32)
     graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, *addresses(weight)
     kernel("gather_max", x.dtype)(*graph, largest, values.data_ptr(), position.data_ptr(), threads)
     return values, position

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geodl.ops.aggregate import edge_dot, gather_sum, scatter_sum
-from geodl.ops.backend import addresses, contiguous, implementation, kernel
+from geodl.ops.backend import addresses, contiguous, implementation, kernel, new_empty
 from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors, edge_rows, transpose, transpose_for
 
@@ -299,7 +299,7 @@ def native_attend(
     x, source, target = x.contiguous(), source.contiguous(), target.contiguous()
     vector, scale = contiguous(vector), contiguous(scale)
     rows, heads, depth = target.shape
-    out = x.new_empty(rows, heads, x.shape[2])
+    out = new_empty(x, rows, heads, x.shape[2])
     maximum, total = x.new_empty(rows, heads), x.new_empty(rows, heads)
     kernel("attend", x.dtype)(
         *addresses(graph.rowptr), rows, *addresses(graph.col, x, source, target, vector, scale), heads, depth,
@@ -329,9 +329,9 @@ def native_attend_backward(
         contiguous(scale),
     )
     rows, heads, depth = target.shape
-    by_x, by_source, by_target = torch.empty_like(x), torch.empty_like(source), torch.empty_like(target)
+    by_x, by_source, by_target = (new_empty(tensor, *tensor.shape) for tensor in (x, source, target))
     by_scale = x.new_empty(0, heads) if scale is None else torch.empty_like(scale)
-    by_scores, statistics = x.new_empty(graph.col.shape[0], heads), x.new_empty(rows, 3, heads)
+    by_scores, statistics = new_empty(x, graph.col.shape[0], heads), new_empty(x, rows, 3, heads)
     kernel("attend_backward", x.dtype)(
         *addresses(graph.rowptr), rows, *addresses(graph.col, graph.t_rowptr), x.shape[0],
         *addresses(graph.t_row, graph.perm, x, source, target, vector, scale), heads, depth, x.shape[2], slope,

@@ -146,6 +146,21 @@ def contiguous(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.contiguous()
 
 
+HUGE = 2**22  # bytes of a tensor from which on large pages, of half of that, pay
+
+
+def in_huge_pages(tensor: Tensor) -> Tensor:
+    """The tensor, which nobody has written to yet, in large pages if it is large."""
+    if tensor.nbytes >= HUGE and tensor.is_cpu and native is not None:
+        native.use_huge_pages(tensor.data_ptr(), tensor.nbytes)
+    return tensor
+
+
+def new_empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor of this shape for a kernel to write, on the device and by default of the dtype of another."""
+    return in_huge_pages(like.new_empty(shape, dtype=dtype))
+
+
 def addresses(*tensors: Tensor | None) -> list[int]:
     """Where the numbers of contiguous tensors lie; 0 for None."""
     return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]

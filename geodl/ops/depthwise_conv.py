@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.backend import addresses, implementation, kernel, new_empty
 from geodl.ops.custom_op import custom_op
 from geodl.ops.patch_gather import reference_gather, reference_gather_backward
 from geodl.ops.windows import Windows, check_index, derivatives_of_adjoint, wanted
@@ -85,7 +85,7 @@ def _native_sum(
     if windows.weight.shape[1] == 0:  # a product over no windows, which the kernel would leave unwritten
         return x.new_zeros(len(rowptr) - 1, x.shape[1])
     x, filters = x.contiguous(), filters.contiguous()
-    out = x.new_empty(len(rowptr) - 1, x.shape[1])
+    out = new_empty(x, len(rowptr) - 1, x.shape[1])
     fits = kernel("depthwise", x.dtype)(
         *addresses(rowptr), len(rowptr) - 1, *addresses(col, edge, windows.weight, windows.index),
         windows.weight.shape[1], len(filters), x.data_ptr(), *x.shape, *addresses(filters, out),

@@ -43,7 +43,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geodl.ops.aggregate import gather_sum, reference_gather_max, scatter_sum
-from geodl.ops.backend import addresses, contiguous, implementation, kernel
+from geodl.ops.backend import addresses, contiguous, implementation, in_huge_pages, kernel
 from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors, edge_rows, transpose
 
@@ -560,7 +560,7 @@ def native_forward(
     col: Tensor,
     t_rowptr: Tensor | None,
 ) -> tuple[Tensor, ...]:
-    results = new_outputs(x, weight, gamma, rowptr)
+    results = tuple(map(in_huge_pages, new_outputs(x, weight, gamma, rowptr)))
     if weight.shape[1] > 0:
         kernel("edge_conv", x.dtype)(
             rowptr.data_ptr(), rowptr.shape[0] - 1, *addresses(col, t_rowptr), x_dst is None, *addresses(x_dst, x), *x.shape,
@@ -592,7 +592,7 @@ def native_backward(
     t_row: Tensor,
     perm: Tensor,
 ) -> tuple[Tensor, ...]:
-    results = new_gradients(need_x, x_dst, x, weight, gamma)
+    results = tuple(map(in_huge_pages, new_gradients(need_x, x_dst, x, weight, gamma)))
     if weight.shape[1] == 0:
         return tuple(result.zero_() for result in results)
     kernel("edge_conv_backward", x.dtype)(

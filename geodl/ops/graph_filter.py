@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.aggregate import edge_dot
-from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.backend import addresses, implementation, kernel, new_empty
 from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors, transpose, transpose_for
 
@@ -138,7 +138,7 @@ def recurrence(
     step = implementation(source, "graph_filter", "step")
     source, (values, edge, rowptr, col) = source.contiguous(), matrix.operand()
     points, sources, channels = source.shape
-    out = source.new_empty(points, keep, channels)
+    out = new_empty(source, points, keep, channels)
     states: list[Tensor] = []
     for k in range(len(alpha) + 1):
         d = source[:, sources - 1 - k if backwards else k] if k < sources else None
@@ -148,7 +148,7 @@ def recurrence(
         elif k == 0 and d is not None:
             state = d
         elif k <= 3:
-            state = source.new_empty(points, channels)
+            state = new_empty(source, points, channels)
         else:  # nobody reads that one any more
             state = states[k - 3]
         if k > 0:
@@ -177,7 +177,7 @@ def filter_step(
     """``alpha A x + d``, ``[N, C]``; without d, ``alpha A x``."""
     matrix = Matrix(values, rowptr, col, t_rowptr, t_row, perm, symmetric, transposed)
     x, d = x.contiguous(), None if d is None else d.contiguous()
-    out = torch.empty_like(x)
+    out = new_empty(x, *x.shape)
     implementation(x, "graph_filter", "step")(x, *matrix.operand(), alpha, d, 0.0, None, out)
     return out
 
@@ -320,7 +320,7 @@ def native_product(a: Tensor, b: Tensor) -> Tensor:
     if rows * depth * columns == 0:
         return a.new_zeros(rows, columns)
     a = a if 1 in a.stride() else a.contiguous()
-    out = a.new_empty(rows, columns)
+    out = new_empty(a, rows, columns)
     kernel("matmul", a.dtype)(
         rows, columns, depth, a.data_ptr(), *a.stride(), b.data_ptr(), *b.stride(), out.data_ptr(),
         torch.get_num_threads(),

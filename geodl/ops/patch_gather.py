@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.backend import addresses, implementation, in_huge_pages, kernel, new_empty
 from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.windows import (
@@ -99,7 +99,7 @@ def reference_gather_backward(
 
 def native_gather(x: Tensor, windows: Windows, num_windows: int) -> Tensor:
     x, windows = x.contiguous(), windows.contiguous()
-    out = x.new_empty(windows.num_dst, num_windows, x.shape[1])
+    out = new_empty(x, windows.num_dst, num_windows, x.shape[1])
     fits = kernel("patch_gather", x.dtype)(
         *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
         windows.weight.shape[1], num_windows, x.data_ptr(), *x.shape, out.data_ptr(), torch.get_num_threads(),
@@ -113,7 +113,7 @@ def native_gather_backward(
     grad: Tensor, x: Tensor, windows: Windows, need_x: bool, need_weight: bool
 ) -> tuple[Tensor, Tensor]:
     grad, x, windows = grad.contiguous(), x.contiguous(), windows.contiguous()
-    grad_x, grad_weight = wanted((x, windows.weight), (need_x, need_weight))
+    grad_x, grad_weight = map(in_huge_pages, wanted((x, windows.weight), (need_x, need_weight)))
     kernel("patch_gather_backward", x.dtype)(
         *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
         windows.weight.shape[1], grad.shape[1], x.data_ptr(), *x.shape, grad.data_ptr(),

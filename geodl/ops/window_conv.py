@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import addresses, implementation, kernel
+from geodl.ops.backend import addresses, implementation, in_huge_pages, kernel, new_empty
 from geodl.ops.custom_op import custom_op
 from geodl.ops.patch_gather import reference_gather, reference_gather_backward
 from geodl.ops.windows import Windows, check_index, derivatives_of_adjoint, wanted
@@ -119,7 +119,7 @@ def _native_conv(
 ) -> Tensor:
     x, windows, filters = x.contiguous(), windows.contiguous(), filters.contiguous()
     rings, rays, _, out_channels = filters.shape
-    out = x.new_empty(windows.num_dst, *([rotations] if pool is _Pool.NONE else []), out_channels)
+    out = new_empty(x, windows.num_dst, *([rotations] if pool is _Pool.NONE else []), out_channels)
     fits = kernel("window_conv", x.dtype)(
         *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
         windows.weight.shape[1], x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels,
@@ -142,7 +142,7 @@ def native_conv_backward(
     grad, x, windows, filters = grad.contiguous(), x.contiguous(), windows.contiguous(), filters.contiguous()
     selection = None if selection is None else selection.contiguous()
     rings, rays, _, out_channels = filters.shape
-    grads = wanted((x, windows.weight, filters), needs)
+    grads = list(map(in_huge_pages, wanted((x, windows.weight, filters), needs)))
     results = [result if need else None for result, need in zip(grads, needs, strict=True)]
     kernel("window_conv_backward", x.dtype)(
         *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),

@@ -16,7 +16,7 @@ def test_writes_times_memory_and_a_plot(tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     try:
         growth.main(
-            ["--out", str(tmp_path), "--threads", "1"], growth.Sizes((320, 640), wide_edges=3200, seconds=0)
+            ["--out", str(tmp_path), "--threads", "1"], growth.Sizes((320, 640), peak_edges=3200, seconds=0)
         )
     finally:
         torch.set_num_threads(threads)

@@ -105,3 +105,13 @@ def test_triton_needs_a_gpu_or_the_interpreter(monkeypatch):
     assert "no CUDA device" in backends()["triton"]
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     assert backends()["triton"] == "available"
+
+
+@pytest.mark.skipif(backend.native is None, reason="the C++ extension is not built")
+def test_large_pages_keep_what_was_written():
+    """And are asked for within the tensor alone, at whatever address it starts and however short it is."""
+    whole = torch.arange(2 * backend.HUGE // 4, dtype=torch.int32)
+    for part in (whole, whole[1000:-1000], whole[:5], whole[:0]):
+        backend.native.use_huge_pages(part.data_ptr(), part.nbytes)
+        assert backend.in_huge_pages(part) is part
+    assert torch.equal(whole, torch.arange(len(whole), dtype=torch.int32))

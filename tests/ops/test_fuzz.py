@@ -62,6 +62,7 @@ def test_compares_indices_exactly_and_values_within_rounding():
     assert _difference(-infinite, infinite, infinite, operator)
 
 
-def test_allows_the_rounding_of_terms_of_either_sign_that_cancel():
-    """Gradients of 1e10 a term that add up to 1e4: the sizes of terms are taken with the outputs' weights unsigned."""
-    assert not differences(OPERATORS["patch_conv"], "0 patch_conv 1857")
+@pytest.mark.parametrize(("name", "case"), [("patch_conv", 1857), ("chebyshev", 5587), ("chebyshev", 6665)])
+def test_allows_the_rounding_of_terms_that_cancel(name, case):
+    """Gradients of 1e10 a term that add up to 1e4; filters that are alike, whose polynomials are 1 and -1."""
+    assert not differences(OPERATORS[name], f"0 {name} {case}")

@@ -2,6 +2,7 @@
 
 NB_MODULE(_native, m) {
     m.doc() = "C++ kernels; raw addresses and sizes only, see the Python modules that call them.";
+    geodl::register_pages(m);
     geodl::register_neighbors(m);
     geodl::register_aggregate(m);
     geodl::register_gradient_products(m);
