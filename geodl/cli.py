@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from geodl import __version__
-from geodl.data import InvariantSignal, Mesh
+from geodl.data import InvariantSignal, Mesh, OperatorCache, precompute
 from geodl.matching import Match, SpectralShape, match
 from geodl.models import FunctionalMapNet, load_weights
+
+ENDINGS = (".obj", ".off", ".ply", ".stl")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +46,16 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     one.add_argument("--up", choices=["x", "y", "z"], default="y", help="axis that points up in the picture")
     one.add_argument("--no-picture", action="store_true", help="write no picture")
     one.set_defaults(run=run_match)
+
+    many = commands.add_parser(
+        "precompute",
+        help="compute spectra and gradients of mesh files ahead, on all cores; under torchrun on all machines",
+    )
+    many.add_argument("shapes", type=Path, nargs="+", help="mesh files, or folders of them")
+    many.add_argument("--cache", type=Path, help="folder of the cache (the user's cache folder if not given)")
+    many.add_argument("-k", type=int, default=128, help="number of eigenpairs")
+    many.add_argument("--workers", type=int, help="processes (the cores of this machine if not given)")
+    many.set_defaults(run=run_precompute)
     return parser.parse_args(argv)
 
 
@@ -67,6 +79,36 @@ def run_match(chosen: argparse.Namespace) -> None:
         f"wrote {out}: "
         + ", ".join(sorted(path.name for path in out.iterdir() if not path.name.startswith(".")))
     )
+
+
+class MeshFiles:
+    """Mesh files as a set of shapes, read when asked for. The files of folders are those whose ending is that of a mesh."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = [file for path in paths for file in (self.inside(path) if path.is_dir() else [path])]
+        if not self.paths:
+            raise ValueError(f"no mesh files in {', '.join(map(str, paths))}: expected {', '.join(ENDINGS)}")
+        self.names = [path.name for path in self.paths]
+
+    @staticmethod
+    def inside(folder: Path) -> list[Path]:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Mesh:
+        return Mesh.load(self.paths[index])
+
+
+def run_precompute(chosen: argparse.Namespace) -> None:
+    """Puts the operators of mesh files into the cache; what is there already is not done again."""
+    report = precompute(
+        MeshFiles(chosen.shapes), OperatorCache(chosen.cache), chosen.k, workers=chosen.workers
+    )
+    print(report)
+    if report.failed:
+        raise ValueError(f"{len(report.failed)} of {report.shapes} shapes failed")
 
 
 def network_features(weights: Path) -> Any:

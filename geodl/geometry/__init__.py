@@ -28,9 +28,9 @@ from geodl.geometry.validation import MeshReport, repair, validate
 __all__ = [
     "ChartReport",
     "Charts",
-    "DifferentialInvariants",
     "Coarsening",
     "Curvature",
+    "DifferentialInvariants",
     "Gradient",
     "Laplacian",
     "LaplacianReport",

@@ -1,0 +1,71 @@
+"""The geodl command from end to end."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from geodl import cli
+from geodl.data import InvariantSignal, Mesh
+from geodl.datasets import Puppets
+from geodl.models import FunctionalMapNet, save_weights
+from geodl.viz import use_renderer
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    shapes = Puppets(2, 2, num_vertices=1500)
+    paths = tmp_path / "one.off", tmp_path / "two.ply"
+    for path, mesh in zip(paths, (shapes[0], shapes[1]), strict=True):
+        Mesh(mesh.pos, mesh.face).save(path)
+    return paths
+
+
+def test_match_writes_maps_trust_and_picture(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with use_renderer("matplotlib"):
+        assert cli.main(["match", *map(str, files), "-o", str(out), "-k", "60"]) == 0
+    said = capsys.readouterr().out
+    assert "two.ply -> one.off: good" in said
+    meshes = [Mesh.load(path) for path in files]
+    p2p = torch.tensor([int(line) for line in (out / "p2p_21.txt").read_text().split()])
+    back = torch.tensor([int(line) for line in (out / "p2p_12.txt").read_text().split()])
+    assert p2p.shape[0] == meshes[1].pos.shape[0] and back.shape[0] == meshes[0].pos.shape[0]
+    near = meshes[0].pos[p2p] - meshes[0].pos
+    assert float(near.norm(dim=1).mean()) < 0.1 * float(meshes[0].pos.amax() - meshes[0].pos.amin())
+    told = json.loads((out / "match.json").read_text())
+    assert told["trust"]["verdict"] == "good" and told["vertices"] == [p2p.shape[0], back.shape[0]]
+    assert (out / "match.png").stat().st_size > 1000
+
+
+def test_match_with_weights(files: tuple[Path, Path], tmp_path: Path) -> None:
+    weights = save_weights(FunctionalMapNet(InvariantSignal.channels), tmp_path / "net.safetensors")
+    arguments = ["match", *map(str, files), "-o", str(tmp_path / "out"), "-k", "60", "--no-picture"]
+    assert cli.main([*arguments, "--weights", str(weights)]) == 0
+    assert not (tmp_path / "out" / "match.png").exists()
+
+
+def test_bad_input_is_named(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["match", str(files[0]), str(tmp_path / "none.off")]) == 1
+    assert "none.off" in capsys.readouterr().err
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(b"no weights")
+    assert cli.main(["match", *map(str, files), "--weights", str(damaged)]) == 1
+    assert "does not hold weights of FunctionalMapNet" in capsys.readouterr().err
+
+
+def test_precompute(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.off").write_text("OFF\n1 1 0\n")
+    cache = ["--cache", str(tmp_path / "cache"), "-k", "10", "--workers", "0"]
+    assert cli.main(["precompute", str(tmp_path), *cache]) == 1
+    said = capsys.readouterr().out
+    assert "3 shapes" in said and "bad.off" in said
+    assert cli.main(["precompute", *map(str, files), *cache]) == 0
+    assert "0 operators were computed" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["precompute", str(tmp_path / "empty")]) == 1
