@@ -46,6 +46,8 @@ from geodl.training import (
 EPOCHS = {"fmaps-supervised": 40, "fmaps-unsupervised": 40}
 BATCH_SIZE = 4
 EIGENFUNCTIONS = 128
+# Size of the map after ZoomOut.
+REFINED = 120
 # The curve over time: so many epochs apart, so many pairs and points of them.
 CURVE_EVERY, CURVE_POINTS = 2, 200
 # Pairs that pyfmaps is timed on beside ours.
@@ -216,7 +218,7 @@ def with_features(
         one, two = shapes[target].spectrum, shapes[source].spectrum
         c_12 = pull_back(found, one.evecs[:, :50], two.evecs[:, :50], two.mass)
         places = spread(shapes[source].pos, 1000)
-        c_12 = zoomout(c_12, one, two, 120, 10, (None, places))
+        c_12 = zoomout(c_12, one, two, REFINED, 10, (None, places))
         refined.append(_judged(pair, point_map(c_12, one.evecs, two.evecs)))
     save_weights(module.model, chosen.out / "weights.safetensors")
     curve = (

@@ -59,6 +59,30 @@ def accuracy_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def maps_table(results: list[dict[str, Any]]) -> str:
+    """A row a method of functional maps and a refinement."""
+    lines = [
+        "| data | pairs | method | refinement | exact geodesics | mean of pairs | edge Dijkstra | exact hits, % | within 5 %, % "
+        "| training, s | parameters |",
+        "|---|--:|---|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for result in results:
+        metrics = result["metrics"]
+        for row in metrics["errors"]:
+            cells = [
+                result["data"],
+                f"{metrics['pairs']:,}",
+                result["model"],
+                row["refinement"],
+                *(f"{row[name]:.2f}" for name in ("exact", "per-pair", "dijkstra")),
+                *(f"{100 * row[name]:.1f}" for name in ("accuracy", "within 5 %")),
+                _number(metrics.get("training_seconds")),
+                f"{result['parameters']:,}",
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def growth_table(result: dict[str, Any]) -> str:
     """A row an operator: how the time of an edge changes with the size of the graph, and the memory of a large one."""
     lines = [
@@ -90,6 +114,8 @@ def section(names: list[str]) -> str:
     tables += [growth_table(result) for result in results if result["benchmark"] == "growth"]
     if scored := [result for result in results if "accuracy" in result.get("metrics", {})]:
         tables.append(accuracy_table(scored))
+    if mapped := [result for result in results if "errors" in result.get("metrics", {})]:
+        tables.append(maps_table(mapped))
     commands = sorted({result["command"] for result in results})
     hardware = sorted({_hardware(result["hardware"]) for result in results})
     note = f"Measured on {'; '.join(hardware)}, by " + ", ".join(f"`{command}`" for command in commands) + "."

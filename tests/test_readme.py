@@ -40,12 +40,12 @@ def test_every_listed_name_exists() -> None:
     assert listed() <= {name for room in ROOMS for name in importlib.import_module(f"geodl.{room}").__all__}
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 1, 2])
 def test_examples_run(number: int) -> None:
     example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[number]
     names: dict[str, Any] = {}
     exec(compile(example, f"README example {number}", "exec"), names)
-    if number == 1:
+    if number == 2:
         made = trimesh.creation.icosphere(1)
         mesh = SimpleNamespace(
             pos=torch.tensor(made.vertices, dtype=torch.float32), face=torch.tensor(made.faces).long().t()
@@ -65,10 +65,10 @@ def test_nothing_imports_upward() -> None:
         "data": 3,
         "nn": 3,
         "datasets": 4,
-        "models": 4,
         "matching": 4,
-        "training": 5,
-        "viz": 5,
+        "models": 5,
+        "training": 6,
+        "viz": 6,
     }
     for path in (ROOT / "geodl").rglob("*.py"):
         room = path.relative_to(ROOT / "geodl").parts[0]

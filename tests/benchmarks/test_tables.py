@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.tables import speed_tables
+from benchmarks.tables import maps_table, speed_tables
 
 ROW = {
     "op": "a",
@@ -28,3 +28,16 @@ def test_a_family_of_operators_has_a_table():
 def test_without_families_there_is_one_table():
     (table,) = speed_tables({"rows": [ROW, ROW]})
     assert table.startswith("| operator |") and len(table.splitlines()) == 4
+
+
+def test_a_refinement_has_a_row():
+    errors = {"exact": 1.234, "per-pair": 1.3, "dijkstra": 1.5, "accuracy": 0.25, "within 5 %": 0.9}
+    metrics = {
+        "pairs": 380,
+        "training_seconds": 1800.0,
+        "errors": [{"refinement": n, **errors} for n in ("none", "ZoomOut")],
+    }
+    result = {"data": "d", "model": "m", "parameters": 1234, "metrics": metrics}
+    lines = maps_table([result]).splitlines()
+    assert lines[2] == "| d | 380 | m | none | 1.23 | 1.30 | 1.50 | 25.0 | 90.0 | 1,800 | 1,234 |"
+    assert len(lines) == 4 and "| ZoomOut |" in lines[3]
