@@ -19,20 +19,12 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from benchmarks.matched_pairs import errors, judged, refine
 from benchmarks.result import command, portable, write_result
 from geodl import viz
 from geodl.data import InvariantSignal
 from geodl.datasets import FAUST
-from geodl.matching import (
-    MatchedPair,
-    SpectralShape,
-    evaluate,
-    match,
-    point_map,
-    pull_back,
-    spread,
-    zoomout,
-)
+from geodl.matching import MatchedPair, SpectralShape, evaluate, match
 from geodl.models import FunctionalMapNet, save_weights
 from geodl.training import (
     FunctionalMapData,
@@ -46,8 +38,6 @@ from geodl.training import (
 EPOCHS = {"fmaps-supervised": 40, "fmaps-unsupervised": 40}
 BATCH_SIZE = 4
 EIGENFUNCTIONS = 128
-# Size of the map after ZoomOut.
-REFINED = 120
 # The curve over time: so many epochs apart, so many pairs and points of them.
 CURVE_EVERY, CURVE_POINTS = 2, 200
 # Pairs that pyfmaps is timed on beside ours.
@@ -161,7 +151,7 @@ def without_training(
         found = match(shapes[pair.target.name], shapes[pair.source.name])
         spent["matching"] += found.seconds[1]
         verdicts[found.trust.verdict] += 1
-        matched.append(_judged(pair, found.p2p_21))
+        matched.append(judged(pair, found.p2p_21))
         if number % every == 0 and importlib.util.find_spec("pyFM"):
             peer["ours"].append(found.seconds[1])
             peer["pyfmaps"].append(_pyfmaps(pair))
@@ -214,12 +204,9 @@ def with_features(
         began = time.perf_counter()
         found = FunctionalMapNet.point_map(features[target], features[source])
         spent += time.perf_counter() - began
-        plain.append(_judged(pair, found))
+        plain.append(judged(pair, found))
         one, two = shapes[target].spectrum, shapes[source].spectrum
-        c_12 = pull_back(found, one.evecs[:, :50], two.evecs[:, :50], two.mass)
-        places = spread(shapes[source].pos, 1000)
-        c_12 = zoomout(c_12, one, two, REFINED, 10, (None, places))
-        refined.append(_judged(pair, point_map(c_12, one.evecs, two.evecs)))
+        refined.append(judged(pair, refine(found, one, two, shapes[source].pos)))
     save_weights(module.model, chosen.out / "weights.safetensors")
     curve = (
         json.loads((chosen.out / "curve.json").read_text()) if (chosen.out / "curve.json").exists() else []
@@ -233,10 +220,6 @@ def with_features(
     return {"none": plain, "ZoomOut": refined}, more, count
 
 
-def _judged(pair: Any, p2p: Tensor) -> MatchedPair:
-    return MatchedPair(pair.target, p2p[pair.source_vertices], pair.target_vertices, pair.name)
-
-
 def finish(
     chosen: argparse.Namespace,
     console: Console,
@@ -246,21 +229,7 @@ def finish(
 ) -> None:
     """Evaluates, draws and writes the result."""
     chosen.out.mkdir(parents=True, exist_ok=True)
-    errors, reports = [], {}
-    for refinement, pairs in matched.items():
-        exact, edges = evaluate(pairs), evaluate(pairs, "dijkstra")
-        reports[refinement] = exact
-        errors.append(
-            {
-                "refinement": refinement,
-                "exact": exact.mean_error,
-                "per-pair": sum(exact.pair_means) / len(exact.pair_means),
-                "dijkstra": edges.mean_error,
-                "accuracy": exact.accuracy,
-                "within 5 %": exact.hit_rate(0.05),
-                "auc": exact.auc,
-            }
-        )
+    rows, reports = errors(matched)
     first = next(iter(reports.values()))
     (chosen.out / "report.txt").write_text(
         "\n\n".join(f"Refinement: {n}\n{r}" for n, r in reports.items()) + "\n"
@@ -275,7 +244,7 @@ def finish(
             "pairs": len(first.names),
             "points": first.points,
             "mean_error_x100": first.mean_error,
-            "errors": errors,
+            "errors": rows,
             "princeton": {"thresholds": first.thresholds.tolist(), "curve": first.curve.tolist()},
             **more,
         },
@@ -284,6 +253,6 @@ def finish(
         seeds=[chosen.seed],
         command=portable(command(), chosen),
     )
-    for row in errors:
+    for row in rows:
         console.print(row)
     console.print(f"wrote {chosen.out}")

@@ -22,14 +22,24 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         lines = "".join(f"{vertex + 1}\n" for vertex in mesh.y.argsort().tolist())
         (folder / "corres" / f"tr_reg_{number:03d}.vts").write_text(lines)
     (folder / "test_pairs.txt").write_text("tr_reg_000 tr_reg_001\ntr_reg_004 tr_reg_002\n")
-    monkeypatch.setattr("geodl.datasets.faust._SPLITS", {"train": range(4), "test": range(4, 6), None: range(6)})
+    monkeypatch.setattr(
+        "geodl.datasets.faust._SPLITS", {"train": range(4), "test": range(4, 6), None: range(6)}
+    )
     monkeypatch.setattr(faust_remeshed, "EIGENFUNCTIONS", 80)
-    monkeypatch.setattr(faust_remeshed, "REFINED", 80)
     return folder
 
 
 def run(root: Path, out: Path, *more: str) -> dict[str, object]:
-    arguments = ["--data", "remeshed", "--root", str(root), "--cache", str(out.parent / "cache"), "--out", str(out)]
+    arguments = [
+        "--data",
+        "remeshed",
+        "--root",
+        str(root),
+        "--cache",
+        str(out.parent / "cache"),
+        "--out",
+        str(out),
+    ]
     with use_renderer("matplotlib"):
         faust.main([*arguments, "--threads", "1", *more])
     text = (out / "result.json").read_text()
