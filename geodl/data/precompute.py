@@ -84,7 +84,7 @@ def precompute(
         PrecomputeReport of this process's share.
 
     Raises:
-        ValueError: an unknown operator, a negative number of workers, or a RANK beyond WORLD_SIZE.
+        ValueError: an unknown operator, a negative number of workers, a RANK beyond WORLD_SIZE, a set that cannot be pickled.
         RuntimeError: processes cannot be started.
     """
     began = time.perf_counter()
@@ -176,7 +176,7 @@ def _in_processes(
     """The outcomes of the shapes, as they come, from processes that are handed one shape at a time."""
     context: Any = multiprocessing.get_context(start_method)
     # torch would pass every tensor on as an open file, of which a process may only have so many.
-    copy = shapes if context.get_start_method() == "fork" else pickle.dumps(shapes)
+    copy = shapes if context.get_start_method() == "fork" else _pickled(shapes)
     todo, remaining = iter(share), len(share)
     busy: list[_Worker] = []
     started = []
@@ -217,6 +217,15 @@ def _in_processes(
             process.join(10)
             if process.is_alive():
                 process.kill()
+
+
+def _pickled(shapes: Any) -> bytes:
+    try:
+        return pickle.dumps(shapes)
+    except Exception as error:  # pickle raises whatever it stumbles over
+        raise ValueError(
+            f"the set cannot be sent to other processes ({error}): give it functions that a module names, or use workers=0"
+        ) from error
 
 
 def _work(pipe: Any, copy: Any, cache: OperatorCache, operators: Operators) -> None:

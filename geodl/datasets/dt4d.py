@@ -11,9 +11,9 @@ from typing import Literal
 from torch import Tensor
 
 from geodl.data import Mesh
-from geodl.datasets.correspondence import (
-    CorrespondenceSet,
-    ShapePairs,
+from geodl.datasets.correspondence import ShapePairs
+from geodl.datasets.published import (
+    PublishedSet,
     check_split,
     find_folder,
     read_names,
@@ -26,7 +26,7 @@ __all__ = ["DT4D"]
 _IGNORED = ("pumpkinhulk",)
 
 
-class DT4D(CorrespondenceSet):
+class DT4D(PublishedSet):
     """DT4D-H: humanoids of DeformingThings4D (Li et al., ICCV 2021), matched by Magnet et al. (3DV 2022) and remeshed.
 
     Poses of one character share a template, and the templates of some characters are matched to one another. An item is a

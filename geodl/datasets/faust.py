@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from geodl.data import Mesh
-from geodl.datasets.correspondence import (
-    CorrespondenceSet,
-    ShapePairs,
+from geodl.datasets.correspondence import ShapePairs
+from geodl.datasets.published import (
+    PublishedSet,
     check_split,
     find_folder,
     read_pairs,
@@ -26,7 +26,7 @@ _SPLITS = {"train": range(80), "test": range(80, 100), None: range(100)}
 _VERTICES, _FACES = 6890, 13776
 
 
-class FAUST(CorrespondenceSet):
+class FAUST(PublishedSet):
     """The MPI-FAUST training set (Bogo et al., CVPR 2014): 100 bodies in correspondence.
 
     An item is a :class:`~geodl.data.Mesh` with ``pos [V, 3]`` (float32), ``face [3, F]``, ``name`` ("tr_reg_080"), ``subject``

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import product
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,10 +13,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
-from torch.utils.data import Dataset
 
 from geodl.data import Mesh
 from geodl.datasets.body import BONES, HIGH, LOW, body
+from geodl.datasets.correspondence import CorrespondenceSet
 from geodl.datasets.motion import draw_pose, draw_proportions, untangle
 from geodl.datasets.skinning import skin, skin_weights
 from geodl.datasets.surface_net import is_sphere, surface_net
@@ -31,7 +31,7 @@ _VARIANTS = ("registrations", "remeshed")
 _CELLS = 2.35
 
 
-class Puppets(Dataset[Mesh]):
+class Puppets(CorrespondenceSet):
     """Human-like bodies, made on the spot: people of different build, each in a number of poses.
 
     A body is a smooth implicit surface around a skeleton, meshed once at rest (the :attr:`reference`), then
@@ -40,15 +40,15 @@ class Puppets(Dataset[Mesh]):
 
     An item is a :class:`~geodl.data.Mesh` with ``pos [V, 3]`` (metres, float32; y up, facing z, standing on
     y = 0), ``face [3, F]``, ``y [V]`` int64 (the vertex of :attr:`reference` at the same body point),
-    ``name``, ``subject`` and ``pose``. It is closed, of genus 0, with triangles of about equal size. Pose 0
-    is upright with the arms away from the body; pose p is the same for all people, up to a few degrees.
+    ``corres [T]`` int64 (the vertex at each of the T vertices of the reference), ``name``, ``subject`` and
+    ``pose``. It is closed, of genus 0, with triangles of about equal size. Pose 0 is upright with the arms
+    away from the body; pose p is the same for all people, up to a few degrees.
 
     - "registrations": all have the vertices and faces of the reference, so ``y`` counts from 0 to V - 1.
     - "remeshed": each has a mesh of its own, from another grid laid through the resting body, bent in the
-    same
-      way. ``y`` is the nearest corner of the reference triangle that the point lies on; the point itself is
-      ``barycentric_weights [V, 3]`` (float32, sum 1) of the reference vertices ``barycentric_vertices [V,
-      3]``.
+      same way; ``corres`` is the nearest vertex at rest. ``y`` is the nearest corner of the reference triangle
+      that the point lies on; the point itself is ``barycentric_weights [V, 3]`` (float32, sum 1) of the
+      reference vertices ``barycentric_vertices [V, 3]``.
 
     Items are made when first asked for and then kept.
 
@@ -91,14 +91,14 @@ class Puppets(Dataset[Mesh]):
         if seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
         self.num_identities, self.num_poses, self.seed = num_identities, num_poses, seed
-        self.variant, self.split, self.transform, self.num_vertices = variant, split, transform, num_vertices
+        self.variant, self.split, self.num_vertices = variant, split, num_vertices
         tested = max(1, round(num_identities / 5))
         first, last = {
             "train": (0, num_identities - tested),
             "test": (num_identities - tested, num_identities),
         }.get(split or "", (0, num_identities))
-        self.numbers = list(range(first * num_poses, last * num_poses))
-        self._meshes: dict[int, Mesh] = {}
+        everyone = product(range(first, last), range(num_poses))
+        super().__init__([f"puppet_{subject:03d}_{pose:03d}" for subject, pose in everyone], transform)
 
     @property
     def reference(self) -> Mesh:
@@ -113,17 +113,8 @@ class Puppets(Dataset[Mesh]):
         """Number of labels: the vertices of the reference."""
         return len(_template(self.num_vertices).vertices)
 
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, index: int) -> Mesh:
-        number = self.numbers[index]
-        if number not in self._meshes:
-            self._meshes[number] = self._make(*divmod(number, self.num_poses))
-        mesh = copy.copy(self._meshes[number])
-        return mesh if self.transform is None else self.transform(mesh)
-
-    def _make(self, subject: int, pose: int) -> Mesh:
+    def _read(self, name: str) -> Mesh:
+        subject, pose = (int(number) for number in name.split("_")[1:])
         scales = draw_proportions(self._random("proportions", subject))
         turns = np.zeros((len(BONES), 3))
         if pose:
@@ -134,13 +125,13 @@ class Puppets(Dataset[Mesh]):
 
         template = _template(self.num_vertices)
         vertices, faces, weights = template
-        tags = {"name": f"puppet_{subject:03d}_{pose:03d}", "subject": subject, "pose": pose}
+        tags = {"name": name, "subject": subject, "pose": pose}
         if self.variant == "registrations":
-            return _mesh(
-                _stand(skin(vertices, weights, scales, turns)), faces, y=torch.arange(len(vertices)), **tags
-            )
+            own = torch.arange(len(vertices))
+            return _mesh(_stand(skin(vertices, weights, scales, turns)), faces, y=own, corres=own, **tags)
         random = self._random("mesh", subject, pose)
         vertices, faces = _sphere(random, np.sqrt(_CELLS / self.num_vertices) * random.uniform(0.97, 1.03))
+        corres = KDTree(vertices).query(template.vertices)[1]
         corners, shares = _locate(template, vertices)
         weights = np.einsum("vk,vkb->vb", shares, weights[corners])
         nearest = np.take_along_axis(corners, shares.argmax(axis=1)[:, None], axis=1)[:, 0]
@@ -148,6 +139,7 @@ class Puppets(Dataset[Mesh]):
             _stand(skin(vertices, weights, scales, turns)),
             faces,
             y=torch.from_numpy(nearest),
+            corres=torch.from_numpy(corres),
             barycentric_vertices=torch.from_numpy(corners),
             barycentric_weights=torch.from_numpy(shares).float(),
             **tags,

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from geodl.data import Mesh
-from geodl.datasets.correspondence import CorrespondenceSet, check_split, find_folder
+from geodl.datasets.published import (
+    PublishedSet,
+    check_split,
+    find_folder,
+)
 
 __all__ = ["SCAPE"]
 
@@ -16,7 +20,7 @@ _NAMES = [f"mesh{number:03d}" for number in range(72) if number != 51]
 _SPLITS = {"train": _NAMES[:51], "test": _NAMES[51:], None: _NAMES}
 
 
-class SCAPE(CorrespondenceSet):
+class SCAPE(PublishedSet):
     """SCAPE (Anguelov et al., SIGGRAPH 2005) as remeshed by Ren et al. (2018): about 5000 vertices, every pose its own mesh.
 
     An item is a :class:`~geodl.data.Mesh` with ``pos [V, 3]`` (float32), ``face [3, F]``, ``corres [T]`` (the vertex at each of the

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from geodl.data import Mesh
-from geodl.datasets.correspondence import (
-    CorrespondenceSet,
-    ShapePairs,
+from geodl.datasets.correspondence import ShapePairs
+from geodl.datasets.published import (
+    PublishedSet,
     find_folder,
     names_in,
     read_vertices,
@@ -24,7 +24,7 @@ __all__ = ["SHREC19"]
 _PARTIAL = "40"
 
 
-class SHREC19(CorrespondenceSet):
+class SHREC19(PublishedSet):
     """SHREC 2019, "Matching humans with different connectivity" (Melzi et al.), remeshed to about 5000 vertices.
 
     43 people of different sources, poses and meshing (the partial shape 40 is left out), with no template in common: points in

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from geodl.data import Mesh
-from geodl.datasets.correspondence import (
-    CorrespondenceSet,
+from geodl.datasets.published import (
+    PublishedSet,
     check_split,
     find_folder,
     names_in,
@@ -19,7 +19,7 @@ from geodl.datasets.correspondence import (
 __all__ = ["SMAL"]
 
 
-class SMAL(CorrespondenceSet):
+class SMAL(PublishedSet):
     """Animals of the SMAL model (Zuffi et al., CVPR 2017), remeshed: 49 four-legged shapes of several species, far from isometric.
 
     An item is a :class:`~geodl.data.Mesh` with ``pos [V, 3]`` (float32), ``face [3, F]``, ``corres [T]`` (the vertex at each of the

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from geodl.data import Mesh
-from geodl.datasets.correspondence import (
-    CorrespondenceSet,
-    ShapePairs,
+from geodl.datasets.correspondence import ShapePairs
+from geodl.datasets.published import (
+    PublishedSet,
     find_folder,
     names_in,
     read_pairs,
@@ -18,7 +18,7 @@ from geodl.datasets.correspondence import (
 __all__ = ["TOSCA"]
 
 
-class TOSCA(CorrespondenceSet):
+class TOSCA(PublishedSet):
     """TOSCA (Bronstein et al. 2008) as remeshed by Ren et al. (2018): 76 shapes of 8 categories, about 5000 vertices each.
 
     Shapes of one category (cat, centaur, david, dog, horse, michael, victoria, wolf) are poses of one body and share a template.

@@ -227,3 +227,7 @@ def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must not be negative, got -1"):
         precompute([], cache, workers=-1)
     assert precompute([], cache, progress=False).shapes == 0
+    shape = ball(0)
+    shape.made_by = lambda: None
+    with pytest.raises(ValueError, match=r"cannot be sent to other processes \(.*lambda"):
+        precompute([shape], cache, progress=False)

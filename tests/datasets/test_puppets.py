@@ -236,3 +236,18 @@ def test_resolution(num_vertices: int) -> None:
 def test_arguments(arguments: dict[str, object], trouble: str) -> None:
     with pytest.raises(ValueError, match=trouble):
         Puppets(**arguments)  # type: ignore[arg-type]
+
+
+def test_pairs_lead_to_the_same_points_of_the_body() -> None:
+    """The vertices that stand for the reference's lie where its own would, had they been bent with the same skeleton."""
+    bent, remeshed = (Puppets(2, 2, variant=variant) for variant in ("registrations", "remeshed"))  # type: ignore[arg-type]
+    pairs = remeshed.pairs()
+    assert len(pairs) == 12 and pairs[1].name == "puppet_000_000-puppet_001_000"
+    for pair, exact in zip(pairs[:4], bent.pairs()[:4], strict=True):
+        assert torch.equal(exact.source_vertices, torch.arange(bent.num_classes))
+        for mesh, vertices, true in (
+            (pair.source, pair.source_vertices, exact.source.pos),
+            (pair.target, pair.target_vertices, exact.target.pos),
+        ):
+            error = torch.linalg.vector_norm(mesh.pos[vertices] - true, dim=1) / mean_edge_length(mesh)
+            assert float(error.median()) < 0.7 and float(error.max()) < 2
