@@ -35,7 +35,7 @@ from geodl.training import (
 )
 
 # Passes over the training shapes, shapes a step.
-EPOCHS = {"fmaps-supervised": 40, "fmaps-unsupervised": 40}
+EPOCHS = {"fmaps-supervised": 20, "fmaps-unsupervised": 20}
 BATCH_SIZE = 4
 EIGENFUNCTIONS = 128
 # The curve over time: so many epochs apart, so many pairs and points of them.
