@@ -61,33 +61,33 @@ def differential_invariants(
     if functions < 2:
         raise ValueError(f"functions must be at least 2, got {functions}")
     ptr = torch.tensor([0, vertices], device=spectrum.device) if spectrum.ptr is None else spectrum.ptr
+    sizes = ptr.diff()
     mass = spectrum.mass
-    size = ptr.diff()
     evecs = spectrum.evecs[:, :smooth].contiguous()
 
     def mean(x: Tensor) -> Tensor:
-        ones = mass.new_ones(vertices, 1)
-        share = to_basis(x, ones, mass, ptr)[:, 0] / to_basis(ones, ones, mass, ptr)[:, 0]
-        return share.repeat_interleave(size, dim=0, output_size=vertices)
+        parts = zip(mass.split(sizes.tolist()), x.split(sizes.tolist()), strict=True)
+        means = torch.stack([m @ part / m.sum() for m, part in parts])
+        return means if len(sizes) == 1 else means.repeat_interleave(sizes, dim=0, output_size=vertices)
 
     def unit(x: Tensor) -> Tensor:
         return x / mean(x.square()).sqrt().clamp(min=torch.finfo(x.dtype).tiny)
 
     def differentiate(x: Tensor) -> tuple[Tensor, Tensor]:
-        along = gradient(from_basis(to_basis(x, evecs, mass, ptr), evecs, ptr))
-        return along[..., 0], along[..., 1]
+        """The two components [D, V]: pairs of functions are then pairs of rows, which lie together in memory."""
+        along = gradient(from_basis(to_basis(x.contiguous(), evecs, mass, ptr), evecs, ptr)).permute(2, 1, 0)
+        return along[0].contiguous(), along[1].contiguous()
 
     waves = wave_kernel_signature(spectrum)
     waves = unit(waves - mean(waves))
     x, y = differentiate(waves[:, _evenly(waves.shape[1], functions)])
     i, j = torch.triu_indices(functions, functions, device=x.device)
-    products = x[:, i] * x[:, j] + y[:, i] * y[:, j]
+    products = (x[i] * x[j]).addcmul_(y[i], y[j]).T
     i, j = torch.triu_indices(functions, functions, 1, device=x.device)
-    brackets = unit(x[:, i] * y[:, j] - y[:, i] * x[:, j])
-    u, v = (part[:, :, None] for part in differentiate(brackets[:, _evenly(brackets.shape[1], functions)]))
-    x, y = x[:, None, :], y[:, None, :]
-    second_products = (u * x + v * y).flatten(1)
-    second_brackets = (u * y - v * x).flatten(1)
+    brackets = unit((x[i] * y[j]).addcmul_(y[i], x[j], value=-1).T)
+    u, v = (part[:, None] for part in differentiate(brackets[:, _evenly(brackets.shape[1], functions)]))
+    second_products = (u * x).addcmul_(v, y).flatten(0, 1).T
+    second_brackets = (u * y).addcmul_(v, x, value=-1).flatten(0, 1).T
     return DifferentialInvariants(
         waves,
         unit(products - mean(products)),

@@ -170,8 +170,7 @@ def first_map(shape_1: SpectralShape, shape_2: SpectralShape) -> Tensor:
     a, b = (_invariants(shape, size) for shape in (shape_1, shape_2))
     phi_1, phi_2 = shape_1.embedding(), shape_2.embedding()
     evals_1, evals_2 = phi_1.evals[:size], phi_2.evals[:size]
-    forth = functional_map(a, b, evals_1, evals_2, _WEIGHT)
-    back = functional_map(b, a, evals_2, evals_1, _WEIGHT).mT
+    forth, back = _carry(a, b, evals_1, evals_2), _carry(b, a, evals_2, evals_1).mT
     places = spread(shape_2.mesh.pos[shape_2.used], _SAMPLES // 2)
     maps = [zoomout(c, phi_1, phi_2, grown, _STEP, (None, places)) for c in (forth, back)]
     return min(maps, key=lambda c: float(orthogonality_loss(c)))
@@ -186,6 +185,13 @@ def _invariants(shape: SpectralShape, size: int) -> Tensor:
         for weight, family in zip(_FAMILIES, families, strict=True)
     ]
     return torch.cat(parts, 1)
+
+
+def _carry(a: Tensor, b: Tensor, evals_1: Tensor, evals_2: Tensor) -> Tensor:
+    """The functional map of the descriptors. What those of a symmetric shape leave open, a weak pull to zero decides."""
+    pull = 1e-3 * a.norm() * torch.eye(a.shape[0])
+    ends = torch.cat([a, pull], 1), torch.cat([b, torch.zeros_like(pull)], 1)
+    return functional_map(*ends, evals_1, evals_2, _WEIGHT)
 
 
 def _at_all(p2p: Tensor, rows: Tensor, targets: Tensor) -> Tensor:

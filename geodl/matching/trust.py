@@ -132,9 +132,9 @@ def orientation(
 
 
 def _brackets(gradients: Tensor) -> Tensor:
-    x, y = gradients.unbind(-1)
-    i, j = torch.triu_indices(x.shape[1], x.shape[1], 1, device=x.device)
-    return x[:, i] * y[:, j] - y[:, i] * x[:, j]
+    x, y = (part.T.contiguous() for part in gradients.unbind(-1))
+    i, j = torch.triu_indices(x.shape[0], x.shape[0], 1, device=x.device)
+    return (x[i] * y[j] - y[i] * x[j]).T
 
 
 def _coefficients(x: Tensor, evecs: Tensor, spectrum: Spectrum) -> Tensor:
