@@ -28,7 +28,7 @@ from torch import Tensor
 
 from geodl.ops.backend import addresses, contiguous, implementation, kernel, new_empty
 from geodl.ops.custom_op import custom_op
-from geodl.ops.neighbors import Neighbors, transpose, transpose_for
+from geodl.ops.neighbors import Neighbors, check_edges, check_signal, transpose, transpose_for
 
 __all__ = ["aggregate"]
 
@@ -73,22 +73,9 @@ def aggregate(x: Tensor, neighbors: Neighbors, weight: Tensor | None = None, red
 def _check(x: Tensor, neighbors: Neighbors, weight: Tensor | None, reduce: str) -> None:
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
-    if x.dim() != 2 or x.shape[0] != neighbors.num_src:
-        raise ValueError(f"neighbors have {neighbors.num_src} sources but x has shape {list(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"x must be floating point, not {x.dtype}")
-    if x.device != neighbors.device:
-        raise ValueError(f"x is on {x.device} but neighbors are on {neighbors.device}")
-    if weight is None:
-        return
-    if weight.dim() != 1 or weight.shape[0] != neighbors.num_edges:
-        raise ValueError(
-            f"neighbors have {neighbors.num_edges} edges but weight has shape {list(weight.shape)}"
-        )
-    if weight.dtype != x.dtype:
-        raise ValueError(f"x is {x.dtype} but weight is {weight.dtype}")
-    if weight.device != x.device:
-        raise ValueError(f"x is on {x.device} but weight is on {weight.device}")
+    check_signal(x, neighbors)
+    if weight is not None:
+        check_edges(x, neighbors, "weight", weight)
 
 
 # --- custom ops ---------------------------------------------------------------

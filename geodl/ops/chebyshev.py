@@ -22,8 +22,9 @@ def chebyshev(
     edges of a vertex with itself), scaled so that its spectrum lies in [-1, 1].
 
     The signal is multiplied by the weights first if that leaves fewer channels (Clenshaw's recurrence), else last, so
-    that the sparse products run at min(C, C') channels. The gradients of ``x`` and ``filters`` need no more of the
-    forward pass than ``x``. Results are bitwise equal from run to run, for any number of threads.
+    that the sparse products run at min(C, C') channels. What is kept for the gradient of ``filters`` is ``x`` in the first
+    case and, in the second, the K terms :math:`T_k(L) x`, ``[N, K, C]``. Results are bitwise equal from run to run, for any
+    number of threads.
 
     Args:
         x: ``[N, C]`` floating point, the signal.

@@ -45,7 +45,7 @@ from torch.nn import functional
 from geodl.ops.aggregate import gather_sum, reference_gather_max, scatter_sum
 from geodl.ops.backend import addresses, contiguous, implementation, in_huge_pages, kernel
 from geodl.ops.custom_op import custom_op
-from geodl.ops.neighbors import Neighbors, edge_rows, transpose
+from geodl.ops.neighbors import Neighbors, check_signal, edge_rows, transpose
 
 __all__ = ["BatchNorm", "edge_conv"]
 
@@ -146,12 +146,7 @@ def _check(
     negative_slope: float,
     x_dst: Tensor | None,
 ) -> None:
-    if x.dim() != 2 or x.shape[0] != neighbors.num_src:
-        raise ValueError(f"neighbors have {neighbors.num_src} sources but x has shape {list(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"x must be floating point, not {x.dtype}")
-    if x.device != neighbors.device:
-        raise ValueError(f"x is on {x.device} but neighbors are on {neighbors.device}")
+    check_signal(x, neighbors)
     channels = x.shape[1]
     if x_dst is None and neighbors.num_dst != neighbors.num_src:
         raise ValueError(

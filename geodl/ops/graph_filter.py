@@ -27,7 +27,7 @@ from torch import Tensor
 from geodl.ops.aggregate import edge_dot
 from geodl.ops.backend import addresses, implementation, kernel, new_empty
 from geodl.ops.custom_op import custom_op
-from geodl.ops.neighbors import Neighbors, transpose, transpose_for
+from geodl.ops.neighbors import Neighbors, check_edges, check_like, check_signal, transpose, transpose_for
 
 
 class Matrix(NamedTuple):
@@ -74,20 +74,8 @@ def matrix_for(x: Tensor, neighbors: Neighbors, laplacian: Tensor, symmetric: bo
         raise ValueError(
             f"a Laplacian is square but neighbors have {neighbors.num_dst} destinations and {neighbors.num_src} sources"
         )
-    if x.dim() != 2 or x.shape[0] != neighbors.num_src:
-        raise ValueError(f"neighbors have {neighbors.num_src} sources but x has shape {list(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"x must be floating point, not {x.dtype}")
-    if x.device != neighbors.device:
-        raise ValueError(f"x is on {x.device} but neighbors are on {neighbors.device}")
-    if laplacian.dim() != 1 or laplacian.shape[0] != neighbors.num_edges:
-        raise ValueError(
-            f"neighbors have {neighbors.num_edges} edges but laplacian has shape {list(laplacian.shape)}"
-        )
-    if laplacian.dtype != x.dtype:
-        raise ValueError(f"x is {x.dtype} but laplacian is {laplacian.dtype}")
-    if laplacian.device != x.device:
-        raise ValueError(f"x is on {x.device} but laplacian is on {laplacian.device}")
+    check_signal(x, neighbors)
+    check_edges(x, neighbors, "laplacian", laplacian)
     transposed = (None, None, None) if symmetric else transpose_for(x, neighbors)
     return Matrix(laplacian, neighbors.rowptr, neighbors.col, *transposed, symmetric, False)
 
@@ -99,10 +87,7 @@ def check_filters(filters: Tensor, name: str, shape: tuple[str | int, ...], x: T
     )
     if not fits:
         raise ValueError(f"{name} must have shape [{', '.join(map(str, shape))}], not {list(filters.shape)}")
-    if filters.dtype != x.dtype:
-        raise ValueError(f"x is {x.dtype} but {name} is {filters.dtype}")
-    if filters.device != x.device:
-        raise ValueError(f"x is on {x.device} but {name} is on {filters.device}")
+    check_like(x, name, filters)
 
 
 # --- custom ops ---------------------------------------------------------------------------------------------

@@ -242,6 +242,33 @@ class Neighbors:
                 raise IndexError(f"col holds {low}..{high}, but there are {self.num_src} sources")
 
 
+def check_signal(x: Tensor, neighbors: Neighbors) -> None:
+    """Checks that ``x [num_src, C]`` is a signal on the sources."""
+    if x.dim() != 2 or x.shape[0] != neighbors.num_src:
+        raise ValueError(f"neighbors have {neighbors.num_src} sources but x has shape {list(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"x must be floating point, not {x.dtype}")
+    if x.device != neighbors.device:
+        raise ValueError(f"x is on {x.device} but neighbors are on {neighbors.device}")
+
+
+def check_like(x: Tensor, name: str, tensor: Tensor) -> None:
+    """Checks that a tensor has the dtype and the device of ``x``."""
+    if tensor.dtype != x.dtype:
+        raise ValueError(f"x is {x.dtype} but {name} is {tensor.dtype}")
+    if tensor.device != x.device:
+        raise ValueError(f"x is on {x.device} but {name} is on {tensor.device}")
+
+
+def check_edges(x: Tensor, neighbors: Neighbors, name: str, values: Tensor) -> None:
+    """Checks that ``values [E]`` are a number an edge, like ``x``."""
+    if values.dim() != 1 or values.shape[0] != neighbors.num_edges:
+        raise ValueError(
+            f"neighbors have {neighbors.num_edges} edges but {name} has shape {list(values.shape)}"
+        )
+    check_like(x, name, values)
+
+
 def transpose_for(
     x: Tensor, neighbors: Neighbors, *others: Tensor
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from geodl.ops.depthwise_conv import depthwise_conv
-from geodl.ops.neighbors import Neighbors, transpose_for
+from geodl.ops.neighbors import Neighbors, check_like, check_signal, transpose_for
 from geodl.ops.window_conv import window_conv
-from geodl.ops.windows import Windows, check_filters, check_signal, check_windows, windows_for
+from geodl.ops.windows import Windows, check_filters, check_windows, windows_for
 
 __all__ = ["patch_conv"]
 
@@ -59,7 +59,8 @@ def patch_conv(
         form = "[M, C, C']" if groups == 1 else "[M, C / groups, C']"
         raise ValueError(f"filters must have shape {form}, not {list(filters.shape)}")
     num_windows = check_windows(neighbors, weight, index, filters.shape[0])
-    check_signal(x, neighbors, weight)
+    check_signal(x, neighbors)
+    check_like(x, "weight", weight)
     channels, out_channels = x.shape[1], filters.shape[2]
     if groups < 1 or channels % groups or out_channels % groups:
         raise ValueError(f"groups must divide {channels} and {out_channels} channels, got {groups}")

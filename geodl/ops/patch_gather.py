@@ -17,11 +17,10 @@ from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, in_huge_pages, kernel, new_empty
 from geodl.ops.custom_op import custom_op
-from geodl.ops.neighbors import Neighbors
+from geodl.ops.neighbors import Neighbors, check_like, check_signal
 from geodl.ops.windows import (
     Windows,
     check_index,
-    check_signal,
     check_windows,
     total,
     wanted,
@@ -64,7 +63,8 @@ def patch_gather(
     "Geometric deep learning on graphs and manifolds using mixture model CNNs", 2017, eq. 9.
     """
     num_windows = check_windows(neighbors, weight, index, num_windows)
-    check_signal(x, neighbors, weight)
+    check_signal(x, neighbors)
+    check_like(x, "weight", weight)
     out: Tensor = _gather(x, *windows_for(x, neighbors, weight, index), num_windows)
     return out
 

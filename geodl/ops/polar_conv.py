@@ -6,9 +6,10 @@ from typing import Literal
 
 from torch import Tensor
 
+from geodl.ops.neighbors import check_like, check_signal
 from geodl.ops.polar_windows import PolarWindows
 from geodl.ops.window_conv import window_conv, window_conv_max
-from geodl.ops.windows import check_filters, check_signal, windows_for
+from geodl.ops.windows import check_filters, windows_for
 
 __all__ = ["polar_conv"]
 
@@ -47,7 +48,8 @@ def polar_conv(
 
     Masci et al., "Geodesic convolutional neural networks on Riemannian manifolds", 2015, eq. 9-10.
     """
-    check_signal(x, windows.neighbors, windows.weight)
+    check_signal(x, windows.neighbors)
+    check_like(x, "weight", windows.weight)
     check_filters(filters, x, (windows.rings, windows.rays))
     rotations = windows.rays if rotations is None else rotations
     if rotations < 1 or windows.rays % rotations:

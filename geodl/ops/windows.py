@@ -102,18 +102,6 @@ def check_index(index: Tensor | None, num_windows: int) -> None:
         raise IndexError(f"index holds windows {low}..{high}, but there are {num_windows} windows")
 
 
-def check_signal(x: Tensor, neighbors: Neighbors, weight: Tensor) -> None:
-    """Checks that ``x [num_src, C]`` is a signal on the sources of ``neighbors``."""
-    if x.dim() != 2 or x.shape[0] != neighbors.num_src:
-        raise ValueError(f"neighbors have {neighbors.num_src} sources but x has shape {list(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"x must be floating point, not {x.dtype}")
-    if x.dtype != weight.dtype:
-        raise ValueError(f"x is {x.dtype} but weight is {weight.dtype}")
-    if x.device != neighbors.device:
-        raise ValueError(f"x is on {x.device} but neighbors are on {neighbors.device}")
-
-
 def check_filters(filters: Tensor, x: Tensor, windows: tuple[int, ...]) -> None:
     """Checks that ``filters [*windows, C, C']`` fit the windows and the channels of ``x``."""
     expected = (*windows, x.shape[1])

@@ -9,7 +9,7 @@ from torch.autograd import grad
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from geodl.ops import BatchNorm, Neighbors, edge_conv, use_backend
+from geodl.ops import BatchNorm, Neighbors, backends, edge_conv, use_backend
 
 from .cases.graphs import neighbors_of
 
@@ -261,3 +261,25 @@ def test_errors_name_the_argument():
         edge_conv(x, neighbors, weight, norm=BatchNorm(weight=torch.ones(1), training=True))
     with pytest.raises(ValueError, match="needs at least 2 edges for its statistics, but neighbors have 1"):
         edge_conv(x, neighbors_of([0, 1], 2), weight, norm=BatchNorm(training=True))
+
+
+@pytest.mark.skipif(backends()["triton"] != "available", reason="needs Triton")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("normalised", [True, False])
+def test_half_precision_in_triton(normalised, dtype):
+    neighbors = Neighbors(torch.tensor([0, 2, 5, 6]), torch.tensor([0, 1, 1, 0, 2, 2]), 3)
+    inputs = [torch.randn(*size).to(dtype) for size in ((3, 2), (4, 3), (3,), (3,))]
+
+    def run(backend, tensors):
+        x, weight, gamma, beta = leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+        norm = BatchNorm(weight=gamma, bias=beta, training=True) if normalised else None
+        with use_backend(backend):
+            out = edge_conv(x, neighbors, weight, beta, norm)
+            return [out, *torch.autograd.grad(out.sum() + gamma.sum(), leaves)]
+
+    exact = run("reference", [tensor.double() for tensor in inputs])
+    for actual, expected in zip(run("triton", inputs), exact, strict=True):
+        assert actual.dtype == dtype
+        torch.testing.assert_close(
+            actual.double(), expected, rtol=0.05, atol=0.05 * expected.abs().max().item()
+        )

@@ -10,7 +10,7 @@ import torch
 from torch_geometric.nn import ARMAConv, ChebConv
 from torch_geometric.utils import get_laplacian, to_undirected
 
-from geodl.ops import Neighbors, arma, bernstein, cayley, chebyshev
+from geodl.ops import Neighbors, arma, backends, bernstein, cayley, chebyshev, use_backend
 from geodl.ops.graph_filter import matmul
 
 POINTS = 12
@@ -196,3 +196,23 @@ X, L, W = torch.zeros(2, 3), torch.zeros(2), torch.zeros(3, 3, 4)
 def test_refuses(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.skipif(backends()["triton"] != "available", reason="needs Triton")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_in_triton(dtype):
+    neighbors = Neighbors(torch.tensor([0, 2, 5, 6]), torch.tensor([0, 1, 1, 0, 2, 2]), 3)
+    inputs = [torch.randn(3, 2).to(dtype), torch.randn(6).to(dtype) / 4, torch.randn(3, 2, 3).to(dtype)]
+
+    def run(backend, tensors):
+        x, laplacian, filters = leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+        with use_backend(backend):
+            out = chebyshev(x, neighbors, laplacian, filters)
+            return [out, *torch.autograd.grad(out.sum(), leaves)]
+
+    exact = run("reference", [tensor.double() for tensor in inputs])
+    for actual, expected in zip(run("triton", inputs), exact, strict=True):
+        assert actual.dtype == dtype
+        torch.testing.assert_close(
+            actual.double(), expected, rtol=0.05, atol=0.05 * expected.abs().max().item()
+        )

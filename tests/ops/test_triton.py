@@ -14,9 +14,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from geodl.ops import aggregate, backends, patch_conv, patch_gather, polar_conv, use_backend
+from geodl.ops import Neighbors, aggregate, backends, patch_conv, patch_gather, polar_conv, use_backend
 
 from .cases import CASES, GRAPHS
+from .cases.graphs import neighbors_of
 from .patches import random_neighbors, random_polar
 
 if backends()["triton"] != "available" or torch.cuda.is_available():
@@ -28,6 +29,7 @@ MODULES = [
     for module in pkgutil.iter_modules(importlib.import_module("geodl.ops.triton").__path__)
     if module.name != "launch"
 ]
+aggregate_kernels = importlib.import_module("geodl.ops.triton.aggregate")
 window_conv_kernels = importlib.import_module("geodl.ops.triton.window_conv")
 TABLES = {
     f"{module.__name__.rpartition('.')[2]}.{name}": value
@@ -135,6 +137,27 @@ def test_half_precision_sums_in_single_precision():
     neighbors = random_neighbors(1, 1, 300)
     with use_backend("triton"):
         assert aggregate(torch.ones(1, 1, dtype=torch.bfloat16), neighbors).item() == 300
+
+
+@pytest.mark.parametrize("degrees", [[3, 21, 0, 8, 9, 1, 40], [17], [4, 4, 4, 4, 20, 16, 9]])
+@pytest.mark.parametrize("reduce", ["sum", "max"])
+def test_long_rows_are_cut(degrees, reduce, monkeypatch):
+    """Into pieces of four edges, wherever among all edges a row begins; and alike in a batch and alone."""
+    monkeypatch.setattr(aggregate_kernels, "PIECE", 4)
+    neighbors = neighbors_of(degrees, 5)
+    neighbors.t()
+    x = torch.randn(5, 3, dtype=torch.float64).requires_grad_()
+    weight = torch.randn(neighbors.num_edges, dtype=torch.float64).requires_grad_()
+    computed = []
+    for backend in ("triton", "reference"):
+        with use_backend(backend):
+            out = aggregate(x, neighbors, weight, reduce)
+            computed.append((out, *torch.autograd.grad(out.sin().sum(), (x, weight))))
+    assert_near(*computed, 1e-13)
+    other = neighbors_of([2, 9], 5)
+    with use_backend("triton"):
+        twice = aggregate(torch.cat([x, x]).float(), Neighbors.cat([other, neighbors]))
+        assert torch.equal(twice[2:], aggregate(x.float(), neighbors))
 
 
 @pytest.mark.parametrize("operator", ["patches", "pooled"])

@@ -68,7 +68,7 @@ transpose = transposed.rowptr, transposed.col, perm
 x, weight = torch.zeros(2, CHANNELS), torch.zeros(3)
 
 _, position = aggregate.gather_max(x, weight, neighbors.rowptr, neighbors.col, True)
-for selection in (None, position):
+for selection, aggregate.PIECE in ((None, 4096), (position, 4096), (None, 2), (position, 2)):
     aggregate.gather_sum(x, weight, selection, neighbors.rowptr, neighbors.col)
     aggregate.scatter_sum(x, weight, selection, neighbors.rowptr, *transpose)
     aggregate.edge_dot(x, x, selection, neighbors.rowptr, neighbors.col)

@@ -9,7 +9,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from geodl.ops.backend import contiguous
 from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
+
+PIECE = 4096  # edges of a sum that one program adds up: a power of two, longer rows are cut into pieces
 
 
 def gather_sum(
@@ -92,46 +95,101 @@ def _sum(
     out = x.new_empty(rows, channels)
     if out.numel() == 0:
         return out
-    block = tile(ROW_TILES, x, channels)
+    edges, block = col.numel(), tile(ROW_TILES, x, channels)
+    weight, position = contiguous(weight), contiguous(position)
+    terms, shape = (x, weight, edge, position, start), {"ROWS": block.rows, "CHANNELS": block.channels}
+    partial = None
     with device_of(x):
+        if edges > PIECE:
+            sums = torch.promote_types(x.dtype, torch.float32)
+            partial = x.new_empty(2 * blocks(edges, PIECE), channels, dtype=sums)
+            _sum_pieces[len(partial), blocks(channels, block.channels)](
+                *terms, rowptr, col, partial, rows, edges, channels,
+                PIECE=PIECE, ACCUMULATOR=accumulator(x), **shape, num_warps=block.warps,
+            )  # fmt: skip
         _sum_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, None if weight is None else weight.contiguous(), edge,
-            None if position is None else position.contiguous(), start, rowptr, col, out, rows, channels,
-            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
-            num_warps=block.warps,
+            *terms, rowptr, col, partial, out, rows, channels,
+            PIECE=PIECE, ACCUMULATOR=accumulator(x), **shape, UNROLL=block.unroll, num_warps=block.warps,
         )  # fmt: skip
     return out
 
 
+@triton.jit
+def _terms(x, weight, edge, position, start, col, e, live, c, channels, ACCUMULATOR: tl.constexpr):
+    """What the edges ``e`` add to a sum. With ``position``, their row is one of the transpose: a channel counts only where
+    edge ``edge[k]`` is the one that destination col[k], whose edges begin at start[col[k]], has selected."""
+    inside = live[:, None] & (c < channels)[None, :]
+    j = tl.load(col + e, mask=live, other=0)
+    term = tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+    origin = e
+    if edge is not None:
+        origin = tl.load(edge + e, mask=live, other=0)
+    if weight is not None:
+        term *= tl.load(weight + origin, mask=live, other=0).to(ACCUMULATOR)[:, None]
+    if position is not None:
+        place = origin - tl.load(start + j, mask=live, other=0)
+        taken = tl.load(position + (j * channels)[:, None] + c[None, :], mask=inside, other=-1)
+        term = tl.where(taken == place[:, None], term, 0.0)
+    return term
+
+
+# Piece k of a row of more than PIECE edges begins at its edge k PIECE. Of all edges, a block of PIECE holds the beginnings of
+# at most two pieces: one of the row that its first edge belongs to, and one of a long row that begins later in it. These two
+# are the partial sums 2 b and 2 b + 1 of block b, so that nobody needs to count pieces, and where a row is cut depends on it
+# alone.
+
+
+@triton.jit(do_not_specialize=["rows", "edges"])
+def _sum_pieces(
+    x, weight, edge, position, start, rowptr, col, partial, rows, edges, channels,
+    PIECE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """The partial sum of a piece of a long row, if there is one."""
+    slot = tl.program_id(0).to(tl.int64)
+    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    later, begin = slot % 2, slot // 2 * PIECE
+    end = tl.minimum(begin + PIECE, edges)
+    at = tl.where(later == 1, end - 1, begin)
+    row, above = slot * 0, slot * 0 + rows
+    while row + 1 < above:  # the row of edge `at` lies in [row, above)
+        middle = (row + above) // 2
+        before = tl.load(rowptr + middle) <= at
+        row, above = tl.where(before, middle, row), tl.where(before, above, middle)
+    first, last = tl.load(rowptr + row), tl.load(rowptr + row + 1)
+    e = first + (tl.maximum(begin - first, 0) + PIECE - 1) // PIECE * PIECE
+    present = (last - first > PIECE) & (e < tl.minimum(last, end)) & ((later == 0) | (first > begin))
+    count = tl.where(present, tl.minimum(last - e, PIECE), 0).to(tl.int32)
+    total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
+    for k in range(0, count, ROWS):
+        own = k + tl.arange(0, ROWS)
+        total += _terms(x, weight, edge, position, start, col, e + own, own < count, c, channels, ACCUMULATOR)
+    tl.store(partial + slot * channels + c, tl.sum(total, axis=0), mask=(c < channels) & present)
+
+
 @triton.jit(do_not_specialize=["rows"])
 def _sum_rows(
-    x, weight, edge, position, start, rowptr, col, out, rows, channels,
-    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
+    x, weight, edge, position, start, rowptr, col, partial, out, rows, channels,
+    PIECE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
-    """Sum over the edges of a row. With ``position``, the row is one of the transpose: a channel counts only where edge
-    ``edge[k]`` is the one that destination col[k], whose edges begin at start[col[k]], has selected."""
+    """Sum over the edges of a row, or over the partial sums of a long one."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     first = tl.load(rowptr + row, mask=row < rows, other=0)
     last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
     total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
-    for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
+    end = last
+    if partial is not None:
+        end = tl.where(last - first > PIECE, first, last)
+        pieces = tl.where(last - first > PIECE, (last - first + PIECE - 1) // PIECE, 0)
+        for k in range(0, tl.max(pieces).to(tl.int32)):
+            e = first + k * PIECE
+            slot = e // PIECE * 2 + (first > e // PIECE * PIECE).to(tl.int64)
+            inside = (k < pieces)[:, None] & (c < channels)[None, :]
+            total += tl.load(partial + (slot * channels)[:, None] + c[None, :], mask=inside, other=0)
+    for k in range(0, tl.max(end - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
-            live = e < last
-            inside = live[:, None] & (c < channels)[None, :]
-            j = tl.load(col + e, mask=live, other=0)
-            term = tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
-            origin = e
-            if edge is not None:
-                origin = tl.load(edge + e, mask=live, other=0)
-            if weight is not None:
-                term *= tl.load(weight + origin, mask=live, other=0).to(ACCUMULATOR)[:, None]
-            if position is not None:
-                place = origin - tl.load(start + j, mask=live, other=0)
-                taken = tl.load(position + (j * channels)[:, None] + c[None, :], mask=inside, other=-1)
-                term = tl.where(taken == place[:, None], term, 0.0)
-            total += term
+            total += _terms(x, weight, edge, position, start, col, e, e < end, c, channels, ACCUMULATOR)
     at = (row * channels)[:, None] + c[None, :]
     tl.store(out + at, total.to(out.dtype.element_ty), mask=(row < rows)[:, None] & (c < channels)[None, :])
 
