@@ -104,6 +104,36 @@ def growth_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def any_input_table(result: dict[str, Any]) -> str:
+    """A row a shape: what is wrong with it, and what the functions made of it."""
+    metrics = result["metrics"]
+    lines = [
+        f"{metrics['answers']:,} answers, {metrics['diagnoses']} diagnoses, {metrics['failures']} failures "
+        f"of {result['parameters']['functions']} functions on {len(metrics['shapes'])} shapes.",
+        "",
+        "| shape | what is found | what comes out |",
+        "|---|---|---|",
+    ]
+    for name, found in metrics["shapes"].items():
+        cells = (name, found["found"], summary(found["functions"]))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def summary(functions: dict[str, str]) -> str:
+    """Answers counted; warnings, diagnoses and failures once each, with the functions that gave them."""
+    answers = sum(text.startswith("answer") for text in functions.values())
+    others: dict[str, list[str]] = {}
+    for name, text in functions.items():
+        if text != "answer":
+            others.setdefault(text, []).append(name)
+    told = [
+        f"{text} ({', '.join(names) if len(names) < 4 else f'{len(names)} functions'})"
+        for text, names in others.items()
+    ]
+    return "; ".join([f"{answers} answers", *told])
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
     results = [
@@ -112,6 +142,7 @@ def section(names: list[str]) -> str:
     rowed = [result for result in results if result.get("rows")]
     tables = [table for result in rowed for table in speed_tables(result)]
     tables += [growth_table(result) for result in results if result["benchmark"] == "growth"]
+    tables += [any_input_table(result) for result in results if result["benchmark"] == "any-input"]
     if scored := [result for result in results if "accuracy" in result.get("metrics", {})]:
         tables.append(accuracy_table(scored))
     if mapped := [result for result in results if "errors" in result.get("metrics", {})]:

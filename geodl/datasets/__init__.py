@@ -2,6 +2,7 @@
 
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
+from geodl.datasets.broken import broken_meshes
 from geodl.datasets.faust import FAUST
 from geodl.datasets.puppets import Puppets
 from geodl.datasets.scape import SCAPE
@@ -21,3 +22,4 @@ __all__ = [
     "ShapePair",
     "ShapePairs",
 ]
+__all__ = ["FAUST", "Puppets", "broken_meshes"]

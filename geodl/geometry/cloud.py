@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ def point_normals(shape: Any, neighbors: int = POINT_NEIGHBORS) -> Tensor:
     """Unit normals of a point cloud, ``[V, 3]``: the direction in which a point's nearest neighbours are spread least.
 
     They point away from the centre of the cloud, which orients a star-shaped one and is a convention elsewhere. A point whose
-    neighbours lie on one line, or all in one place, has the zero vector.
+    neighbours lie on one line, or all in one place, has the zero vector; a warning counts such points.
 
     Args:
         shape: ``pos [V, 3]``, in any unit.
@@ -58,6 +59,7 @@ def point_normals(shape: Any, neighbors: int = POINT_NEIGHBORS) -> Tensor:
         raise ValueError(f"neighbors must be at least 2, got {neighbors}")
     points = pos.detach().double()
     if len(points) < 3:
+        _warn(len(points), len(points))
         return torch.zeros_like(pos)
     near = knn(points, min(neighbors + 1, len(points)))
     offsets = points[near.col.view(len(points), -1)] - points[:, None]
@@ -69,7 +71,10 @@ def point_normals(shape: Any, neighbors: int = POINT_NEIGHBORS) -> Tensor:
     outward = (normal * (points - points.mean(dim=0))).sum(dim=1, keepdim=True)
     normal = torch.where(outward < 0, -normal, normal)
     # On a line two directions are spread least.
-    return torch.where((spread[:, 1] > 1e-10 * spread[:, 2])[:, None], normal, 0.0).to(pos.dtype)
+    has_one = spread[:, 1] > 1e-10 * spread[:, 2]
+    if not bool(has_one.all()):
+        _warn(int((~has_one).sum()), len(points))
+    return torch.where(has_one[:, None], normal, 0.0).to(pos.dtype)
 
 
 def normals_of(shape: Any) -> Tensor:
@@ -87,3 +92,11 @@ def normals_of(shape: Any) -> Tensor:
     if not isinstance(normal, Tensor) or normal.shape != pos.shape or not bool(torch.isfinite(normal).all()):
         raise ValueError(f"normal must be a finite tensor of the shape of pos, {list(pos.shape)}")
     return torch.nn.functional.normalize(normal.to(pos), dim=1)
+
+
+def _warn(count: int, points: int) -> None:
+    warnings.warn(
+        f"{count} of {points} points have their neighbours on a line or in one place: their normals are zero",
+        RuntimeWarning,
+        stacklevel=3,
+    )

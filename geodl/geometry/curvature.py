@@ -57,7 +57,7 @@ def curvature(mesh: Surface) -> Curvature:
         Curvature in the dtype and on the device of ``pos``, computed in float64; directions in :func:`tangent_frames`.
 
     Raises:
-        ValueError, IndexError: a bad mesh.
+        ValueError, IndexError: a bad mesh, or one none of whose faces has an area.
 
     Rusinkiewicz, "Estimating curvatures and their derivatives on triangle meshes", 3DPVT 2004.
     """
@@ -69,6 +69,8 @@ def curvature(mesh: Surface) -> Curvature:
     frames = tangent_frames(mesh).detach().double()
     area, voronoi = _corner_areas(points[face])
     sound = area > 1e-12 * _longest_side(points[face])
+    if not bool(sound.any()):
+        raise ValueError(f"none of the {face.shape[1]} faces has an area: the mesh has no curvature")
     face, voronoi = face[:, sound], voronoi[:, sound]
 
     corners = points[face]

@@ -97,7 +97,7 @@ def gradient(shape: Any) -> Gradient:
         Gradient with values in the dtype of ``pos``, computed in float64.
 
     Raises:
-        ValueError, IndexError: a bad shape.
+        ValueError, IndexError: a bad shape, or one whose edges have no length.
 
     Sharp et al., "DiffusionNet: discretization agnostic learning on surfaces", ACM TOG 2022, section 3.3.
     """
@@ -107,6 +107,10 @@ def gradient(shape: Any) -> Gradient:
     row, col = neighbors.row, neighbors.col
     edge = pos.double()[col] - pos.double()[row]
     length = torch.linalg.vector_norm(edge, dim=1, keepdim=True)
+    if not bool((length > 0).any()):
+        raise ValueError(
+            f"no two of the {pos.shape[0]} points that are joined are apart: the shape has no gradient"
+        )
     flat = (frames[row, :2] @ edge[:, :, None]).squeeze(2)
     flat = flat * (length / torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp(min=1e-300))
     # In units of the vertex's own edges, so that no scale is near the tolerance of the pseudo-inverse.

@@ -104,7 +104,8 @@ def laplacian(shape: Any, kind: str | None = None) -> Laplacian:
 
     Raises:
         ValueError: no such kind, or one that the shape has nothing for; positions that are not finite; an empty shape; a mesh
-            none of whose faces has an area; fewer than 4 points of a cloud at different places.
+            none of whose faces has an area; fewer than 4 points of a cloud at different places, or
+            points whose neighbours lie on a line.
         IndexError: a face or an edge refers to what does not exist.
     """
     has = {name: getattr(shape, name, None) is not None for name in ("face", "pos", "edge_index")}
@@ -205,7 +206,13 @@ def _of_points(pos: Tensor) -> Laplacian:
     which = which.reshape(-1)
     unit = float(np.ptp(distinct, axis=0).max())
     near = min(_POINT_NEIGHBORS, len(distinct) - 1)
-    weak, mass = robust_laplacian.point_cloud_laplacian((distinct - distinct[0]) / unit, n_neighbors=near)
+    try:
+        weak, mass = robust_laplacian.point_cloud_laplacian((distinct - distinct[0]) / unit, n_neighbors=near)
+    except RuntimeError as error:
+        # What it says of points that no local triangle contains.
+        raise ValueError(
+            f"some of the {len(distinct)} points have their neighbours on a line: the cloud is no surface there"
+        ) from error
     entries = weak.tocoo()
     # The first of several points at one place stands for them all.
     whole = scipy.sparse.coo_array(

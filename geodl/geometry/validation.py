@@ -132,7 +132,7 @@ def validate(mesh: Surface) -> MeshReport:
         mesh: anything with ``pos [V, 3]`` and ``face [3, F]``.
 
     Raises:
-        ValueError: ``pos`` or ``face`` have another shape.
+        ValueError: ``pos`` or ``face`` are missing or have another shape.
     """
     pos, face = _arrays(mesh)
     finite, in_range, proper = _sound(pos, face)
@@ -193,7 +193,7 @@ def repair(mesh: M) -> tuple[M, MeshReport]:
         The copy and its `MeshReport`, with ``done`` and ``vertex_map``.
 
     Raises:
-        ValueError: ``pos`` or ``face`` have another shape, or no face would be left.
+        ValueError: ``pos`` or ``face`` are missing or have another shape, or no face would be left.
     """
     pos, face = _arrays(mesh)
     finite, in_range, _ = _sound(pos, face)
@@ -248,7 +248,11 @@ def repair(mesh: M) -> tuple[M, MeshReport]:
 
 
 def _arrays(mesh: Surface) -> tuple[NDArray[np.float64], Ints]:
-    pos, face = mesh.pos, mesh.face
+    pos, face = getattr(mesh, "pos", None), getattr(mesh, "face", None)
+    for name, tensor in (("pos", pos), ("face", face)):
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"the mesh needs a tensor .{name}, but it is {type(tensor).__name__}")
+    assert isinstance(pos, Tensor) and isinstance(face, Tensor)
     if pos.dim() != 2 or pos.shape[1] != 3:
         raise ValueError(f"pos must have shape [V, 3], not {list(pos.shape)}")
     if face.dim() != 2 or face.shape[0] != 3:

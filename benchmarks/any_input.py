@@ -1,0 +1,210 @@
+"""Every function of geometry on every kind of mesh, what came out: `python -m benchmarks.any_input`.
+
+The meshes are those of ``geodl.datasets.broken_meshes`` and the files in ``--root``. Each function must give finite numbers or an
+error that names the trouble; the command fails if one does neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+from torch_geometric.data import Data
+
+import geodl.geometry as geometry
+from benchmarks.result import command, write_result
+from benchmarks.tables import summary
+from geodl.data import Mesh
+from geodl.datasets import broken_meshes
+
+# An error of these kinds, with a message, is a diagnosis; any other is a crash.
+DIAGNOSES = (ValueError, IndexError)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.any_input", description=__doc__)
+    parser.add_argument("--root", type=Path, help="a folder of mesh files, beside the generated ones")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=["cpu"], default="cpu", help="geometry is computed on the CPU")
+    parser.add_argument("--out", type=Path, default=Path("runs/any_input"), help="folder of result.json")
+    chosen = parser.parse_args(argv)
+    torch.set_num_threads(chosen.threads)
+    began = time.perf_counter()
+    found = {}
+    for name, shape in shapes(chosen.root):
+        found[name] = examine(shape)
+        print(f"{name:30} {summary(found[name]['functions'])}", flush=True)
+    counts = {kind: 0 for kind in ("answers", "diagnoses", "failures")}
+    for each in found.values():
+        for outcome in each["functions"].values():
+            counts[kind_of(outcome)] += 1
+    path = write_result(
+        chosen.out,
+        benchmark="any-input",
+        data="broken meshes" + (" and mesh files" if chosen.root else ""),
+        model="geodl.geometry",
+        seconds=time.perf_counter() - began,
+        parameters={"threads": chosen.threads, "functions": len(FUNCTIONS)},
+        seeds=[chosen.seed],
+        command=command() if chosen.root is None else command().replace(str(chosen.root), "MESHES"),
+        metrics={**counts, "shapes": found},
+    )
+    print(", ".join(f"{count} {kind}" for kind, count in counts.items()) + f"; written to {path}")
+    if counts["failures"]:
+        raise SystemExit(1)
+
+
+def shapes(root: Path | None) -> Iterator[tuple[str, Data]]:
+    yield from broken_meshes().items()
+    for path in sorted(root.iterdir()) if root else []:
+        if path.suffix.lower() in (".ply", ".off", ".obj", ".stl"):
+            yield path.name, Mesh.load(path)
+
+
+def _edge(shape: Any) -> float:
+    """A length to measure radii by."""
+    if getattr(shape, "face", None) is not None:
+        return float(geometry.mean_edge_length(shape))
+    geometry.point_normals(shape)  # the cloud's own diagnosis
+    spread = float((shape.pos.amax(0) - shape.pos.amin(0)).max())
+    return spread / max(len(shape.pos), 2) ** 0.5
+
+
+def _pairs(shape: Any) -> tuple[Tensor, Tensor]:
+    count = max(int(shape.pos.shape[0]), 1)
+    return torch.zeros(8, dtype=torch.int64), torch.arange(8) % count
+
+
+def _spectrum(shape: Any, k: int = 8) -> geometry.Spectrum:
+    operator = geometry.laplacian(shape)
+    return geometry.spectrum(operator, min(k, int((operator.mass > 0).sum())))
+
+
+def _signature(shape: Any, make: Callable[[geometry.Spectrum], Tensor]) -> Tensor:
+    weak = geometry.laplacian(shape).matrix()
+    parts = connected_components(weak, directed=False, return_labels=False)
+    return make(_spectrum(shape, parts + 8))
+
+
+def _charts(shape: Any) -> geometry.Charts:
+    return geometry.geodesic_charts(shape, 2.5 * _edge(shape))
+
+
+def _template(shape: Any) -> Any:
+    return geometry.polar_template(shape, _charts(shape), 2, 4)
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "validate": geometry.validate,
+    "repair": lambda shape: geometry.repair(shape)[0].pos,
+    "edges": geometry.edges,
+    "mean_edge_length": geometry.mean_edge_length,
+    "face_areas": geometry.face_areas,
+    "surface_area": geometry.surface_area,
+    "vertex_areas": geometry.vertex_areas,
+    "face_normals": geometry.face_normals,
+    "vertex_normals": geometry.vertex_normals,
+    "point_normals": geometry.point_normals,
+    "differential_coordinates": geometry.differential_coordinates,
+    "tangent_frames": geometry.tangent_frames,
+    "gradient": geometry.gradient,
+    "laplacian": geometry.laplacian,
+    "laplacian cotangent": lambda shape: geometry.laplacian(shape, "cotangent"),
+    "laplacian points": lambda shape: geometry.laplacian(shape, "points"),
+    "spectrum": _spectrum,
+    "heat_kernel_signature": lambda shape: _signature(shape, geometry.heat_kernel_signature),
+    "wave_kernel_signature": lambda shape: _signature(shape, lambda s: geometry.wave_kernel_signature(s, 16)),
+    "shot": lambda shape: geometry.shot(shape, 3 * _edge(shape)),
+    "curvature": geometry.curvature,
+    "angle_deficit": geometry.angle_deficit,
+    "coarsen": lambda shape: geometry.coarsen(shape, 10),
+    "hierarchy": lambda shape: geometry.hierarchy(shape, [20, 5]),
+    "geodesic_charts": _charts,
+    "chart_radius": lambda shape: geometry.chart_radius(shape, 6),
+    "geodesic_distance": lambda shape: geometry.geodesic_distance(shape, *_pairs(shape)),
+    "polar_template": _template,
+}
+# Functions that may answer infinity: between components.
+_UNBOUNDED = {"geodesic_distance"}
+# Functions whose answer may be zero everywhere: a plane has no curvature; a triangle's vertices may have no neighbours there.
+_MAY_BE_ZERO = {"validate", "curvature", "differential_coordinates", "edges", "shot"}
+
+
+def examine(shape: Any) -> dict[str, Any]:
+    """What is wrong with a shape, and what every function made of it."""
+    mesh = getattr(shape, "face", None) is not None
+    report = str(geometry.validate(shape)).splitlines() if mesh else [f"{len(shape.pos)} points, no faces"]
+    return {
+        "found": "; ".join(line.strip() for line in report),
+        "functions": {name: outcome(name, function, shape) for name, function in FUNCTIONS.items()},
+    }
+
+
+def outcome(name: str, function: Callable[[Any], Any], shape: Any) -> str:
+    """``answer``, ``answer, warned: ...``, ``diagnosis: ...``, or ``failure: ...``."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = function(shape)
+        except DIAGNOSES as error:
+            return (
+                f"diagnosis: {error}" if str(error) else f"failure: {type(error).__name__} without a message"
+            )
+        except Exception as error:
+            return f"failure: {type(error).__name__}: {error}"
+    values = [value for value in tensors(result) if value.is_floating_point()]
+    for value in values:
+        if bool(value.isnan().any()) or (name not in _UNBOUNDED and bool(value.isinf().any())):
+            return "failure: not a finite number"
+    told = [str(each.message) for each in caught if issubclass(each.category, RuntimeWarning | UserWarning)]
+    if told:
+        return f"answer, warned: {told[0]}"
+    if (
+        name not in _MAY_BE_ZERO
+        and values
+        and not any(bool(value.any()) for value in values)
+        and _has_area(shape)
+    ):
+        return "failure: zero everywhere"
+    return "answer"
+
+
+def _has_area(shape: Any) -> bool:
+    """Whether zero is a wrong measure of a shape: on meshes of flat faces alone it is the truth."""
+    if getattr(shape, "face", None) is None:
+        return True
+    report = geometry.validate(shape)
+    return report.degenerate_faces < report.faces
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in an answer."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, float):
+        yield torch.tensor(value)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from tensors(each)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from tensors(getattr(value, field.name))
+
+
+def kind_of(outcome: str) -> str:
+    return {"answer": "answers", "diagnosis": "diagnoses", "failure": "failures"}[
+        outcome.split(":")[0].split(",")[0]
+    ]
+
+
+if __name__ == "__main__":
+    main()
