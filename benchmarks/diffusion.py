@@ -44,7 +44,9 @@ class Shapes:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.diffusion", description=__doc__)
-    parser.add_argument("--root", type=Path, help="folder of FAUST_r (off/*.off); procedural bodies if not given")
+    parser.add_argument(
+        "--root", type=Path, help="folder of FAUST_r (off/*.off); procedural bodies if not given"
+    )
     parser.add_argument("--shapes", type=int, default=8, help="shapes in a batch")
     parser.add_argument("--k", type=int, default=128, help="eigenvalues")
     parser.add_argument("--width", type=int, default=128)
@@ -110,7 +112,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     print(f"{row['work']}, {name}, {chosen.threads} thread(s)")
     print(f"ours {row['ours_ms']} ms, {peer_name} {row['peer_ms']} ms: {row['ratio']} times faster")
-    print(f"losses from {losses['ours'][0]:.4g} to {losses['ours'][-1]:.4g}, apart by at most {difference:.1e}; {path}")
+    print(
+        f"losses from {losses['ours'][0]:.4g} to {losses['ours'][-1]:.4g}, apart by at most {difference:.1e}; {path}"
+    )
 
 
 def load(root: Path | None, count: int, k: int) -> tuple[Shapes, str]:
@@ -139,7 +143,9 @@ def packed_step(net: DiffusionNet, shapes: Shapes, device: torch.device) -> Call
     """A training step on the batch, which returns the mean over shapes of the mean squared error."""
     x, target = shapes.x.to(device), shapes.target.to(device)
     packed, grad = Spectrum.cat(shapes.spectra).to(device), Gradient.cat(shapes.gradients).to(device)
-    share = torch.cat([torch.full((size, 1), 1 / (len(shapes.sizes) * size)) for size in shapes.sizes]).to(device)
+    share = torch.cat([torch.full((size, 1), 1 / (len(shapes.sizes) * size)) for size in shapes.sizes]).to(
+        device
+    )
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 
     def step() -> float:
@@ -159,7 +165,9 @@ def single_steps(net: nn.Module, shapes: Shapes, device: torch.device) -> Callab
     for (begin, end), part, grad in zip(bounds, shapes.spectra, shapes.gradients, strict=True):
         index = grad.neighbors.to_edge_index().flip(0)
         along = [
-            torch.sparse_coo_tensor(index, grad.values[:, k], (end - begin, end - begin)).coalesce().to(device)
+            torch.sparse_coo_tensor(index, grad.values[:, k], (end - begin, end - begin))
+            .coalesce()
+            .to(device)
             for k in (0, 1)
         ]
         operators = {"evals": part.evals, "evecs": part.evecs}
