@@ -9,6 +9,7 @@ all steps are in the result. The peer is the package ``diffusion_net`` where it 
 from __future__ import annotations
 
 import argparse
+import importlib
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -193,12 +194,12 @@ def single_steps(net: nn.Module, shapes: Shapes, device: torch.device) -> Callab
 def published(out_channels: int, width: int, blocks: int) -> tuple[nn.Module, str]:
     """The published network, without dropout, and what it is called."""
     try:
-        from diffusion_net.layers import DiffusionNet as Published
+        layers: Any = importlib.import_module("diffusion_net.layers")
     except ImportError:
         from benchmarks.diffusion_peer import PublishedDiffusionNet
 
         return PublishedDiffusionNet(3, out_channels, width, blocks), "diffusion_net's formulas"
-    made: Any = Published(3, out_channels, C_width=width, N_block=blocks, dropout=False)
+    made: nn.Module = layers.DiffusionNet(3, out_channels, C_width=width, N_block=blocks, dropout=False)
     return made, "diffusion_net"
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from geodl.geometry import Gradient, Spectrum, gradient, laplacian, spectrum
 from geodl.nn import DiffusionBlock, LearnedTimeDiffusion, SpatialGradientFeatures, implicit_diffuse
 from geodl.nn.diffusion_features import Variant
+from geodl.ops import gradient_products, use_backend
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -185,6 +186,78 @@ def test_a_ragged_batch_equals_each_shape_alone(method: Any) -> None:
     alone = [block(x, operator, grad) for x, operator, grad in zip(xs, operators, grads, strict=True)]
     packed = block(torch.cat(xs), together, Gradient.cat(grads))
     torch.testing.assert_close(packed, torch.cat(alone), rtol=1e-10, atol=1e-10)
+
+
+def derivatives(block: DiffusionBlock, x: Tensor, here: Spectrum, grad: Gradient) -> list[Tensor]:
+    """The block's result and its derivatives by x and by every parameter."""
+    x = x.clone().requires_grad_()
+    torch.manual_seed(1)  # for dropout
+    out = block(x, here, grad)
+    by = torch.autograd.grad(out, [x, *block.parameters()], torch.ones_like(out).cumsum(0) / len(out))
+    return [out, *by]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("channels, hidden", [(3, None), (19, [17])])
+def test_the_fused_block_is_the_block(
+    channels: int, hidden: list[int] | None, dropout: float, dtype: torch.dtype
+) -> None:
+    # The masks of dropout are drawn shape by shape, so they are the same for one shape only.
+    shapes = [ball(1)] if dropout else [ball(1), ball(2), ball(0)]
+    here = Spectrum.cat([spectrum(shape, 12) for shape in shapes]).to(dtype)
+    grad = Gradient.cat([gradient(shape) for shape in shapes])
+    block = DiffusionBlock(channels, hidden, dropout).to(dtype)
+    block.diffusion.time.data = 0.2 * torch.rand(channels, dtype=dtype)
+    x = torch.randn(here.evecs.shape[0], channels, dtype=dtype)
+    assert block._runs_fused(x, here, grad)
+    fused = derivatives(block, x, here, grad)
+    with use_backend("reference"):
+        assert not block._runs_fused(x, here, grad)
+        plain = derivatives(block, x, here, grad)
+    for found, expected in zip(fused, plain, strict=True):
+        scale = float(expected.abs().max())
+        tolerance = (2e-4 if dtype == torch.float32 else 1e-10) * scale
+        torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
+
+
+def test_second_derivatives_of_the_fused_block() -> None:
+    shape = ball(0)
+    here, grad = spectrum(shape, 5), gradient(shape)
+    block = DiffusionBlock(2, [3], dropout=0.3).double()
+    block.diffusion.time.data.fill_(0.1)
+    names = [name for name, _ in block.named_parameters()]
+
+    def run(x: Tensor, *weights: Tensor) -> Tensor:
+        torch.manual_seed(0)
+        given = dict(zip(names, weights, strict=True))
+        out: Tensor = torch.func.functional_call(block, given, (x, here, grad))
+        return out
+
+    x = torch.randn(shape.pos.shape[0], 2, dtype=torch.float64, requires_grad=True)
+    inputs = (x, *(weight.detach().requires_grad_() for weight in block.parameters()))
+    assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [1, 16, 37])
+def test_gradient_products_in_both_backends(channels: int, dtype: torch.dtype) -> None:
+    neighbors = gradient(ball(1)).neighbors
+    weight = torch.randn(neighbors.num_edges, 2, dtype=dtype)
+    signals = torch.randn(neighbors.num_src, 3, channels, dtype=dtype, requires_grad=True)
+    found, products = gradient_products.products(signals.detach(), neighbors, weight)
+    with use_backend("reference"):
+        inner, expected = gradient_products.products(signals, neighbors, weight)
+    torch.testing.assert_close(found, inner.detach())
+    torch.testing.assert_close(products, expected.detach())
+    grad = torch.randn_like(expected)
+    (by_signals,) = torch.autograd.grad(expected, signals, grad)
+    transposed, perm = neighbors.t()
+    for backend in ("native", "reference"):
+        with use_backend(backend):
+            back = gradient_products.adjoint(found, grad, transposed, weight[perm])
+        torch.testing.assert_close(back, by_signals)
 
 
 def test_dropout_acts_on_the_hidden_layers_in_training() -> None:

@@ -1,0 +1,38 @@
+"""The DiffusionNet benchmark on tiny sizes: the losses of the published formulas and ours, step by step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import diffusion
+from benchmarks.operators.measure import Work
+
+
+def test_losses_are_those_of_the_published_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diffusion, "roof", lambda *_: Work(1.0, 1e9))
+    threads = torch.get_num_threads()
+    sizes = {"shapes": 2, "k": 10, "width": 8, "blocks": 2, "steps": 4, "threads": 1}
+    try:
+        diffusion.main(
+            [
+                "--out",
+                str(tmp_path),
+                *(text for name, size in sizes.items() for text in (f"--{name}", str(size))),
+            ]
+        )
+    finally:
+        torch.set_num_threads(threads)
+    (row,) = json.loads((tmp_path / "result.json").read_text())["rows"]
+    assert len(row["ours_losses"]) == len(row["peer_losses"]) == 4
+    assert row["ours_losses"][-1] < row["ours_losses"][0]
+    assert row["largest_relative_difference_of_losses"] < 1e-4
+    assert row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"], abs=0.02)
+
+
+def test_a_folder_without_meshes_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="holds 0 meshes, not 8"):
+        diffusion.main(["--root", str(tmp_path), "--threads", str(torch.get_num_threads())])
