@@ -1,8 +1,8 @@
 """Data sets: sequences of shapes."""
 
+from geodl.datasets.broken import broken_meshes
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
-from geodl.datasets.broken import broken_meshes
 from geodl.datasets.faust import FAUST
 from geodl.datasets.puppets import Puppets
 from geodl.datasets.scape import SCAPE
