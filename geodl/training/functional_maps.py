@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import lightning as L
@@ -11,6 +12,24 @@ from torch.nn import functional as F
 
 from geodl.matching import bijectivity_loss, coupling_loss, orthogonality_loss, soft_pull_back
 from geodl.models import FunctionalMapNet
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Pairs of shapes of a batch, by number, with their features and functional maps both ways."""
+
+    batch: Any
+    features: Tensor
+    forth: Tensor
+    back: Tensor
+    numbers: list[tuple[int, int]]
+    random: torch.Generator
+
+    @property
+    def evecs(self) -> Tensor:
+        """As many eigenvectors as the maps have columns."""
+        evecs: Tensor = self.batch.spectrum.evecs[:, : self.forth.shape[-1]]
+        return evecs.to(self.features.dtype)
 
 
 class FunctionalMapModule(L.LightningModule):
@@ -71,64 +90,46 @@ class FunctionalMapModule(L.LightningModule):
         forth = self.model.functional_maps(features, batch.spectrum, torch.stack([one, two], 1))
         back = self.model.functional_maps(features, batch.spectrum, torch.stack([two, one], 1))
         random = torch.Generator().manual_seed((torch.initial_seed() + self.global_step) % 2**63)
-        losses = self._of_points if self.supervision == "points" else self._without_points
-        parts = losses(batch, features, forth, back, one.tolist(), two.tolist(), random)
+        pairs = _Pairs(
+            batch, features, forth, back, list(zip(one.tolist(), two.tolist(), strict=True)), random
+        )
+        parts = self._of_points(pairs) if self.supervision == "points" else self._without_points(pairs)
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({"loss": loss, **parts}, prog_bar=True, batch_size=shapes)
         return loss
 
-    def _of_points(
-        self,
-        batch: Any,
-        features: Tensor,
-        forth: Tensor,
-        back: Tensor,
-        one: list[int],
-        two: list[int],
-        random: torch.Generator,
-    ) -> dict[str, Tensor]:
-        k = forth.shape[-1]
-        evecs = batch.spectrum.evecs[:, :k].to(features.dtype)
-        begin = batch.ptr.tolist()
-        common = batch.corres.view(len(begin) - 1, -1)
+    def _of_points(self, pairs: _Pairs) -> dict[str, Tensor]:
+        features, evecs, ptr = pairs.features, pairs.evecs, pairs.batch.ptr.tolist()
+        common = pairs.batch.corres.view(len(ptr) - 1, -1)
         maps, contrast = features.new_zeros(()), features.new_zeros(())
-        for pair, (a, b) in enumerate(zip(one, two, strict=True)):
-            at = self._draw(common.shape[1], random, features)
-            at_a, at_b = common[a][at] + begin[a], common[b][at] + begin[b]
-            for c, x, y in ((forth[pair], at_a, at_b), (back[pair], at_b, at_a)):
-                maps = maps + coupling_loss(c, _fit(evecs[y], evecs[x])) / k
+        for (a, b), forth, back in zip(pairs.numbers, pairs.forth, pairs.back, strict=True):
+            at = self._draw(common.shape[1], pairs)
+            at_a, at_b = common[a][at] + ptr[a], common[b][at] + ptr[b]
+            for c, x, y in ((forth, at_a, at_b), (back, at_b, at_a)):
+                maps = maps + coupling_loss(c, _fit(evecs[y], evecs[x])) / c.shape[-1]
             score = features[at_b] @ features[at_a].mT / self.temperature
             # Several common points may share a vertex: any of its columns is right, and the first stands for all.
             contrast = contrast + _found(score, at_a) + _found(score.mT, at_b)
-        return {"map": maps / len(one), "contrast": self.contrast * contrast / (2 * len(one))}
+        count = len(pairs.numbers)
+        return {"map": maps / count, "contrast": self.contrast * contrast / (2 * count)}
 
-    def _without_points(
-        self,
-        batch: Any,
-        features: Tensor,
-        forth: Tensor,
-        back: Tensor,
-        one: list[int],
-        two: list[int],
-        random: torch.Generator,
-    ) -> dict[str, Tensor]:
-        k = forth.shape[-1]
-        evecs = batch.spectrum.evecs[:, :k].to(features.dtype)
-        ptr = batch.ptr.tolist()
+    def _without_points(self, pairs: _Pairs) -> dict[str, Tensor]:
+        features, evecs, ptr = pairs.features, pairs.evecs, pairs.batch.ptr.tolist()
         coupling = features.new_zeros(())
-        for pair, (a, b) in enumerate(zip(one, two, strict=True)):
-            at_a, at_b = (self._draw(ptr[s + 1] - ptr[s], random, features) + ptr[s] for s in (a, b))
-            for c, x, y in ((forth[pair], at_a, at_b), (back[pair], at_b, at_a)):
+        for (a, b), forth, back in zip(pairs.numbers, pairs.forth, pairs.back, strict=True):
+            at_a, at_b = (self._draw(ptr[s + 1] - ptr[s], pairs) + ptr[s] for s in (a, b))
+            for c, x, y in ((forth, at_a, at_b), (back, at_b, at_a)):
                 seen = soft_pull_back(features[x], features[y], evecs[x], self.temperature)
-                coupling = coupling + coupling_loss(c, _fit(evecs[y], seen)) / k
+                coupling = coupling + coupling_loss(c, _fit(evecs[y], seen)) / c.shape[-1]
+        k = pairs.forth.shape[-1]
         return {
-            "bijectivity": bijectivity_loss(forth, back) / k,
-            "orthogonality": (orthogonality_loss(forth) + orthogonality_loss(back)) / k,
-            "coupling": coupling / len(one),
+            "bijectivity": bijectivity_loss(pairs.forth, pairs.back) / k,
+            "orthogonality": (orthogonality_loss(pairs.forth) + orthogonality_loss(pairs.back)) / k,
+            "coupling": coupling / len(pairs.numbers),
         }
 
-    def _draw(self, count: int, random: torch.Generator, features: Tensor) -> Tensor:
-        return torch.randperm(count, generator=random)[: self.sample].to(features.device)
+    def _draw(self, count: int, pairs: _Pairs) -> Tensor:
+        return torch.randperm(count, generator=pairs.random)[: self.sample].to(pairs.features.device)
 
     def predict_step(self, batch: Any, _: int) -> list[Tensor]:
         """The features of every shape of the batch."""
