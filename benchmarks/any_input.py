@@ -76,7 +76,7 @@ def _edge(shape: Any) -> float:
         return float(geometry.mean_edge_length(shape))
     geometry.point_normals(shape)  # the cloud's own diagnosis
     spread = float((shape.pos.amax(0) - shape.pos.amin(0)).max())
-    return spread / max(len(shape.pos), 2) ** 0.5
+    return float(spread / max(len(shape.pos), 2) ** 0.5)
 
 
 def _pairs(shape: Any) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
-"""Geodesic charts and distances beside potpourri3d and pygeodesic: `python -m benchmarks.geometry`.
+"""Geodesics beside potpourri3d and pygeodesic, spectra beside scipy: `python -m benchmarks.geometry`.
 
 Peers are timed on a sample of source vertices and scaled up, unless ``--full``; ours are always run whole. Ours use
-``--threads``, the peers have one thread each.
+``--threads``, the peers have one thread each. ``--only spectrum`` measures the spectra alone, on the meshes of ``--root`` and
+``--remeshed``, beside scipy's shift-invert eigsh with the same matrices, and the precomputation of many shapes.
 """
 
 from __future__ import annotations
@@ -16,19 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import torch
 import trimesh
 from numpy.typing import NDArray
+from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 from benchmarks.result import command, write_result
-from geodl.data import Mesh
+from geodl.data import Mesh, collate
 from geodl.geometry import (
     Charts,
     chart_radius,
     geodesic_charts,
     geodesic_distance,
+    gradient,
+    laplacian,
     polar_template,
+    spectrum,
     template_coverage,
 )
 
@@ -39,6 +45,8 @@ NEAR, FAR = 0.28, 0.02
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.geometry", description=__doc__)
     parser.add_argument("--root", type=Path, help="folder of MPI-FAUST; a procedural mesh if not given")
+    parser.add_argument("--remeshed", type=Path, help="folder of FAUST_r (off files), for the spectra")
+    parser.add_argument("--only", choices=["geodesics", "spectrum"], help="measure these alone")
     parser.add_argument("--shape", type=int, default=0, help="number of the FAUST shape")
     parser.add_argument("--size", type=int, default=60, help="average number of vertices in a chart")
     parser.add_argument("--sample", type=int, default=100, help="source vertices on which peers are timed")
@@ -57,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     began = time.perf_counter()
     mesh, name = load(chosen.root, chosen.shape)
     vertices = mesh.pos.shape[0]
+    if chosen.only == "spectrum":
+        return spectra_alone(chosen, mesh, name, busy, began)
     rng = np.random.default_rng(chosen.seed)
     sample = np.sort(rng.permutation(vertices)[: vertices if chosen.full else chosen.sample])
     radius = chart_radius(mesh, chosen.size)
@@ -67,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         *time_full_solves(mesh, sample[:: max(1, len(sample) // 20)]),
         time_template(mesh, charts, chosen.repeats),
     ]
+    if chosen.only is None:
+        rows += time_spectra({name: mesh, **remeshed(chosen.remeshed, 1)}, chosen.repeats)
     path = write_result(
         chosen.out,
         benchmark="geometry",
@@ -83,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "load_average": busy,
         },
         seeds=[chosen.seed],
-        command=public_command(chosen.root),
+        command=public_command(chosen.root, chosen.remeshed),
         rows=rows,
     )
     show(rows)
@@ -238,6 +250,77 @@ def time_template(mesh: Mesh, charts: Charts, repeats: int) -> dict[str, Any]:
     ) | {"coverage": round(coverage, 4)}
 
 
+def spectra_alone(chosen: argparse.Namespace, mesh: Mesh, name: str, busy: float, began: float) -> None:
+    rows = time_spectra({name: mesh, **remeshed(chosen.remeshed, 1)}, chosen.repeats)
+    rows.append(time_precomputation(remeshed(chosen.remeshed, 100) or {name: mesh}))
+    path = write_result(
+        chosen.out,
+        benchmark="spectrum",
+        data=" and ".join(filter(None, [name, chosen.remeshed and "FAUST_r"])),
+        model="block Lanczos",
+        seconds=time.perf_counter() - began,
+        parameters={"threads": chosen.threads, "load_average": busy},
+        seeds=[chosen.seed],
+        command=public_command(chosen.root, chosen.remeshed),
+        rows=rows,
+    )
+    show(rows)
+    print(f"\n{chosen.threads} thread(s); written to {path}")
+
+
+def remeshed(root: Path | None, count: int) -> dict[str, Mesh]:
+    """The first shapes of FAUST_r, by name."""
+    if root is None:
+        return {}
+    paths = sorted(root.rglob("*.off"))[:count]
+    if not paths:
+        raise SystemExit(f"{root}: no off files")
+    return {f"FAUST_r, {path.stem}": Mesh.load(path) for path in paths}
+
+
+def time_spectra(meshes: dict[str, Mesh], repeats: int) -> list[dict[str, Any]]:
+    """The same eigenvalues as scipy's, in turns with it."""
+    rows = []
+    for name, mesh in meshes.items():
+        operator = laplacian(mesh)
+        weak, mass = operator.matrix().tocsc(), scipy.sparse.diags_array(operator.mass.numpy()).tocsc()
+        # As far below zero as the first eigenvalue of a surface is above it.
+        sigma = -float(4 * math.pi / operator.mass.sum())
+        for k in (128, 200):
+            ours, theirs = [], []
+            found = spectrum(operator, k)
+            for _ in range(max(3, repeats // 2)):
+                began = time.perf_counter()
+                found = spectrum(operator, k)
+                between = time.perf_counter()
+                expected = eigsh(weak, k, mass, sigma=sigma, return_eigenvectors=True)[0]
+                ours.append(1e3 * (between - began))
+                theirs.append(1e3 * (time.perf_counter() - between))
+            work = f"k = {k}, {name}, {len(mesh.pos)} vertices"
+            row = comparison(
+                "spectrum", work, "scipy eigsh", statistics.median(ours), statistics.median(theirs)
+            )
+            difference = np.abs(found.evals.numpy()[1:] / np.sort(expected)[1:] - 1).max()
+            rows.append(
+                row
+                | {"largest_relative_difference": float(difference), "residual": found.reports[0].residual}
+            )
+    return rows
+
+
+def time_precomputation(meshes: dict[str, Mesh]) -> dict[str, Any]:
+    """Laplacians, spectra and gradients of many shapes, from memory."""
+    batch = collate(list(meshes.values()))
+    began = time.perf_counter()
+    spectrum(batch, 128)
+    for mesh in meshes.values():
+        gradient(mesh)
+    spent = 1e3 * (time.perf_counter() - began)
+    return comparison(
+        "precomputation", f"{len(meshes)} shapes, spectrum k = 128 and gradient", "none", spent, None
+    )
+
+
 def exact_solver(mesh: Mesh) -> Any:
     """pygeodesic's solver, or None where it is not installed."""
     try:
@@ -279,9 +362,12 @@ def comparison(op: str, work: str, peer: str, ours_ms: float, peer_ms: float | N
     }
 
 
-def public_command(root: Path | None) -> str:
+def public_command(root: Path | None, remeshed: Path | None) -> str:
     """The command line without the place of the data on this machine."""
-    return command() if root is None else command().replace(str(root), "MPI-FAUST")
+    line = command()
+    for path, name in ((root, "MPI-FAUST"), (remeshed, "FAUST_r")):
+        line = line if path is None else line.replace(str(path), name)
+    return line
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:

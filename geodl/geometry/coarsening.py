@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -81,11 +81,20 @@ class Coarsening:
 
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Coarsening:
         """The same on another device."""
-        moved = {
-            name: None if value is None else value.to(device, non_blocking=non_blocking)
-            for name, value in vars(self).items()
-        }
-        return replace(self, **moved)
+        cluster, centers, weight, mass, edge_index, edge_weight = (
+            tensor.to(device, non_blocking=non_blocking)
+            for tensor in (
+                self.cluster,
+                self.centers,
+                self.weight,
+                self.mass,
+                self.edge_index,
+                self.edge_weight,
+            )
+        )
+        pos = None if self.pos is None else self.pos.to(device, non_blocking=non_blocking)
+        cells = self.cells.to(device, non_blocking)
+        return Coarsening(cluster, centers, cells, weight, mass, edge_index, edge_weight, pos)
 
     @staticmethod
     def cat(parts: Sequence[Coarsening]) -> Coarsening:
@@ -157,7 +166,8 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
     total = member @ mass
     plain = member @ np.ones(size)
     weight = np.where(total[cluster] > 0, mass / np.where(total > 0, total, 1)[cluster], 1 / plain[cluster])
-    cells = Neighbors(*(torch.from_numpy(a.astype(np.int64)) for a in (member.indptr, member.indices)), size)
+    rowptr, col = (torch.from_numpy(a.astype(np.int64)) for a in (member.indptr, member.indices))
+    cells = Neighbors(rowptr, col, size)
     links = (member @ graph @ member.T).tocsr()
     links.setdiag(0)
     links.eliminate_zeros()
