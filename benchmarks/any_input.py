@@ -24,6 +24,7 @@ from benchmarks.result import command, write_result
 from benchmarks.tables import summary
 from geodl.data import Mesh
 from geodl.datasets import broken_meshes
+from geodl.matching import match
 
 # An error of these kinds, with a message, is a diagnosis; any other is a crash.
 DIAGNOSES = (ValueError, IndexError)
@@ -89,10 +90,14 @@ def _spectrum(shape: Any, k: int = 8) -> geometry.Spectrum:
     return geometry.spectrum(operator, min(k, int((operator.mass > 0).sum())))
 
 
-def _signature(shape: Any, make: Callable[[geometry.Spectrum], Tensor]) -> Tensor:
+def _operators(shape: Any) -> tuple[geometry.Spectrum, geometry.Gradient]:
     weak = geometry.laplacian(shape).matrix()
     parts = connected_components(weak, directed=False, return_labels=False)
-    return make(_spectrum(shape, parts + 8))
+    return _spectrum(shape, parts + 8), geometry.gradient(shape)
+
+
+def _signature(shape: Any, make: Callable[[geometry.Spectrum], Tensor]) -> Tensor:
+    return make(_operators(shape)[0])
 
 
 def _charts(shape: Any) -> geometry.Charts:
@@ -124,6 +129,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "heat_kernel_signature": lambda shape: _signature(shape, geometry.heat_kernel_signature),
     "wave_kernel_signature": lambda shape: _signature(shape, lambda s: geometry.wave_kernel_signature(s, 16)),
     "shot": lambda shape: geometry.shot(shape, 3 * _edge(shape)),
+    "differential_invariants": lambda shape: geometry.differential_invariants(*_operators(shape)),
     "curvature": geometry.curvature,
     "angle_deficit": geometry.angle_deficit,
     "coarsen": lambda shape: geometry.coarsen(shape, 10),
@@ -132,6 +138,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "chart_radius": lambda shape: geometry.chart_radius(shape, 6),
     "geodesic_distance": lambda shape: geometry.geodesic_distance(shape, *_pairs(shape)),
     "polar_template": _template,
+    "match": lambda shape: match(shape, shape, 16),
 }
 # Functions that may answer infinity: between components.
 _UNBOUNDED = {"geodesic_distance"}

@@ -21,5 +21,5 @@ __all__ = [
     "Puppets",
     "ShapePair",
     "ShapePairs",
+    "broken_meshes",
 ]
-__all__ = ["FAUST", "Puppets", "broken_meshes"]

@@ -63,6 +63,8 @@ class SpectralShape:
         Raises:
             ValueError, IndexError: what :func:`~geodl.geometry.laplacian` raises, and a mesh without area.
         """
+        if getattr(mesh, "face", None) is None:
+            raise ValueError("matching needs surfaces, but this shape has no faces: it is a point cloud")
         pos, face = mesh.pos.detach().cpu().double(), mesh.face.cpu()
         area = float(surface_area(SimpleNamespace(pos=pos, face=face)))
         if not area > 0:

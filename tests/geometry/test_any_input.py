@@ -23,7 +23,7 @@ HOPELESS = {
 }
 CLOUDS = {name for name, shape in MESHES.items() if shape.face is None}
 # Too few points, or triangles that are all apart: these functions have nothing to answer there, and say so.
-LIMITS = {"chart_radius", "laplacian points"}
+LIMITS = {"chart_radius", "laplacian points", "match"}
 DEFECTS = {
     "non-manifold edge": lambda r: r.non_manifold_edges == 1,
     "bow-tie vertex": lambda r: r.non_manifold_vertices == 1 and r.components == 1,
