@@ -1,0 +1,82 @@
+"""A custom op called at once and through torch.library: the same results, and whoever looks on sees the call."""
+
+from __future__ import annotations
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from geodl.ops import aggregate
+from geodl.ops.custom_op import custom_op
+
+from .cases.graphs import neighbors_of
+
+
+class Listener(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.heard = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.heard.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def derivatives(neighbors, x, weight):
+    """The output, first and second derivatives."""
+    out = aggregate(x, neighbors, weight)
+    first = torch.autograd.grad(out.sin().sum(), (x, weight), create_graph=True)
+    return out, *first, *torch.autograd.grad(sum(part.sin().sum() for part in first), (x, weight))
+
+
+def test_both_ways_agree():
+    neighbors = neighbors_of([2, 0, 5], 4)
+    x, weight = torch.randn(4, 3).requires_grad_(), torch.randn(7).requires_grad_()
+    at_once = derivatives(neighbors, x, weight)
+    with Listener() as listener:
+        dispatched = derivatives(neighbors, x, weight)
+    assert {"geodl.gather_sum.default", "geodl.scatter_sum.default", "geodl.edge_dot.default"} <= {
+        *listener.heard
+    }
+    for one, other in zip(at_once, dispatched, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_tensor_of_another_class_and_a_function_mode_see_the_operator():
+    neighbors, seen = neighbors_of([2, 1], 3), []
+
+    class Named(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            seen.append(str(func))
+            return super().__torch_function__(func, types, args, kwargs or {})
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            seen.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    x = torch.randn(3, 2)
+    assert torch.equal(aggregate(x.as_subclass(Named), neighbors), aggregate(x, neighbors))
+    assert any("gather_sum" in name for name in seen)
+    seen.clear()
+    with Watch():
+        aggregate(x, neighbors)
+    assert any("gather_sum" in name for name in seen)
+
+
+def test_without_a_derivative_it_says_so():
+    @custom_op("test_double")
+    def double(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    x = torch.ones(2, requires_grad=True)
+    assert torch.equal(double(x.detach()), torch.full((2,), 2.0)) and not double(x.detach()).requires_grad
+    with torch.no_grad():
+        assert not double(x).requires_grad
+    try:
+        double(x).sum().backward()
+    except RuntimeError as error:
+        assert "autograd" in str(error)
+    else:
+        raise AssertionError("a derivative that nobody registered")
