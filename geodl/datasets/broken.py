@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-import trimesh
 from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
@@ -102,6 +101,8 @@ def _tensor(array: NDArray[np.float64]) -> Tensor:
 
 
 def _ball(subdivisions: int) -> tuple[Tensor, Tensor]:
+    import trimesh  # not with the library: it loads slowly
+
     ball = trimesh.creation.icosphere(subdivisions=subdivisions)
     x, y, z = np.array(ball.vertices).T
     radius = 1 + 0.25 * np.sin(3 * x + 1) * np.cos(4 * y + 0.7) + 0.15 * np.sin(5 * z + 2 * x)
