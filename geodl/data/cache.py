@@ -44,7 +44,7 @@ Value = Tensor | float | int | str | bool | None
 
 _FORMAT = 1
 # What a key holds of the algorithms themselves: raise a number when the results of its function change.
-_ALGORITHMS = {"charts": 1, "polar_template": 2, "laplacian": 1, "spectrum": 1, "gradient": 1}
+_ALGORITHMS = {"charts": 1, "polar_template": 2, "laplacian": 1, "spectrum": 2, "gradient": 1}
 # A temporary file this old, in seconds, was left behind by a process that was killed.
 _ABANDONED = 3600.0
 
