@@ -101,11 +101,7 @@ def _tensor(array: NDArray[np.float64]) -> Tensor:
 
 
 def _ball(subdivisions: int) -> tuple[Tensor, Tensor]:
-<<<<<<< HEAD
-    import trimesh
-=======
     import trimesh  # not with the library: it loads slowly
->>>>>>> geo
 
     ball = trimesh.creation.icosphere(subdivisions=subdivisions)
     x, y, z = np.array(ball.vertices).T
