@@ -66,7 +66,8 @@ def _propagation(
 
     def theirs(x: Tensor, source: Tensor, target: Tensor) -> Tensor:
         weights = peer.edge_updater(edge_index, alpha=(source, target), edge_attr=None, size=None)
-        return peer.propagate(edge_index, x=(x, x), alpha=weights, size=None)
+        out: Tensor = peer.propagate(edge_index, x=(x, x), alpha=weights, size=None)
+        return out
 
     source, target = (torch.randn(x.shape[0], heads, device=x.device) for _ in range(2))
     inputs = [x.view(-1, heads, channels), source, target]
