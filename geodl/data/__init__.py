@@ -2,12 +2,14 @@
 
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
+from geodl.data.grid import Grid
 from geodl.data.mesh import Mesh
 from geodl.data.precompute import PrecomputeReport, precompute
 from geodl.data.transforms import InvariantSignal, SpectralOperators, UnitArea, VertexSignal
 
 __all__ = [
     "DataLoader",
+    "Grid",
     "InvariantSignal",
     "Mesh",
     "OperatorCache",

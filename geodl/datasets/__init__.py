@@ -4,6 +4,7 @@ from geodl.datasets.broken import broken_meshes
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
+from geodl.datasets.mnist import MNIST, Digits
 from geodl.datasets.puppets import Puppets
 from geodl.datasets.scape import SCAPE
 from geodl.datasets.shrec19 import SHREC19
@@ -13,11 +14,13 @@ from geodl.datasets.tosca import TOSCA
 __all__ = [
     "DT4D",
     "FAUST",
+    "MNIST",
     "SCAPE",
     "SHREC19",
     "SMAL",
     "TOSCA",
     "CorrespondenceSet",
+    "Digits",
     "Puppets",
     "ShapePair",
     "ShapePairs",

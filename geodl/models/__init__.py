@@ -1,8 +1,37 @@
 """The networks of the papers, a page each."""
 
+from geodl.models.alexnet import AlexNet
 from geodl.models.diffusionnet import DiffusionNet
 from geodl.models.functional_map_net import FunctionalMapNet
 from geodl.models.gcnn import GCNN
+from geodl.models.inception import InceptionV1, InceptionV3
+from geodl.models.lenet5 import LeNet5
+from geodl.models.perceptron import MultilayerPerceptron, Perceptron
+from geodl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
 
-__all__ = ["GCNN", "DiffusionNet", "FunctionalMapNet", "load_weights", "save_weights"]
+__all__ = [
+    "GCNN",
+    "VGG",
+    "VGG11",
+    "VGG13",
+    "VGG16",
+    "VGG19",
+    "AlexNet",
+    "DiffusionNet",
+    "FunctionalMapNet",
+    "InceptionV1",
+    "InceptionV3",
+    "LeNet5",
+    "MultilayerPerceptron",
+    "Perceptron",
+    "ResNet",
+    "ResNet18",
+    "ResNet34",
+    "ResNet50",
+    "ResNet101",
+    "ResNet152",
+    "load_weights",
+    "save_weights",
+]

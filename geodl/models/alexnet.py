@@ -1,0 +1,68 @@
+"""AlexNet, as published and as torchvision has it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from geodl.nn import GridConv
+
+__all__ = ["AlexNet"]
+
+
+class AlexNet(nn.Module):
+    """AlexNet: five convolutions and three fully connected layers.
+
+    ``"torchvision"`` is the one-column network of torchvision (Krizhevsky 2014), whose weights load: 61,100,840 parameters.
+    ``"2012"`` is the published one: convolutions 2, 4 and 5 in two groups, one a GPU, and local response normalisation: 60,965,224.
+
+    Args:
+        out_channels: classes.
+        in_channels: channels of the images.
+        variant: "torchvision" or "2012".
+        dropout: probability of dropping a hidden unit in training.
+
+    Shapes:
+        ``[B, in_channels, H, W]``, 224 x 224 for torchvision's weights -> ``[B, out_channels]``.
+
+    Raises:
+        ValueError: no such variant.
+
+    Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
+    """
+
+    def __init__(
+        self,
+        out_channels: int = 1000,
+        in_channels: int = 3,
+        variant: Literal["torchvision", "2012"] = "torchvision",
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if variant not in ("torchvision", "2012"):
+            raise ValueError(f'variant must be "torchvision" or "2012", not {variant!r}')
+        published = variant == "2012"
+        widths = (96, 256, 384, 384, 256) if published else (64, 192, 384, 256, 256)
+        groups = (1, 2, 1, 2, 2) if published else (1, 1, 1, 1, 1)
+        shapes = ((11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))  # kernel, stride, padding
+        layers: list[nn.Module] = []
+        read = in_channels
+        for number, (width, group, (kernel, stride, padding)) in enumerate(zip(widths, groups, shapes, strict=True)):
+            layers += [GridConv(read, width, kernel, stride, padding, groups=group), nn.ReLU(inplace=True)]
+            if published and number < 2:
+                layers.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2))  # torch divides alpha by the size
+            if number in (0, 1, 4):
+                layers.append(nn.MaxPool2d(3, 2))
+            read = width
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d((6, 6))
+        self.classifier = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(256 * 6 * 6, 4096), nn.ReLU(inplace=True),
+            nn.Dropout(dropout), nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Linear(4096, out_channels),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        return scores

@@ -1,0 +1,142 @@
+"""ResNet, with 18 to 152 layers, on images, meshes and graphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from geodl.nn import GlobalMeanPool, GridConv, Level, MaxPool, SignalBatchNorm
+
+__all__ = ["ResNet", "ResNet18", "ResNet34", "ResNet50", "ResNet101", "ResNet152"]
+
+# Whether blocks have a bottleneck, and how many there are in each of the four stages.
+_STAGES = {
+    18: (False, (2, 2, 2, 2)),
+    34: (False, (3, 4, 6, 3)),
+    50: (True, (3, 4, 6, 3)),
+    101: (True, (3, 4, 23, 3)),
+    152: (True, (3, 8, 36, 3)),
+}
+
+
+class Shortcut(nn.Sequential):
+    """A 1 x 1 convolution and a batch norm, where a block changes the number of channels or of points."""
+
+    def __init__(self, read: int, width: int, stride: int) -> None:
+        super().__init__(GridConv(read, width, 1, stride, bias=False), SignalBatchNorm(width))
+
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        y: Tensor = self[1](self[0](x, level))
+        return y
+
+
+class Block(nn.Module):
+    """Two convolutions of 3 x 3, or of 1 x 1, 3 x 3 and 1 x 1 (the bottleneck), beside which the input goes through.
+
+    The 3 x 3 convolution has the stride of a bottleneck, as in torchvision.
+    """
+
+    def __init__(self, read: int, width: int, stride: int, bottleneck: bool) -> None:
+        super().__init__()
+        written = 4 * width if bottleneck else width
+        kernels = (1, 3, 1) if bottleneck else (3, 3)
+        self.strides = (1, stride, 1) if bottleneck else (stride, 1)
+        widths = [read, *[width] * (len(kernels) - 1), written]
+        for k, (kernel, step) in enumerate(zip(kernels, self.strides, strict=True)):
+            conv = GridConv(widths[k], widths[k + 1], kernel, step, kernel // 2, bias=False)
+            self.add_module(f"conv{k + 1}", conv)
+            self.add_module(f"bn{k + 1}", SignalBatchNorm(widths[k + 1]))
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = Shortcut(read, written, stride) if stride > 1 or read != written else None
+
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x, level)
+        for k, stride in enumerate(self.strides, start=1):
+            x = getattr(self, f"bn{k}")(getattr(self, f"conv{k}")(x, level))
+            x = x if k == len(self.strides) else self.relu(x)
+            level = None if level is None else level.after(stride)
+        y: Tensor = self.relu(x + shortcut)
+        return y
+
+
+class ResNet(nn.Module):
+    """ResNet: a 7 x 7 convolution, pooling, four stages of residual blocks, the mean over all points and a linear layer.
+
+    The state dict is that of torchvision's ``resnet18`` ... ``resnet152``. On a :class:`~geodl.nn.Level` with five coarser ones the
+    same layers, with the same weights, run on a mesh, a sphere or a graph; packed shapes give each the numbers that it has alone,
+    in evaluation.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152 layers with weights.
+        out_channels: classes.
+        in_channels: channels of the signal.
+
+    Shapes:
+        ``[B, in_channels, H, W]`` -> ``[B, out_channels]``; with a level of V points ``[B, in_channels, V]``, or
+        ``[V, in_channels]`` for B packed shapes.
+
+    Raises:
+        ValueError: no such depth; a level without five coarser ones.
+
+    He, Zhang, Ren, Sun, "Deep residual learning for image recognition", 2016.
+    """
+
+    def __init__(self, depth: int, out_channels: int = 1000, in_channels: int = 3) -> None:
+        super().__init__()
+        if depth not in _STAGES:
+            raise ValueError(f"depth must be one of {', '.join(map(str, _STAGES))}, not {depth}")
+        bottleneck, stages = _STAGES[depth]
+        self.conv1 = GridConv(in_channels, 64, 7, 2, 3, bias=False)
+        self.bn1 = SignalBatchNorm(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = MaxPool(3, 2, 1)
+        read = 64
+        for number, (width, repeats) in enumerate(zip((64, 128, 256, 512), stages, strict=True), start=1):
+            blocks = []
+            for k in range(repeats):
+                blocks.append(Block(read, width, 2 if k == 0 and number > 1 else 1, bottleneck))
+                read = 4 * width if bottleneck else width
+            self.add_module(f"layer{number}", nn.Sequential(*blocks))
+        self.avgpool = GlobalMeanPool()
+        self.fc = nn.Linear(read, out_channels)
+        for module in self.modules():
+            if isinstance(module, GridConv):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x, level)))
+        level = None if level is None else level.after()
+        x = self.maxpool(x, level)
+        level = None if level is None else level.after()
+        for number in range(1, 5):
+            for block in getattr(self, f"layer{number}"):
+                x = block(x, level)
+                level = None if level is None else level.after(max(block.strides))
+        scores: Tensor = self.fc(self.avgpool(x, level))
+        return scores
+
+
+def ResNet18(**options: Any) -> ResNet:
+    """ResNet of 18 layers; options are those of :class:`ResNet`."""
+    return ResNet(18, **options)
+
+
+def ResNet34(**options: Any) -> ResNet:
+    """ResNet of 34 layers; options are those of :class:`ResNet`."""
+    return ResNet(34, **options)
+
+
+def ResNet50(**options: Any) -> ResNet:
+    """ResNet of 50 layers, the first with bottlenecks; options are those of :class:`ResNet`."""
+    return ResNet(50, **options)
+
+
+def ResNet101(**options: Any) -> ResNet:
+    """ResNet of 101 layers; options are those of :class:`ResNet`."""
+    return ResNet(101, **options)
+
+
+def ResNet152(**options: Any) -> ResNet:
+    """ResNet of 152 layers; options are those of :class:`ResNet`."""
+    return ResNet(152, **options)

@@ -1,0 +1,94 @@
+"""VGG, with 11 to 19 layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geodl.nn import GridConv
+
+__all__ = ["VGG", "VGG11", "VGG13", "VGG16", "VGG19"]
+
+# How many convolutions each of the five blocks has.
+_BLOCKS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+
+
+class VGG(nn.Module):
+    """VGG: blocks of 3 x 3 convolutions, each followed by maximum pooling, and three fully connected layers.
+
+    The state dict is that of torchvision's ``vgg11`` ... ``vgg19_bn``.
+
+    Args:
+        depth: 11, 13, 16 or 19 layers with weights.
+        out_channels: classes.
+        in_channels: channels of the images.
+        batch_norm: whether every convolution is normalised.
+        dropout: probability of dropping a hidden unit in training.
+
+    Shapes:
+        ``[B, in_channels, H, W]``, 224 x 224 for torchvision's weights -> ``[B, out_channels]``.
+
+    Raises:
+        ValueError: no such depth.
+
+    Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        out_channels: int = 1000,
+        in_channels: int = 3,
+        batch_norm: bool = False,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if depth not in _BLOCKS:
+            raise ValueError(f"depth must be one of {', '.join(map(str, _BLOCKS))}, not {depth}")
+        layers: list[nn.Module] = []
+        read = in_channels
+        for width, repeats in zip((64, 128, 256, 512, 512), _BLOCKS[depth], strict=True):
+            for _ in range(repeats):
+                layers.append(GridConv(read, width, 3, padding=1))
+                nn.init.kaiming_normal_(layers[-1].weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
+                nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
+                layers += [nn.BatchNorm2d(width)] if batch_norm else []
+                layers.append(nn.ReLU(inplace=True))
+                read = width
+            layers.append(nn.MaxPool2d(2, 2))
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
+        self.classifier = nn.Sequential(
+            nn.Linear(512 * 7 * 7, 4096), nn.ReLU(True), nn.Dropout(dropout),
+            nn.Linear(4096, 4096), nn.ReLU(True), nn.Dropout(dropout), nn.Linear(4096, out_channels),
+        )  # fmt: skip
+        for layer in self.classifier:
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, 0, 0.01)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+        return scores
+
+
+def VGG11(**options: Any) -> VGG:
+    """VGG of 11 layers (configuration A); options are those of :class:`VGG`."""
+    return VGG(11, **options)
+
+
+def VGG13(**options: Any) -> VGG:
+    """VGG of 13 layers (configuration B); options are those of :class:`VGG`."""
+    return VGG(13, **options)
+
+
+def VGG16(**options: Any) -> VGG:
+    """VGG of 16 layers (configuration D); options are those of :class:`VGG`."""
+    return VGG(16, **options)
+
+
+def VGG19(**options: Any) -> VGG:
+    """VGG of 19 layers (configuration E); options are those of :class:`VGG`."""
+    return VGG(19, **options)

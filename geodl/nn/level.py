@@ -1,0 +1,246 @@
+"""Level: one resolution of a shape, with the charts that grid networks convolve over and the way to the next coarser one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from geodl.geometry import (
+    Charts,
+    Coarsening,
+    edges,
+    geodesic_charts,
+    hierarchy,
+    surface_area,
+    vertex_areas,
+    vertex_normals,
+)
+from geodl.nn.grid_windows import GridWindows, chart_windows
+from geodl.ops import Neighbors, radius
+
+__all__ = ["Level", "graph_levels", "mesh_levels"]
+
+
+@dataclass(eq=False)
+class Level:
+    """What a network made for grids needs of another domain: it convolves on a level and pools to the next coarser one.
+
+    Args:
+        charts: cartesian, in units of the distance of two taps; coordinate a runs along axis a of a kernel.
+        area: ``[V]``, what every point stands for.
+        ptr: ``[B + 1]`` int64, where shapes begin; None for one shape.
+        coarsening: the points of the next coarser level; None at the coarsest.
+        coarser: that level.
+    """
+
+    charts: Charts
+    area: Tensor
+    ptr: Tensor | None = None
+    coarsening: Coarsening | None = None
+    coarser: Level | None = None
+    _windows: dict[Any, GridWindows] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def num_nodes(self) -> int:
+        return self.charts.num_charts
+
+    def windows(
+        self, kernel_size: tuple[int, ...], stride: Sequence[int] = (1,), dilation: Sequence[int] = (1,)
+    ) -> GridWindows:
+        """The taps of a kernel in the charts (cached); with a stride, at the points of the coarser level alone.
+
+        Raises:
+            ValueError: a stride at the coarsest level, or charts that do not fit the kernel.
+        """
+        key = kernel_size, max(stride) > 1, tuple(dilation)
+        if key not in self._windows:
+            apart = tuple(dilation) if len(dilation) == len(kernel_size) else tuple(dilation) * len(kernel_size)
+            if math.prod(kernel_size) == 1:  # a point itself, not a mean about it
+                own = torch.arange(self.num_nodes, device=self.area.device)
+                rowptr = torch.arange(self.num_nodes + 1, device=self.area.device)
+                ones = self.charts.coords.new_ones(self.num_nodes, 1)
+                made = GridWindows(
+                    Neighbors(rowptr, own, self.num_nodes), ones, torch.zeros_like(own)[:, None], kernel_size
+                )
+            else:
+                made = chart_windows(self.charts, kernel_size, 1.0, apart)
+            self._windows[key] = made.rows(self.cells().centers) if max(stride) > 1 else made
+        return self._windows[key]
+
+    def cells(self) -> Coarsening:
+        """The coarsening to the next level.
+
+        Raises:
+            ValueError: there is no coarser level.
+        """
+        if self.coarsening is None:
+            raise ValueError(f"the level of {self.num_nodes} points is the coarsest: there is nothing to pool to")
+        return self.coarsening
+
+    def after(self, stride: int = 2) -> Level:
+        """The level that a layer with this stride leads to."""
+        if stride == 1:
+            return self
+        self.cells()
+        assert self.coarser is not None
+        return self.coarser
+
+    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Level:
+        """The same levels on another device."""
+        return Level(
+            self.charts.to(device, non_blocking),
+            self.area.to(device, non_blocking=non_blocking),
+            None if self.ptr is None else self.ptr.to(device, non_blocking=non_blocking),
+            None if self.coarsening is None else self.coarsening.to(device, non_blocking),
+            None if self.coarser is None else self.coarser.to(device, non_blocking),
+        )
+
+    @staticmethod
+    def cat(parts: Sequence[Level]) -> Level:
+        """The levels of several shapes, packed.
+
+        Raises:
+            ValueError: no parts, or parts with different numbers of levels.
+        """
+        if not parts:
+            raise ValueError("Level.cat needs at least one part")
+        finer = [part.coarsening for part in parts if part.coarsening is not None]
+        coarser = [part.coarser for part in parts if part.coarser is not None]
+        if len(coarser) not in (0, len(parts)):
+            raise ValueError("Level.cat needs shapes with the same number of levels")
+        counts = []
+        for part in parts:
+            counts.append(torch.tensor([part.num_nodes]) if part.ptr is None else part.ptr.diff().cpu())
+        ptr = F.pad(torch.cat(counts).cumsum(0), (1, 0)).to(parts[0].area.device)
+        return Level(
+            Charts.cat([part.charts for part in parts]),
+            torch.cat([part.area for part in parts]),
+            ptr,
+            Coarsening.cat(finer) if finer else None,
+            Level.cat(coarser) if coarser else None,
+        )
+
+
+def mesh_levels(
+    mesh: Any, sizes: Sequence[int] = (), kernel_size: int = 3, direction: Tensor | None = None
+) -> Level:
+    r"""The levels of a mesh, with exact geodesic charts at each, for a network made for grids.
+
+    Taps are :math:`\sqrt{A / V}` apart, the side of the square that is a vertex's share of the surface. A grid has one direction
+    everywhere; a surface needs it given: as no field of directions is smooth on all of a sphere, something must turn somewhere.
+
+    Args:
+        mesh: ``pos [V, 3]`` and ``face [3, F]``.
+        sizes: points of the coarser levels, descending.
+        kernel_size: taps along an axis of the widest kernel that will be asked for.
+        direction: ``[3]``, or ``[V, 3]`` for every vertex: along its projection to the surface lies axis 0 of kernels, and 90
+            degrees counter-clockwise of it axis 1. Where it is normal to the surface, and if not given, charts keep their own
+            arbitrary reference.
+
+    Raises:
+        ValueError, IndexError: a bad mesh, or sizes that do not descend.
+    """
+    area = float(surface_area(mesh))
+    steps = hierarchy(mesh, sizes) if sizes else []
+    points = torch.arange(mesh.pos.shape[0])
+    turn = None if direction is None else _towards(mesh, direction)
+    made: list[tuple[Charts, Tensor]] = []
+    for depth in range(len(steps) + 1):
+        if depth:
+            points = points[steps[depth - 1].centers.cpu()]
+        spacing = math.sqrt(area / len(points))
+        charts = geodesic_charts(mesh, _reach(kernel_size) * spacing)
+        charts = charts if turn is None else charts.rotate(turn)
+        u = charts.rho[:, None] * torch.stack([charts.theta.cos(), charts.theta.sin()], dim=1) / spacing
+        mass = vertex_areas(mesh) if depth == 0 else steps[depth - 1].mass
+        made.append((_among(Charts(charts.neighbors, u, "cartesian"), points), mass))
+    return _linked(made, steps)
+
+
+def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) -> Level:
+    """The levels of a graph in the plane or in space, such as the graph of an image's pixels, for a network made for grids.
+
+    The local coordinates of a neighbour are its offset. Taps are as far apart as a node and its nearest neighbour (the median
+    over the nodes), and at coarser levels by the root of the ratio of the numbers of nodes more.
+
+    Args:
+        graph: ``pos [V, d]`` with d = 2 or 3, the number of axes of the kernels, and ``edge_index [2, E]``, along which cells of
+            the coarser levels grow.
+        sizes: nodes of the coarser levels, descending.
+        kernel_size: taps along an axis of the widest kernel that will be asked for.
+
+    Raises:
+        ValueError, IndexError: a bad graph, or one without edges; sizes that do not descend.
+    """
+    pos, edge_index = graph.pos, graph.edge_index
+    if edge_index.numel() == 0:
+        raise ValueError("the graph has no edges: the distance of two taps is that of neighbours")
+    dim = pos.shape[1]
+    in_space = SimpleNamespace(
+        pos=F.pad(pos, (0, 3 - dim)), edge_index=edge_index, num_nodes=pos.shape[0], face=None
+    )
+    steps = hierarchy(in_space, sizes) if sizes else []
+    length = torch.linalg.vector_norm(pos[edge_index[0]] - pos[edge_index[1]], dim=1)
+    nearest = pos.new_full((pos.shape[0],), torch.inf).scatter_reduce(0, edge_index[1], length, "amin")
+    nearest_to_all = float(nearest[nearest.isfinite()].median())
+    points = torch.arange(pos.shape[0])
+    made: list[tuple[Charts, Tensor]] = []
+    for depth in range(len(steps) + 1):
+        if depth:
+            points = points[steps[depth - 1].centers.cpu()]
+        spacing = nearest_to_all * (pos.shape[0] / len(points)) ** (1 / dim)
+        place = pos[points]
+        neighbors = radius(place, _reach(kernel_size, dim) * spacing, loop=True)
+        u = (place[neighbors.col] - place[neighbors.row]) / spacing
+        mass = pos.new_ones(pos.shape[0]) if depth == 0 else steps[depth - 1].mass
+        made.append((Charts(neighbors, u, "cartesian"), mass))
+    return _linked(made, steps)
+
+
+def _reach(kernel_size: int, dim: int = 2) -> float:
+    """How far the hats of a kernel reach, in taps."""
+    return math.sqrt(dim) * ((kernel_size - 1) / 2 + 1)
+
+
+def _linked(made: list[tuple[Charts, Tensor]], steps: list[Coarsening]) -> Level:
+    charts, area = made[-1]
+    level = Level(charts, area)
+    for (charts, area), step in zip(reversed(made[:-1]), reversed(steps), strict=True):
+        level = Level(charts, area, None, step, level)
+    return level
+
+
+def _among(charts: Charts, points: Tensor) -> Charts:
+    """The charts around some points, with these alone in them."""
+    number = torch.full((charts.num_charts,), -1)
+    number[points] = torch.arange(len(points))
+    row, col = number[charts.neighbors.row.cpu()], number[charts.neighbors.col.cpu()]
+    kept = (row >= 0) & (col >= 0)
+    neighbors = Neighbors.from_edge_index(torch.stack([col[kept], row[kept]]), len(points))
+    assert neighbors.order is not None
+    return Charts(neighbors, charts.coords[kept][neighbors.order], charts.kind)
+
+
+def _towards(mesh: Any, direction: Tensor) -> Tensor:
+    """By how much charts must be turned for theta to count from the direction, ``[V]``."""
+    pos, normal = mesh.pos.double(), vertex_normals(mesh).double()
+    one, two = edges(mesh)
+    start, end = torch.cat([one, two]), torch.cat([two, one])
+    # theta counts from the neighbour with the lowest number.
+    vertices = pos.shape[0]
+    lowest = torch.full((vertices,), vertices, device=pos.device).scatter_reduce(0, start, end, "amin")
+    alone = lowest == vertices
+    reference = pos[lowest.masked_fill(alone, 0)] - pos
+    along = direction.to(pos).expand_as(pos)
+    along = along - (along * normal).sum(1, keepdim=True) * normal
+    left = torch.linalg.cross(normal, along, dim=1)
+    angle = torch.atan2((reference * left).sum(1), (reference * along).sum(1))
+    nowhere = alone | (torch.linalg.vector_norm(along, dim=1) < 1e-9)
+    return angle.masked_fill(nowhere, 0)
