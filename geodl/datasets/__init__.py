@@ -1,8 +1,10 @@
-"""Data sets: sequences of shapes."""
+"""Data sets: sequences of shapes, and of one graph."""
 
+from geodl.datasets.communities import Communities
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
+from geodl.datasets.planetoid import Planetoid
 from geodl.datasets.puppets import Puppets
 from geodl.datasets.scape import SCAPE
 from geodl.datasets.shrec19 import SHREC19
@@ -16,7 +18,9 @@ __all__ = [
     "SHREC19",
     "SMAL",
     "TOSCA",
+    "Communities",
     "CorrespondenceSet",
+    "Planetoid",
     "Puppets",
     "ShapePair",
     "ShapePairs",

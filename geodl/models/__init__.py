@@ -1,8 +1,39 @@
 """The networks of the papers, a page each."""
 
+from geodl.models.appnp import APPNP
+from geodl.models.arma import ARMA
+from geodl.models.bernnet import BernNet
+from geodl.models.cayleynet import CayleyNet
+from geodl.models.chebnet import ChebNet
 from geodl.models.diffusionnet import DiffusionNet
+from geodl.models.feastnet import FeaStNet
 from geodl.models.functional_map_net import FunctionalMapNet
+from geodl.models.gat import GAT, GATv2
+from geodl.models.gcn import GCN
 from geodl.models.gcnn import GCNN
+from geodl.models.gin import GIN
+from geodl.models.graphsage import GraphSAGE
+from geodl.models.monet import MoNet
+from geodl.models.node_classifier import NodeClassifier
 from geodl.models.weights import load_weights, save_weights
 
-__all__ = ["GCNN", "DiffusionNet", "FunctionalMapNet", "load_weights", "save_weights"]
+__all__ = [
+    "APPNP",
+    "ARMA",
+    "GAT",
+    "GCN",
+    "GCNN",
+    "GIN",
+    "BernNet",
+    "CayleyNet",
+    "ChebNet",
+    "DiffusionNet",
+    "FeaStNet",
+    "FunctionalMapNet",
+    "GATv2",
+    "GraphSAGE",
+    "MoNet",
+    "NodeClassifier",
+    "load_weights",
+    "save_weights",
+]
