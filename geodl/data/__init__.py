@@ -3,20 +3,25 @@
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
 from geodl.data.grid import Grid
+from geodl.data.graph import Graph, graph_neighbors
 from geodl.data.mesh import Mesh
+from geodl.data.neighbor_sampler import NeighborSampler
 from geodl.data.precompute import PrecomputeReport, precompute
 from geodl.data.transforms import InvariantSignal, SpectralOperators, UnitArea, VertexSignal
 
 __all__ = [
     "DataLoader",
     "Grid",
+    "Graph",
     "InvariantSignal",
     "Mesh",
+    "NeighborSampler",
     "OperatorCache",
     "PrecomputeReport",
     "SpectralOperators",
     "UnitArea",
     "VertexSignal",
     "collate",
+    "graph_neighbors",
     "precompute",
 ]

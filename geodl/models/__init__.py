@@ -1,8 +1,16 @@
 """The networks of the papers, a page each."""
 
 from geodl.models.alexnet import AlexNet
+from geodl.models.appnp import APPNP
+from geodl.models.arma import ARMA
+from geodl.models.bernnet import BernNet
+from geodl.models.cayleynet import CayleyNet
+from geodl.models.chebnet import ChebNet
 from geodl.models.diffusionnet import DiffusionNet
+from geodl.models.feastnet import FeaStNet
 from geodl.models.functional_map_net import FunctionalMapNet
+from geodl.models.gat import GAT, GATv2
+from geodl.models.gcn import GCN
 from geodl.models.gcnn import GCNN
 from geodl.models.inception import InceptionV1, InceptionV3
 from geodl.models.lenet5 import LeNet5
@@ -32,6 +40,29 @@ __all__ = [
     "ResNet50",
     "ResNet101",
     "ResNet152",
+from geodl.models.gin import GIN
+from geodl.models.graphsage import GraphSAGE
+from geodl.models.monet import MoNet
+from geodl.models.node_classifier import NodeClassifier
+from geodl.models.weights import load_weights, save_weights
+
+__all__ = [
+    "APPNP",
+    "ARMA",
+    "GAT",
+    "GCN",
+    "GCNN",
+    "GIN",
+    "BernNet",
+    "CayleyNet",
+    "ChebNet",
+    "DiffusionNet",
+    "FeaStNet",
+    "FunctionalMapNet",
+    "GATv2",
+    "GraphSAGE",
+    "MoNet",
+    "NodeClassifier",
     "load_weights",
     "save_weights",
 ]

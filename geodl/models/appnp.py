@@ -1,0 +1,34 @@
+"""APPNP: predict, then propagate."""
+
+from __future__ import annotations
+
+from geodl.models.predict_then_propagate import PredictThenPropagate
+from geodl.nn import PersonalizedPageRank
+
+__all__ = ["APPNP"]
+
+
+class APPNP(PredictThenPropagate):
+    """Approximate personalised propagation of neural predictions (call and shapes: :class:`~geodl.models.NodeClassifier`).
+
+    Args:
+        in_channels: of the nodes.
+        num_classes: number of scores.
+        hidden: width of the hidden layer.
+        steps: of the power iteration.
+        alpha: probability of the restart.
+        dropout: before both layers.
+
+    Gasteiger, Bojchevski and Günnemann, ICLR 2019, without dropout of edges.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        hidden: int = 64,
+        steps: int = 10,
+        alpha: float = 0.1,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__(in_channels, num_classes, hidden, dropout, PersonalizedPageRank(steps, alpha))

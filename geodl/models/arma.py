@@ -1,0 +1,40 @@
+"""ARMA: rational filters by recursions."""
+
+from __future__ import annotations
+
+from geodl.models.node_classifier import ConvolutionalClassifier
+from geodl.nn import ARMAConv
+
+__all__ = ["ARMA"]
+
+
+class ARMA(ConvolutionalClassifier):
+    """ARMA network for nodes (call and shapes: :class:`~geodl.models.NodeClassifier`), two layers.
+
+    Args:
+        in_channels: of the nodes.
+        num_classes: number of scores.
+        hidden: width of the hidden layer.
+        stacks: recursions side by side.
+        steps: of a recursion.
+        dropout: before the second layer.
+        skip_dropout: of the signal that is added in every step.
+
+    Bianchi, Grattarola, Livi and Alippi, IEEE TPAMI 2021.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        hidden: int = 16,
+        stacks: int = 2,
+        steps: int = 1,
+        dropout: float = 0.5,
+        skip_dropout: float = 0.75,
+    ) -> None:
+        convs = [
+            ARMAConv(in_channels, hidden, stacks, steps, dropout=skip_dropout),
+            ARMAConv(hidden, num_classes, stacks, steps, dropout=skip_dropout),
+        ]
+        super().__init__(convs, dropout=dropout, input_dropout=0.0)

@@ -1,0 +1,27 @@
+"""BernNet: predict, then filter by a learned response."""
+
+from __future__ import annotations
+
+from geodl.models.predict_then_propagate import PredictThenPropagate
+from geodl.nn import BernConv
+
+__all__ = ["BernNet"]
+
+
+class BernNet(PredictThenPropagate):
+    """BernNet (call and shapes: :class:`~geodl.models.NodeClassifier`).
+
+    Args:
+        in_channels: of the nodes.
+        num_classes: number of scores.
+        hidden: width of the hidden layer.
+        order: of the Bernstein polynomials.
+        dropout: before both layers.
+
+    He, Wei, Huang and Xu, NeurIPS 2021, without dropout before the filter.
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: int, hidden: int = 64, order: int = 10, dropout: float = 0.5
+    ) -> None:
+        super().__init__(in_channels, num_classes, hidden, dropout, BernConv(order))

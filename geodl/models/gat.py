@@ -1,0 +1,62 @@
+"""GAT and GATv2: graph attention networks."""
+
+from __future__ import annotations
+
+from torch.nn import functional
+
+from geodl.models.node_classifier import ConvolutionalClassifier
+from geodl.nn import GATConv, GATv2Conv
+
+__all__ = ["GAT", "GATv2"]
+
+
+class GAT(ConvolutionalClassifier):
+    """Graph attention network (call and shapes: :class:`~geodl.models.NodeClassifier`), two layers with ELU between.
+
+    Args:
+        in_channels: of the nodes.
+        num_classes: number of scores.
+        hidden: width of a head of the first layer.
+        heads: of the first layer, side by side.
+        output_heads: of the second, whose mean is taken.
+        dropout: before every layer, and of the attention.
+
+    Velickovic et al., ICLR 2018.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        hidden: int = 8,
+        heads: int = 8,
+        output_heads: int = 1,
+        dropout: float = 0.6,
+    ) -> None:
+        convs = [
+            GATConv(in_channels, hidden, heads, dropout=dropout),
+            GATConv(hidden * heads, num_classes, output_heads, concat=False, dropout=dropout),
+        ]
+        super().__init__(convs, functional.elu, dropout)
+
+
+class GATv2(ConvolutionalClassifier):
+    """GAT with the scores of GATv2; arguments as of :class:`GAT`.
+
+    Brody, Alon and Yahav, ICLR 2022.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        hidden: int = 8,
+        heads: int = 8,
+        output_heads: int = 1,
+        dropout: float = 0.6,
+    ) -> None:
+        convs = [
+            GATv2Conv(in_channels, hidden, heads, dropout=dropout),
+            GATv2Conv(hidden * heads, num_classes, output_heads, concat=False, dropout=dropout),
+        ]
+        super().__init__(convs, functional.elu, dropout)

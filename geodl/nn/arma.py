@@ -1,0 +1,76 @@
+"""ARMA convolution: rational filters of a graph by recursions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from geodl.nn.glorot import glorot
+from geodl.nn.graph_matrix import GraphMatrix, normalized_adjacency
+from geodl.nn.sparse_features import Features, dropout, linear
+from geodl.ops import Neighbors, arma
+
+__all__ = ["ARMAConv"]
+
+
+class ARMAConv(nn.Module):
+    r"""Auto-regressive moving-average convolution: S recursions side by side, and their mean,
+
+    .. math:: x^{(1)}_s = \sigma(\hat A x A_s + x V_s + b_s), \quad
+        x^{(t+1)}_s = \sigma(\hat A x^{(t)}_s W_s + x V_s + b_s), \quad y = \frac{1}{S} \sum_s x^{(T)}_s,
+        \qquad \hat A = D^{-1/2} A D^{-1/2}
+
+    without self-loops: it is x V_s that brings back what the graph smooths away. The steps share their weights.
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+        stacks: S.
+        steps: T.
+        activation: sigma; None for the identity.
+        dropout: of x in x V_s.
+        bias: whether b is learned.
+
+    Shapes:
+        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), neighbors of N points or a
+        :class:`~geodl.nn.GraphMatrix` -> ``[N, C']``.
+
+    Bianchi, Grattarola, Livi and Alippi, "Graph neural networks with convolutional ARMA filters", IEEE TPAMI 2021.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stacks: int = 1,
+        steps: int = 1,
+        activation: Callable[[Tensor], Tensor] | None = torch.relu,
+        dropout: float = 0.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if stacks < 1 or steps < 1:
+            raise ValueError(f"stacks and steps must be at least 1, got {stacks} and {steps}")
+        self.steps, self.activation, self.dropout = steps, activation, dropout
+        self.initial = glorot(stacks, in_channels, out_channels)
+        self.recurrent = glorot(stacks, out_channels, out_channels)
+        self.skip = glorot(stacks, in_channels, out_channels)
+        self.bias = nn.Parameter(torch.zeros(stacks * out_channels)) if bias else None
+
+    def forward(self, x: Features, neighbors: Neighbors | GraphMatrix) -> Tensor:
+        matrix = normalized_adjacency(neighbors, self_loops=False, dtype=self.skip.dtype)
+        stacks, channels, out_channels = self.skip.shape
+        read = linear(x, self.initial.transpose(0, 1).reshape(channels, -1))
+        kept = linear(
+            dropout(x, self.dropout, self.training), self.skip.transpose(0, 1).reshape(channels, -1)
+        )
+        kept = kept if self.bias is None else kept + self.bias
+        # x A_s and x V_s + b_s of all stacks side by side are the signal, and the operator's filters pick them apart.
+        picks = torch.eye(2 * stacks * out_channels, dtype=self.skip.dtype, device=self.skip.device)
+        initial, skip = picks.view(-1, 2 * stacks, out_channels).transpose(0, 1).chunk(2)
+        return arma(
+            torch.cat([read, kept], 1), matrix.neighbors, matrix.values, initial, self.recurrent, skip,
+            self.steps, self.activation, matrix.symmetric,
+        )  # fmt: skip

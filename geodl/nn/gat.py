@@ -1,0 +1,129 @@
+"""Graph attention: GAT, and GATv2, whose scores depend on both ends."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geodl.nn.glorot import glorot
+from geodl.nn.graph_matrix import with_self_loops
+from geodl.nn.sparse_features import Features, linear
+from geodl.ops import Neighbors, attention
+
+__all__ = ["GATConv", "GATv2Conv"]
+
+
+class _Attention(nn.Module):
+    """What both layers share: heads, dropout of the attention, self-loops and bias."""
+
+    def __init__(
+        self,
+        out_channels: int,
+        heads: int,
+        concat: bool,
+        negative_slope: float,
+        dropout: float,
+        self_loops: bool,
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        if heads < 1:
+            raise ValueError(f"heads must be at least 1, got {heads}")
+        self.heads, self.out_channels, self.concat = heads, out_channels, concat
+        self.negative_slope, self.dropout, self.self_loops = negative_slope, dropout, self_loops
+        self.bias = (
+            nn.Parameter(torch.zeros(heads * out_channels if concat else out_channels)) if bias else None
+        )
+
+    def _attend(
+        self, h: Tensor, neighbors: Neighbors, source: Tensor, target: Tensor, vector: Tensor | None = None
+    ) -> Tensor:
+        mask = None
+        if self.training and self.dropout > 0:
+            mask = functional.dropout(h.new_ones(neighbors.num_edges, self.heads), self.dropout)
+        y = attention(h, neighbors, source, target, vector, mask, self.negative_slope)
+        y = y.flatten(1) if self.concat else y.mean(1)
+        return y if self.bias is None else y + self.bias
+
+    def extra_repr(self) -> str:
+        return f"{self.out_channels}, heads={self.heads}, concat={self.concat}, dropout={self.dropout}"
+
+
+class GATConv(_Attention):
+    r"""Graph attention: the windows are a softmax, over the neighbours, of a learned score, one a head,
+
+    .. math:: y_{i,h} = \sum_{j \in N(i) \cup i} \operatorname{softmax}_j\bigl(\text{LeakyReLU}(
+        a_h \cdot x_j W_h + b_h \cdot x_i W_h)\bigr) \; x_j W_h + c .
+
+    Args:
+        in_channels: C.
+        out_channels: C' of a head.
+        heads: H.
+        concat: heads side by side, or their mean.
+        negative_slope: of LeakyReLU.
+        dropout: probability of dropping a neighbour, by head, after the softmax.
+        self_loops: whether a point reads itself.
+        bias: whether c is learned.
+
+    Shapes:
+        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), neighbors of N points -> ``[N, H C']`` or ``[N, C']``.
+
+    Velickovic et al., "Graph attention networks", ICLR 2018.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        heads: int = 1,
+        concat: bool = True,
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        self_loops: bool = True,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(out_channels, heads, concat, negative_slope, dropout, self_loops, bias)
+        self.weight = glorot(in_channels, heads * out_channels)
+        self.source, self.target = glorot(heads, out_channels), glorot(heads, out_channels)
+
+    def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
+        neighbors = with_self_loops(neighbors) if self.self_loops else neighbors
+        h = linear(x, self.weight).view(-1, self.heads, self.out_channels)
+        return self._attend(h, neighbors, (h * self.source).sum(2), (h * self.target).sum(2))
+
+
+class GATv2Conv(_Attention):
+    r"""Graph attention with scores that rank the neighbours of every point anew,
+
+    .. math:: y_{i,h} = \sum_{j \in N(i) \cup i} \operatorname{softmax}_j\bigl(a_h \cdot
+        \text{LeakyReLU}(x_j W_h + x_i V_h + d)\bigr) \; (x_j W_h + d_W) + c, \qquad d = d_W + d_V .
+
+    Arguments and shapes as of :class:`GATConv`.
+
+    Brody, Alon and Yahav, "How attentive are graph attention networks?", ICLR 2022.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        heads: int = 1,
+        concat: bool = True,
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        self_loops: bool = True,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(out_channels, heads, concat, negative_slope, dropout, self_loops, bias)
+        width = heads * out_channels
+        self.weight, self.target = glorot(in_channels, width), glorot(in_channels, width)
+        self.shift = nn.Parameter(torch.zeros(2 * width)) if bias else None
+        self.vector = glorot(heads, out_channels)
+
+    def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
+        neighbors = with_self_loops(neighbors) if self.self_loops else neighbors
+        both = linear(x, torch.cat([self.weight, self.target], 1))
+        both = both if self.shift is None else both + self.shift
+        source, target = both.view(-1, 2, self.heads, self.out_channels).unbind(1)
+        return self._attend(source, neighbors, source, target, self.vector)

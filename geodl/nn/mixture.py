@@ -1,0 +1,91 @@
+"""MoNet's convolution: windows that are Gaussians with learned means and widths."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from geodl.geometry import Charts
+from geodl.nn.glorot import glorot
+from geodl.nn.sparse_features import Features, patch_conv_of
+from geodl.ops import Neighbors
+
+__all__ = ["MixtureConv", "degree_charts"]
+
+
+def degree_charts(neighbors: Neighbors, dtype: torch.dtype = torch.float32) -> Charts:
+    r"""The local coordinates of a graph without any other: :math:`u_{ij} = (1 / \sqrt{d_i}, 1 / \sqrt{d_j})`.
+
+    Args:
+        neighbors: the graph, N by N; degrees are the numbers of neighbours.
+        dtype: of the coordinates.
+
+    Raises:
+        ValueError: the graph is not square.
+
+    Monti et al., CVPR 2017, eq. 11.
+    """
+    if neighbors.num_dst != neighbors.num_src:
+        raise ValueError(
+            f"a graph is square, but neighbors have {neighbors.num_src} sources and {neighbors.num_dst} rows"
+        )
+    scale = neighbors.degree().clamp(min=1).to(dtype).rsqrt()
+    coords = torch.stack([scale[neighbors.row], scale[neighbors.col]], 1)
+    return Charts(neighbors, coords, "cartesian")
+
+
+class MixtureConv(nn.Module):
+    r"""Mixture model convolution,
+
+    .. math:: y_i = b + \sum_m \sum_{j \in N(i)} w_m(u_{ij}) \, x_j W_m, \qquad
+        w_m(u) = \exp\Bigl(-\tfrac{1}{2} \sum_d (u_d - \mu_{md})^2 / \sigma_{md}^2\Bigr)
+
+    with learned :math:`\mu` and :math:`\sigma`. Whatever the domain, only the coordinates u change: geodesic polar ones on a
+    mesh, degrees on a graph (:func:`degree_charts`).
+
+    Args:
+        in_channels: C.
+        out_channels: C'.
+        windows: M.
+        dim: of the coordinates.
+        spread: the means begin uniformly in [0, spread], the widths at spread / 2.
+        bias: whether b is learned.
+
+    Shapes:
+        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), charts with coordinates ``[E, dim]`` -> ``[N, C']``.
+
+    Raises:
+        ValueError: coordinates of another dimension.
+
+    Monti, Boscaini, Masci, Rodolà, Svoboda and Bronstein, "Geometric deep learning on graphs and manifolds using mixture model
+    CNNs", CVPR 2017.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        windows: int,
+        dim: int = 2,
+        spread: float = 1.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if windows < 1 or dim < 1 or not spread > 0:
+            raise ValueError(f"windows, dim and spread must be positive, got {windows}, {dim} and {spread}")
+        self.mean = nn.Parameter(torch.rand(windows, dim) * spread)
+        self.scale = nn.Parameter(torch.full((windows, dim), spread / 2))
+        self.filters = glorot(windows, in_channels, out_channels)
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+
+    def forward(self, x: Features, charts: Charts) -> Tensor:
+        u, dim = charts.coords, self.mean.shape[1]
+        if u.shape[1] != dim:
+            raise ValueError(f"charts have coordinates of dimension {u.shape[1]} but the layer reads {dim}")
+        weight = (((u[:, None] - self.mean) / self.scale).square().sum(2) / -2).exp()
+        y = patch_conv_of(x, charts.neighbors, weight, self.filters)
+        return y if self.bias is None else y + self.bias
+
+    def extra_repr(self) -> str:
+        windows, in_channels, out_channels = self.filters.shape
+        return f"{in_channels}, {out_channels}, windows={windows}, dim={self.mean.shape[1]}"

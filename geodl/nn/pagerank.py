@@ -1,0 +1,45 @@
+"""Personalised PageRank, which spreads predictions over a graph."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from geodl.nn.graph_matrix import GraphMatrix, normalized_adjacency
+from geodl.ops import Neighbors
+
+__all__ = ["PersonalizedPageRank"]
+
+
+class PersonalizedPageRank(nn.Module):
+    r"""Personalised PageRank of predictions, by power iteration,
+
+    .. math:: z^{(0)} = x, \qquad z^{(k+1)} = (1 - \alpha) \, \hat A z^{(k)} + \alpha x,
+        \qquad \hat A = \tilde D^{-1/2} (A + I) \tilde D^{-1/2} .
+
+    Nothing is learned. Step and restart are one pass over the edges.
+
+    Args:
+        steps: K.
+        alpha: probability of the restart, in [0, 1].
+
+    Shapes:
+        x ``[N, C]``, neighbors of N points or a :class:`~geodl.nn.GraphMatrix` -> ``[N, C]``.
+
+    Gasteiger, Bojchevski and Günnemann, "Predict then propagate: graph neural networks meet personalized PageRank", ICLR 2019.
+    """
+
+    def __init__(self, steps: int = 10, alpha: float = 0.1) -> None:
+        super().__init__()
+        if steps < 0 or not 0 <= alpha <= 1:
+            raise ValueError(f"steps must not be negative and alpha lie in [0, 1], got {steps} and {alpha}")
+        self.steps, self.alpha = steps, alpha
+
+    def forward(self, x: Tensor, neighbors: Neighbors | GraphMatrix) -> Tensor:
+        matrix = normalized_adjacency(neighbors, dtype=x.dtype)
+        restart, z = self.alpha * x, x
+        for _ in range(self.steps):
+            z = matrix.step(z, 1 - self.alpha, restart)
+        return z
+
+    def extra_repr(self) -> str:
+        return f"steps={self.steps}, alpha={self.alpha}"
