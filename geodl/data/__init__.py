@@ -2,8 +2,8 @@
 
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
-from geodl.data.grid import Grid
 from geodl.data.graph import Graph, graph_neighbors
+from geodl.data.grid import Grid
 from geodl.data.mesh import Mesh
 from geodl.data.neighbor_sampler import NeighborSampler
 from geodl.data.precompute import PrecomputeReport, precompute
@@ -11,8 +11,8 @@ from geodl.data.transforms import InvariantSignal, SpectralOperators, UnitArea, 
 
 __all__ = [
     "DataLoader",
-    "Grid",
     "Graph",
+    "Grid",
     "InvariantSignal",
     "Mesh",
     "NeighborSampler",

@@ -1,14 +1,11 @@
 """Data sets: sequences of shapes, and of one graph."""
 
 from geodl.datasets.broken import broken_meshes
-from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
-from geodl.datasets.dt4d import DT4D
-from geodl.datasets.faust import FAUST
-from geodl.datasets.mnist import MNIST, Digits
 from geodl.datasets.communities import Communities
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
+from geodl.datasets.mnist import MNIST, Digits
 from geodl.datasets.planetoid import Planetoid
 from geodl.datasets.puppets import Puppets
 from geodl.datasets.scape import SCAPE

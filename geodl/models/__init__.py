@@ -12,38 +12,15 @@ from geodl.models.functional_map_net import FunctionalMapNet
 from geodl.models.gat import GAT, GATv2
 from geodl.models.gcn import GCN
 from geodl.models.gcnn import GCNN
+from geodl.models.gin import GIN
+from geodl.models.graphsage import GraphSAGE
 from geodl.models.inception import InceptionV1, InceptionV3
 from geodl.models.lenet5 import LeNet5
+from geodl.models.monet import MoNet
+from geodl.models.node_classifier import NodeClassifier
 from geodl.models.perceptron import MultilayerPerceptron, Perceptron
 from geodl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
-from geodl.models.weights import load_weights, save_weights
-
-__all__ = [
-    "GCNN",
-    "VGG",
-    "VGG11",
-    "VGG13",
-    "VGG16",
-    "VGG19",
-    "AlexNet",
-    "DiffusionNet",
-    "FunctionalMapNet",
-    "InceptionV1",
-    "InceptionV3",
-    "LeNet5",
-    "MultilayerPerceptron",
-    "Perceptron",
-    "ResNet",
-    "ResNet18",
-    "ResNet34",
-    "ResNet50",
-    "ResNet101",
-    "ResNet152",
-from geodl.models.gin import GIN
-from geodl.models.graphsage import GraphSAGE
-from geodl.models.monet import MoNet
-from geodl.models.node_classifier import NodeClassifier
 from geodl.models.weights import load_weights, save_weights
 
 __all__ = [
@@ -53,6 +30,12 @@ __all__ = [
     "GCN",
     "GCNN",
     "GIN",
+    "VGG",
+    "VGG11",
+    "VGG13",
+    "VGG16",
+    "VGG19",
+    "AlexNet",
     "BernNet",
     "CayleyNet",
     "ChebNet",
@@ -61,8 +44,19 @@ __all__ = [
     "FunctionalMapNet",
     "GATv2",
     "GraphSAGE",
+    "InceptionV1",
+    "InceptionV3",
+    "LeNet5",
     "MoNet",
+    "MultilayerPerceptron",
     "NodeClassifier",
+    "Perceptron",
+    "ResNet",
+    "ResNet18",
+    "ResNet34",
+    "ResNet50",
+    "ResNet101",
+    "ResNet152",
     "load_weights",
     "save_weights",
 ]

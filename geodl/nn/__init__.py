@@ -11,14 +11,6 @@ from geodl.nn.feast import FeaStConv
 from geodl.nn.gat import GATConv, GATv2Conv
 from geodl.nn.gcn import GCNConv
 from geodl.nn.geodesic import GeodesicConv, gaussian_windows
-from geodl.nn.grid_conv import GridConv, GridConvTranspose
-from geodl.nn.grid_windows import GridWindows, chart_windows, grid_windows, transposed_windows
-from geodl.nn.level import Level, graph_levels, mesh_levels
-from geodl.nn.pooling import GlobalMeanPool, LpPool, MaxPool, MeanPool
-from geodl.nn.siamese import siamese_loss
-from geodl.nn.signal_norm import SignalBatchNorm
-from geodl.nn.spline_conv import SplineConv
-from geodl.nn.spline_windows import spline_windows
 from geodl.nn.gin import GINConv
 from geodl.nn.graph_matrix import (
     GraphMatrix,
@@ -27,11 +19,18 @@ from geodl.nn.graph_matrix import (
     scaled_laplacian,
     with_self_loops,
 )
+from geodl.nn.grid_conv import GridConv, GridConvTranspose
+from geodl.nn.grid_windows import GridWindows, chart_windows, grid_windows, transposed_windows
+from geodl.nn.level import Level, graph_levels, mesh_levels
 from geodl.nn.mixture import MixtureConv, degree_charts
 from geodl.nn.pagerank import PersonalizedPageRank
+from geodl.nn.pooling import GlobalMeanPool, LpPool, MaxPool, MeanPool
 from geodl.nn.sage import SAGEConv
 from geodl.nn.siamese import siamese_loss
+from geodl.nn.signal_norm import SignalBatchNorm
 from geodl.nn.sparse_features import SparseFeatures
+from geodl.nn.spline_conv import SplineConv
+from geodl.nn.spline_windows import spline_windows
 
 __all__ = [
     "ARMAConv",
@@ -46,6 +45,7 @@ __all__ = [
     "GINConv",
     "GeodesicConv",
     "GlobalMeanPool",
+    "GraphMatrix",
     "GridConv",
     "GridConvTranspose",
     "GridWindows",
@@ -54,29 +54,25 @@ __all__ = [
     "LpPool",
     "MaxPool",
     "MeanPool",
-    "SignalBatchNorm",
-    "SpatialGradientFeatures",
-    "SplineConv",
-    "chart_windows",
-    "GraphMatrix",
-    "LearnedTimeDiffusion",
     "MixtureConv",
     "PersonalizedPageRank",
     "SAGEConv",
+    "SignalBatchNorm",
     "SparseFeatures",
     "SpatialGradientFeatures",
+    "SplineConv",
+    "chart_windows",
     "degree_charts",
     "gaussian_windows",
     "graph_levels",
     "grid_windows",
     "implicit_diffuse",
     "mesh_levels",
-    "siamese_loss",
-    "spline_windows",
-    "transposed_windows",
     "normalized_adjacency",
     "normalized_laplacian",
     "scaled_laplacian",
     "siamese_loss",
+    "spline_windows",
+    "transposed_windows",
     "with_self_loops",
 ]
