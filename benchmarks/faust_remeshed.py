@@ -123,14 +123,15 @@ def train(
 def run(chosen: argparse.Namespace) -> None:
     """One method on the remeshed bodies: trains if it learns, matches all pairs, and evaluates under every protocol."""
     console = Console()
+    began = time.perf_counter()
     torch.set_num_threads(chosen.threads)
     L.seed_everything(chosen.seed, workers=True, verbose=False)
     if chosen.method == "zoomout":
-        finish(chosen, console, *without_training(chosen, console))
+        finish(chosen, console, began, *without_training(chosen, console))
         return
     module, data, seconds = train(chosen, console)
     if module.global_rank == 0:
-        finish(chosen, console, *with_features(chosen, module, data, seconds))
+        finish(chosen, console, began, *with_features(chosen, module, data, seconds))
 
 
 def without_training(
@@ -223,6 +224,7 @@ def with_features(
 def finish(
     chosen: argparse.Namespace,
     console: Console,
+    began: float,
     matched: dict[str, list[MatchedPair]],
     more: dict[str, Any],
     parameters: int,
@@ -248,7 +250,7 @@ def finish(
             "princeton": {"thresholds": first.thresholds.tolist(), "curve": first.curve.tolist()},
             **more,
         },
-        seconds=sum(value for name, value in more.items() if name.endswith("_seconds")) + first.seconds,
+        seconds=time.perf_counter() - began,
         parameters=parameters,
         seeds=[chosen.seed],
         command=portable(command(), chosen),
