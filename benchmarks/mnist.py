@@ -5,8 +5,8 @@
     python -m benchmarks.mnist --root PATH --model graph        the same network on the graph of pixels
     python -m benchmarks.mnist --root PATH --model sphere       the same network on digits projected onto a sphere
 
-The network is always LeNet-5 in its dense form (convolution, pooling, convolution, pooling, three fully connected layers), with a 5 x 5
-kernel whose taps are laid into the charts of the domain. Accuracy is that after the last epoch, for every seed.
+The network is always LeNet-5 in its dense form (convolution, pooling, convolution, pooling, three fully connected layers), with
+5 x 5 kernels whose taps are laid into the charts of the domain. Accuracy is that after the last epoch, for every seed.
 """
 
 from __future__ import annotations
@@ -47,9 +47,13 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="passes over the training images")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=3, help="how many there are")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)  # every benchmark's command line is shortened alike
+    parser.add_argument(
+        "--cache", type=Path, help=argparse.SUPPRESS
+    )  # every benchmark's command line is shortened alike
     parser.add_argument("--out", type=Path, help="run folder (runs/mnist-MODEL if not given)")
     chosen = parser.parse_args(argv)
     chosen.out = chosen.out or Path("runs") / f"mnist-{chosen.model}"
@@ -171,7 +175,9 @@ def main(argv: list[str] | None = None) -> None:
         )  # fmt: skip
         spent.append(time.perf_counter() - start)
         scores.append(accuracy(model, level, project, x_test, y_test))
-        console.print(f"seed {seed}: {100 * scores[-1]:.2f} % of {len(y_test)} test images in {spent[-1]:.0f} s")
+        console.print(
+            f"seed {seed}: {100 * scores[-1]:.2f} % of {len(y_test)} test images in {spent[-1]:.0f} s"
+        )
     path = write_result(
         chosen.out,
         benchmark="mnist",

@@ -134,6 +134,29 @@ def summary(functions: dict[str, str]) -> str:
     return "; ".join([f"{answers} answers", *told])
 
 
+def digits_table(results: list[dict[str, Any]]) -> str:
+    """A row a domain on which the digits were learned."""
+    lines = [
+        "| data | network | points | test accuracy, % | epochs | training of all seeds, s | parameters | seeds |",
+        "|---|---|--:|--:|--:|--:|--:|---|",
+    ]
+    for result in results:
+        metrics = result["metrics"]
+        spread = "" if metrics["deviation"] is None else f" ± {100 * metrics['deviation']:.2f}"
+        cells = [
+            result["data"],
+            result["model"],
+            f"{metrics['points']:,}",
+            f"{100 * metrics['test_accuracy']:.2f}{spread}",
+            str(metrics["epochs"]),
+            f"{metrics['training_seconds']:.0f}",
+            f"{result['parameters']:,}",
+            ", ".join(map(str, result["seeds"])),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
     results = [
@@ -147,6 +170,8 @@ def section(names: list[str]) -> str:
         tables.append(accuracy_table(scored))
     if mapped := [result for result in results if "errors" in result.get("metrics", {})]:
         tables.append(maps_table(mapped))
+    if digits := [result for result in results if result["benchmark"] == "mnist"]:
+        tables.append(digits_table(digits))
     commands = sorted({result["command"] for result in results})
     hardware = sorted({_hardware(result["hardware"]) for result in results})
     note = f"Measured on {'; '.join(hardware)}, by " + ", ".join(f"`{command}`" for command in commands) + "."

@@ -46,7 +46,8 @@ class DigitImages(Dataset[Grid]):
 class MNIST(DigitImages):
     """MNIST: 60,000 images of 28 x 28 to train with and 10,000 to test.
 
-    An item is a :class:`~geodl.data.Grid` with ``x [1, 28, 28]`` and ``y [1]``; ``.x [N, 1, 28, 28]`` and ``.y [N]`` are the whole set.
+    An item is a :class:`~geodl.data.Grid` with ``x [1, 28, 28]`` and ``y [1]``; ``.x [N, 1, 28, 28]`` and ``.y [N]`` are the whole
+    set.
 
     Args:
         root: ``mnist.npz`` (as Keras has it), or the folder that holds it, or one with the four idx files
@@ -66,7 +67,9 @@ class MNIST(DigitImages):
         archive = root if root.is_file() else root / "mnist.npz"
         images, labels = _from_npz(archive, split) if archive.is_file() else _from_idx(root, split)
         if images.ndim != 3 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
-            raise ValueError(f"{root}: images of shape {images.shape} and labels of {labels.shape} are no MNIST")
+            raise ValueError(
+                f"{root}: images of shape {images.shape} and labels of {labels.shape} are no MNIST"
+            )
         if len(labels) and not 0 <= labels.min() <= labels.max() <= 9:
             raise ValueError(f"{root}: labels go from {labels.min()} to {labels.max()}, digits from 0 to 9")
         self.x = torch.from_numpy(images.astype(np.float32))[:, None] / 255
@@ -93,7 +96,9 @@ class Digits(DigitImages):
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:
-            raise ImportError("Digits needs scikit-learn: pip install scikit-learn (or geodl[train])") from error
+            raise ImportError(
+                "Digits needs scikit-learn: pip install scikit-learn (or geodl[train])"
+            ) from error
         images, labels = load_digits(return_X_y=True)
         part = slice(None, 1437) if split == "train" else slice(1437, None)
         self.x = torch.from_numpy(images[part].astype(np.float32)).view(-1, 1, 8, 8) / 16
@@ -136,7 +141,9 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
         raise ValueError(f"{path} is damaged: {error}") from error
     begin = 4 + 4 * axes
     if zeros or kind != 8 or len(raw) - begin != math.prod(shape):
-        raise ValueError(f"{path} is damaged: {len(raw)} bytes are not an array of bytes of shape {list(shape)}")
+        raise ValueError(
+            f"{path} is damaged: {len(raw)} bytes are not an array of bytes of shape {list(shape)}"
+        )
     return np.frombuffer(raw, np.uint8, offset=begin).reshape(shape)
 
 

@@ -49,10 +49,14 @@ class AlexNet(nn.Module):
         shapes = ((11, 4, 2), (5, 1, 2), (3, 1, 1), (3, 1, 1), (3, 1, 1))  # kernel, stride, padding
         layers: list[nn.Module] = []
         read = in_channels
-        for number, (width, group, (kernel, stride, padding)) in enumerate(zip(widths, groups, shapes, strict=True)):
+        for number, (width, group, (kernel, stride, padding)) in enumerate(
+            zip(widths, groups, shapes, strict=True)
+        ):
             layers += [GridConv(read, width, kernel, stride, padding, groups=group), nn.ReLU(inplace=True)]
             if published and number < 2:
-                layers.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2))  # torch divides alpha by the size
+                layers.append(
+                    nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
+                )  # torch divides alpha by the size
             if number in (0, 1, 4):
                 layers.append(nn.MaxPool2d(3, 2))
             read = width

@@ -24,7 +24,9 @@ class Scores(NamedTuple):
 class ConvNorm(nn.Module):
     """A convolution, a batch norm and ReLU."""
 
-    def __init__(self, read: int, width: int, kernel_size: int | tuple[int, int], stride: int = 1, padding: Any = 0) -> None:
+    def __init__(
+        self, read: int, width: int, kernel_size: int | tuple[int, int], stride: int = 1, padding: Any = 0
+    ) -> None:
         super().__init__()
         self.conv = GridConv(read, width, kernel_size, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(width, eps=0.001)
@@ -36,7 +38,9 @@ class ConvNorm(nn.Module):
 class PlainConv(nn.Module):
     """A convolution with a bias and ReLU, as before batch norm."""
 
-    def __init__(self, read: int, width: int, kernel_size: int | tuple[int, int], stride: int = 1, padding: Any = 0) -> None:
+    def __init__(
+        self, read: int, width: int, kernel_size: int | tuple[int, int], stride: int = 1, padding: Any = 0
+    ) -> None:
         super().__init__()
         self.conv = GridConv(read, width, kernel_size, stride, padding)
 
@@ -168,7 +172,7 @@ class InceptionV1(nn.Module):
 
 # --- version 3 ----------------------------------------------------------------------------------------------
 
-# A branch is convolutions one after the other, (name, width, kernel, stride); a list of them reads the same and is put side by side.
+# A branch is convolutions one after the other, (name, width, kernel, stride); those in a list read the same and stand side by side.
 _LONG, _TALL = (1, 7), (7, 1)
 
 
@@ -276,8 +280,8 @@ class InceptionV3(nn.Module):
         dropout: probability of dropping a feature in training.
 
     Shapes:
-        ``[B, in_channels, H, W]``, at least 75 x 75, as published 299 x 299 -> ``[B, out_channels]``; in training with the auxiliary
-        head ``Scores(logits, auxiliary)``.
+        ``[B, in_channels, H, W]``, at least 75 x 75, as published 299 x 299 -> ``[B, out_channels]``; in training with the
+        auxiliary head ``Scores(logits, auxiliary)``.
 
     Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception architecture for computer vision", 2016.
     """
@@ -308,7 +312,9 @@ class InceptionV3(nn.Module):
         self.fc = nn.Linear(read, out_channels)
         for module in self.modules():
             if isinstance(module, GridConv | nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.1 if isinstance(module, GridConv) else 0.01, a=-2, b=2)
+                nn.init.trunc_normal_(
+                    module.weight, std=0.1 if isinstance(module, GridConv) else 0.01, a=-2, b=2
+                )
 
     def forward(self, x: Tensor) -> Tensor | Scores:
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))

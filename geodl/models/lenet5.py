@@ -131,6 +131,8 @@ class LeNet5(nn.Module):
         level = None if level is None else level.after()
         x = self.after_pool(self.s4(self.after_conv(self.c3(x, level)), level)).flatten(2)
         if x.shape[2] != self.points:
-            raise ValueError(f"{x.shape[2]} points are left after both poolings, but the network was made for {self.points}")
+            raise ValueError(
+                f"{x.shape[2]} points are left after both poolings, but the network was made for {self.points}"
+            )
         y: Tensor = self.output(self.activation(self.f6(self.activation(self.c5(x.flatten(1))))))
         return y

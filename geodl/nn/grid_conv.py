@@ -82,7 +82,9 @@ class GridConv(nn.modules.conv._ConvNd):
             return _on_grid(self, x, self._windows(x), _taps_first(self.weight))
         if self.padding_mode != "zeros":
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-        y: Tensor = self._conv(x, self.weight, self.bias, self.stride, self._inner, self.dilation, self.groups)
+        y: Tensor = self._conv(
+            x, self.weight, self.bias, self.stride, self._inner, self.dilation, self.groups
+        )
         return y
 
     def _windows(self, x: Tensor) -> GridWindows:
@@ -127,7 +129,9 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        kernel, (steps, pad, more, apart) = _sizes(kernel_size, dim, stride, padding, output_padding, dilation)
+        kernel, (steps, pad, more, apart) = _sizes(
+            kernel_size, dim, stride, padding, output_padding, dilation
+        )
         super().__init__(
             in_channels, out_channels, kernel, steps, pad, apart, True, more, groups, bias, padding_mode,
             device=device, dtype=dtype,
@@ -139,12 +143,20 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
         if output_size is not None:
             more = tuple(
                 self._output_padding(
-                    x, output_size, self.stride, self.padding, self.kernel_size, len(self.kernel_size), self.dilation
+                    x,
+                    output_size,
+                    self.stride,
+                    self.padding,
+                    self.kernel_size,
+                    len(self.kernel_size),
+                    self.dilation,
                 )
             )
         if backend._forced and backend._forced[-1] == "reference":
             size = tuple(x.shape[-len(self.kernel_size) :])
-            windows = transposed_windows(size, self.kernel_size, self.stride, self.padding, self.dilation, more)
+            windows = transposed_windows(
+                size, self.kernel_size, self.stride, self.padding, self.dilation, more
+            )
             return _on_grid(self, x, windows, _taps_first_transposed(self.weight, self.groups))
         y: Tensor = self._conv(
             x, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation
@@ -183,7 +195,9 @@ def _on_grid(conv: nn.modules.conv._ConvNd, x: Tensor, windows: GridWindows, fil
     dim = len(conv.kernel_size)
     batched = x.dim() == dim + 2
     if x.dim() not in (dim + 1, dim + 2) or x.shape[-dim - 1] != conv.in_channels:
-        raise ValueError(f"x must have shape [B, {conv.in_channels}, *size] with {dim} axes, not {list(x.shape)}")
+        raise ValueError(
+            f"x must have shape [B, {conv.in_channels}, *size] with {dim} axes, not {list(x.shape)}"
+        )
     windows = windows.to(x.device) if windows.weight.device != x.device else windows
     signals = x if batched else x.unsqueeze(0)
     out = torch.stack([windows.convolve(one.flatten(1).t(), filters, conv.groups) for one in signals])
@@ -193,9 +207,7 @@ def _on_grid(conv: nn.modules.conv._ConvNd, x: Tensor, windows: GridWindows, fil
     return out if batched else out[0]
 
 
-def _on_domain(
-    conv: GridConv, x: Tensor, domain: Charts | GridWindows | Level, filters: Tensor
-) -> Tensor:
+def _on_domain(conv: GridConv, x: Tensor, domain: Charts | GridWindows | Level, filters: Tensor) -> Tensor:
     """The same weights on another domain."""
     if isinstance(domain, Charts):
         if max(conv.stride) > 1:
@@ -207,9 +219,11 @@ def _on_domain(
             raise ValueError(f"the windows are of a kernel {windows.kernel_size}, not {conv.kernel_size}")
     else:
         windows = domain.windows(conv.kernel_size, conv.stride, conv.dilation)
-    points, channels = (x.shape if x.dim() == 2 else (x.shape[-1], x.shape[-2]))
+    points, channels = x.shape if x.dim() == 2 else (x.shape[-1], x.shape[-2])
     if x.dim() not in (2, 3) or channels != conv.in_channels:
-        raise ValueError(f"x must have shape [V, {conv.in_channels}] or [B, {conv.in_channels}, V], not {list(x.shape)}")
+        raise ValueError(
+            f"x must have shape [V, {conv.in_channels}] or [B, {conv.in_channels}, V], not {list(x.shape)}"
+        )
     if points != windows.neighbors.num_src:
         raise ValueError(f"charts have {windows.neighbors.num_src} vertices but x has {points}")
     y = windows.convolve(x, filters, conv.groups)

@@ -103,8 +103,7 @@ def grid_windows(
         ValueError: no such padding mode, padding that is too wide for it, or a kernel wider than the padded grid.
     """
     axes = [
-        _axis(*each, padding_mode)
-        for each in zip(size, kernel_size, stride, padding, dilation, strict=True)
+        _axis(*each, padding_mode) for each in zip(size, kernel_size, stride, padding, dilation, strict=True)
     ]
     return _one_hot(axes, size, kernel_size)
 
@@ -162,7 +161,9 @@ def chart_windows(
     if charts.kind == "polar":
         coords = charts.rho[:, None] * torch.stack([charts.theta.cos(), charts.theta.sin()], dim=1)
     if coords.shape[1] != len(kernel_size):
-        raise ValueError(f"charts have {coords.shape[1]} coordinates but the kernel has {len(kernel_size)} axes")
+        raise ValueError(
+            f"charts have {coords.shape[1]} coordinates but the kernel has {len(kernel_size)} axes"
+        )
     size = coords.new_tensor(list(kernel_size))
     apart = coords.new_tensor([dilation] * len(kernel_size) if isinstance(dilation, int) else list(dilation))
     weight, index = spline_windows(coords / (spacing * apart) + (size - 1) / 2, kernel_size, 1)
@@ -189,10 +190,14 @@ def _axis(
         try:
             padded = F.pad(numbers.double()[None, None], (before, after), mode=padding_mode)[0, 0].long()
         except (RuntimeError, NotImplementedError) as error:
-            raise ValueError(f"{padding_mode} padding of {padding} on an axis of {points} points: {error}") from error
+            raise ValueError(
+                f"{padding_mode} padding of {padding} on an axis of {points} points: {error}"
+            ) from error
     reach = dilation * (taps - 1)
     if padded.numel() <= reach:
-        raise ValueError(f"a kernel that spans {reach + 1} points does not fit an axis of {padded.numel()}, padding included")
+        raise ValueError(
+            f"a kernel that spans {reach + 1} points does not fit an axis of {padded.numel()}, padding included"
+        )
     places = torch.arange(0, padded.numel() - reach, stride)
     return padded[places[:, None] + dilation * torch.arange(taps)]
 

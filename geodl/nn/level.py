@@ -61,7 +61,9 @@ class Level:
         """
         key = kernel_size, max(stride) > 1, tuple(dilation)
         if key not in self._windows:
-            apart = tuple(dilation) if len(dilation) == len(kernel_size) else tuple(dilation) * len(kernel_size)
+            apart = (
+                tuple(dilation) if len(dilation) == len(kernel_size) else tuple(dilation) * len(kernel_size)
+            )
             if math.prod(kernel_size) == 1:  # a point itself, not a mean about it
                 own = torch.arange(self.num_nodes, device=self.area.device)
                 rowptr = torch.arange(self.num_nodes + 1, device=self.area.device)
@@ -81,7 +83,9 @@ class Level:
             ValueError: there is no coarser level.
         """
         if self.coarsening is None:
-            raise ValueError(f"the level of {self.num_nodes} points is the coarsest: there is nothing to pool to")
+            raise ValueError(
+                f"the level of {self.num_nodes} points is the coarsest: there is nothing to pool to"
+            )
         return self.coarsening
 
     def after(self, stride: int = 2) -> Level:
@@ -115,9 +119,9 @@ class Level:
         coarser = [part.coarser for part in parts if part.coarser is not None]
         if len(coarser) not in (0, len(parts)):
             raise ValueError("Level.cat needs shapes with the same number of levels")
-        counts = []
-        for part in parts:
-            counts.append(torch.tensor([part.num_nodes]) if part.ptr is None else part.ptr.diff().cpu())
+        counts = [
+            torch.tensor([part.num_nodes]) if part.ptr is None else part.ptr.diff().cpu() for part in parts
+        ]
         ptr = F.pad(torch.cat(counts).cumsum(0), (1, 0)).to(parts[0].area.device)
         return Level(
             Charts.cat([part.charts for part in parts]),

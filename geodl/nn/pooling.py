@@ -26,7 +26,9 @@ _MEAN: dict[int, Any] = {3: F.avg_pool1d, 4: F.avg_pool2d, 5: F.avg_pool3d}
 class _Pool(nn.Module):
     """On a grid windows of ``kernel_size`` with a stride; elsewhere the cells of a domain."""
 
-    def __init__(self, kernel_size: Size | None, stride: Size | None, padding: Size, ceil_mode: bool = False) -> None:
+    def __init__(
+        self, kernel_size: Size | None, stride: Size | None, padding: Size, ceil_mode: bool = False
+    ) -> None:
         super().__init__()
         self.kernel_size, self.padding, self.ceil_mode = kernel_size, padding, ceil_mode
         self.stride = kernel_size if stride is None else stride
@@ -76,7 +78,11 @@ class MaxPool(_Pool):
     """
 
     def __init__(
-        self, kernel_size: Size | None = None, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False
+        self,
+        kernel_size: Size | None = None,
+        stride: Size | None = None,
+        padding: Size = 0,
+        ceil_mode: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode)
 
@@ -127,8 +133,8 @@ class MeanPool(_Pool):
 class LpPool(_Pool):
     r"""The norm, :math:`y_i = \bigl(\sum_{j \in N(i)} a_j |x_j|^p\bigr)^{1/p}`, and :math:`\max_j |x_j|` for :math:`p = \infty`.
 
-    Without areas (a = 1, as on grids) it is :func:`torch.nn.functional.lp_pool2d` wherever that is a norm; torch's drops the absolute
-    value, so that negative values cancel positive ones for odd p. Its gradient at a window of zeros is 0.
+    Without areas (a = 1, as on grids) it is :func:`torch.nn.functional.lp_pool2d` wherever that is a norm; torch's drops the
+    absolute value, so that negative values cancel positive ones for odd p. Its gradient at a window of zeros is 0.
 
     Args:
         p: 1 or more; ``math.inf`` for the maximum.
@@ -182,7 +188,9 @@ class GlobalMeanPool(nn.Module):
             return x.flatten(2).mean(2)
         ptr = torch.tensor([0, domain.num_nodes], device=x.device) if domain.ptr is None else domain.ptr
         if x.dim() == 3 and ptr.numel() > 2:
-            raise ValueError(f"x holds {x.shape[0]} signals on one shape, but {ptr.numel() - 1} shapes are packed")
+            raise ValueError(
+                f"x holds {x.shape[0]} signals on one shape, but {ptr.numel() - 1} shapes are packed"
+            )
         shapes = Neighbors(ptr, torch.arange(domain.num_nodes, device=x.device), domain.num_nodes)
         pooled: Tensor = MeanPool()(x, shapes, domain.area)
         return pooled if x.dim() == 2 else pooled.squeeze(2)

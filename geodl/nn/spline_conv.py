@@ -58,7 +58,9 @@ class SplineConv(nn.Module):
         if degree not in (1, 2, 3):
             raise ValueError(f"degree must be 1, 2 or 3, got {degree}")
         if min(kernel_size) <= degree:
-            raise ValueError(f"splines of degree {degree} need more than {degree} control points, got {list(kernel_size)}")
+            raise ValueError(
+                f"splines of degree {degree} need more than {degree} control points, got {list(kernel_size)}"
+            )
         self.kernel_size, self.degree, self.radius, self.mean = tuple(kernel_size), degree, radius, mean
         self.filters = nn.Parameter(torch.empty(math.prod(kernel_size), in_channels, out_channels))
         self.root = nn.Linear(in_channels, out_channels, bias=False) if root else None
@@ -93,16 +95,16 @@ class SplineConv(nn.Module):
             raise ValueError("these charts have no radius in common, so radius must be given")
         axes = len(self.kernel_size)
         if charts.coords.shape[1] != axes:
-            raise ValueError(f"charts have {charts.coords.shape[1]} coordinates but the kernel has {axes} axes")
+            raise ValueError(
+                f"charts have {charts.coords.shape[1]} coordinates but the kernel has {axes} axes"
+            )
         size = charts.coords.new_tensor(self.kernel_size)
         if charts.kind == "cartesian":
             unit = ((charts.coords / radius).clamp(-1, 1) + 1) / 2
             return spline_windows(unit * (size - self.degree), self.kernel_size, self.degree)
         rho = (charts.rho / radius).clamp(max=1) * (size[0] - self.degree)
         theta = charts.theta / (2 * math.pi) * size[1]
-        return spline_windows(
-            torch.stack([rho, theta], dim=1), self.kernel_size, self.degree, (False, True)
-        )
+        return spline_windows(torch.stack([rho, theta], dim=1), self.kernel_size, self.degree, (False, True))
 
     def extra_repr(self) -> str:
         _, in_channels, out_channels = self.filters.shape

@@ -73,5 +73,10 @@ def _basis(t: Tensor, degree: int) -> Tensor:
     elif degree == 2:
         parts = [0.5 * (1 - t) ** 2, 0.5 + t * (1 - t), 0.5 * t**2]
     else:
-        parts = [(1 - t) ** 3 / 6, (4 - 6 * t**2 + 3 * t**3) / 6, (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6, t**3 / 6]
+        parts = [
+            (1 - t) ** 3 / 6,
+            (4 - 6 * t**2 + 3 * t**3) / 6,
+            (1 + 3 * t + 3 * t**2 - 3 * t**3) / 6,
+            t**3 / 6,
+        ]
     return torch.stack(parts, dim=1)

@@ -54,7 +54,9 @@ def same(ours: nn.Module, peer: nn.Module, x: torch.Tensor) -> None:
                 y = layer(signal)
         else:
             y = layer(signal)
-        results.append([y, *torch.autograd.grad((y * torch.cos(y.detach())).sum(), [signal, *layer.parameters()])])
+        results.append(
+            [y, *torch.autograd.grad((y * torch.cos(y.detach())).sum(), [signal, *layer.parameters()])]
+        )
     torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
     assert torch.equal(ours(x), results[1][0])  # dispatched: torch's own numbers
 
@@ -134,4 +136,6 @@ def test_windows_of_a_stride_are_rows_of_those_without() -> None:
     strided = grid_windows((6, 7), (3, 3), (2, 3), ((1, 1), (1, 1)), (1, 1))
     picked = whole.rows(torch.arange(42).view(6, 7)[::2, ::3].flatten())
     assert torch.equal(picked.neighbors.rowptr, strided.neighbors.rowptr)
-    assert torch.equal(picked.neighbors.col, strided.neighbors.col) and torch.equal(picked.index, strided.index)
+    assert torch.equal(picked.neighbors.col, strided.neighbors.col) and torch.equal(
+        picked.index, strided.index
+    )
