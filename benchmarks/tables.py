@@ -157,6 +157,42 @@ def digits_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def nodes_table(results: list[dict[str, Any]]) -> str:
+    """A row a network on a graph: its accuracy beside the published one, and the time of an epoch beside PyG's."""
+    lines = [
+        "| data | network | test accuracy, % | published | epochs | an epoch, ms | PyG, ms | ratio | parameters | seeds |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for result in results:
+        for name, found in result["metrics"]["networks"].items():
+            cells = [
+                result["data"],
+                name,
+                f"{found['test_accuracy']:.1f} ± {found['deviation']:.1f}",
+                _number(found["published"]),
+                f"{found['epochs']:.0f}",
+                *(_number(found.get(key)) for key in ("epoch_ms", "pyg_epoch_ms", "ratio")),
+                f"{found['parameters']:,}",
+                str(len(result["seeds"])),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def large_graph_table(result: dict[str, Any]) -> str:
+    """A row a way to train on a graph that is large."""
+    lines = [
+        "| graph | edges | way | an epoch, s | a batch, ms | peak memory, MB | test accuracy, % |",
+        "|---|--:|---|--:|--:|--:|--:|",
+    ]
+    for way, found in result["metrics"]["ways"].items():
+        numbers = [
+            _number(found.get(key)) for key in ("epoch_seconds", "batch_ms", "peak_mb", "test_accuracy")
+        ]
+        lines.append("| " + " | ".join([result["data"], f"{found['edges']:,}", way, *numbers]) + " |")
+    return "\n".join(lines)
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
     results = [
@@ -172,6 +208,9 @@ def section(names: list[str]) -> str:
         tables.append(maps_table(mapped))
     if digits := [result for result in results if result["benchmark"] == "mnist"]:
         tables.append(digits_table(digits))
+    if networks := [result for result in results if result["benchmark"] == "planetoid"]:
+        tables.append(nodes_table(networks))
+    tables += [large_graph_table(result) for result in results if result["benchmark"] == "large-graph"]
     commands = sorted({result["command"] for result in results})
     hardware = sorted({_hardware(result["hardware"]) for result in results})
     note = f"Measured on {'; '.join(hardware)}, by " + ", ".join(f"`{command}`" for command in commands) + "."

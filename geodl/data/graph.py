@@ -59,10 +59,11 @@ def graph_neighbors(data: Data) -> Neighbors:
         raise ValueError(
             f"a graph needs edge_index and a number of nodes, but the data has {sorted(data.keys())}"
         )
-    key = (edge_index._version, nodes)
+    key = (0 if edge_index.is_inference() else edge_index._version, nodes)
     found = _MADE.get(edge_index)
     if found is None or found[0] != key:
-        found = _MADE[edge_index] = (key, Neighbors.from_edge_index(edge_index, nodes))
+        with torch.inference_mode(False):  # so that one can train with them afterwards
+            found = _MADE[edge_index] = (key, Neighbors.from_edge_index(edge_index, nodes))
     neighbors: Neighbors = found[1]
     return neighbors
 

@@ -61,7 +61,8 @@ class Planetoid:
             if part != "test.index":
                 _check_pickle(path)
         data = read_planetoid_data(str(raw), name.lower())
-        x = data.x / data.x.sum(1, keepdim=True).clamp(min=1) if normalize else data.x
+        total = data.x.sum(1, keepdim=True)
+        x = data.x / total.where(total > 0, 1) if normalize else data.x
         masks = {split: data[split] for split in ("train_mask", "val_mask", "test_mask")}
         self._graph = Graph(data.edge_index, x, y=data.y, **masks)
         self.num_features = x.shape[1]

@@ -28,10 +28,12 @@ def node_features(data: Data) -> Features:
         raise ValueError(f"nodes need a signal x, but the data has {sorted(data.keys())}")
     if x.requires_grad:
         return x
+    version = 0 if x.is_inference() else x._version
     found = _MADE.get(x)
-    if found is None or found[0] != x._version:
+    if found is None or found[0] != version:
         sparse = x.numel() > 0 and int(torch.count_nonzero(x)) < _SPARSE * x.numel()
-        found = _MADE[x] = (x._version, SparseFeatures.from_dense(x) if sparse else None)
+        with torch.inference_mode(False):  # so that one can train with them afterwards
+            found = _MADE[x] = (version, SparseFeatures.from_dense(x) if sparse else None)
     features: SparseFeatures | None = found[1]
     return x if features is None else features
 

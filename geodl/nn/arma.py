@@ -55,7 +55,7 @@ class ARMAConv(nn.Module):
             raise ValueError(f"stacks and steps must be at least 1, got {stacks} and {steps}")
         self.steps, self.activation, self.dropout = steps, activation, dropout
         self.initial = glorot(stacks, in_channels, out_channels)
-        self.recurrent = glorot(stacks, out_channels, out_channels)
+        self.recurrent = glorot(stacks, out_channels, out_channels) if steps > 1 else None
         self.skip = glorot(stacks, in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(stacks * out_channels)) if bias else None
 
@@ -70,7 +70,12 @@ class ARMAConv(nn.Module):
         # x A_s and x V_s + b_s of all stacks side by side are the signal, and the operator's filters pick them apart.
         picks = torch.eye(2 * stacks * out_channels, dtype=self.skip.dtype, device=self.skip.device)
         initial, skip = picks.view(-1, 2 * stacks, out_channels).transpose(0, 1).chunk(2)
+        recurrent = (
+            initial.new_empty(stacks, out_channels, out_channels)
+            if self.recurrent is None
+            else self.recurrent
+        )
         return arma(
-            torch.cat([read, kept], 1), matrix.neighbors, matrix.values, initial, self.recurrent, skip,
+            torch.cat([read, kept], 1), matrix.neighbors, matrix.values, initial, recurrent, skip,
             self.steps, self.activation, matrix.symmetric,
         )  # fmt: skip

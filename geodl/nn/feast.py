@@ -51,9 +51,11 @@ class FeaStConv(nn.Module):
 
     def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
         neighbors = with_self_loops(neighbors) if self.self_loops else neighbors
+        with torch.inference_mode(False):  # what neighbors keep must be fit for training
+            row = neighbors.row
         u = linear(x, self.steer)
-        q = (u[neighbors.col] - u[neighbors.row] + self.shift).softmax(1)
-        q = q / neighbors.degree()[neighbors.row, None]
+        q = (u[neighbors.col] - u[row] + self.shift).softmax(1)
+        q = q / neighbors.degree()[row, None]
         y = patch_conv_of(x, neighbors, q, self.filters)
         return y if self.bias is None else y + self.bias
 

@@ -50,7 +50,8 @@ class GraphMatrix:
 def _once(neighbors: Neighbors, name: str, make: Callable[[], GraphMatrix | Neighbors]) -> object:
     made = vars(neighbors).setdefault("_matrices", {})
     if name not in made:
-        with torch.no_grad():
+        # Not of inference mode, whose tensors could not be trained with afterwards.
+        with torch.inference_mode(False), torch.no_grad():
             made[name] = make()
     return made[name]
 

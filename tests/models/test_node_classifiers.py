@@ -69,3 +69,15 @@ def test_errors_say_what_was_wrong() -> None:
     with pytest.raises(ValueError, match="signal x"):
         net(Data(edge_index=data[0].edge_index, num_nodes=400))
     assert isinstance(net, nn.Module)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_that_was_first_asked_in_inference_mode_can_be_trained(name: str) -> None:
+    data = communities()
+    graph, net = data[0], network(name, data)
+    with torch.inference_mode():
+        net(graph)
+        made_there = Data(x=graph.x + 0, edge_index=graph.edge_index + 0)
+        net(made_there)
+    net(graph).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())

@@ -116,7 +116,9 @@ def arma(stacks: int, steps: int) -> Callable[[int, int], tuple[nn.Module, nn.Mo
     def make(c: int, d: int) -> tuple[nn.Module, nn.Module]:
         ours = randomised(ARMAConv(c, d, stacks, steps, torch.tanh))
         theirs = pyg.ARMAConv(c, d, stacks, steps, True, torch.tanh)
-        set_(theirs, init_weight=ours.initial, weight=ours.recurrent[None], root_weight=ours.skip[None],
+        if steps > 1:
+            set_(theirs, weight=ours.recurrent[None])
+        set_(theirs, init_weight=ours.initial, root_weight=ours.skip[None],
              bias=ours.bias.view(1, stacks, 1, d))  # fmt: skip
         return ours, theirs
 
