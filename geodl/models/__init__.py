@@ -1,8 +1,21 @@
 """The networks of the papers, a page each."""
 
+from geodl.models.dgcnn import DGCNN
 from geodl.models.diffusionnet import DiffusionNet
 from geodl.models.functional_map_net import FunctionalMapNet
 from geodl.models.gcnn import GCNN
+from geodl.models.pointnet import PointNet, transform_penalty
+from geodl.models.pointnet2 import PointNet2
 from geodl.models.weights import load_weights, save_weights
 
-__all__ = ["GCNN", "DiffusionNet", "FunctionalMapNet", "load_weights", "save_weights"]
+__all__ = [
+    "DGCNN",
+    "GCNN",
+    "DiffusionNet",
+    "FunctionalMapNet",
+    "PointNet",
+    "PointNet2",
+    "load_weights",
+    "save_weights",
+    "transform_penalty",
+]
