@@ -1,25 +1,35 @@
 """Data sets: sequences of shapes."""
 
 from geodl.datasets.broken import broken_meshes
+from geodl.datasets.classification import ClassificationSet
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
+from geodl.datasets.modelnet import ModelNet
+from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
 from geodl.datasets.puppets import Puppets
 from geodl.datasets.scape import SCAPE
+from geodl.datasets.shrec11 import SHREC11
 from geodl.datasets.shrec19 import SHREC19
 from geodl.datasets.smal import SMAL
+from geodl.datasets.solids import Solids
 from geodl.datasets.tosca import TOSCA
 
 __all__ = [
     "DT4D",
     "FAUST",
     "SCAPE",
+    "SHREC11",
     "SHREC19",
     "SMAL",
     "TOSCA",
+    "ClassificationSet",
     "CorrespondenceSet",
+    "ModelNet",
+    "ModelNetOccupancy",
     "Puppets",
     "ShapePair",
     "ShapePairs",
+    "Solids",
     "broken_meshes",
 ]

@@ -75,7 +75,9 @@ def read_clouds(
     if ptr is None:
         ptr = torch.tensor([0, pos.shape[0]], device=pos.device)
     if ptr.dtype != torch.int64 or ptr.dim() != 1 or ptr.shape[0] < 2:
-        raise ValueError(f"ptr must be int64 of shape [B + 1] with B at least 1, not {ptr.dtype} {list(ptr.shape)}")
+        raise ValueError(
+            f"ptr must be int64 of shape [B + 1] with B at least 1, not {ptr.dtype} {list(ptr.shape)}"
+        )
     if ptr.device != pos.device:
         raise ValueError(f"pos is on {pos.device} but ptr is on {ptr.device}")
     if channels and x is None:
@@ -98,10 +100,14 @@ def read_clouds(
 def _check_values(clouds: Clouds) -> None:
     points, ptr = clouds.pos.shape[0], clouds.ptr
     if int(ptr[0]) != 0 or int(ptr[-1]) != points:
-        raise ValueError(f"ptr must ascend from 0 to the {points} points, not from {int(ptr[0])} to {int(ptr[-1])}")
+        raise ValueError(
+            f"ptr must ascend from 0 to the {points} points, not from {int(ptr[0])} to {int(ptr[-1])}"
+        )
     sizes = ptr.diff()
     if bool((sizes < 0).any()):
-        raise ValueError(f"ptr must not descend, but cloud {int((sizes < 0).nonzero()[0])} ends before it starts")
+        raise ValueError(
+            f"ptr must not descend, but cloud {int((sizes < 0).nonzero()[0])} ends before it starts"
+        )
     if bool((sizes == 0).any()):
         raise ValueError(f"cloud {int((sizes == 0).nonzero()[0])} has no points")
     for name, tensor in (("pos", clouds.pos), ("x", clouds.x)):

@@ -88,7 +88,9 @@ class DGCNN(nn.Module):
         """
         with named("DGCNN"):
             weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
-            model = cls(weights["conv1.0.weight"].shape[1] // 2 - 3, weights["linear3.weight"].shape[0], k, dropout)
+            model = cls(
+                weights["conv1.0.weight"].shape[1] // 2 - 3, weights["linear3.weight"].shape[0], k, dropout
+            )
             # Batch norms are listed twice: as bn1 and as the second layer of conv1.
             state = rename({name: t for name, t in weights.items() if not name.startswith(_TWICE)}, _NAMES)
             for layer in range(4):

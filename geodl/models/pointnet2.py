@@ -29,7 +29,7 @@ _MULTI = [
 class PointNet2(nn.Module):
     """PointNet++ for classification: two set abstractions (512 and 128 points), a PointNet over what is left, a network on that.
 
-    Radii (0.2 and 0.4; with several scales 0.1 to 0.8) are meant for clouds in the unit ball. The order of the points does not matter,
+    Radii (0.2 and 0.4; with several scales 0.1 to 0.8) are meant for clouds in the unit ball. The order of points does not matter,
     and a cloud gives the same in any batch; a cloud of fewer points keeps them all.
 
     Args:
@@ -96,7 +96,7 @@ class PointNet2(nn.Module):
     def from_published(
         cls, weights: Mapping[str, Tensor], dropout: float = 0.4, grouping: Grouping = "first"
     ) -> PointNet2:
-        """A network with the weights of ``pointnet2_cls_ssg`` or ``pointnet2_cls_msg`` of github.com/yanx27/Pointnet_Pointnet2_pytorch.
+        """A network with the weights of ``pointnet2_cls_ssg`` or ``pointnet2_cls_msg`` of yanx27/Pointnet_Pointnet2_pytorch on GitHub.
 
         Args:
             weights: a state dict, such as ``torch.load(path, weights_only=True)["model_state_dict"]``.

@@ -62,7 +62,13 @@ class EdgeConv(nn.Module):
         if self.training and norm.num_batches_tracked is not None:
             norm.num_batches_tracked += 1
         statistics = BatchNorm(
-            norm.running_mean, norm.running_var, norm.weight, norm.bias, self.training, norm.momentum, norm.eps
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
+            self.training,
+            norm.momentum,
+            norm.eps,
         )
         return edge_conv(x, neighbors, self.weight, None, statistics, self.negative_slope, x_dst)
 

@@ -63,7 +63,13 @@ class FeaturePropagation(nn.Module):
         self.layers = mlp([in_channels, *widths])
 
     def forward(
-        self, pos: Tensor, x: Tensor | None, ptr: Tensor, sample_pos: Tensor, sample_x: Tensor, sample_ptr: Tensor
+        self,
+        pos: Tensor,
+        x: Tensor | None,
+        ptr: Tensor,
+        sample_pos: Tensor,
+        sample_x: Tensor,
+        sample_ptr: Tensor,
     ) -> Tensor:
         carried = interpolate(sample_x, sample_pos, sample_ptr, pos, ptr)
         signal = carried if x is None else torch.cat([x, carried], dim=1)

@@ -78,7 +78,12 @@ class SetAbstraction(nn.Module):
         centers = pos[index]
         # Differences of products lose digits far from the origin, so a cloud is first moved to its mean.
         own = _cloud_of(ptr, pos.shape[0])
-        means = aggregate(pos, Neighbors._valid(ptr, torch.arange(pos.shape[0], device=pos.device), pos.shape[0]), None, "mean")
+        means = aggregate(
+            pos,
+            Neighbors._valid(ptr, torch.arange(pos.shape[0], device=pos.device), pos.shape[0]),
+            None,
+            "mean",
+        )
         centred = pos - means[own]
         signal = centred if x is None else torch.cat([centred, x], dim=1)
         found = []
@@ -100,7 +105,9 @@ class SetAbstraction(nn.Module):
         return _first(radius(pos, r, ptr, centers, sample_ptr), most)
 
     def extra_repr(self) -> str:
-        return f"{self.in_channels}, count={self.count}, radii={self.radii}, max_neighbors={self.max_neighbors}"
+        return (
+            f"{self.in_channels}, count={self.count}, radii={self.radii}, max_neighbors={self.max_neighbors}"
+        )
 
 
 def _cloud_of(ptr: Tensor, points: int) -> Tensor:
