@@ -204,11 +204,11 @@ def _read_off(data: bytes) -> tuple[NDArray[Any], Any, Attributes]:
     rows = [
         row for line in data.decode("utf-8").splitlines() if (row := line.split("#", maxsplit=1)[0].split())
     ]
-    if not rows or not rows[0][0].endswith("OFF"):
+    header = re.fullmatch(r"(\w*?OFF)(\d*)", rows[0][0]) if rows else None
+    if header is None:
         raise ValueError("it does not begin with OFF")
-    rows = (
-        [rows[0][1:], *rows[1:]] if len(rows[0]) > 1 else rows[1:]
-    )  # the numbers may stand on the first line
+    # The numbers may stand on the first line; in ModelNet, some follow it without a space: OFF490 518 0.
+    rows = [row for row in (header[2].split() + rows[0][1:], *rows[1:]) if row]
     if not rows or len(rows[0]) < 2:
         raise ValueError("the line with the numbers of vertices and faces is missing")
     vertices, faces = int(rows[0][0]), int(rows[0][1])

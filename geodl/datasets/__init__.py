@@ -7,10 +7,18 @@ from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
 from geodl.datasets.mnist import MNIST, Digits
 from geodl.datasets.planetoid import Planetoid
+from geodl.datasets.classification import ClassificationSet
+from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
+from geodl.datasets.dt4d import DT4D
+from geodl.datasets.faust import FAUST
+from geodl.datasets.modelnet import ModelNet
+from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
 from geodl.datasets.puppets import Puppets
 from geodl.datasets.scape import SCAPE
+from geodl.datasets.shrec11 import SHREC11
 from geodl.datasets.shrec19 import SHREC19
 from geodl.datasets.smal import SMAL
+from geodl.datasets.solids import Solids
 from geodl.datasets.tosca import TOSCA
 
 __all__ = [
@@ -18,6 +26,7 @@ __all__ = [
     "FAUST",
     "MNIST",
     "SCAPE",
+    "SHREC11",
     "SHREC19",
     "SMAL",
     "TOSCA",
@@ -25,8 +34,13 @@ __all__ = [
     "CorrespondenceSet",
     "Digits",
     "Planetoid",
+    "ClassificationSet",
+    "CorrespondenceSet",
+    "ModelNet",
+    "ModelNetOccupancy",
     "Puppets",
     "ShapePair",
     "ShapePairs",
+    "Solids",
     "broken_meshes",
 ]

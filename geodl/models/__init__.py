@@ -6,6 +6,7 @@ from geodl.models.arma import ARMA
 from geodl.models.bernnet import BernNet
 from geodl.models.cayleynet import CayleyNet
 from geodl.models.chebnet import ChebNet
+from geodl.models.dgcnn import DGCNN
 from geodl.models.diffusionnet import DiffusionNet
 from geodl.models.feastnet import FeaStNet
 from geodl.models.functional_map_net import FunctionalMapNet
@@ -59,4 +60,18 @@ __all__ = [
     "ResNet152",
     "load_weights",
     "save_weights",
+from geodl.models.pointnet import PointNet, transform_penalty
+from geodl.models.pointnet2 import PointNet2
+from geodl.models.weights import load_weights, save_weights
+
+__all__ = [
+    "DGCNN",
+    "GCNN",
+    "DiffusionNet",
+    "FunctionalMapNet",
+    "PointNet",
+    "PointNet2",
+    "load_weights",
+    "save_weights",
+    "transform_penalty",
 ]

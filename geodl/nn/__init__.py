@@ -26,6 +26,10 @@ from geodl.nn.mixture import MixtureConv, degree_charts
 from geodl.nn.pagerank import PersonalizedPageRank
 from geodl.nn.pooling import GlobalMeanPool, LpPool, MaxPool, MeanPool
 from geodl.nn.sage import SAGEConv
+from geodl.nn.edge_conv import EdgeConv
+from geodl.nn.feature_propagation import FeaturePropagation, interpolate
+from geodl.nn.geodesic import GeodesicConv, gaussian_windows
+from geodl.nn.set_abstraction import SetAbstraction
 from geodl.nn.siamese import siamese_loss
 from geodl.nn.signal_norm import SignalBatchNorm
 from geodl.nn.sparse_features import SparseFeatures
@@ -43,6 +47,8 @@ __all__ = [
     "GATv2Conv",
     "GCNConv",
     "GINConv",
+    "EdgeConv",
+    "FeaturePropagation",
     "GeodesicConv",
     "GlobalMeanPool",
     "GraphMatrix",
@@ -59,6 +65,7 @@ __all__ = [
     "SAGEConv",
     "SignalBatchNorm",
     "SparseFeatures",
+    "SetAbstraction",
     "SpatialGradientFeatures",
     "SplineConv",
     "chart_windows",
@@ -71,6 +78,7 @@ __all__ = [
     "normalized_adjacency",
     "normalized_laplacian",
     "scaled_laplacian",
+    "interpolate",
     "siamese_loss",
     "spline_windows",
     "transposed_windows",

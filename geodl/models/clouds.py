@@ -1,0 +1,129 @@
+"""Packed clouds as point networks read them: checked, in an order of their own, pooled cloud by cloud."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geodl.ops import Neighbors, aggregate
+
+
+@dataclass(frozen=True, eq=False)
+class Clouds:
+    """Points of several clouds, sorted by their coordinates within each.
+
+    In that order, nothing that a network computes can depend on the order in which the points were given: neither where
+    farthest-point sampling starts, nor which of several equally near neighbours is taken, nor how a mean is rounded.
+
+    Attributes:
+        pos: ``[P, 3]``.
+        x: ``[P, C]``, or None.
+        ptr: ``[B + 1]``.
+        order: ``[P]``, the given row of every row; None if they are in the given order.
+    """
+
+    pos: Tensor
+    x: Tensor | None
+    ptr: Tensor
+    order: Tensor | None
+
+    @property
+    def signal(self) -> Tensor:
+        """Positions and signal, ``[P, 3 + C]``."""
+        return self.pos if self.x is None else torch.cat([self.pos, self.x], dim=1)
+
+    @property
+    def cloud(self) -> Tensor:
+        """The cloud of every point, ``[P]``."""
+        return _cloud_of(self.ptr, self.pos.shape[0])
+
+    def pool(self, y: Tensor, reduce: str) -> Tensor:
+        """``[P, C]`` -> ``[B, C]``."""
+        return pool(y, self.ptr, reduce)
+
+    def spread(self, y: Tensor) -> Tensor:
+        """What every point's cloud has, ``[B, C]`` -> ``[P, C]``."""
+        rows = torch.arange(self.pos.shape[0] + 1, device=y.device)
+        return aggregate(y, Neighbors._valid(rows, self.cloud, y.shape[0]))
+
+    def restore(self, y: Tensor) -> Tensor:
+        """Rows in the order in which the points were given."""
+        return y if self.order is None else y[self.order.argsort()]
+
+
+def pool(y: Tensor, ptr: Tensor, reduce: str) -> Tensor:
+    """The maximum or mean over every cloud, ``[P, C]`` -> ``[B, C]``."""
+    own = torch.arange(y.shape[0], device=y.device)
+    return aggregate(y, Neighbors._valid(ptr, own, y.shape[0]), reduce=reduce)
+
+
+def read_clouds(
+    pos: Tensor, ptr: Tensor | None, x: Tensor | None, channels: int, dtype: torch.dtype, sort: bool = True
+) -> Clouds:
+    """Checks what a network was given, in its dtype; values are read on the CPU alone, as a GPU would be waited for.
+
+    Raises:
+        ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, a cloud without points, a number that is
+            not finite.
+    """
+    if pos.dim() != 2 or pos.shape[1] != 3:
+        raise ValueError(f"pos must have shape [P, 3], not {list(pos.shape)}")
+    if not pos.is_floating_point():
+        raise ValueError(f"pos must be floating point, not {pos.dtype}")
+    if ptr is None:
+        ptr = torch.tensor([0, pos.shape[0]], device=pos.device)
+    if ptr.dtype != torch.int64 or ptr.dim() != 1 or ptr.shape[0] < 2:
+        raise ValueError(
+            f"ptr must be int64 of shape [B + 1] with B at least 1, not {ptr.dtype} {list(ptr.shape)}"
+        )
+    if ptr.device != pos.device:
+        raise ValueError(f"pos is on {pos.device} but ptr is on {ptr.device}")
+    if channels and x is None:
+        raise ValueError(f"the network reads {channels} channels beside the positions, but x is None")
+    if x is not None:
+        if x.shape != (pos.shape[0], channels):
+            raise ValueError(f"x must have shape {[pos.shape[0], channels]}, not {list(x.shape)}")
+        if x.device != pos.device:
+            raise ValueError(f"pos is on {pos.device} but x is on {x.device}")
+        x = x.to(dtype) if channels else None
+    clouds = Clouds(pos.to(dtype), x, ptr, None)
+    if pos.device.type == "cpu":
+        _check_values(clouds)
+    if not sort:
+        return clouds
+    order = _order(clouds.signal, clouds.cloud)
+    return Clouds(clouds.pos[order], None if x is None else x[order], ptr, order)
+
+
+def _check_values(clouds: Clouds) -> None:
+    points, ptr = clouds.pos.shape[0], clouds.ptr
+    if int(ptr[0]) != 0 or int(ptr[-1]) != points:
+        raise ValueError(
+            f"ptr must ascend from 0 to the {points} points, not from {int(ptr[0])} to {int(ptr[-1])}"
+        )
+    sizes = ptr.diff()
+    if bool((sizes < 0).any()):
+        raise ValueError(
+            f"ptr must not descend, but cloud {int((sizes < 0).nonzero()[0])} ends before it starts"
+        )
+    if bool((sizes == 0).any()):
+        raise ValueError(f"cloud {int((sizes == 0).nonzero()[0])} has no points")
+    for name, tensor in (("pos", clouds.pos), ("x", clouds.x)):
+        if tensor is not None and not bool((finite := tensor.isfinite()).all()):
+            row = int((~finite.all(1)).nonzero()[0])
+            raise ValueError(f"{name} must be finite, but row {row} is {tensor[row].tolist()}")
+
+
+def _cloud_of(ptr: Tensor, points: int) -> Tensor:
+    clouds = torch.arange(ptr.shape[0] - 1, device=ptr.device)
+    return torch.repeat_interleave(clouds, ptr.diff(), output_size=points)
+
+
+def _order(signal: Tensor, cloud: Tensor) -> Tensor:
+    """Rows by cloud, then by their first coordinate, second, and so on."""
+    order = torch.arange(signal.shape[0], device=signal.device)
+    for column in (*signal.detach().flip(1).unbind(1), cloud):
+        order = order[column[order].argsort(stable=True)]
+    return order

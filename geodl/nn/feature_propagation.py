@@ -1,0 +1,81 @@
+"""Feature propagation of PointNet++: a signal back from the samples to the points that they were taken from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from geodl.nn.mlp import mlp
+from geodl.ops import Neighbors, aggregate, knn
+
+__all__ = ["FeaturePropagation", "interpolate"]
+
+
+def interpolate(
+    x: Tensor, pos: Tensor, ptr: Tensor, queries: Tensor, query_ptr: Tensor, k: int = 3
+) -> Tensor:
+    r"""Mean of the nearest points, weighted by inverse squared distance,
+
+    .. math:: \text{out}_i = \frac{\sum_j w_{ij} x_j}{\sum_j w_{ij}}, \qquad w_{ij} = \frac{1}{\|q_i - p_j\|^2 + 10^{-8}}
+
+    over the k nearest points j of the same cloud, or all where there are fewer. The small number is in the squared unit of the
+    positions, which are those of clouds of about unit size. No gradient reaches the positions.
+
+    Args:
+        x: ``[M, C]``, the signal at the points.
+        pos: ``[M, 3]``, where they are, and ``ptr [B + 1]``, of which clouds.
+        queries: ``[P, 3]``, where the signal is wanted, and ``query_ptr [B + 1]``.
+        k: how many points count.
+
+    Returns:
+        ``[P, C]``; 0 in a cloud without points.
+
+    Qi et al., "PointNet++", NeurIPS 2017, eq. 2.
+    """
+    neighbors, distance = knn(pos, k, ptr, queries, query_ptr, return_distance=True)
+    weight = 1 / (distance.square() + 1e-8)
+    own = torch.arange(weight.shape[0], device=weight.device)
+    total = aggregate(weight[:, None], Neighbors._valid(neighbors.rowptr, own, weight.shape[0]))[:, 0]
+    return aggregate(x, neighbors, (weight / total[neighbors.row]).to(x.dtype))
+
+
+class FeaturePropagation(nn.Module):
+    """Interpolates the signal of the samples (:func:`interpolate`), appends it to that of the points, and applies a network.
+
+    Args:
+        in_channels: of the points' signal and the samples' together.
+        widths: of the layers of linear map, batch norm and ReLU.
+
+    Shapes:
+        pos ``[P, 3]``, x ``[P, C]`` or None, ptr ``[B + 1]`` and the same of the samples, of which M -> ``[P, widths[-1]]``.
+
+    Raises:
+        ValueError: shapes that do not fit; on the CPU a point that is not finite.
+
+    Qi et al., "PointNet++", NeurIPS 2017, section 3.4.
+    """
+
+    def __init__(self, in_channels: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.layers = mlp([in_channels, *widths])
+
+    def forward(
+        self,
+        pos: Tensor,
+        x: Tensor | None,
+        ptr: Tensor,
+        sample_pos: Tensor,
+        sample_x: Tensor,
+        sample_ptr: Tensor,
+    ) -> Tensor:
+        carried = interpolate(sample_x, sample_pos, sample_ptr, pos, ptr)
+        signal = carried if x is None else torch.cat([x, carried], dim=1)
+        if signal.shape[1] != self.in_channels:
+            raise ValueError(
+                f"the signals of points and samples have {signal.shape[1]} channels together, not {self.in_channels}"
+            )
+        out: Tensor = self.layers(signal)
+        return out

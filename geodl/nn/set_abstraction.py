@@ -1,0 +1,126 @@
+"""Set abstraction of PointNet++: fewer points, each of which has looked at its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from geodl.nn.edge_sum import edge_sum, row_max
+from geodl.nn.mlp import mlp
+from geodl.ops import Neighbors, aggregate, farthest_points, knn, radius
+
+__all__ = ["SetAbstraction"]
+
+Grouping = Literal["nearest", "first"]
+
+
+class SetAbstraction(nn.Module):
+    r"""Farthest points, and at each of them, for every scale, a small PointNet over the points around it,
+
+    .. math:: \text{out}_i = \max_{j : \|p_j - p_i\| \le r} \; h\bigl([p_j - p_i, \; x_j]\bigr)
+
+    with h layers of linear map, batch norm and ReLU. The first is linear in the points,
+    :math:`W [p_j - p_i, x_j] = (W_p p_j + W_x x_j) - W_p p_i`, so it costs a product a point and none an edge.
+
+    A ball of fewer points is not filled up with copies, which changes no maximum; in training, each edge counts once in the batch
+    norm, where the authors count the copies too.
+
+    Args:
+        in_channels: C, of the signal; 0 if there is none but the positions.
+        count: how many points every cloud keeps; all, if it has no more.
+        radii: of every scale, in the unit of the positions; None for the nearest points however far.
+        max_neighbors: of every scale.
+        widths: of the layers of h, for every scale.
+        grouping: which points of a ball that holds more than ``max_neighbors``: the "nearest", or the "first" in the order that
+            they are given in, as the authors take them; their weights were learned so. Then the order matters.
+
+    Shapes:
+        pos ``[P, 3]``, x ``[P, C]`` or None, ptr ``[B + 1]`` -> pos ``[M, 3]``, x ``[M, sum of the last widths]``, ptr ``[B + 1]``.
+
+    Raises:
+        ValueError: shapes that do not fit, lists of different lengths, on the CPU a point that is not finite.
+
+    Qi et al., "PointNet++: deep hierarchical feature learning on point sets in a metric space", NeurIPS 2017, section 3.2-3.3.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        count: int,
+        radii: Sequence[float | None],
+        max_neighbors: Sequence[int],
+        widths: Sequence[Sequence[int]],
+        grouping: Grouping = "nearest",
+    ) -> None:
+        super().__init__()
+        if not len(radii) == len(max_neighbors) == len(widths):
+            raise ValueError(
+                f"there are {len(radii)} radii, {len(max_neighbors)} max_neighbors and {len(widths)} widths: "
+                "every scale needs one of each"
+            )
+        if grouping not in ("nearest", "first"):
+            raise ValueError(f"grouping must be 'nearest' or 'first', not {grouping!r}")
+        if grouping == "first" and None in radii:
+            raise ValueError("grouping='first' needs radii: without one, all points are in the ball")
+        self.in_channels, self.count, self.grouping = in_channels, count, grouping
+        self.radii, self.max_neighbors = list(radii), list(max_neighbors)
+        self.scales = nn.ModuleList(mlp([3 + in_channels, *layers]) for layers in widths)
+
+    def forward(self, pos: Tensor, x: Tensor | None, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        expected = None if self.in_channels == 0 else (pos.shape[0], self.in_channels)
+        if (None if x is None else tuple(x.shape)) != expected:
+            given = "None" if x is None else list(x.shape)
+            raise ValueError(f"x must have shape {list(expected) if expected else None}, not {given}")
+        index, sample_ptr = farthest_points(pos, self.count, ptr)
+        centers = pos[index]
+        # Differences of products lose digits far from the origin, so a cloud is first moved to its mean.
+        own = _cloud_of(ptr, pos.shape[0])
+        means = aggregate(
+            pos,
+            Neighbors._valid(ptr, torch.arange(pos.shape[0], device=pos.device), pos.shape[0]),
+            None,
+            "mean",
+        )
+        centred = pos - means[own]
+        signal = centred if x is None else torch.cat([centred, x], dim=1)
+        found = []
+        for scale, r, most in zip(self.scales, self.radii, self.max_neighbors, strict=True):
+            neighbors = self._group(pos, ptr, centers, sample_ptr, r, most)
+            first = scale[0]
+            v = nn.functional.linear(signal, first.weight, first.bias)
+            u = -nn.functional.linear(centred[index], first.weight[:, :3])
+            found.append(row_max(scale[1:](edge_sum(u, v, neighbors)), neighbors))
+        return centers, torch.cat(found, dim=1), sample_ptr
+
+    def _group(
+        self, pos: Tensor, ptr: Tensor, centers: Tensor, sample_ptr: Tensor, r: float | None, most: int
+    ) -> Neighbors:
+        if r is None:
+            return knn(pos, most, ptr, centers, sample_ptr)
+        if self.grouping == "nearest":
+            return radius(pos, r, ptr, centers, sample_ptr, most)
+        return _first(radius(pos, r, ptr, centers, sample_ptr), most)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.in_channels}, count={self.count}, radii={self.radii}, max_neighbors={self.max_neighbors}"
+        )
+
+
+def _cloud_of(ptr: Tensor, points: int) -> Tensor:
+    clouds = torch.arange(ptr.shape[0] - 1, device=ptr.device)
+    return torch.repeat_interleave(clouds, ptr.diff(), output_size=points)
+
+
+def _first(neighbors: Neighbors, most: int) -> Neighbors:
+    """Of every row the ``most`` neighbours of lowest index, in ascending order."""
+    row = neighbors.row
+    order = (row * neighbors.num_src + neighbors.col).argsort()
+    place = torch.arange(neighbors.num_edges, device=row.device) - neighbors.rowptr[row]
+    col = neighbors.col[order][place < most]
+    degrees = neighbors.degree().clamp(max=most)
+    rowptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
+    return Neighbors._valid(rowptr, col, neighbors.num_src)

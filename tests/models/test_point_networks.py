@@ -1,0 +1,173 @@
+"""PointNet, PointNet++ and DGCNN: the published networks, and what must not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from geodl.models import DGCNN, PointNet, PointNet2, transform_penalty
+from tests.models import published_clouds as published
+
+MODELS: dict[str, Callable[[int, int], nn.Module]] = {
+    "PointNet": PointNet,
+    "SSG": PointNet2,
+    "MSG": lambda c, d: PointNet2(c, d, multi_scale=True),
+    "DGCNN": DGCNN,
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def made(name: str, channels: int = 0, classes: int = 4) -> Any:
+    """A network whose signals keep their size, so that differences show."""
+    model = MODELS[name](channels, classes)
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, std=(2 / min(parameter.shape[0], parameter.shape[1])) ** 0.5)
+    return model.eval()
+
+
+def packed(*sizes: int) -> tuple[Tensor, Tensor]:
+    pos = torch.cat([torch.nn.functional.normalize(torch.randn(n, 3), dim=1) for n in sizes])
+    return pos, torch.tensor([0, *sizes]).cumsum(0)
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    """To 1e-4 of what distinguishes one cloud from another, not of what they have in common."""
+    spread = float((expected - expected.mean(0)).abs().max())
+    assert spread > 0.01
+    assert float((found - expected).abs().max()) < 1e-4 * max(spread, 1.0)
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_pointnet_is_the_published_one(channels: int) -> None:
+    state = published.pointnet_weights(channels, 40)
+    model = PointNet.from_published(state).eval()
+    pos, x = torch.randn(3, 50, 3), torch.randn(3, 50, channels)
+    found = model(pos.view(-1, 3), torch.arange(4) * 50, x.view(-1, channels) if channels else None)
+    close(found, published.pointnet(state, pos, x))
+    assert sum(p.numel() for p in model.parameters()) == {0: 3_471_473, 3: 3_471_857}[channels]
+
+
+@pytest.mark.parametrize(("multi_scale", "channels", "parameters"), [
+    (False, 0, 1_475_688), (False, 3, 1_475_880), (True, 0, 1_747_368), (True, 3, 1_747_848),
+])  # fmt: skip
+def test_pointnet2_is_the_published_one(multi_scale: bool, channels: int, parameters: int) -> None:
+    state = published.pointnet2_weights(channels, 40, multi_scale)
+    model = PointNet2.from_published(state).eval()
+    pos, x = packed(560, 560)[0].view(2, 560, 3), torch.randn(2, 560, channels)
+    pos[1] *= torch.tensor([1.0, 0.7, 0.3])
+    found = model(pos.view(-1, 3), torch.arange(3) * 560, x.view(-1, channels) if channels else None)
+    close(found, published.pointnet2(state, pos, x))
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_dgcnn_is_the_published_one() -> None:
+    state = published.dgcnn_weights(40)
+    model = DGCNN.from_published(state, k=9).eval()
+    pos = torch.randn(3, 60, 3)
+    close(model(pos.view(-1, 3), torch.arange(4) * 60), published.dgcnn(state, pos, 9))
+    assert sum(p.numel() for p in model.parameters()) == 1_809_576
+
+
+@pytest.mark.parametrize("network", [PointNet, PointNet2, DGCNN])
+def test_other_weights_are_refused(network: Any) -> None:
+    for state in ({}, {"fc1.weight": torch.zeros(2, 3)}):
+        with pytest.raises(ValueError, match=f"no weights of a published {network.__name__}"):
+            network.from_published(state)
+
+
+def test_weights_of_data_parallel() -> None:
+    state = published.dgcnn_weights(5)
+    parallel = {f"module.{name}": tensor for name, tensor in state.items()}
+    one, other = DGCNN.from_published(state), DGCNN.from_published(parallel)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@every_model
+@pytest.mark.parametrize("channels", [0, 2])
+def test_order_of_points_does_not_matter_to_the_last_bit(name: str, channels: int) -> None:
+    model = made(name, channels)
+    pos, ptr = packed(150, 37, 90)
+    pos[5], pos[60:70] = pos[4], pos[3].clone()  # ties
+    x = torch.randn(277, channels) if channels else None
+    orders = [torch.randperm(b - a) + a for a, b in pairwise(ptr.tolist())]
+    order = torch.cat(orders)
+    features = model.features(pos, ptr, x)
+    turned = model.features(pos[order], ptr, None if x is None else x[order])
+    if name == "PointNet":
+        features, turned = features[0], turned[0]
+    assert torch.equal(features, turned)
+    assert torch.equal(model(pos, ptr, x), model(pos[order], ptr, None if x is None else x[order]))
+
+
+@every_model
+def test_a_ragged_batch_equals_one_by_one(name: str) -> None:
+    model = made(name)
+    pos, ptr = packed(1, 200, 7, 64)
+    together = model(pos, ptr)
+    alone = torch.cat([model(pos[a:b]) for a, b in pairwise(ptr.tolist())])
+    torch.testing.assert_close(together, alone, atol=1e-4 * float(together.abs().max()), rtol=1e-4)
+
+
+@every_model
+def test_odd_clouds_are_answered(name: str) -> None:
+    """One point; all points in one place; fewer points than neighbours are asked for; far away; tiny."""
+    model = made(name)
+    pos, _ = packed(30)
+    for cloud in (pos[:1], pos[:1].repeat(40, 1), pos[:5], pos + 1000, pos * 1e-12, pos.double()):
+        out = model(cloud)
+        assert out.shape == (1, 4) and out.dtype == torch.float32 and bool(out.isfinite().all())
+
+
+@every_model
+def test_bad_clouds_are_named(name: str) -> None:
+    model = made(name, 2)
+    pos, ptr = packed(20, 30)
+    x = torch.randn(50, 2)
+    nan = pos.clone()
+    nan[33, 1] = torch.nan
+    infinite = x.clone()
+    infinite[4, 0] = torch.inf
+    for arguments, trouble in (
+        ((nan, ptr, x), "pos must be finite, but row 33"),
+        ((pos, ptr, infinite), "x must be finite, but row 4"),
+        ((pos, torch.tensor([0, 20, 20, 50]), x), "cloud 1 has no points"),
+        ((pos, torch.tensor([0, 20, 49]), x), "ptr must ascend from 0 to the 50 points, not from 0 to 49"),
+        ((pos, torch.tensor([0, 30, 20, 50]), x), "ptr must not descend, but cloud 1"),
+        ((pos, ptr.int(), x), "ptr must be int64"),
+        ((pos, ptr), "x is None"),
+        ((pos, ptr, x[:, :1]), r"x must have shape \[50, 2\], not \[50, 1\]"),
+        ((pos[:, :2], ptr, x), r"pos must have shape \[P, 3\], not \[50, 2\]"),
+        ((pos.long(), ptr, x), "pos must be floating point"),
+        ((pos[:0], None, x[:0]), "cloud 0 has no points"),
+    ):
+        with pytest.raises(ValueError, match=trouble):
+            model(*arguments)
+
+
+@every_model
+def test_training_reaches_every_parameter(name: str) -> None:
+    model = MODELS[name](0, 4).train()
+    pos, ptr = packed(60, 1, 40, 30)
+    for _ in range(
+        2
+    ):  # T-nets are the identity at first, so their first layers learn from the second step on
+        model.zero_grad()
+        torch.nn.functional.cross_entropy(model(pos, ptr), torch.tensor([0, 1, 2, 3])).backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                assert parameter.grad is not None and bool(parameter.grad.isfinite().all())
+                parameter -= 0.01 * parameter.grad
+    touched = [bool(parameter.grad.any()) for parameter in model.parameters() if parameter.dim() > 1]
+    assert all(touched)
+
+
+def test_transform_penalty() -> None:
+    turn, _ = torch.linalg.qr(torch.randn(3, 6, 6, dtype=torch.float64))
+    assert float(transform_penalty(turn)) < 1e-20
+    assert float(transform_penalty(2 * turn)) == pytest.approx(9 * 6)
