@@ -1,18 +1,15 @@
 """Data sets: sequences of shapes, and of one graph."""
 
 from geodl.datasets.broken import broken_meshes
+from geodl.datasets.classification import ClassificationSet
 from geodl.datasets.communities import Communities
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
 from geodl.datasets.mnist import MNIST, Digits
-from geodl.datasets.planetoid import Planetoid
-from geodl.datasets.classification import ClassificationSet
-from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
-from geodl.datasets.dt4d import DT4D
-from geodl.datasets.faust import FAUST
 from geodl.datasets.modelnet import ModelNet
 from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
+from geodl.datasets.planetoid import Planetoid
 from geodl.datasets.puppets import Puppets
 from geodl.datasets.scape import SCAPE
 from geodl.datasets.shrec11 import SHREC11
@@ -30,14 +27,13 @@ __all__ = [
     "SHREC19",
     "SMAL",
     "TOSCA",
+    "ClassificationSet",
     "Communities",
     "CorrespondenceSet",
     "Digits",
-    "Planetoid",
-    "ClassificationSet",
-    "CorrespondenceSet",
     "ModelNet",
     "ModelNetOccupancy",
+    "Planetoid",
     "Puppets",
     "ShapePair",
     "ShapePairs",

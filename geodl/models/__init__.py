@@ -20,6 +20,8 @@ from geodl.models.lenet5 import LeNet5
 from geodl.models.monet import MoNet
 from geodl.models.node_classifier import NodeClassifier
 from geodl.models.perceptron import MultilayerPerceptron, Perceptron
+from geodl.models.pointnet import PointNet, transform_penalty
+from geodl.models.pointnet2 import PointNet2
 from geodl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
@@ -27,6 +29,7 @@ from geodl.models.weights import load_weights, save_weights
 __all__ = [
     "APPNP",
     "ARMA",
+    "DGCNN",
     "GAT",
     "GCN",
     "GCNN",
@@ -52,25 +55,14 @@ __all__ = [
     "MultilayerPerceptron",
     "NodeClassifier",
     "Perceptron",
+    "PointNet",
+    "PointNet2",
     "ResNet",
     "ResNet18",
     "ResNet34",
     "ResNet50",
     "ResNet101",
     "ResNet152",
-    "load_weights",
-    "save_weights",
-from geodl.models.pointnet import PointNet, transform_penalty
-from geodl.models.pointnet2 import PointNet2
-from geodl.models.weights import load_weights, save_weights
-
-__all__ = [
-    "DGCNN",
-    "GCNN",
-    "DiffusionNet",
-    "FunctionalMapNet",
-    "PointNet",
-    "PointNet2",
     "load_weights",
     "save_weights",
     "transform_penalty",

@@ -7,7 +7,9 @@ from geodl.nn.chebyshev import ChebConv
 from geodl.nn.diffusion import DiffusionBlock, LearnedTimeDiffusion
 from geodl.nn.diffusion_direct import implicit_diffuse
 from geodl.nn.diffusion_features import SpatialGradientFeatures
+from geodl.nn.edge_conv import EdgeConv
 from geodl.nn.feast import FeaStConv
+from geodl.nn.feature_propagation import FeaturePropagation, interpolate
 from geodl.nn.gat import GATConv, GATv2Conv
 from geodl.nn.gcn import GCNConv
 from geodl.nn.geodesic import GeodesicConv, gaussian_windows
@@ -26,9 +28,6 @@ from geodl.nn.mixture import MixtureConv, degree_charts
 from geodl.nn.pagerank import PersonalizedPageRank
 from geodl.nn.pooling import GlobalMeanPool, LpPool, MaxPool, MeanPool
 from geodl.nn.sage import SAGEConv
-from geodl.nn.edge_conv import EdgeConv
-from geodl.nn.feature_propagation import FeaturePropagation, interpolate
-from geodl.nn.geodesic import GeodesicConv, gaussian_windows
 from geodl.nn.set_abstraction import SetAbstraction
 from geodl.nn.siamese import siamese_loss
 from geodl.nn.signal_norm import SignalBatchNorm
@@ -42,13 +41,13 @@ __all__ = [
     "CayleyConv",
     "ChebConv",
     "DiffusionBlock",
+    "EdgeConv",
     "FeaStConv",
+    "FeaturePropagation",
     "GATConv",
     "GATv2Conv",
     "GCNConv",
     "GINConv",
-    "EdgeConv",
-    "FeaturePropagation",
     "GeodesicConv",
     "GlobalMeanPool",
     "GraphMatrix",
@@ -63,9 +62,9 @@ __all__ = [
     "MixtureConv",
     "PersonalizedPageRank",
     "SAGEConv",
+    "SetAbstraction",
     "SignalBatchNorm",
     "SparseFeatures",
-    "SetAbstraction",
     "SpatialGradientFeatures",
     "SplineConv",
     "chart_windows",
@@ -74,11 +73,11 @@ __all__ = [
     "graph_levels",
     "grid_windows",
     "implicit_diffuse",
+    "interpolate",
     "mesh_levels",
     "normalized_adjacency",
     "normalized_laplacian",
     "scaled_laplacian",
-    "interpolate",
     "siamese_loss",
     "spline_windows",
     "transposed_windows",
