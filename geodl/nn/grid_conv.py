@@ -71,7 +71,7 @@ class GridConv(nn.modules.conv._ConvNd):
             in_channels, out_channels, kernel, steps, pad, apart, False, (0,) * len(kernel), groups, bias,
             padding_mode, device=device, dtype=dtype,
         )  # fmt: skip
-        self._conv = _CONV[len(kernel)]
+        self._dim = len(kernel)
         # What torch's function pads itself, beside what must be padded before.
         self._inner: Any = self.padding if padding_mode == "zeros" else (0,) * len(kernel)
 
@@ -82,7 +82,7 @@ class GridConv(nn.modules.conv._ConvNd):
             return _on_grid(self, x, self._windows(x), _taps_first(self.weight))
         if self.padding_mode != "zeros":
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-        y: Tensor = self._conv(
+        y: Tensor = _CONV[self._dim](
             x, self.weight, self.bias, self.stride, self._inner, self.dilation, self.groups
         )
         return y
@@ -136,7 +136,7 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
             in_channels, out_channels, kernel, steps, pad, apart, True, more, groups, bias, padding_mode,
             device=device, dtype=dtype,
         )  # fmt: skip
-        self._conv = _TRANSPOSED[len(kernel)]
+        self._dim = len(kernel)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         more = tuple(self.output_padding)
@@ -158,7 +158,7 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
                 size, self.kernel_size, self.stride, self.padding, self.dilation, more
             )
             return _on_grid(self, x, windows, _taps_first_transposed(self.weight, self.groups))
-        y: Tensor = self._conv(
+        y: Tensor = _TRANSPOSED[self._dim](
             x, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation
         )
         return y
