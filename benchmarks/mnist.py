@@ -102,7 +102,8 @@ def projection(pos: Tensor) -> Tensor:
     radius = 2 * torch.sin(torch.acos(pos[:, 0].clamp(-1, 1)) / 2) / (2 * math.sin(math.radians(CAP / 2)))
     across = torch.stack([pos[:, 1], -pos[:, 2]], dim=1)
     across = across / torch.linalg.vector_norm(across, dim=1, keepdim=True).clamp(min=1e-9)
-    return (radius[:, None] * across)[None]
+    where: Tensor = radius[:, None] * across
+    return where[None]
 
 
 def carried_down(pos: Tensor) -> Tensor:

@@ -32,19 +32,17 @@ class Grid(Data):
                 raise ValueError(f"x must have shape [C, *size] with 1 to 3 axes, not {list(x.shape)}")
             if not x.is_floating_point():
                 raise ValueError(f"x must be floating point, not {x.dtype}")
+            # Said outright, as PyG would count the nodes along the axis that batches are put together along.
+            attributes.setdefault("num_nodes", math.prod(x.shape[1:]))
         super().__init__(x=x, **attributes)
 
     def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
         return None if key == "x" else super().__cat_dim__(key, value, *args, **kwargs)
 
     @property
-    def size(self) -> tuple[int, ...]:
+    def grid_size(self) -> tuple[int, ...]:
         """Points along each axis."""
         return tuple(self.x.shape[1:])
-
-    @property
-    def num_nodes(self) -> int:
-        return math.prod(self.size)
 
     def to_graph(self, radius: float = 1.0) -> Data:
         """The same signal on the graph of the grid's points.
@@ -60,15 +58,15 @@ class Grid(Data):
         """
         if not radius > 0:
             raise ValueError(f"radius must be positive, got {radius}")
-        axes = [torch.arange(length, device=self.x.device) for length in self.size]
+        axes = [torch.arange(length, device=self.x.device) for length in self.grid_size]
         place = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, -2)
-        number = torch.arange(len(place), device=self.x.device).view(self.size)
+        number = torch.arange(len(place), device=self.x.device).view(self.grid_size)
         ends = []
         reach = torch.arange(-math.floor(radius), math.floor(radius) + 1, device=self.x.device)
         for step in torch.cartesian_prod(*[reach] * len(axes)).view(-1, len(axes)):
             if 0 < float(step.square().sum()) <= radius**2:
                 there = place + step
-                inside = ((there >= 0) & (there < torch.tensor(self.size, device=there.device))).all(1)
+                inside = ((there >= 0) & (there < torch.tensor(self.grid_size, device=there.device))).all(1)
                 ends.append(torch.stack([number[tuple(there[inside].T)], number.flatten()[inside]]))
         edge_index = torch.cat(ends, 1) if ends else number.new_zeros(2, 0)
         others = {name: value for name, value in self.to_dict().items() if name != "x"}

@@ -58,8 +58,8 @@ class Perceptron(nn.Module):
             before = mistakes
             for example, label in zip(x, y.to(x), strict=True):
                 if float(label * self(example)) <= 0:
-                    self.weight += label * example
-                    self.bias += label
+                    self.weight.add_(label * example)
+                    self.bias.add_(label)
                     mistakes += 1
             if mistakes == before:
                 return mistakes, True

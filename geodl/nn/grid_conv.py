@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ _CONV: dict[int, Any] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED: dict[int, Any] = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 Size = int | Sequence[int]
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
 class GridConv(nn.modules.conv._ConvNd):
@@ -60,7 +61,7 @@ class GridConv(nn.modules.conv._ConvNd):
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
-        padding_mode: str = "zeros",
+        padding_mode: PaddingMode = "zeros",
         dim: int = 2,
         device: Any = None,
         dtype: Any = None,
@@ -71,7 +72,7 @@ class GridConv(nn.modules.conv._ConvNd):
             in_channels, out_channels, kernel, steps, pad, apart, False, (0,) * len(kernel), groups, bias,
             padding_mode, device=device, dtype=dtype,
         )  # fmt: skip
-        self._conv = _CONV[len(kernel)]
+        self._dim = len(kernel)
         # What torch's function pads itself, beside what must be padded before.
         self._inner: Any = self.padding if padding_mode == "zeros" else (0,) * len(kernel)
 
@@ -82,7 +83,7 @@ class GridConv(nn.modules.conv._ConvNd):
             return _on_grid(self, x, self._windows(x), _taps_first(self.weight))
         if self.padding_mode != "zeros":
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-        y: Tensor = self._conv(
+        y: Tensor = _CONV[self._dim](
             x, self.weight, self.bias, self.stride, self._inner, self.dilation, self.groups
         )
         return y
@@ -124,7 +125,7 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
         groups: int = 1,
         bias: bool = True,
         dilation: Size = 1,
-        padding_mode: str = "zeros",
+        padding_mode: PaddingMode = "zeros",
         dim: int = 2,
         device: Any = None,
         dtype: Any = None,
@@ -136,29 +137,20 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
             in_channels, out_channels, kernel, steps, pad, apart, True, more, groups, bias, padding_mode,
             device=device, dtype=dtype,
         )  # fmt: skip
-        self._conv = _TRANSPOSED[len(kernel)]
+        self._dim = len(kernel)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         more = tuple(self.output_padding)
         if output_size is not None:
-            more = tuple(
-                self._output_padding(
-                    x,
-                    output_size,
-                    self.stride,
-                    self.padding,
-                    self.kernel_size,
-                    len(self.kernel_size),
-                    self.dilation,
-                )
-            )
+            given: list[Any] = [self.stride, self.padding, self.kernel_size, self._dim, self.dilation]
+            more = tuple(self._output_padding(x, output_size, *given))
         if backend._forced and backend._forced[-1] == "reference":
             size = tuple(x.shape[-len(self.kernel_size) :])
             windows = transposed_windows(
                 size, self.kernel_size, self.stride, self.padding, self.dilation, more
             )
             return _on_grid(self, x, windows, _taps_first_transposed(self.weight, self.groups))
-        y: Tensor = self._conv(
+        y: Tensor = _TRANSPOSED[self._dim](
             x, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation
         )
         return y
@@ -186,7 +178,7 @@ def _taps_first(weight: Tensor) -> Tensor:
 
 def _taps_first_transposed(weight: Tensor, groups: int) -> Tensor:
     """``[C, C' / groups, *kernel]`` as filters ``[taps, C / groups, C']``."""
-    split = weight.flatten(2).unflatten(0, (groups, -1))  # [groups, C / groups, C' / groups, taps]
+    split: Tensor = weight.flatten(2).unflatten(0, (groups, -1))  # [groups, C / groups, C' / groups, taps]
     return split.permute(3, 1, 0, 2).flatten(2)
 
 
@@ -203,8 +195,8 @@ def _on_grid(conv: nn.modules.conv._ConvNd, x: Tensor, windows: GridWindows, fil
     out = torch.stack([windows.convolve(one.flatten(1).t(), filters, conv.groups) for one in signals])
     out = out if conv.bias is None else out + conv.bias
     assert windows.size is not None
-    out = out.transpose(1, 2).unflatten(2, windows.size)
-    return out if batched else out[0]
+    grid: Tensor = out.transpose(1, 2).unflatten(2, windows.size)
+    return grid if batched else grid[0]
 
 
 def _on_domain(conv: GridConv, x: Tensor, domain: Charts | GridWindows | Level, filters: Tensor) -> Tensor:

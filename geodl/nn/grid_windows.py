@@ -141,7 +141,7 @@ def chart_windows(
     :math:`\rho (\cos \theta, \sin \theta)`) in units of ``spacing``,
 
     .. math:: w_m(u_{ij}) = \frac{h(u_{ij} - t_m)}{\sum_{k \in N(i)} h(u_{ik} - t_m)}, \qquad
-              h(u) = \prod_a \max(0, 1 - |u_a| / \text{dilation}_a),
+              h(u) = \prod_a \max(0, 1 - |u_a|),
 
     the mean of the signal about the tap. Where neighbours lie exactly at the taps, as on a grid, windows are one-hot. A tap whose
     hat holds nothing, as beyond a border, reads zero.
@@ -164,9 +164,8 @@ def chart_windows(
         raise ValueError(
             f"charts have {coords.shape[1]} coordinates but the kernel has {len(kernel_size)} axes"
         )
-    size = coords.new_tensor(list(kernel_size))
-    apart = coords.new_tensor([dilation] * len(kernel_size) if isinstance(dilation, int) else list(dilation))
-    weight, index = spline_windows(coords / (spacing * apart) + (size - 1) / 2, kernel_size, 1)
+    steps = [dilation] * len(kernel_size) if isinstance(dilation, int) else list(dilation)
+    weight, index = _hats(coords / spacing, kernel_size, steps)
     neighbors, taps = charts.neighbors, math.prod(kernel_size)
     near = (weight > 0).any(1)  # what no tap sees need not be read
     rowptr = F.pad(torch.bincount(neighbors.row[near], minlength=neighbors.num_dst).cumsum(0), (1, 0))
@@ -175,6 +174,20 @@ def chart_windows(
     seen = patch_gather(coords.new_ones(neighbors.num_src, 1), neighbors, weight, index, taps).squeeze(2)
     total = seen[neighbors.row].gather(1, index).clamp(min=_FAINTEST)
     return GridWindows(neighbors, weight / total, index, tuple(kernel_size))
+
+
+def _hats(u: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """How much every tap sees at ``u [E, d]``, not normalised: weight and index ``[E, 2^d]``."""
+    # On the lattice without gaps, of which a dilated kernel has some of the points.
+    sides = [d * (k - 1) + 1 for k, d in zip(kernel_size, dilation, strict=True)]
+    weight, place = spline_windows(u + (u.new_tensor(sides) - 1) / 2, sides, 1)
+    index, factor = torch.zeros_like(place), 1
+    for taps, side, apart in zip(reversed(kernel_size), reversed(sides), reversed(dilation), strict=True):
+        along = place % side
+        weight = torch.where(along % apart == 0, weight, 0)
+        index = index + factor * along.div(apart, rounding_mode="floor")
+        place, factor = place.div(side, rounding_mode="floor"), factor * taps
+    return weight, index
 
 
 def _axis(

@@ -13,7 +13,7 @@ def test_grids_of_one_size_are_batched_as_images(size: tuple[int, ...]) -> None:
     grids = [Grid(torch.randn(3, *size), y=torch.tensor([k])) for k in range(4)]
     batch = collate(grids)
     assert torch.equal(batch.x, torch.stack([grid.x for grid in grids])) and batch.y.tolist() == [0, 1, 2, 3]
-    assert grids[0].size == size and grids[0].num_nodes == batch.ptr[1]
+    assert grids[0].grid_size == size and grids[0].num_nodes == batch.ptr[1]
     assert torch.equal(batch[2].x, grids[2].x)
 
 

@@ -47,7 +47,7 @@ def test_every_layout_gives_the_same_images(tmp_path: Path, kind: str, split: st
     assert len(data) == len(LABELS[split]) and data.y.tolist() == LABELS[split].tolist()
     assert torch.equal((data.x * 255).round().byte(), torch.from_numpy(IMAGES[split])[:, None])
     item = data[-1]
-    assert item.size == (28, 28) and torch.equal(item.x, data.x[-1]) and item.y.tolist() == [data.y[-1]]
+    assert item.grid_size == (28, 28) and torch.equal(item.x, data.x[-1]) and item.y.tolist() == [data.y[-1]]
     with pytest.raises(IndexError, match="no number"):
         data[len(data)]
 
@@ -84,5 +84,5 @@ def test_the_published_set(shared_data: Path) -> None:
 def test_scikit_learns_digits() -> None:
     pytest.importorskip("sklearn")
     train, test = Digits(), Digits("test")
-    assert (len(train), len(test)) == (1437, 360) and train[3].size == (8, 8)
+    assert (len(train), len(test)) == (1437, 360) and train[3].grid_size == (8, 8)
     assert float(train.x.min()) == 0 and float(train.x.max()) == 1 and set(test.y.tolist()) == set(range(10))
