@@ -7,6 +7,7 @@ from geodl.models.bernnet import BernNet
 from geodl.models.cayleynet import CayleyNet
 from geodl.models.chebnet import ChebNet
 from geodl.models.dgcnn import DGCNN
+from geodl.models.dgcnn_parts import DGCNNParts
 from geodl.models.diffusionnet import DiffusionNet
 from geodl.models.feastnet import FeaStNet
 from geodl.models.functional_map_net import FunctionalMapNet
@@ -24,6 +25,8 @@ from geodl.models.pointnet import PointNet, transform_penalty
 from geodl.models.pointnet2 import PointNet2
 from geodl.models.resnet import ResNet, ResNet101, ResNet152, ResNet18, ResNet34, ResNet50
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
+from geodl.models.pointnet2_parts import PointNet2Parts
+from geodl.models.pointnet_parts import PointNetParts
 from geodl.models.weights import load_weights, save_weights
 
 __all__ = [
@@ -34,6 +37,8 @@ __all__ = [
     "CayleyNet",
     "ChebNet",
     "DGCNN",
+    "GCNN",
+    "DGCNNParts",
     "DiffusionNet",
     "FeaStNet",
     "FunctionalMapNet",
@@ -63,6 +68,8 @@ __all__ = [
     "VGG13",
     "VGG16",
     "VGG19",
+    "PointNet2Parts",
+    "PointNetParts",
     "load_weights",
     "save_weights",
     "transform_penalty",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from geodl.ops import Neighbors, aggregate
 
@@ -47,6 +48,12 @@ class Clouds:
         """What every point's cloud has, ``[B, C]`` -> ``[P, C]``."""
         rows = torch.arange(self.pos.shape[0] + 1, device=y.device)
         return aggregate(y, Neighbors._valid(rows, self.cloud, y.shape[0]))
+
+    def joint(self, layer: nn.Linear, pooled: Tensor, local: Tensor) -> Tensor:
+        """A linear layer of what the cloud has, ``[B, C]``, and the point, ``[P, C']``; the former costs a product a cloud."""
+        weight = layer.weight
+        of_cloud = functional.linear(pooled, weight[:, : pooled.shape[1]], layer.bias)
+        return functional.linear(local, weight[:, pooled.shape[1] :]) + self.spread(of_cloud)
 
     def restore(self, y: Tensor) -> Tensor:
         """Rows in the order in which the points were given."""
@@ -127,3 +134,21 @@ def _order(signal: Tensor, cloud: Tensor) -> Tensor:
     for column in (*signal.detach().flip(1).unbind(1), cloud):
         order = order[column[order].argsort(stable=True)]
     return order
+
+
+def one_hot(category: Tensor, categories: int, clouds: Clouds) -> Tensor:
+    """What every cloud is known to be, ``[B, categories]``.
+
+    Raises:
+        ValueError: not a number for every cloud, or on the CPU one that is no category.
+    """
+    count = clouds.ptr.shape[0] - 1
+    if category.shape != (count,) or category.dtype != torch.int64:
+        raise ValueError(
+            f"category must be int64 of shape [{count}], not {category.dtype} {list(category.shape)}"
+        )
+    if category.device.type == "cpu" and not 0 <= int(category.min()) <= int(category.max()) < categories:
+        raise ValueError(
+            f"category holds {int(category.min())}..{int(category.max())}, but there are {categories} categories"
+        )
+    return functional.one_hot(category, categories).to(clouds.pos.dtype)

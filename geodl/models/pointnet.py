@@ -121,7 +121,7 @@ def transform_penalty(matrices: Tensor) -> Tensor:
     return (identity - matrices @ matrices.transpose(1, 2)).square().sum((1, 2)).mean()
 
 
-def _tnet(theirs: str, ours: str) -> dict[str, str]:
+def tnet_names(theirs: str, ours: str) -> dict[str, str]:
     """Names of a T-net, by those that it has in the published implementation."""
     numbers = zip((1, 2, 3, 4, 5), ("points.0", "points.3", "points.6", "matrix.0", "matrix.3"), strict=True)
     layers = {f"{'conv' if k < 4 else 'fc'}{k if k < 4 else k - 3}": name for k, name in numbers}
@@ -130,8 +130,8 @@ def _tnet(theirs: str, ours: str) -> dict[str, str]:
 
 
 _NAMES = {
-    **_tnet("feat.stn", "align"),
-    **_tnet("feat.fstn", "align_features"),
+    **tnet_names("feat.stn", "align"),
+    **tnet_names("feat.fstn", "align_features"),
     "feat.conv1": "lift.0", "feat.bn1": "lift.1",
     "feat.conv2": "points.0", "feat.bn2": "points.1", "feat.conv3": "points.3", "feat.bn3": "points.4",
     "fc1": "head.0", "bn1": "head.1", "fc2": "head.3", "bn2": "head.5", "fc3": "head.7",

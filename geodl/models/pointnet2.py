@@ -96,7 +96,7 @@ class PointNet2(nn.Module):
     def from_published(
         cls, weights: Mapping[str, Tensor], dropout: float = 0.4, grouping: Grouping = "first"
     ) -> PointNet2:
-        """A network with the weights of ``pointnet2_cls_ssg`` or ``pointnet2_cls_msg`` of yanx27/Pointnet_Pointnet2_pytorch on GitHub.
+        """A network with the weights of ``pointnet2_cls_ssg`` or ``_msg`` of github.com/yanx27/Pointnet_Pointnet2_pytorch.
 
         Args:
             weights: a state dict, such as ``torch.load(path, weights_only=True)["model_state_dict"]``.

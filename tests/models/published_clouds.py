@@ -6,6 +6,8 @@ AnTao97/dgcnn.pytorch), in evaluation mode, of ``[B, N, C]``.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -205,3 +207,163 @@ def dgcnn(state: State, pos: Tensor, k: int) -> Tensor:
         pooled.append(torch.cat([y.amax(0), y.mean(0)]))
     y = relu_layer(state, torch.stack(pooled), "linear1", "bn6", 0.2)
     return linear(state, relu_layer(state, y, "linear2", "bn7", 0.2), "linear3")
+
+
+# --- part segmentation: category is one-hot, [B, 16] ---------------------------
+
+
+def pointnet_parts_weights(channels: int, parts: int) -> State:
+    layers = Layers()
+    _tnet_weights(layers, "stn", 3 + channels, 3)
+    _tnet_weights(layers, "fstn", 128, 128)
+    for layer, (a, b) in enumerate([(3 + channels, 64), (64, 128), (128, 128), (128, 512), (512, 2048)], 1):
+        layers.conv(f"conv{layer}", a, b, dimensions=1)
+        layers.norm(f"bn{layer}", b)
+    for layer, (a, b) in enumerate([(4944, 256), (256, 256), (256, 128), (128, parts)], 1):
+        layers.conv(f"convs{layer}", a, b, dimensions=1)
+        if layer < 4:
+            layers.norm(f"bns{layer}", b)
+    return layers.state
+
+
+def pointnet_parts(state: State, pos: Tensor, x: Tensor, category: Tensor) -> Tensor:
+    turned = pos @ _tnet(state, torch.cat([pos, x], 2), "stn", 3)
+    outs = [torch.cat([turned, x], 2)]
+    for layer in (1, 2, 3):
+        outs.append(relu_layer(state, outs[-1], f"conv{layer}", f"bn{layer}"))
+    outs.append(relu_layer(state, outs[3] @ _tnet(state, outs[3], "fstn", 128), "conv4", "bn4"))
+    outs.append(normed(state, linear(state, outs[4], "conv5"), "bn5"))
+    whole = torch.cat([outs[5].amax(1), category], 1)[:, None].expand(-1, pos.shape[1], -1)
+    y = torch.cat([whole, *outs[1:]], 2)
+    for layer in (1, 2, 3):
+        y = relu_layer(state, y, f"convs{layer}", f"bns{layer}")
+    return linear(state, y, "convs4")
+
+
+SINGLE_PARTS = SINGLE
+MULTI_PARTS = [
+    (512, [(0.1, 32, [32, 32, 64]), (0.2, 64, [64, 64, 128]), (0.4, 128, [64, 96, 128])]),
+    (128, [(0.4, 64, [128, 128, 256]), (0.8, 128, [128, 196, 256])]),
+]
+
+
+def pointnet2_parts_weights(channels: int, parts: int, multi: bool) -> State:
+    layers, c = Layers(), [3 + channels]
+    for level, (_, scales) in enumerate(MULTI_PARTS if multi else SINGLE_PARTS, 1):
+        for scale, (_, _, widths) in enumerate(scales):
+            for layer, (a, b) in enumerate(zip([3 + c[-1], *widths[:-1]], widths, strict=True)):
+                conv, norm = _layer_names(multi, level, scale, layer)
+                layers.conv(conv, a, b, dimensions=2)
+                layers.norm(norm, b)
+        c.append(sum(widths[-1] for _, _, widths in scales))
+    ups = {"sa3": [3 + c[2], 256, 512, 1024], "fp3": [c[2] + 1024, 256, 256], "fp2": [c[1] + 256, 256, 128]}
+    ups["fp1"] = [16 + 3 + c[0] + 128, 128, 128] if multi else [16 + 3 + c[0] + 128, 128, 128, 128]
+    for name, widths in ups.items():
+        for layer, (a, b) in enumerate(pairwise(widths)):
+            layers.conv(f"{name}.mlp_convs.{layer}", a, b, dimensions=2 if name == "sa3" else 1)
+            layers.norm(f"{name}.mlp_bns.{layer}", b)
+    layers.conv("conv1", 128, 128, dimensions=1)
+    layers.norm("bn1", 128)
+    layers.conv("conv2", 128, parts, dimensions=1)
+    return layers.state
+
+
+def _mlp(state: State, y: Tensor, name: str) -> Tensor:
+    layer = 0
+    while f"{name}.mlp_convs.{layer}.weight" in state:
+        y = relu_layer(state, y, f"{name}.mlp_convs.{layer}", f"{name}.mlp_bns.{layer}")
+        layer += 1
+    return y
+
+
+def _interpolated(y: Tensor, samples: Tensor, points: Tensor) -> Tensor:
+    nearest, index = (points[:, None] - samples[None]).square().sum(2).sort(dim=1)
+    weight = 1 / (nearest[:, :3] + 1e-8)
+    return (y[index[:, :3]] * (weight / weight.sum(1, keepdim=True))[..., None]).sum(1)
+
+
+def pointnet2_parts(state: State, pos: Tensor, x: Tensor, category: Tensor) -> Tensor:
+    multi = "sa1.conv_blocks.0.0.weight" in state
+    scores = []
+    for p, own, known in zip(pos, x, category, strict=True):
+        signal = torch.cat([p, own], 1)
+        points, features = [p], [signal]
+        for level, (count, scales) in enumerate(MULTI_PARTS if multi else SINGLE_PARTS, 1):
+            p, y = points[-1], features[-1]
+            centers, found = p[_farthest(p, count)], []
+            for scale, (r, most, widths) in enumerate(scales):
+                group = torch.stack([_ball(p, center, r, most) for center in centers])
+                offset, around = p[group] - centers[:, None], y[group]
+                h = torch.cat([around, offset] if multi else [offset, around], 2)
+                for layer in range(len(widths)):
+                    h = relu_layer(state, h, *_layer_names(multi, level, scale, layer))
+                found.append(h.amax(1))
+            points.append(centers)
+            features.append(torch.cat(found, 1))
+        whole = _mlp(state, torch.cat([points[2], features[2]], 1), "sa3").amax(0)
+        y = _mlp(state, torch.cat([features[2], whole.expand(len(points[2]), -1)], 1), "fp3")
+        y = _mlp(state, torch.cat([features[1], _interpolated(y, points[2], points[1])], 1), "fp2")
+        known = torch.cat([known.expand(len(signal), -1), points[0], signal], 1)
+        y = _mlp(state, torch.cat([known, _interpolated(y, points[1], points[0])], 1), "fp1")
+        scores.append(linear(state, relu_layer(state, y, "conv1", "bn1"), "conv2"))
+    return torch.stack(scores)
+
+
+def dgcnn_parts_weights(parts: int) -> State:
+    layers = Layers()
+    convs = [
+        (6, 64),
+        (64, 64),
+        (128, 64),
+        (64, 64),
+        (128, 64),
+        (192, 1024),
+        (16, 64),
+        (1280, 256),
+        (256, 256),
+        (256, 128),
+    ]
+    for prefix, widths, flat in (("", convs, 6), ("transform_net.", [(6, 64), (64, 128), (128, 1024)], 3)):
+        for layer, (a, b) in enumerate(widths, 1):
+            layers.conv(f"{prefix}conv{layer}.0", a, b, bias=False, dimensions=1 if layer >= flat else 2)
+            layers.norm(f"{prefix}conv{layer}.1", b)
+            if prefix and layer == 3:
+                continue  # its name went to another norm
+            for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+                layers.state[f"{prefix}bn{layer}.{name}"] = layers.state[f"{prefix}conv{layer}.1.{name}"]
+    layers.conv("transform_net.linear1", 1024, 512, bias=False)
+    layers.norm("transform_net.bn3", 512)
+    layers.conv("transform_net.linear2", 512, 256, bias=False)
+    layers.norm("transform_net.bn4", 256)
+    layers.conv("transform_net.transform", 256, 9)
+    layers.conv("conv11", 128, parts, bias=False, dimensions=1)
+    return layers.state
+
+
+def _edges(y: Tensor, k: int) -> Tensor:
+    other = y[(y[:, None] - y[None]).square().sum(2).topk(k, dim=1, largest=False)[1]]
+    own = y[:, None].expand(other.shape)
+    return torch.cat([other - own, own], 2)
+
+
+def dgcnn_parts(state: State, pos: Tensor, category: Tensor, k: int) -> Tensor:
+    def block(y: Tensor, name: str) -> Tensor:
+        return relu_layer(state, y, f"{name}.0", f"{name}.1", 0.2)
+
+    scores = []
+    for p, known in zip(pos, category, strict=True):
+        t = block(block(_edges(p, k), "transform_net.conv1"), "transform_net.conv2").amax(1)
+        t = block(t, "transform_net.conv3").amax(0)
+        for linear_name, norm in (("linear1", "bn3"), ("linear2", "bn4")):
+            t = relu_layer(state, t, f"transform_net.{linear_name}", f"transform_net.{norm}", 0.2)
+        p = p @ linear(state, t, "transform_net.transform").view(3, 3)
+        x1 = block(block(_edges(p, k), "conv1"), "conv2").amax(1)
+        x2 = block(block(_edges(x1, k), "conv3"), "conv4").amax(1)
+        x3 = block(_edges(x2, k), "conv5").amax(1)
+        local = torch.cat([x1, x2, x3], 1)
+        whole = torch.cat([block(local, "conv6").amax(0), block(known, "conv7")])
+        y = torch.cat([whole.expand(len(p), -1), local], 1)
+        for layer in (8, 9, 10):
+            y = block(y, f"conv{layer}")
+        scores.append(linear(state, y, "conv11"))
+    return torch.stack(scores)

@@ -1,0 +1,125 @@
+"""Part segmentation by PointNet, PointNet++ and DGCNN: the published networks, and what must not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from geodl.models import DGCNNParts, PointNet2Parts, PointNetParts
+from tests.models import published_clouds as published
+from tests.models.test_point_networks import packed
+
+CATEGORY = torch.tensor([3, 15])
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "PointNet": lambda: PointNetParts(0, 6),
+    "SSG": lambda: PointNet2Parts(0, 6),
+    "MSG": lambda: PointNet2Parts(0, 6, multi_scale=True),
+    "DGCNN": lambda: DGCNNParts(6, k=8),
+}
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def made(name: str) -> Any:
+    model = MODELS[name]()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.normal_(parameter, std=(2 / min(parameter.shape)) ** 0.5 / 2)
+    return model.eval()
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    """To 1e-4 of what distinguishes one point from another."""
+    spread = float((expected - expected.mean((0, 1))).abs().max())
+    assert spread > 0.1
+    assert float((found - expected.flatten(0, 1)).abs().max()) < 1e-4 * max(spread, 1.0)
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_pointnet_is_the_published_one(channels: int) -> None:
+    state = published.pointnet_parts_weights(channels, 50)
+    model = PointNetParts.from_published(state).eval()
+    pos, x = torch.randn(2, 40, 3), torch.randn(2, 40, channels)
+    found = model(pos.view(-1, 3), CATEGORY, torch.arange(3) * 40, x.view(-1, channels) if channels else None)
+    close(found, published.pointnet_parts(state, pos, x, nn.functional.one_hot(CATEGORY, 16).float()))
+
+
+@pytest.mark.parametrize(("multi_scale", "channels"), [(False, 0), (True, 0), (True, 3)])
+def test_pointnet2_is_the_published_one(multi_scale: bool, channels: int) -> None:
+    state = published.pointnet2_parts_weights(channels, 50, multi_scale)
+    model = PointNet2Parts.from_published(state).eval()
+    pos, x = packed(540, 540)[0].view(2, 540, 3), torch.randn(2, 540, channels)
+    found = model(
+        pos.view(-1, 3), CATEGORY, torch.arange(3) * 540, x.view(-1, channels) if channels else None
+    )
+    close(found, published.pointnet2_parts(state, pos, x, nn.functional.one_hot(CATEGORY, 16).float()))
+
+
+def test_dgcnn_is_the_published_one() -> None:
+    state = published.dgcnn_parts_weights(50)
+    model = DGCNNParts.from_published(state, k=9).eval()
+    pos = torch.randn(2, 60, 3)
+    found = model(pos.view(-1, 3), CATEGORY, torch.arange(3) * 60)
+    close(found, published.dgcnn_parts(state, pos, nn.functional.one_hot(CATEGORY, 16).float(), 9))
+
+
+@pytest.mark.parametrize("network", [PointNetParts, PointNet2Parts, DGCNNParts])
+def test_other_weights_are_refused(network: Any) -> None:
+    with pytest.raises(ValueError, match=f"no weights of a published {network.__name__}"):
+        network.from_published({"conv1.weight": torch.zeros(2, 3)})
+
+
+@every_model
+def test_order_of_points_changes_nothing_but_the_order(name: str) -> None:
+    model = made(name)
+    pos, ptr = packed(120, 37)
+    order = torch.cat([torch.randperm(b - a) + a for a, b in pairwise(ptr.tolist())])
+    assert torch.equal(model(pos[order], CATEGORY, ptr), model(pos, CATEGORY, ptr)[order])
+
+
+@every_model
+def test_a_ragged_batch_equals_one_by_one(name: str) -> None:
+    model = made(name)
+    pos, ptr = packed(1, 150, 7)
+    category = torch.tensor([0, 5, 15])
+    together = model(pos, category, ptr)
+    alone = torch.cat(
+        [model(pos[a:b], category[k : k + 1]) for k, (a, b) in enumerate(pairwise(ptr.tolist()))]
+    )
+    torch.testing.assert_close(together, alone, atol=1e-4 * float(together.abs().max()), rtol=1e-4)
+
+
+@every_model
+def test_odd_clouds_are_answered_or_named(name: str) -> None:
+    model = made(name)
+    pos, ptr = packed(20, 30)
+    for cloud in (pos[:1], pos[:1].repeat(40, 1), pos[:5], pos.double()):
+        out = model(cloud, CATEGORY[:1])
+        assert out.shape == (len(cloud), 6) and bool(out.isfinite().all())
+    nan = pos.clone()
+    nan[33, 1] = torch.nan
+    with pytest.raises(ValueError, match="pos must be finite, but row 33"):
+        model(nan, CATEGORY, ptr)
+    with pytest.raises(ValueError, match=r"category holds 3\.\.16, but there are 16 categories"):
+        model(pos, CATEGORY + torch.tensor([0, 1]), ptr)
+    with pytest.raises(ValueError, match=r"category must be int64 of shape \[2\]"):
+        model(pos, CATEGORY[:1], ptr)
+
+
+@every_model
+def test_training_reaches_every_filter(name: str) -> None:
+    model = MODELS[name]().train()
+    pos, ptr = packed(40, 30)
+    for _ in range(
+        2
+    ):  # alignments are the identity at first, so their first layers learn from the second step on
+        model.zero_grad()
+        nn.functional.cross_entropy(model(pos, CATEGORY, ptr), torch.arange(70) % 6).backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter -= 0.01 * parameter.grad
+    assert all(bool(parameter.grad.any()) for parameter in model.parameters() if parameter.dim() > 1)
