@@ -6,7 +6,7 @@ from geodl.datasets.communities import Communities
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
-from geodl.datasets.mnist import Digits, MNIST
+from geodl.datasets.mnist import MNIST, Digits
 from geodl.datasets.modelnet import ModelNet
 from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
 from geodl.datasets.planetoid import Planetoid
@@ -19,24 +19,24 @@ from geodl.datasets.solids import Solids
 from geodl.datasets.tosca import TOSCA
 
 __all__ = [
-    "ClassificationSet",
-    "Communities",
-    "CorrespondenceSet",
     "DT4D",
-    "Digits",
     "FAUST",
     "MNIST",
-    "ModelNet",
-    "ModelNetOccupancy",
-    "Planetoid",
-    "Puppets",
     "SCAPE",
     "SHREC11",
     "SHREC19",
     "SMAL",
+    "TOSCA",
+    "ClassificationSet",
+    "Communities",
+    "CorrespondenceSet",
+    "Digits",
+    "ModelNet",
+    "ModelNetOccupancy",
+    "Planetoid",
+    "Puppets",
     "ShapePair",
     "ShapePairs",
     "Solids",
-    "TOSCA",
     "broken_meshes",
 ]

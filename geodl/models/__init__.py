@@ -23,30 +23,34 @@ from geodl.models.node_classifier import NodeClassifier
 from geodl.models.perceptron import MultilayerPerceptron, Perceptron
 from geodl.models.pointnet import PointNet, transform_penalty
 from geodl.models.pointnet2 import PointNet2
-from geodl.models.resnet import ResNet, ResNet101, ResNet152, ResNet18, ResNet34, ResNet50
-from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.pointnet2_parts import PointNet2Parts
 from geodl.models.pointnet_parts import PointNetParts
+from geodl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
 
 __all__ = [
     "APPNP",
     "ARMA",
+    "DGCNN",
+    "GAT",
+    "GCN",
+    "GCNN",
+    "GIN",
+    "VGG",
+    "VGG11",
+    "VGG13",
+    "VGG16",
+    "VGG19",
     "AlexNet",
     "BernNet",
     "CayleyNet",
     "ChebNet",
-    "DGCNN",
-    "GCNN",
     "DGCNNParts",
     "DiffusionNet",
     "FeaStNet",
     "FunctionalMapNet",
-    "GAT",
     "GATv2",
-    "GCN",
-    "GCNN",
-    "GIN",
     "GraphSAGE",
     "InceptionV1",
     "InceptionV3",
@@ -57,19 +61,14 @@ __all__ = [
     "Perceptron",
     "PointNet",
     "PointNet2",
+    "PointNet2Parts",
+    "PointNetParts",
     "ResNet",
-    "ResNet101",
-    "ResNet152",
     "ResNet18",
     "ResNet34",
     "ResNet50",
-    "VGG",
-    "VGG11",
-    "VGG13",
-    "VGG16",
-    "VGG19",
-    "PointNet2Parts",
-    "PointNetParts",
+    "ResNet101",
+    "ResNet152",
     "load_weights",
     "save_weights",
     "transform_penalty",

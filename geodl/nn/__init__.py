@@ -14,7 +14,13 @@ from geodl.nn.gat import GATConv, GATv2Conv
 from geodl.nn.gcn import GCNConv
 from geodl.nn.geodesic import GeodesicConv, gaussian_windows
 from geodl.nn.gin import GINConv
-from geodl.nn.graph_matrix import GraphMatrix, normalized_adjacency, normalized_laplacian, scaled_laplacian, with_self_loops
+from geodl.nn.graph_matrix import (
+    GraphMatrix,
+    normalized_adjacency,
+    normalized_laplacian,
+    scaled_laplacian,
+    with_self_loops,
+)
 from geodl.nn.grid_conv import GridConv, GridConvTranspose
 from geodl.nn.grid_windows import GridWindows, chart_windows, grid_windows, transposed_windows
 from geodl.nn.level import Level, graph_levels, mesh_levels
