@@ -67,7 +67,8 @@ class Peer(nn.Module):
             p = self.dropout if number else self.input_dropout
             x = functional.dropout(self.activation(x) if number else x, p, self.training)
             x = layer(x) if self.propagation else layer(x, graph.edge_index)
-        return self.propagation(x, graph.edge_index) if self.propagation else x
+        out: Tensor = self.propagation(x, graph.edge_index) if self.propagation else x
+        return out
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,21 @@ def _appnp(c: int, k: int) -> nn.Module:
 def recipes(data: str) -> dict[str, Recipe]:
     """The networks by name; orders and stacks differ by data set, as in PyG's benchmark."""
     citeseer = data == "citeseer"
-    attentive = {"rate": 0.005, "epochs": 1000, "patience": 100}
+
+    def attentive(ours: Made, layer: Any) -> Recipe:
+        return Recipe(ours, lambda c, k: _gat(layer, c, k), rate=0.005, epochs=1000, patience=100)
+
     return {
         "gcn": Recipe(
             GCN, lambda c, k: Peer(pyg.GCNConv(c, 16, cached=True), pyg.GCNConv(16, k, cached=True))
         ),
-        "gat": Recipe(GAT, lambda c, k: _gat(pyg.GATConv, c, k), **attentive),
+        "gat": attentive(GAT, pyg.GATConv),
         "chebnet": _cheb(2 if citeseer else 3),
         "arma": _arma(3 if citeseer else 2),
         "appnp": Recipe(APPNP, _appnp),
         "graphsage": Recipe(GraphSAGE, lambda c, k: Peer(pyg.SAGEConv(c, 16), pyg.SAGEConv(16, k))),
         "gin": Recipe(GIN, None),
-        "gatv2": Recipe(GATv2, lambda c, k: _gat(pyg.GATv2Conv, c, k), **attentive),
+        "gatv2": attentive(GATv2, pyg.GATv2Conv),
         "cayleynet": Recipe(CayleyNet, None),
         "bernnet": Recipe(BernNet, None),
         "feastnet": Recipe(FeaStNet, lambda c, k: Peer(pyg.FeaStConv(c, 16, 4), pyg.FeaStConv(16, k, 4))),

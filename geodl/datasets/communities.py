@@ -161,7 +161,8 @@ def _words(
 
 def _zipf(random: Generator, size: int, number: int) -> Indices:
     share = np.cumsum(1 / np.sqrt(1 + np.arange(size)))
-    return np.searchsorted(share, random.random(number) * share[-1], side="right").clip(max=size - 1)
+    drawn: Indices = np.searchsorted(share, random.random(number) * share[-1], side="right")
+    return drawn.clip(max=size - 1)
 
 
 def _split(

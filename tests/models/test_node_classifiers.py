@@ -19,7 +19,9 @@ NAMES = [
 
 
 def communities(**options: object) -> Communities:
-    return Communities(num_nodes=400, num_communities=3, mixing=0.1, num_features=60, words=5, **options)
+    return Communities(
+        num_nodes=400, num_communities=3, mixing=0.1, num_features=60, words=5, topicality=0.5, **options
+    )
 
 
 def network(name: str, data: Communities) -> NodeClassifier:
