@@ -42,7 +42,8 @@ def superquadric(
     e, f = exponents
     across = power(np.cos(u), e)
     ball = [across * power(np.cos(v), f), across * power(np.sin(v), f), power(np.sin(u), e)]
-    return np.stack(ball, axis=-1) * np.asarray(axes)
+    sheet: Sheet = np.stack(ball, axis=-1) * np.asarray(axes)
+    return sheet
 
 
 def lathe(profile: Points, resolution: int = 40) -> Sheet:
@@ -66,7 +67,8 @@ def tube(curve: Points, radius: float, resolution: int = 12) -> Sheet:
     second = np.cross(tangent, first)
     angle = np.linspace(0, 2 * np.pi, resolution + 1)[:, None]
     around = np.cos(angle) * first[:, None] + np.sin(angle) * second[:, None]
-    return curve[:, None] + radius * around
+    sheet: Sheet = curve[:, None] + radius * around
+    return sheet
 
 
 def wall(outline: Points, low: float, high: float, resolution: int = 12) -> Sheet:
