@@ -66,7 +66,7 @@ class DGCNN(nn.Module):
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads: the maximum and the mean over every cloud, ``[B, 2048]``."""
-        clouds = read_clouds(pos, ptr, x, self.in_channels, self.embed[0].weight.dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
         y = clouds.signal
         layers = []
         for conv in self.convs:

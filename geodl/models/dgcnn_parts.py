@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,7 @@ class DGCNNParts(nn.Module):
         Raises:
             ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
         """
-        clouds = read_clouds(pos, ptr, None, 0, self.embed[0].weight.dtype)
+        clouds = read_clouds(pos, ptr, None, 0, next(self.parameters()).dtype)
         known = self.known(one_hot(category, self.categories, clouds))
         matrices = self.align(clouds, knn(clouds.pos, self.k, clouds.ptr))
         y = from_basis(matrices, clouds.pos, clouds.ptr)
@@ -70,7 +71,7 @@ class DGCNNParts(nn.Module):
             layers.append(y)
         local = torch.cat(layers, dim=1)
         pooled = torch.cat([clouds.pool(self.embed(local), "max"), known], dim=1)
-        scores: Tensor = self.head[1:](clouds.joint(self.head[0], pooled, local))
+        scores: Tensor = self.head[1:](clouds.joint(cast(nn.Linear, self.head[0]), pooled, local))
         return clouds.restore(scores)
 
     @classmethod
@@ -103,10 +104,11 @@ class _Alignment(nn.Module):
         super().__init__()
         self.conv = EdgeConv(3, 128, [64])
         self.points = mlp([128, 1024], bias=False, negative_slope=0.2)
-        self.matrix = nn.Sequential(*mlp([1024, 512, 256], bias=False, negative_slope=0.2), nn.Linear(256, 9))
-        nn.init.zeros_(self.matrix[-1].weight)
+        last = nn.Linear(256, 9)
+        self.matrix = nn.Sequential(*mlp([1024, 512, 256], bias=False, negative_slope=0.2), last)
+        nn.init.zeros_(last.weight)
         with torch.no_grad():
-            self.matrix[-1].bias.copy_(torch.eye(3).flatten())
+            last.bias.copy_(torch.eye(3).flatten())
 
     def forward(self, clouds: Clouds, neighbors: Neighbors) -> Tensor:
         pooled = clouds.pool(self.points(self.conv(clouds.pos, neighbors)), "max")

@@ -36,7 +36,7 @@ class PointNet(nn.Module):
         self.align = TNet(3 + in_channels, 3)
         self.lift = mlp([3 + in_channels, 64])
         self.align_features = TNet(64, 64)
-        self.points = nn.Sequential(*mlp([64, 128, 1024])[:-1])  # no ReLU before the maximum
+        self.points = nn.Sequential(*list(mlp([64, 128, 1024]))[:-1])  # no ReLU before the maximum
         self.head = nn.Sequential(
             *mlp([1024, 512]), nn.Linear(512, 256), nn.Dropout(dropout), nn.BatchNorm1d(256), nn.ReLU(),
             nn.Linear(256, out_channels),
@@ -65,7 +65,7 @@ class PointNet(nn.Module):
         self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """What ``head`` reads, ``[B, 1024]``, and the matrices of the features, ``[B, 64, 64]``, for :func:`transform_penalty`."""
-        clouds = read_clouds(pos, ptr, x, self.in_channels, self.lift[0].weight.dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
         signal = align(clouds, self.align)
         y = self.lift(signal)
         matrices = self.align_features(y, clouds)
@@ -95,10 +95,11 @@ class TNet(nn.Module):
     def __init__(self, in_channels: int, size: int) -> None:
         super().__init__()
         self.points = mlp([in_channels, 64, 128, 1024])
-        self.matrix = nn.Sequential(*mlp([1024, 512, 256]), nn.Linear(256, size * size))
+        last = nn.Linear(256, size * size)
+        self.matrix = nn.Sequential(*mlp([1024, 512, 256]), last)
         self.size = size
-        nn.init.zeros_(self.matrix[-1].weight)
-        nn.init.zeros_(self.matrix[-1].bias)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, y: Tensor, clouds: Clouds) -> Tensor:
         """``[B, size, size]``, of rows ``y [P, in_channels]``; row vectors are multiplied by it from the right."""

@@ -84,7 +84,7 @@ class PointNet2(nn.Module):
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads, ``[B, 1024]``."""
-        dtype, sort = self.last[0].weight.dtype, self.grouping == "nearest"
+        dtype, sort = next(self.parameters()).dtype, self.grouping == "nearest"
         clouds: Clouds = read_clouds(pos, ptr, x, self.in_channels, dtype, sort)
         pos, x, ptr = clouds.pos, clouds.x, clouds.ptr
         for level in self.levels:

@@ -83,7 +83,7 @@ class PointNet2Parts(nn.Module):
         Raises:
             ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
         """
-        dtype, sort = self.last[0].weight.dtype, self.grouping == "nearest"
+        dtype, sort = next(self.parameters()).dtype, self.grouping == "nearest"
         clouds = read_clouds(pos, ptr, x, self.in_channels, dtype, sort)
         known = clouds.spread(one_hot(category, self.categories, clouds))
         reached = [(clouds.pos, clouds.signal, clouds.ptr)]

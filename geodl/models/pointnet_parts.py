@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class PointNetParts(nn.Module):
         self.layers = nn.ModuleList(mlp(pair) for pair in ([3 + in_channels, 64], [64, 128], [128, 128]))
         self.align_features = TNet(128, 128)
         self.lift = mlp([128, 512])
-        self.points = nn.Sequential(*mlp([512, 2048])[:-1])  # no ReLU before the maximum
+        self.points = nn.Sequential(*list(mlp([512, 2048]))[:-1])  # no ReLU before the maximum
         self.head = nn.Sequential(
             *mlp([2048 + categories + 64 + 128 + 128 + 512 + 2048, 256, 256, 128]),
             nn.Linear(128, out_channels),
@@ -58,7 +59,7 @@ class PointNetParts(nn.Module):
         Raises:
             ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
         """
-        clouds = read_clouds(pos, ptr, x, self.in_channels, self.lift[0].weight.dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
         known = one_hot(category, self.categories, clouds)
         y = align(clouds, self.align)
         local = []
@@ -68,7 +69,9 @@ class PointNetParts(nn.Module):
         local.append(self.lift(from_basis(self.align_features(y, clouds), y, clouds.ptr)))
         local.append(self.points(local[-1]))
         pooled = torch.cat([clouds.pool(local[-1], "max"), known], dim=1)
-        scores: Tensor = self.head[1:](clouds.joint(self.head[0], pooled, torch.cat(local, dim=1)))
+        scores: Tensor = self.head[1:](
+            clouds.joint(cast(nn.Linear, self.head[0]), pooled, torch.cat(local, dim=1))
+        )
         return clouds.restore(scores)
 
     @classmethod
