@@ -89,7 +89,9 @@ class SetAbstraction(nn.Module):
         found = []
         for scale, r, most in zip(self.scales, self.radii, self.max_neighbors, strict=True):
             neighbors = self._group(pos, ptr, centers, sample_ptr, r, most)
-            assert isinstance(scale, nn.Sequential) and isinstance(first := scale[0], nn.Linear)
+            assert isinstance(scale, nn.Sequential)
+            first = scale[0]
+            assert isinstance(first, nn.Linear)
             v = nn.functional.linear(signal, first.weight, first.bias)
             u = -nn.functional.linear(centred[index], first.weight[:, :3])
             found.append(row_max(scale[1:](edge_sum(u, v, neighbors)), neighbors))
