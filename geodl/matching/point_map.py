@@ -82,6 +82,12 @@ def pull_back(p2p_21: Tensor, evecs_1: Tensor, evecs_2: Tensor, mass_2: Tensor) 
     return (evecs_2 * mass_2[:, None]).mT @ evecs_1[p2p_21]
 
 
+def fit(basis: Tensor, x: Tensor) -> Tensor:
+    """Coefficients ``[K, C]``, by least squares, of a signal ``[P, C]`` at points where the basis ``[P, K]`` is known."""
+    solved: Tensor = torch.linalg.solve(basis.mT @ basis, basis.mT @ x)
+    return solved
+
+
 def soft_pull_back(
     features_1: Tensor, features_2: Tensor, x: Tensor, temperature: float = 0.07, top_k: int | None = None
 ) -> Tensor:

@@ -8,7 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geodl.geometry import Gradient, Spectrum, edges, geodesic_distance, mean_edge_length, surface_area
+from geodl.geometry import (
+    Gradient,
+    Spectrum,
+    edges,
+    face_areas,
+    geodesic_distance,
+    mean_edge_length,
+    surface_area,
+)
 
 __all__ = ["Trust", "orientation", "trust"]
 
@@ -84,13 +92,12 @@ def trust(mesh_1: Any, mesh_2: Any, p2p_21: Tensor, p2p_12: Tensor, turned: floa
     near[one[hit[other]]] = True
     near[other[hit[one]]] = True
     corners = near[mesh_1.face].double().mean(0)
-    pos = mesh_1.pos.double()
-    a, b, c = pos[mesh_1.face]
-    area = torch.linalg.vector_norm(torch.linalg.cross(b - a, c - a), dim=1)
+    area = face_areas(mesh_1).double()
     coverage = float((corners * area).sum() / area.sum())
 
     one, other = edges(mesh_2)
     both = (p2p_21[one] >= 0) & (p2p_21[other] >= 0)
+    pos = mesh_1.pos.double()
     ends = pos[p2p_21[one[both]]] - pos[p2p_21[other[both]]]
     stretched = torch.linalg.vector_norm(ends, dim=1) > _TORN * float(mean_edge_length(mesh_1))
     smoothness = 1 - float(stretched.double().mean()) if stretched.numel() else 0.0

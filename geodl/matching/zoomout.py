@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry import Spectrum
-from geodl.matching.point_map import nearest, soft_pull_back
+from geodl.matching.point_map import fit, nearest, soft_pull_back
 from geodl.ops import farthest_points
 
 __all__ = ["bijective_zoomout", "soft_zoomout", "zoomout"]
@@ -152,9 +152,7 @@ class _Sampled:
         basis = self.evecs[:, :size]
         if self.mass is not None:
             return (basis * self.mass[:, None]).mT @ x
-        gram = basis.mT @ basis
-        solved: Tensor = torch.linalg.solve(gram, basis.mT @ x)
-        return solved
+        return fit(basis, x)
 
 
 def _both(

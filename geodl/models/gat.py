@@ -24,6 +24,8 @@ class GAT(ConvolutionalClassifier):
     Velickovic et al., ICLR 2018.
     """
 
+    _layer: type[GATConv] | type[GATv2Conv] = GATConv
+
     def __init__(
         self,
         in_channels: int,
@@ -34,29 +36,16 @@ class GAT(ConvolutionalClassifier):
         dropout: float = 0.6,
     ) -> None:
         convs = [
-            GATConv(in_channels, hidden, heads, dropout=dropout),
-            GATConv(hidden * heads, num_classes, output_heads, concat=False, dropout=dropout),
+            self._layer(in_channels, hidden, heads, dropout=dropout),
+            self._layer(hidden * heads, num_classes, output_heads, concat=False, dropout=dropout),
         ]
         super().__init__(convs, functional.elu, dropout)
 
 
-class GATv2(ConvolutionalClassifier):
+class GATv2(GAT):
     """GAT with the scores of GATv2; arguments as of :class:`GAT`.
 
     Brody, Alon and Yahav, ICLR 2022.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        hidden: int = 8,
-        heads: int = 8,
-        output_heads: int = 1,
-        dropout: float = 0.6,
-    ) -> None:
-        convs = [
-            GATv2Conv(in_channels, hidden, heads, dropout=dropout),
-            GATv2Conv(hidden * heads, num_classes, output_heads, concat=False, dropout=dropout),
-        ]
-        super().__init__(convs, functional.elu, dropout)
+    _layer = GATv2Conv

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import lightning as L
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from geodl.matching import bijectivity_loss, coupling_loss, orthogonality_loss, soft_pull_back
+from geodl.matching.point_map import fit
 from geodl.models import FunctionalMapNet
+from geodl.training.labelling import CorrespondenceModule
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class _Pairs:
         return evecs.to(self.features.dtype)
 
 
-class FunctionalMapModule(L.LightningModule):
+class FunctionalMapModule(CorrespondenceModule):
     r"""Trains a :class:`~geodl.models.FunctionalMapNet` on batches of at least two shapes, each matched to the next of its batch.
 
     With ``supervision="points"`` (shapes carry ``corres``, their vertices at common points):
@@ -58,6 +59,8 @@ class FunctionalMapModule(L.LightningModule):
     Cao, Roetzer & Bernard, "Unsupervised learning of robust spectral shape matching", ACM TOG 2023; Donati et al., CVPR 2020.
     """
 
+    model: FunctionalMapNet
+
     def __init__(
         self,
         model: FunctionalMapNet,
@@ -67,10 +70,8 @@ class FunctionalMapModule(L.LightningModule):
         temperature: float = 0.07,
         contrast: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model, learning_rate)
         self.supervision = supervision
-        self.learning_rate = learning_rate
         self.sample = sample
         self.temperature, self.contrast = temperature, contrast
 
@@ -89,10 +90,8 @@ class FunctionalMapModule(L.LightningModule):
         two = (one + 1) % shapes
         forth = self.model.functional_maps(features, batch.spectrum, torch.stack([one, two], 1))
         back = self.model.functional_maps(features, batch.spectrum, torch.stack([two, one], 1))
-        random = torch.Generator().manual_seed((torch.initial_seed() + self.global_step) % 2**63)
-        pairs = _Pairs(
-            batch, features, forth, back, list(zip(one.tolist(), two.tolist(), strict=True)), random
-        )
+        numbers = list(zip(one.tolist(), two.tolist(), strict=True))
+        pairs = _Pairs(batch, features, forth, back, numbers, self.step_generator())
         parts = self._of_points(pairs) if self.supervision == "points" else self._without_points(pairs)
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({"loss": loss, **parts}, prog_bar=True, batch_size=shapes)
@@ -106,7 +105,7 @@ class FunctionalMapModule(L.LightningModule):
             at = self._draw(common.shape[1], pairs)
             at_a, at_b = common[a][at] + ptr[a], common[b][at] + ptr[b]
             for c, x, y in ((forth, at_a, at_b), (back, at_b, at_a)):
-                maps = maps + coupling_loss(c, _fit(evecs[y], evecs[x])) / c.shape[-1]
+                maps = maps + coupling_loss(c, fit(evecs[y], evecs[x])) / c.shape[-1]
             score = features[at_b] @ features[at_a].mT / self.temperature
             # Several common points may share a vertex: any of its columns is right, and the first stands for all.
             contrast = contrast + _found(score, at_a) + _found(score.mT, at_b)
@@ -120,7 +119,7 @@ class FunctionalMapModule(L.LightningModule):
             at_a, at_b = (self._draw(ptr[s + 1] - ptr[s], pairs) + ptr[s] for s in (a, b))
             for c, x, y in ((forth, at_a, at_b), (back, at_b, at_a)):
                 seen = soft_pull_back(features[x], features[y], evecs[x], self.temperature)
-                coupling = coupling + coupling_loss(c, _fit(evecs[y], seen)) / c.shape[-1]
+                coupling = coupling + coupling_loss(c, fit(evecs[y], seen)) / c.shape[-1]
         k = pairs.forth.shape[-1]
         return {
             "bijectivity": bijectivity_loss(pairs.forth, pairs.back) / k,
@@ -140,12 +139,6 @@ class FunctionalMapModule(L.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, self.learning_rate / 100)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": fall, "interval": "step"}}
-
-
-def _fit(basis: Tensor, x: Tensor) -> Tensor:
-    """Coefficients ``[K, C]`` of a signal that is known at some points, by least squares."""
-    solved: Tensor = torch.linalg.solve(basis.mT @ basis, basis.mT @ x)
-    return solved
 
 
 def _found(score: Tensor, vertex: Tensor) -> Tensor:
