@@ -169,7 +169,9 @@ def test_linear_scores_do_not_see_the_target(backend):
 def test_half_precision_in_triton(dtype):
     device = device_of("triton")
     neighbors = Neighbors(torch.tensor([0, 2, 5]), torch.tensor([0, 1, 1, 0, 2]), 3).to(device)
-    inputs = [torch.randn(*size).to(device, dtype) for size in ((3, 2, 4), (3, 2, 3), (2, 2, 3), (2, 3), (5, 2))]
+    inputs = [
+        torch.randn(*size).to(device, dtype) for size in ((3, 2, 4), (3, 2, 3), (2, 2, 3), (2, 3), (5, 2))
+    ]
 
     def run(backend, tensors):
         leaves = [tensor.clone().requires_grad_() for tensor in tensors]

@@ -69,8 +69,8 @@ def run(case: Case, neighbors: Neighbors, inputs: Inputs) -> list[Tensor]:
     """The output and, weighted by fixed random numbers, its gradients."""
     leaves = differentiable(inputs)
     out = case.call(neighbors, inputs)
-    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).to(out).view(out.shape)
-    return [out.detach(), *torch.autograd.grad(out, leaves, weights)]
+    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64, device=out.device).to(out.dtype)
+    return [out.detach(), *torch.autograd.grad(out, leaves, weights.view(out.shape))]
 
 
 @pytest.mark.parametrize("graph", GRAPHS)

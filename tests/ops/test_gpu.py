@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from geodl.ops import Neighbors, farthest_points, from_basis, heat_diffuse, knn, to_basis, use_backend
+from geodl.ops import Neighbors, farthest_points, from_basis, heat_diffuse, knn, radius, to_basis, use_backend
 
 from .cases import CASES, Case, Inputs
+from .point_clouds import CLOUDS
 from .test_conformance import differentiable, run
 
 if not torch.cuda.is_available():
@@ -107,6 +108,33 @@ def test_points_and_spectra_wait_for_nobody(name):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "surface", "clusters", "lattice", "outlier"])
+def test_points_of_a_large_cloud(kind):
+    """Sorted along a curve, tiles left out, many programs a cloud: the same bits as on the CPU."""
+    x, ptr = CLOUDS[kind](30_000, 3), torch.tensor([0, 9000, 9005, 30_000])
+    queries, query_ptr = CLOUDS[kind](500, 3), torch.tensor([0, 200, 200, 500])
+    r = float((x[:200, None] - x[None, :9000]).norm(dim=2).kthvalue(10).values.median())
+    given = [tensor.cuda() for tensor in (x, ptr, queries, query_ptr)]
+    for k, loop in ((1, True), (20, False), (40, True)):
+        ours = knn(given[0], k, given[1], loop=loop, return_distance=True)
+        assert_same_rows(ours, knn(x, k, ptr, loop=loop, return_distance=True))
+    for search, extent in ((knn, 20), (radius, r)):
+        ours = search(given[0], extent, given[1], *given[2:], return_distance=True)
+        assert_same_rows(ours, search(x, extent, ptr, queries, query_ptr, return_distance=True))
+    ours = radius(given[0], r, given[1], max_neighbors=16, return_distance=True)
+    assert_same_rows(ours, radius(x, r, ptr, max_neighbors=16, return_distance=True))
+    for dtype in (torch.float32, torch.float64):
+        index, sample_ptr = farthest_points(given[0].to(dtype), 700, given[1])
+        wanted, wanted_ptr = farthest_points(x.to(dtype), 700, ptr)
+        assert torch.equal(index.cpu(), wanted) and torch.equal(sample_ptr.cpu(), wanted_ptr)
+
+
+def assert_same_rows(ours: tuple[Neighbors, Tensor], wanted: tuple[Neighbors, Tensor]) -> None:
+    assert torch.equal(ours[0].rowptr.cpu(), wanted[0].rowptr)
+    assert torch.equal(ours[0].col.cpu(), wanted[0].col)
+    assert torch.equal(ours[1].cpu(), wanted[1])
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs a second CUDA device")

@@ -79,6 +79,23 @@ def test_tiles_of_a_gpu(monkeypatch):
             assert_found(found, definition(x, 1.0, ptr.tolist(), most=most))
 
 
+@TRITON
+@pytest.mark.parametrize("cloud", ["lattice", "clusters", "outlier"])
+def test_along_a_curve(monkeypatch, cloud):
+    """Points sorted, in small tiles, some of which are left out."""
+    module = importlib.import_module("geodl.ops.triton.radius")
+    monkeypatch.setattr(importlib.import_module("geodl.ops.triton.curve"), "MANY", 1)
+    monkeypatch.setattr(module, "tile", lambda *_: module.Tile(rows=4, channels=16, warps=4))
+    x, ptr = CLOUDS[cloud](90, 3), pointer([60, 0, 30])
+    queries, query_ptr = CLOUDS[cloud](9, 3), pointer([5, 1, 3])
+    for r in (1.0, typical(x)):
+        with use_backend("triton"):
+            found = radius(x, r, ptr, loop=False, return_distance=True)
+            asked = radius(x, r, ptr, queries, query_ptr, return_distance=True)
+        assert_found(found, definition(x, r, ptr.tolist(), loop=False))
+        assert_found(asked, definition(x, r, ptr.tolist(), queries, query_ptr.tolist()))
+
+
 @NATIVE
 @pytest.mark.parametrize("cloud", ["uniform", "surface", "clusters", "lattice", "far away", "outlier"])
 @pytest.mark.parametrize("dims", [1, 3, 8])

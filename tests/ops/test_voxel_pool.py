@@ -13,6 +13,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from geodl.ops import use_backend, voxel_neighbors, voxel_pool
 
 from .devices import BACKENDS, device_of
+
 SIZES = {"one": [50], "ragged": [0, 17, 1, 0, 30, 2], "empty": [0, 0], "none": []}
 
 
@@ -56,7 +57,9 @@ def test_definition(sizes, scale, dtype, backend):
     assert rows(neighbors) == voxels and voxel_ptr.tolist() == begins
     for reduce, (values, places, out_ptr, cluster) in pooled.items():
         expected = (
-            np.stack([getattr(np, reduce)(x.cpu().numpy()[i], 0) for i in voxels]) if voxels else np.zeros((0, 4))
+            np.stack([getattr(np, reduce)(x.cpu().numpy()[i], 0) for i in voxels])
+            if voxels
+            else np.zeros((0, 4))
         )
         centres = np.stack([pos.cpu().numpy()[i].mean(0) for i in voxels]) if voxels else np.zeros((0, 3))
         np.testing.assert_allclose(values.cpu(), expected, rtol=0, atol=10 * tolerance)
