@@ -99,22 +99,26 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes = FULL) -> None:
     torch.set_num_threads(chosen.threads)
     start = time.perf_counter()
     operators = {name: OPERATORS[name] for name in chosen.only or OPERATORS}
-    rows = measure(operators, torch.device(chosen.device), sizes, chosen.seed)
     families = {name: family for family, members in FAMILIES.items() for name in members}
-    for row in rows:
-        row["family"] = families[row["op"].split()[0]]
+
+    def keep(rows: list[dict[str, Any]]) -> Path:
+        for row in rows:
+            row["family"] = families[row["op"].split()[0]]
+        return write_result(
+            chosen.out or Path(__file__).parents[1] / "results" / f"operators-{chosen.device}",
+            benchmark="operators",
+            data="random graphs and clouds; a sphere of the size of a FAUST registration; a graph of Cora's shape",
+            model="geodl.ops",
+            rows=rows,
+            seconds=time.perf_counter() - start,
+            parameters={**asdict(sizes), "dtype": "float32"},
+            seeds=[chosen.seed],
+            command=command(),
+        )
+
+    rows = measure(operators, torch.device(chosen.device), sizes, chosen.seed, keep)
+    path = keep(rows)
     show(rows)
-    path = write_result(
-        chosen.out or Path(__file__).parents[1] / "results" / f"operators-{chosen.device}",
-        benchmark="operators",
-        data="random graphs and clouds; a sphere of the size of a FAUST registration; a graph of Cora's shape",
-        model="geodl.ops",
-        rows=rows,
-        seconds=time.perf_counter() - start,
-        parameters={**asdict(sizes), "dtype": "float32"},
-        seeds=[chosen.seed],
-        command=command(),
-    )
     print(path)
 
 

@@ -217,8 +217,12 @@ def measure(
     device: torch.device,
     sizes: Sizes,
     seed: int,
+    keep: Callable[[list[dict[str, Any]]], object] = lambda rows: None,
 ) -> list[dict[str, Any]]:
-    """The rows of the result, an operator and a peer each; ``operators`` maps a name to its comparisons."""
+    """The rows of the result, an operator and a peer each; ``operators`` maps a name to its comparisons.
+
+    On a GPU, where one call compiles for seconds, ``keep`` is given all rows after every comparison.
+    """
     rates = roof(device, sizes)
     print(f"copy {rates.traffic / 1e6:.1f} GB/s, matrix product {rates.flops / 1e6:.1f} GFLOP/s")
 
@@ -247,17 +251,25 @@ def measure(
                 for peer, taken in (zip(able, theirs, strict=True) if able else [("none", None)])
             ]
         )
+        if device.type == "cuda":
+            _add_memory(found[-1], pair, device)
+            keep([row for rows in found for row in rows])
         print(".", end="", flush=True)
     print()
-    # Memory comes second: giving every block back makes the next call slower.
-    return_freed_memory()
-    for rows, pair in zip(found, comparisons(), strict=True):
-        ours_mb = _peak_of(pair.ours, rows[0]["ours_ms"], device)
-        for row in rows:
-            row["ours_mb"] = ours_mb
-            run = pair.peers.get(row["peer"])
-            row["peer_mb"] = None if run is None else _peak_of(run, row["peer_ms"], device)
+    if device.type != "cuda":
+        # Memory comes second: giving every block back makes the next call slower.
+        return_freed_memory()
+        for rows, pair in zip(found, comparisons(), strict=True):
+            _add_memory(rows, pair, device)
     return [row for rows in found for row in rows]
+
+
+def _add_memory(rows: list[dict[str, Any]], pair: Comparison, device: torch.device) -> None:
+    ours_mb = _peak_of(pair.ours, rows[0]["ours_ms"], device)
+    for row in rows:
+        row["ours_mb"] = ours_mb
+        run = pair.peers.get(row["peer"])
+        row["peer_mb"] = None if run is None else _peak_of(run, row["peer_ms"], device)
 
 
 def _runs(name: str, run: Run) -> bool:

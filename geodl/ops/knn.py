@@ -11,7 +11,8 @@ give the same bits and agree about what a tie is.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, cast, overload
+from collections.abc import Callable, Hashable
+from typing import Any, Literal, NamedTuple, TypeVar, cast, overload
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def knn(
     Ties are broken by the index, and every backend gives the same rows, bit by bit. A cloud of fewer than k points gives
     shorter rows, with no padding.
 
-    On a GPU, `ptr` costs one wait for the device, which the number of edges needs; without it there is none. There, points
+    On a GPU, a `ptr` that is new costs one wait for the device, which the number of edges needs. There, points
     are not checked: the distance of a NaN coordinate counts as infinite.
 
     Args:
@@ -206,7 +207,10 @@ def arrange(x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Te
         ptr, query_ptr = (torch.arange(2, device=x.device) * count for count in (points, rows))
     else:
         query_ptr = ptr if query_ptr is None else query_ptr
-        _check_pointers(ptr, points, query_ptr, rows)
+        if query_ptr is ptr:
+            remembered(ptr, ("checked", points), lambda: _check_pointers(ptr, points, ptr, rows))
+        else:
+            _check_pointers(ptr, points, query_ptr, rows)
     dtype = measured_dtype(x)
     x = x.to(dtype).contiguous()
     queries = None if queries is None else queries.to(dtype).contiguous()
@@ -230,10 +234,32 @@ def _rows(layout: Layout, k: int, without: int) -> tuple[Tensor, int]:
     if layout.single:
         degree = max(min(k, layout.x.shape[0]) - without, 0)
         return torch.arange(layout.rows + 1, device=layout.x.device) * degree, layout.rows * degree
-    sizes = (layout.ptr.diff().clamp(max=k) - without).clamp(min=0)
-    degrees = torch.repeat_interleave(sizes, layout.query_ptr.diff(), output_size=layout.rows)
-    rowptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
-    return rowptr, int(rowptr[-1])
+
+    def rows() -> tuple[Tensor, int]:
+        sizes = (layout.ptr.diff().clamp(max=k) - without).clamp(min=0)
+        degrees = torch.repeat_interleave(sizes, layout.query_ptr.diff(), output_size=layout.rows)
+        rowptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
+        return rowptr, int(rowptr[-1])
+
+    return remembered(layout.ptr, ("rows", k, without), rows) if layout.ptr is layout.query_ptr else rows()
+
+
+Result = TypeVar("Result")
+
+
+def remembered(ptr: Tensor, key: Hashable, make: Callable[[], Result]) -> Result:
+    """What follows from a pointer alone, kept with it: a network asks for neighbours in the same clouds again and again, and on
+    a GPU every first answer waits for the device."""
+    if ptr.is_inference() or torch.is_inference_mode_enabled():
+        return make()  # versions are not counted there, and what is made may not serve training
+    known: dict[Hashable, Any]
+    version, known = getattr(ptr, "_geodl_known", (None, {}))
+    if version != ptr._version:
+        known = {}
+        ptr._geodl_known = (ptr._version, known)  # type: ignore[attr-defined]
+    if key not in known:
+        known[key] = make()
+    return cast(Result, known[key])
 
 
 # --- reference: the definition in PyTorch -------------------------------------

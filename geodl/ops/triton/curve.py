@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.ops.knn import Layout
+from geodl.ops.knn import Layout, remembered
 
-MANY = 8192  # points from which on sorting them pays
+MANY = 4096  # points of a cloud from which on sorting them pays
 MOST_DIMS = 3
 BITS = 10  # of a coordinate's cell on the curve
 
@@ -46,11 +46,19 @@ def as_given(
     """Coordinates one after the other, and where the cloud of every query begins and ends."""
     points = layout.x.t().contiguous()
     queries = points if layout.queries is None else layout.queries.t().contiguous()
-    first, last = (
-        torch.repeat_interleave(ends, layout.query_ptr.diff(), output_size=layout.rows)
-        for ends in (layout.ptr[:-1], layout.ptr[1:])
-    )
+
+    def ends() -> list[Tensor]:
+        sizes, both = layout.query_ptr.diff(), (layout.ptr[:-1], layout.ptr[1:])
+        return [torch.repeat_interleave(end, sizes, output_size=layout.rows) for end in both]
+
+    first, last = remembered(layout.ptr, "ends", ends) if layout.ptr is layout.query_ptr else ends()
     return points, queries, first, last, points.shape[1], layout.rows, layout.x.shape[1]
+
+
+def is_sorted(layout: Layout) -> bool:
+    """Whether points are many to a cloud, on average, and of few dimensions, so that sorting them pays."""
+    clouds = max(layout.ptr.shape[0] - 1, 1)
+    return layout.x.shape[0] >= MANY * clouds and 1 <= layout.x.shape[1] <= MOST_DIMS
 
 
 def along_curve(layout: Layout, rows: int, tile: int) -> Places:
@@ -61,9 +69,9 @@ def along_curve(layout: Layout, rows: int, tile: int) -> Places:
         rows: queries of a block.
         tile: points of a tile.
     """
-    count, dims = layout.x.shape
-    if count < MANY or not 1 <= dims <= MOST_DIMS:
+    if not is_sorted(layout):
         return Places(*as_given(layout))
+    dims = layout.x.shape[1]
     low, high = layout.x.amin(0), layout.x.amax(0)
 
     def codes(x: Tensor, ptr: Tensor) -> Tensor:
@@ -85,6 +93,6 @@ def along_curve(layout: Layout, rows: int, tile: int) -> Places:
         query_codes, row_index = codes(layout.queries, layout.query_ptr).sort()
         queries = layout.queries[row_index]
     start = torch.searchsorted(sorted_codes, query_codes[::rows].contiguous()) // tile
-    padded = torch.cat([x, x[-1:].expand(-count % tile, dims)]).view(-1, tile, dims)
+    padded = torch.cat([x, x[-1:].expand(-len(x) % tile, dims)]).view(-1, tile, dims)
     sorted_layout = layout._replace(x=x, queries=None if layout.queries is None else queries)
     return Places(*as_given(sorted_layout), order, row_index, start, padded.amin(1), padded.amax(1))

@@ -1,4 +1,7 @@
-"""edge_conv: the two passes of geodl/ops/edge_conv.py (see there), products by cuBLAS and edges by two kernels."""
+"""edge_conv: the two passes of geodl/ops/edge_conv.py (see there), products by cuBLAS and edges by two kernels.
+
+The other steps, each on points or on channels, are those of edge_norm.py.
+"""
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 
@@ -9,7 +12,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.edge_conv import centred, gradients, new_outputs, reads_of, turned
+from geodl.ops.edge_conv import new_outputs, reads_of
+from geodl.ops.triton.edge_norm import (
+    activated_backward,
+    centred,
+    normalised_backward,
+    sign_of,
+    turned,
+    turned_back,
+)
 from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
 
 
@@ -28,12 +39,14 @@ def forward(
 ) -> tuple[Tensor, ...]:
     results = new_outputs(x, weight, gamma, rowptr)
     out, position, mean, variance, u, v, extremum, total = results
-    first, second, sign = turned(weight, gamma)
+    first, second = turned(weight, gamma)
     if gamma is None:
         u, v = (x if x_dst is None else x_dst) @ first, x @ second
         _reduce(u, v, bias, rowptr, col, negative_slope, out, position, None)
         return results
-    destinations, sources, m, offset = centred(x_dst, x, rowptr.diff(), reads_of(col, t_rowptr, len(x)))
+    destinations, sources, m, offset = centred(
+        x_dst, x, rowptr.diff(), reads_of(col, t_rowptr, len(x)), col.shape[0]
+    )
     torch.mm(destinations, first, out=u)
     torch.mm(sources, second, out=v)
     of_mean = torch.cat([m, offset]) @ weight.to(m)
@@ -42,11 +55,10 @@ def forward(
     torch.div(squares.sum(0), col.shape[0], out=variance)
     if out.numel() == 0:
         return results
-    factor = (gamma * sign * (variance + eps).rsqrt()).to(x.dtype)
     block = tile(ROW_TILES, x, out.shape[1])
     with device_of(x):
         _activate_rows[blocks(out.shape[0], block.rows), blocks(out.shape[1], block.channels)](
-            extremum, position, factor, beta, out, *out.shape,
+            extremum, position, gamma, variance, beta, out, *out.shape, eps,
             SLOPE=negative_slope, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
         )  # fmt: skip
     return results
@@ -70,11 +82,29 @@ def backward(
     total: Tensor,
     *graph: Tensor,
 ) -> tuple[Tensor, ...]:
-    terms = variance, u, v, extremum, total
-    return gradients(
-        grad, need_x, x_dst, x, weight, gamma, negative_slope, eps, out, position, *terms, *graph,
-        sums=_sum_over_readers,
-    )  # fmt: skip
+    rowptr, col, t_rowptr, _, _ = graph
+    normalised = gamma is not None
+    first, second = turned(weight, gamma)
+    y, of_y = activated_backward(grad, out, position, extremum if normalised else None, negative_slope)
+    selected, of_readers = _sum_over_readers(y, u if normalised else None, position, *graph)
+    destinations, sources = x if x_dst is None else x_dst, x
+    by_u, by_v, by_beta, by_gamma = y, selected, of_y[0].to(x.dtype), x.new_empty(0)
+    if gamma is None:
+        by_bias, by_beta = by_beta, by_gamma
+    else:
+        degree, reads = rowptr.diff(), t_rowptr.diff()
+        destinations, sources, _, _ = centred(x_dst, x, degree, reads, col.shape[0])
+        by_u, by_v, by_gamma = normalised_backward(
+            y, selected, of_readers, of_y, total, v, gamma, variance, eps, degree, reads, col.shape[0]
+        )
+        by_bias = torch.zeros_like(by_beta)
+    by_weight = turned_back(destinations.T @ by_u, sources.T @ by_v, gamma)
+    by_dst = by_x = x.new_empty(0)
+    if need_x and x_dst is None:
+        by_x = torch.addmm(by_v @ second.T, by_u, first.T)
+    elif need_x:
+        by_dst, by_x = by_u @ first.T, by_v @ second.T
+    return by_dst, by_x, by_weight, by_bias, by_gamma, by_beta
 
 
 def _reduce(
@@ -168,18 +198,22 @@ def _reduce_rows(
     tl.store(extremum + at, best.to(extremum.dtype.element_ty), mask=stored)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "eps"])
 def _activate_rows(
-    extremum, position, factor, shift, out, rows, channels,
+    extremum, position, gamma, variance, shift, out, rows, channels, eps,
     SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """LeakyReLU(factor * extremum + shift), 0 where the row is empty."""
+    """LeakyReLU(gamma (variance + eps)^(-1/2) * turned extremum + shift), 0 where the row is empty."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     at = (row * channels)[:, None] + c[None, :]
     stored = (row < rows)[:, None] & (c < channels)[None, :]
     y = tl.load(extremum + at, mask=stored, other=0).to(ACCUMULATOR)
-    y *= tl.load(factor + c, mask=c < channels, other=0).to(ACCUMULATOR)[None, :]
+    factor = tl.load(gamma + c, mask=c < channels, other=0).to(ACCUMULATOR) * sign_of(
+        gamma, c, channels, ACCUMULATOR
+    )
+    factor *= tl.rsqrt(tl.load(variance + c, mask=c < channels, other=1).to(ACCUMULATOR) + eps)
+    y *= factor[None, :]
     if shift is not None:
         y += tl.load(shift + c, mask=c < channels, other=0).to(ACCUMULATOR)[None, :]
     y = tl.where(y > 0, y, y * SLOPE)

@@ -14,14 +14,17 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.knn import Layout
-from geodl.ops.triton.curve import along_curve, as_given
+from geodl.ops.triton.curve import along_curve, as_given, is_sorted
 from geodl.ops.triton.launch import Tile, blocks, device_of, tile
 
 # Queries x points compared at once, by the number of neighbours; as keys of 64 bits, and otherwise.
 KEY_TILES = {
-    32: Tile(rows=8, channels=256, warps=4),
-    64: Tile(rows=4, channels=256, warps=4),
-    256: Tile(rows=2, channels=256, warps=4),
+    64: Tile(rows=8, channels=512, warps=8),
+    256: Tile(rows=4, channels=512, warps=8),
+}
+SORTED_TILES = {
+    128: Tile(rows=8, channels=128, warps=4),
+    256: Tile(rows=4, channels=256, warps=4),
 }
 TILES = {
     64: Tile(rows=16, channels=64, warps=4),
@@ -32,6 +35,7 @@ TILES = {
 MOST_KEYS = 256
 NOBODY = tl.constexpr(2**31 - 1)  # an index above that of any point
 FARTHEST = tl.constexpr(-(2**63))  # a key below that of any point
+LONGEST = tl.constexpr(2**31 - 1)  # above the bits of any distance, as those of a NaN are
 
 
 def nearest(layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: int) -> tuple[Tensor, Tensor]:
@@ -48,10 +52,12 @@ def select(
     own, width = layout.queries is None and not loop, triton.next_power_of_2(k)
     with device_of(layout.x):
         if layout.x.dtype == torch.float32 and width <= MOST_KEYS:
-            block = tile(KEY_TILES, layout.x, max(width, 32))
+            block = tile(SORTED_TILES if is_sorted(layout) else KEY_TILES, layout.x, max(width, 32))
             places = along_curve(layout, block.rows, block.channels)
-            _nearest_keys[(blocks(layout.rows, block.rows),)](
-                *places, limit, rowptr, col, squared, K=width, DIMS=few(layout), OWN=own,
+            programs = blocks(layout.rows, block.rows)
+            chosen = rowptr.new_empty(programs * block.rows * width)
+            _nearest_keys[(programs,)](
+                *places, limit, rowptr, chosen, col, squared, K=width, DIMS=few(layout), OWN=own,
                 ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
             )  # fmt: skip
         else:
@@ -76,21 +82,17 @@ def squared_distances(
     """Squared distances [ROWS, POINTS], infinite for NaN, and which points are in the cloud of which row."""
     total = tl.zeros([ROWS, POINTS], x.dtype.element_ty)
     if DIMS > 0:
-        for d in tl.static_range(DIMS):
-            q = tl.load(queries + d * rows + row, mask=live, other=0)
-            p = tl.load(x + d * points + j, mask=j < points, other=0)
-            difference = q[:, None] - p[None, :]
-            total += difference * difference
+        for _ in tl.static_range(DIMS):
+            q, p = tl.load(queries + row, mask=live, other=0), tl.load(x + j, mask=j < points, other=0)
+            total += (q[:, None] - p[None, :]) * (q[:, None] - p[None, :])
+            queries += rows
+            x += points
     else:
-        query, point = queries + row, x + j
-        for _ in tl.range(0, dims, loop_unroll_factor=4):
-            difference = (
-                tl.load(query, mask=live, other=0)[:, None]
-                - tl.load(point, mask=j < points, other=0)[None, :]
-            )
-            total += difference * difference
-            query += rows
-            point += points
+        for _ in tl.range(0, dims, loop_unroll_factor=2):
+            q, p = tl.load(queries + row, mask=live, other=0), tl.load(x + j, mask=j < points, other=0)
+            total += (q[:, None] - p[None, :]) * (q[:, None] - p[None, :])
+            queries += rows
+            x += points
     mine = live[:, None] & (j[None, :] >= first[:, None]) & (j[None, :] < last[:, None])
     return tl.where(total == total, total, float("inf")), mine
 
@@ -112,35 +114,42 @@ def squared_distance_of_a_box(
 @triton.jit(do_not_specialize=["points", "rows"])
 def _nearest_keys(
     x, queries, first_point, last_point, points, rows, dims, point_index, row_index, start, low, high,
-    limit, rowptr, col, squared,
+    limit, rowptr, chosen, col, squared,
     K: tl.constexpr, DIMS: tl.constexpr, OWN: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
 ):  # fmt: skip
     """A key holds a distance and, below it, an index, turned about: the greatest keys are the nearest points."""
-    place = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    place = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     live = place < rows
-    first = tl.load(first_point + place, mask=live, other=points)
-    last = tl.load(last_point + place, mask=live, other=0)
+    first = tl.load(first_point + place, mask=live, other=points).to(tl.int32)
+    last = tl.load(last_point + place, mask=live, other=0).to(tl.int32)
     row = place
     if row_index is not None:
-        row = tl.load(row_index + place, mask=live, other=0)
+        row = tl.load(row_index + place, mask=live, other=0).to(tl.int32)
+    slot = tl.arange(0, K)[None, :]
+    to = tl.load(rowptr + row, mask=live, other=0)
+    wanted_of_row = (tl.load(rowptr + row + 1, mask=live, other=0) - to).to(tl.int32)
     best = tl.full([ROWS, K], FARTHEST, tl.int64)
+    worst = tl.full(
+        [ROWS], LONGEST, tl.int32
+    )  # bits of the last wanted distance; as integers these are in order
+    chosen += (tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS))[:, None] * K
     begin, end = tl.min(first) // POINTS, (tl.max(last) + POINTS - 1) // POINTS
     centre, steps = begin, end - begin
     if start is not None:  # from the tile of the queries to both sides
-        centre = tl.minimum(tl.maximum(tl.load(start + tl.program_id(0)), begin), end - 1)
+        centre = tl.minimum(tl.maximum(tl.load(start + tl.program_id(0)).to(tl.int32), begin), end - 1)
         steps = 2 * tl.maximum(centre - begin, end - 1 - centre) + 1
-    for step in range(0, steps.to(tl.int32)):
+    for step in range(0, steps):
         at = centre + step
         if start is not None:
             at = centre + tl.where(step % 2 == 1, (step + 1) // 2, -(step // 2))
         wanted = (at >= begin) & (at < end)
         if start is not None:
-            worst = (~tl.min(best, axis=1) >> 32).to(tl.int32).to(tl.float32, bitcast=True)
             lower = squared_distance_of_a_box(
                 queries, place, live, low, high, tl.minimum(tl.maximum(at, begin), end - 1), rows, DIMS, ROWS
             )
-            # A row with free places has NaN for its worst: nothing is farther than that.
-            wanted &= tl.max((live & ~(lower > worst)).to(tl.int32)) == 1
+            # A box of NaN is no farther than anything, and neither is any while a row has free places.
+            farther = lower > worst.to(tl.float32, bitcast=True)
+            wanted &= tl.max((live & ~farther).to(tl.int32)) == 1
         if wanted:
             j = at * POINTS + tl.arange(0, POINTS)
             value, mine = squared_distances(
@@ -148,22 +157,63 @@ def _nearest_keys(
             )
             index = j
             if point_index is not None:
-                index = tl.load(point_index + j, mask=j < points, other=0)
+                index = tl.load(point_index + j, mask=j < points, other=0).to(tl.int32)
             if OWN:
                 mine &= index[None, :] != row[:, None]
             if limit is not None:
                 mine &= value <= tl.load(limit)
-            key = (value.to(tl.int32, bitcast=True).to(tl.int64) << 32) | index[None, :]
-            key = tl.topk(tl.where(mine, ~key, FARTHEST), K)
-            best = tl.topk(tl.reshape(tl.join(best, key), [ROWS, 2 * K]), K)
-    slot = tl.arange(0, K)[None, :]
-    to = tl.load(rowptr + row, mask=live, other=0)
-    end_of_row = tl.load(rowptr + row + 1, mask=live, other=0)
-    found = live[:, None] & (to[:, None] + slot < end_of_row[:, None])
+            bits = value.to(tl.int32, bitcast=True)
+            mine &= bits <= worst[:, None]
+            bits = tl.where(mine, bits, LONGEST)
+            mine &= _one_of_the_least(bits, index, wanted_of_row, K, ROWS, POINTS)
+            place_of = tl.cumsum(mine.to(tl.int32), axis=1) - 1
+            key = (bits.to(tl.int64) << 32) | index[None, :]
+            tl.store(chosen + place_of, ~key, mask=mine)
+            tl.debug_barrier()  # what a thread has written another may read
+            some = tl.load(
+                chosen + slot, mask=slot < tl.sum(mine.to(tl.int32), axis=1)[:, None], other=FARTHEST
+            )
+            best = tl.topk(tl.reshape(tl.join(best, some), [ROWS, 2 * K]), K)
+            last_wanted = tl.max(tl.where(slot == wanted_of_row[:, None] - 1, best, FARTHEST), axis=1)
+            worst = (~last_wanted >> 32).to(tl.int32)
+            tl.debug_barrier()
+    found = live[:, None] & (slot < wanted_of_row[:, None])
     tl.store(col + to[:, None] + slot, ~best & 0xFFFFFFFF, mask=found)
     tl.store(
         squared + to[:, None] + slot, (~best >> 32).to(tl.int32).to(tl.float32, bitcast=True), mask=found
     )
+
+
+@triton.jit
+def _one_of_the_least(bits, index, count, K: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr):
+    """Of every row, the least ``count`` numbers and at most K, by bisection of their values; of equal ones, of their indices."""
+    low = tl.zeros([ROWS], tl.int32)
+    high = tl.full([ROWS], LONGEST - 1, tl.int32)
+    within = tl.sum((bits < LONGEST).to(tl.int32), axis=1)
+    while tl.max(((within > K) & (low < high)).to(tl.int32)) == 1:
+        middle = low + (high - low) // 2
+        below = tl.sum((bits <= middle[:, None]).to(tl.int32), axis=1)
+        undecided = (within > K) & (low < high)
+        enough = below >= count
+        high = tl.where(undecided & enough, middle, high)
+        within = tl.where(undecided & enough, below, within)
+        low = tl.where(undecided & ~enough, middle + 1, low)
+    least = bits <= high[:, None]
+    if tl.max((within > K).to(tl.int32)) == 1:  # too many are as far as the last that is wanted
+        less = bits < high[:, None]
+        number = tl.where(least & ~less, index[None, :], LONGEST)
+        nearer = tl.sum(less.to(tl.int32), axis=1)
+        first, last = tl.zeros([ROWS], tl.int32), tl.full([ROWS], LONGEST - 1, tl.int32)
+        while tl.max(((within > K) & (first < last)).to(tl.int32)) == 1:
+            middle = first + (last - first) // 2
+            below = nearer + tl.sum((number <= middle[:, None]).to(tl.int32), axis=1)
+            undecided = (within > K) & (first < last)
+            enough = below >= count
+            last = tl.where(undecided & enough, middle, last)
+            within = tl.where(undecided & enough, below, within)
+            first = tl.where(undecided & ~enough, middle + 1, first)
+        least = less | (number <= last[:, None])
+    return least
 
 
 @triton.jit(do_not_specialize=["points", "rows", "k"])

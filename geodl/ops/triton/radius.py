@@ -42,7 +42,8 @@ def count(layout: Layout, bound: Tensor, loop: bool) -> Tensor:
     if layout.rows > 0:
         with device_of(layout.x):
             _count_rows[(blocks(layout.rows, block.rows),)](
-                *along_curve(layout, block.rows, block.channels), bound, degree, OWN=layout.queries is None and not loop, DIMS=few(layout),
+                *along_curve(layout, block.rows, block.channels), bound,
+                degree, OWN=layout.queries is None and not loop, DIMS=few(layout),
                 ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
             )  # fmt: skip
     return degree
@@ -58,7 +59,8 @@ def list_all(
     block = tile(TILES, layout.x, 64)
     with device_of(layout.x):
         _list_rows[(blocks(layout.rows, block.rows),)](
-            *along_curve(layout, block.rows, block.channels), bound, rowptr, col, squared, OWN=layout.queries is None and not loop, DIMS=few(layout),
+            *along_curve(layout, block.rows, block.channels), bound,
+                rowptr, col, squared, OWN=layout.queries is None and not loop, DIMS=few(layout),
             ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
         )  # fmt: skip
     rows = torch.repeat_interleave(torch.arange(layout.rows, device=col.device), degree, output_size=edges)
@@ -86,7 +88,23 @@ def _count_rows(
     for at in range(tl.min(first) // POINTS, (tl.max(last) + POINTS - 1) // POINTS):
         if _is_near(queries, place, live, low, high, at, rows, bound, DIMS, ROWS):
             mine = _inside(
-                x, queries, place, row, live, first, last, at, points, rows, dims, point_index, bound, OWN, DIMS, ROWS, POINTS
+                x,
+                queries,
+                place,
+                row,
+                live,
+                first,
+                last,
+                at,
+                points,
+                rows,
+                dims,
+                point_index,
+                bound,
+                OWN,
+                DIMS,
+                ROWS,
+                POINTS,
             )[0]
             count += tl.sum(mine.to(tl.int32), axis=1)
     tl.store(degree + row, count.to(tl.int64), mask=live)
@@ -111,7 +129,23 @@ def _list_rows(
     for at in range(tl.min(first) // POINTS, (tl.max(last) + POINTS - 1) // POINTS):
         if _is_near(queries, place, live, low, high, at, rows, bound, DIMS, ROWS):
             mine, value, index = _inside(
-                x, queries, place, row, live, first, last, at, points, rows, dims, point_index, bound, OWN, DIMS, ROWS, POINTS
+                x,
+                queries,
+                place,
+                row,
+                live,
+                first,
+                last,
+                at,
+                points,
+                rows,
+                dims,
+                point_index,
+                bound,
+                OWN,
+                DIMS,
+                ROWS,
+                POINTS,
             )
             slot = to[:, None] + tl.cumsum(mine.to(tl.int32), axis=1) - 1
             tl.store(col + slot, index.to(tl.int64)[None, :] + tl.zeros([ROWS, POINTS], tl.int64), mask=mine)
@@ -136,7 +170,9 @@ def _inside(
 ):  # fmt: skip
     """Which points of a tile are in the ball of which row, their squared distances, and their indices."""
     j = at * POINTS + tl.arange(0, POINTS)
-    value, mine = squared_distances(x, queries, place, live, first, last, j, points, rows, dims, DIMS, ROWS, POINTS)
+    value, mine = squared_distances(
+        x, queries, place, live, first, last, j, points, rows, dims, DIMS, ROWS, POINTS
+    )
     index = j
     if point_index is not None:
         index = tl.load(point_index + j, mask=j < points, other=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -21,17 +22,18 @@ def _points(neighbors: Neighbors) -> int:
     return max(neighbors.num_dst, neighbors.num_src)
 
 
+@functools.lru_cache(maxsize=8)  # a structure that is new is checked, which waits for a GPU
 def _square(neighbors: Neighbors) -> Neighbors:
     rowptr, points = neighbors.rowptr, _points(neighbors)
     rowptr = torch.cat([rowptr, rowptr[-1:].expand(points + 1 - rowptr.shape[0])])
     return Neighbors(rowptr, neighbors.col, points)
 
 
-def _symmetrised(neighbors: Neighbors, laplacian: Tensor) -> tuple[Neighbors, Tensor]:
-    """L + L^T, by doubled edges: it stays symmetric however its entries change."""
+@functools.lru_cache(maxsize=8)
+def _symmetrised(neighbors: Neighbors) -> Neighbors:
+    """The structure of L + L^T, by doubled edges: it stays symmetric however its entries change."""
     edges = neighbors.to_edge_index()
-    both = Neighbors.from_edge_index(torch.cat([edges, edges.flip(0)], 1), _points(neighbors))
-    return both, torch.cat([laplacian, laplacian])[both.order]
+    return Neighbors.from_edge_index(torch.cat([edges, edges.flip(0)], 1), _points(neighbors))
 
 
 def _dense(
@@ -60,7 +62,8 @@ def _operator_case(
 
     def run(neighbors: Neighbors, given: Inputs) -> Tensor:
         if symmetric:
-            return call(given["x"], *_symmetrised(neighbors, given["laplacian"]), given, True)
+            both, twice = _symmetrised(neighbors), torch.cat([given["laplacian"], given["laplacian"]])
+            return call(given["x"], both, twice[both.order], given, True)
         return call(given["x"], _square(neighbors), given["laplacian"], given, False)
 
     return Case(
