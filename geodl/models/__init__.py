@@ -17,6 +17,7 @@ from geodl.models.gcnn import GCNN
 from geodl.models.gin import GIN
 from geodl.models.graphsage import GraphSAGE
 from geodl.models.inception import InceptionV1, InceptionV3
+from geodl.models.kpcnn import KPCNN
 from geodl.models.lenet5 import LeNet5
 from geodl.models.monet import MoNet
 from geodl.models.node_classifier import NodeClassifier
@@ -25,6 +26,7 @@ from geodl.models.pointnet import PointNet, transform_penalty
 from geodl.models.pointnet2 import PointNet2
 from geodl.models.pointnet2_parts import PointNet2Parts
 from geodl.models.pointnet_parts import PointNetParts
+from geodl.models.pointnext import PointNeXt
 from geodl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
@@ -37,6 +39,7 @@ __all__ = [
     "GCN",
     "GCNN",
     "GIN",
+    "KPCNN",
     "VGG",
     "VGG11",
     "VGG13",
@@ -59,6 +62,7 @@ __all__ = [
     "MultilayerPerceptron",
     "NodeClassifier",
     "Perceptron",
+    "PointNeXt",
     "PointNet",
     "PointNet2",
     "PointNet2Parts",

@@ -23,6 +23,8 @@ from geodl.nn.graph_matrix import (
 )
 from geodl.nn.grid_conv import GridConv, GridConvTranspose
 from geodl.nn.grid_windows import GridWindows, chart_windows, grid_windows, transposed_windows
+from geodl.nn.inverted_residual import InvResMLP, ResidualAbstraction
+from geodl.nn.kp_conv import KPConv, kernel_points
 from geodl.nn.level import Level, graph_levels, mesh_levels
 from geodl.nn.mixture import MixtureConv, degree_charts
 from geodl.nn.pagerank import PersonalizedPageRank
@@ -54,6 +56,8 @@ __all__ = [
     "GridConv",
     "GridConvTranspose",
     "GridWindows",
+    "InvResMLP",
+    "KPConv",
     "LearnedTimeDiffusion",
     "Level",
     "LpPool",
@@ -61,6 +65,7 @@ __all__ = [
     "MeanPool",
     "MixtureConv",
     "PersonalizedPageRank",
+    "ResidualAbstraction",
     "SAGEConv",
     "SetAbstraction",
     "SignalBatchNorm",
@@ -74,6 +79,7 @@ __all__ = [
     "grid_windows",
     "implicit_diffuse",
     "interpolate",
+    "kernel_points",
     "mesh_levels",
     "normalized_adjacency",
     "normalized_laplacian",

@@ -1,7 +1,7 @@
 """The published point networks, written down from their formulas: clouds of one size, every neighbourhood and edge in full.
 
 Networks are functions of a state dict with the names of the public implementations (yanx27/Pointnet_Pointnet2_pytorch,
-AnTao97/dgcnn.pytorch), in evaluation mode, of ``[B, N, C]``.
+AnTao97/dgcnn.pytorch, guochengqian/PointNeXt), in evaluation mode, of ``[B, N, C]``.
 """
 
 from __future__ import annotations
@@ -207,6 +207,88 @@ def dgcnn(state: State, pos: Tensor, k: int) -> Tensor:
         pooled.append(torch.cat([y.amax(0), y.mean(0)]))
     y = relu_layer(state, torch.stack(pooled), "linear1", "bn6", 0.2)
     return linear(state, relu_layer(state, y, "linear2", "bn7", 0.2), "linear3")
+
+
+# --- PointNeXt ----------------------------------------------------------------
+
+
+def _pointnext_encoder(layers: Layers, c: int, width: int, blocks: tuple[int, ...], depth: int) -> int:
+    layers.conv("encoder.encoder.0.0.convs.0.0", c, width, dimensions=1)
+    c = width
+    for stage, count in enumerate(blocks, 1):
+        name = f"encoder.encoder.{stage}"
+        for layer, (a, b) in enumerate(pairwise([3 + c, *[c] * (depth - 1), 2 * c])):
+            layers.conv(f"{name}.0.convs.{layer}.0", a, b, bias=False, dimensions=2)
+            layers.norm(f"{name}.0.convs.{layer}.1", b)
+        layers.conv(f"{name}.0.skipconv.0", c, 2 * c, dimensions=1)
+        c *= 2
+        for block in range(1, count):
+            layers.conv(f"{name}.{block}.convs.convs.0.0", 3 + c, c, bias=False, dimensions=2)
+            layers.norm(f"{name}.{block}.convs.convs.0.1", c)
+            for layer, (a, b) in enumerate([(c, 4 * c), (4 * c, c)]):
+                layers.conv(f"{name}.{block}.pwconv.{layer}.0", a, b, bias=False, dimensions=1)
+                layers.norm(f"{name}.{block}.pwconv.{layer}.1", b)
+    return c
+
+
+def pointnext_weights(channels: int, classes: int, width: int, blocks: tuple[int, ...]) -> State:
+    layers = Layers()
+    c = _pointnext_encoder(layers, channels, width, blocks, 2)
+    for layer, a in enumerate((3 + c, c)):
+        layers.conv(f"encoder.encoder.{len(blocks) + 1}.0.convs.{layer}.0", a, c, bias=False, dimensions=2)
+        layers.norm(f"encoder.encoder.{len(blocks) + 1}.0.convs.{layer}.1", c)
+    for layer, (a, b) in enumerate([(c, 512), (512, 256)]):
+        layers.conv(f"prediction.head.{2 * layer}.0", a, b, bias=False)
+        layers.norm(f"prediction.head.{2 * layer}.1", b)
+    layers.conv("prediction.head.4.0", 256, classes)
+    return layers.state
+
+
+def _grouped(p: Tensor, y: Tensor, centers: Tensor, r: float) -> Tensor:
+    group = torch.stack([_ball(p, center, r, 32) for center in centers])
+    return torch.cat([(p[group] - centers[:, None]) / r, y[group]], 2)
+
+
+def _pointnext_stages(
+    state: State, p: Tensor, y: Tensor, r: float, growth: float
+) -> list[tuple[Tensor, Tensor]]:
+    """Positions and signal of the points and of every stage that has a shortcut."""
+    y = linear(state, y, "encoder.encoder.0.0.convs.0.0")
+    reached, stage = [(p, y)], 1
+    while f"encoder.encoder.{stage}.0.skipconv.0.weight" in state:
+        name, chosen = f"encoder.encoder.{stage}", _farthest(p, len(p) // 2)
+        h, depth = _grouped(p, y, p[chosen], r), 0
+        while f"{name}.0.convs.{depth + 1}.0.weight" in state:
+            h = relu_layer(state, h, f"{name}.0.convs.{depth}.0", f"{name}.0.convs.{depth}.1")
+            depth += 1
+        h = normed(state, linear(state, h, f"{name}.0.convs.{depth}.0"), f"{name}.0.convs.{depth}.1").amax(1)
+        p, y, r = p[chosen], (h + linear(state, y[chosen], f"{name}.0.skipconv.0")).relu(), r * growth
+        block = 1
+        while f"{name}.{block}.pwconv.0.0.weight" in state:
+            part = f"{name}.{block}"
+            h = relu_layer(state, _grouped(p, y, p, r), f"{part}.convs.convs.0.0", f"{part}.convs.convs.0.1")
+            h = relu_layer(state, h.amax(1), f"{part}.pwconv.0.0", f"{part}.pwconv.0.1")
+            y = (y + normed(state, linear(state, h, f"{part}.pwconv.1.0"), f"{part}.pwconv.1.1")).relu()
+            block += 1
+        reached.append((p, y))
+        stage += 1
+    return reached
+
+
+def pointnext(state: State, pos: Tensor, x: Tensor) -> Tensor:
+    """In which x holds the positions too."""
+    pooled = []
+    for one, signal in zip(pos, x, strict=True):
+        reached = _pointnext_stages(state, one, signal, 0.15, 1.5)
+        p, y = reached[-1]
+        last, h = f"encoder.encoder.{len(reached)}.0.convs", torch.cat([p, y], 1)
+        for layer in (0, 1):
+            h = relu_layer(state, h, f"{last}.{layer}.0", f"{last}.{layer}.1")
+        pooled.append(h.amax(0))
+    h = torch.stack(pooled)
+    for layer in (0, 2):
+        h = relu_layer(state, h, f"prediction.head.{layer}.0", f"prediction.head.{layer}.1")
+    return linear(state, h, "prediction.head.4.0")
 
 
 # --- part segmentation: category is one-hot, [B, 16] ---------------------------
