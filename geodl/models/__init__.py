@@ -6,6 +6,7 @@ from geodl.models.arma import ARMA
 from geodl.models.bernnet import BernNet
 from geodl.models.cayleynet import CayleyNet
 from geodl.models.chebnet import ChebNet
+from geodl.models.dela import DeLA
 from geodl.models.dgcnn import DGCNN
 from geodl.models.dgcnn_parts import DGCNNParts
 from geodl.models.diffusionnet import DiffusionNet
@@ -50,6 +51,7 @@ __all__ = [
     "CayleyNet",
     "ChebNet",
     "DGCNNParts",
+    "DeLA",
     "DiffusionNet",
     "FeaStNet",
     "FunctionalMapNet",

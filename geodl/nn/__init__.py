@@ -4,6 +4,7 @@ from geodl.nn.arma import ARMAConv
 from geodl.nn.bernstein import BernConv
 from geodl.nn.cayley import CayleyConv
 from geodl.nn.chebyshev import ChebConv
+from geodl.nn.decoupled import DecoupledAggregation, SpatialEncoding
 from geodl.nn.diffusion import DiffusionBlock, LearnedTimeDiffusion
 from geodl.nn.diffusion_direct import implicit_diffuse
 from geodl.nn.diffusion_features import SpatialGradientFeatures
@@ -42,6 +43,7 @@ __all__ = [
     "BernConv",
     "CayleyConv",
     "ChebConv",
+    "DecoupledAggregation",
     "DiffusionBlock",
     "EdgeConv",
     "FeaStConv",
@@ -70,6 +72,7 @@ __all__ = [
     "SetAbstraction",
     "SignalBatchNorm",
     "SparseFeatures",
+    "SpatialEncoding",
     "SpatialGradientFeatures",
     "SplineConv",
     "chart_windows",

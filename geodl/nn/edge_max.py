@@ -10,14 +10,14 @@ from geodl.ops import Neighbors, edge_conv
 
 
 def message_max(
-    messages: Tensor, neighbors: Neighbors, layer: nn.Module, norm: nn.Module, negative_slope: float
+    messages: Tensor, neighbors: Neighbors, layer: nn.Module, norm: nn.Module | None, negative_slope: float
 ) -> Tensor:
     """Maximum over every row of activation(norm(layer(messages))), ``[E, C]`` -> ``[N, C']``; a slope of 1 is no activation.
 
     It is an edge convolution in which points are edges, each read by its own row: what the layer makes of an edge is stored, but
     neither what the norm makes of that nor any gradient.
     """
-    assert isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d)
+    assert isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d | None)
     edges, channels = messages.shape
     number = torch.arange(edges, device=messages.device)
     own = Neighbors._valid(neighbors.rowptr, number, edges)
@@ -26,7 +26,13 @@ def message_max(
     weight = layer.weight.t()
     nothing = messages.new_zeros(neighbors.num_dst, channels)  # rows have no part in a message
     return edge_conv(
-        messages, own, torch.cat([weight, weight]), layer.bias, statistics(norm), negative_slope, nothing
+        messages,
+        own,
+        torch.cat([weight, weight]),
+        layer.bias,
+        None if norm is None else statistics(norm),
+        negative_slope,
+        nothing,
     )
 
 

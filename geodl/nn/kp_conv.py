@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.geometry import Charts
-from geodl.ops import patch_conv
+from geodl.ops import patch_conv, patch_gather
 
 __all__ = ["KPConv", "kernel_points"]
 
@@ -116,8 +116,11 @@ class KPConv(nn.Module):
             raise ValueError(
                 f"charts must be cartesian with 3 coordinates, not {charts.kind} with {charts.coords.shape[1]}"
             )
-        distance = torch.cdist(charts.coords / self.extent, self.points)
-        return patch_conv(x, charts.neighbors, (1 - distance).clamp(min=0), self.filters)
+        windows = (1 - torch.cdist(charts.coords / self.extent, self.points)).clamp(min=0)
+        neighbors = charts.neighbors
+        if neighbors.num_dst < self.filters.shape[2]:  # what few points read is smaller than the filter
+            return patch_gather(x, neighbors, windows).flatten(1) @ self.filters.flatten(0, 1)
+        return patch_conv(x, neighbors, windows, self.filters)
 
     def extra_repr(self) -> str:
         kernel_size, in_channels, out_channels = self.filters.shape

@@ -1,7 +1,7 @@
 """The published point networks, written down from their formulas: clouds of one size, every neighbourhood and edge in full.
 
 Networks are functions of a state dict with the names of the public implementations (yanx27/Pointnet_Pointnet2_pytorch,
-AnTao97/dgcnn.pytorch, guochengqian/PointNeXt), in evaluation mode, of ``[B, N, C]``.
+AnTao97/dgcnn.pytorch, guochengqian/PointNeXt, Matrix-ASC/DeLA), in evaluation mode, of ``[B, N, C]``.
 """
 
 from __future__ import annotations
@@ -289,6 +289,109 @@ def pointnext(state: State, pos: Tensor, x: Tensor) -> Tensor:
     for layer in (0, 2):
         h = relu_layer(state, h, f"prediction.head.{layer}.0", f"prediction.head.{layer}.1")
     return linear(state, h, "prediction.head.4.0")
+
+
+# --- DeLA ---------------------------------------------------------------------
+
+
+def _dela_stage(layers: Layers, name: str, c: int, d: int, read: int) -> None:
+    widths = [read, 24, 48, d] if c == 0 else [3, 12, 24, 48]
+    for place, (a, b) in zip((0, 3, 6), pairwise(widths), strict=True):
+        layers.conv(f"{name}.nbr_embed.{place}", a, b, bias=False)
+        if place < 6:
+            layers.norm(f"{name}.nbr_embed.{place + 1}", b)
+    layers.norm(f"{name}.nbr_bn", d)
+    if c:
+        layers.conv(f"{name}.nbr_proj", 48, d, bias=False)
+        layers.conv(f"{name}.lfp.proj", c, d, bias=False)
+        layers.norm(f"{name}.lfp.bn", d)
+        layers.conv(f"{name}.skip_proj.0", c, d, bias=False)
+        layers.norm(f"{name}.skip_proj.1", d)
+    for k in range(4):
+        layers.conv(f"{name}.blk.lfps.{k}.proj", d, d, bias=False)
+        layers.norm(f"{name}.blk.lfps.{k}.bn", d)
+    for part in ("mlp", "mlps.0", "mlps.1"):
+        layers.conv(f"{name}.blk.{part}.mlp.0", d, 2 * d)
+        layers.conv(f"{name}.blk.{part}.mlp.2", 2 * d, d, bias=False)
+        layers.norm(f"{name}.blk.{part}.mlp.3", d)
+    layers.conv(f"{name}.cor_head.0", d, 32, bias=False)
+    layers.norm(f"{name}.cor_head.1", 32)
+    layers.conv(f"{name}.cor_head.3", 32, 3, bias=False)
+
+
+def dela_weights(channels: int, classes: int) -> State:
+    layers, name, c = Layers(), "stage", 0
+    for d in (96, 192, 384):
+        _dela_stage(layers, name, c, d, 4 + channels)
+        name, c = f"{name}.sub_stage", d
+    layers.norm("proj.0", 384)
+    layers.conv("proj.1", 384, 2048)
+    layers.conv("head.0", 2048, 512, bias=False)
+    layers.norm("head.1", 512)
+    layers.conv("head.3", 512, 256, bias=False)
+    layers.norm("head.4", 256)
+    layers.conv("head.7", 256, classes)
+    return layers.state
+
+
+def gelu(x: Tensor) -> Tensor:
+    return x * (1 + torch.erf(x / 2**0.5)) / 2
+
+
+def _meet(state: State, y: Tensor, index: Tensor, name: str) -> Tensor:
+    y = linear(state, y, f"{name}.proj")
+    return normed(state, y[index].amax(1) - y, f"{name}.bn")
+
+
+def _alone(state: State, y: Tensor, name: str) -> Tensor:
+    y = gelu(linear(state, y, f"{name}.mlp.0"))
+    return normed(state, linear(state, y, f"{name}.mlp.2"), f"{name}.mlp.3")
+
+
+def _dela_stages(
+    state: State, p: Tensor, x: Tensor, counts: tuple[int, ...], k: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Of one cloud in units of the authors, in the order of its farthest points: positions and signal of every stage."""
+    reached, name, y, index = [], "stage", None, None
+    height = p[:, 1:2] / 10
+    for count in (len(p), *counts):
+        p = p[:count]
+        if y is not None:
+            skipped = normed(state, linear(state, y, f"{name}.skip_proj.0"), f"{name}.skip_proj.1")
+            y = (skipped + _meet(state, y, index, f"{name}.lfp"))[:count]
+        index = (p[:, None] - p[None]).square().sum(2).topk(min(k, len(p)), dim=1, largest=False)[1]
+        h = p[index] - p[:, None]
+        if y is None:
+            h = torch.cat([h, torch.cat([x, height - height.min()], 1)[index]], 2)
+        for place in (0, 3):
+            h = gelu(
+                normed(state, linear(state, h, f"{name}.nbr_embed.{place}"), f"{name}.nbr_embed.{place + 1}")
+            )
+        h = linear(state, h, f"{name}.nbr_embed.6").amax(1)
+        if y is not None:
+            h = linear(state, h, f"{name}.nbr_proj")
+        h = normed(state, h, f"{name}.nbr_bn")
+        y = h if y is None else h + y
+        y = y + _alone(state, y, f"{name}.blk.mlp")
+        for layer in range(4):
+            y = y + _meet(state, y, index, f"{name}.blk.lfps.{layer}")
+            if layer % 2:
+                y = y + _alone(state, y, f"{name}.blk.mlps.{layer // 2}")
+        reached.append((p, y))
+        name = f"{name}.sub_stage"
+    return reached
+
+
+def dela(state: State, pos: Tensor, x: Tensor, k: int) -> Tensor:
+    pooled = []
+    for p, own in zip(pos, x, strict=True):
+        chosen = _farthest(p, len(p))
+        _, y = _dela_stages(state, 40 * p[chosen], own[chosen], (256, 64), k)[-1]
+        pooled.append(gelu(linear(state, normed(state, y, "proj.0"), "proj.1")).amax(0))
+    h = torch.stack(pooled)
+    for layer in (0, 3):
+        h = gelu(normed(state, linear(state, h, f"head.{layer}"), f"head.{layer + 1}"))
+    return linear(state, h, "head.7")
 
 
 # --- part segmentation: category is one-hot, [B, 16] ---------------------------

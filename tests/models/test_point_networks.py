@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from geodl.models import DGCNN, KPCNN, PointNet, PointNet2, PointNeXt, transform_penalty
+from geodl.models import DGCNN, KPCNN, DeLA, PointNet, PointNet2, PointNeXt, transform_penalty
+from geodl.models.clouds import read_clouds
 from tests.models import published_clouds as published
 
 MODELS: dict[str, Callable[[int, int], nn.Module]] = {
@@ -20,6 +21,7 @@ MODELS: dict[str, Callable[[int, int], nn.Module]] = {
     "DGCNN": DGCNN,
     "PointNeXt": PointNeXt,
     "PointNeXt-B": lambda c, d: PointNeXt(c, d, 16, (1, 2, 3, 2)),
+    "DeLA": DeLA,
     "KPCNN": lambda c, d: KPCNN(c, d, 0.1, 32),
 }
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -99,6 +101,39 @@ def test_pointnext_is_the_published_one(
     )
 
 
+def in_order(pos: Tensor) -> Tensor:
+    """Clouds of points by their first coordinate, where networks begin to sample."""
+    return torch.stack([cloud[cloud[:, 0].argsort()] for cloud in pos])
+
+
+@pytest.mark.parametrize(("channels", "parameters"), [(0, 5_337_424), (3, 5_337_496)])  # 5.3 million
+def test_dela_is_the_published_one(channels: int, parameters: int) -> None:
+    state = published.dela_weights(channels, 40)
+    model = DeLA.from_published(state, k=9).eval()
+    pos, x = in_order(torch.randn(2, 300, 3) / 3), torch.randn(2, 300, channels)
+    found = model(pos.view(-1, 3), torch.arange(3) * 300, x.view(-1, channels) if channels else None)
+    close(found, published.dela(state, pos, x, 9))
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_dela_learns_to_tell_offsets_and_drops_branches() -> None:
+    model = DeLA(0, 4, k=8)
+    pos, ptr = packed(60, 1, 40)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(12):
+        scores, loss = model.scores_and_offset_loss(pos, ptr)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert scores.shape == (3, 4) and losses[-1] < 0.9 * losses[0]
+    torch.manual_seed(0)
+    one, two = model.encoder(read_clouds(pos, ptr, None, 0, torch.float32)), model.eval()(pos, ptr)
+    assert not torch.equal(one[-1].x, model.encoder(read_clouds(pos, ptr, None, 0, torch.float32))[-1].x)
+    assert torch.equal(two, model(pos, ptr))
+
+
 def test_kpcnn_is_as_large_as_the_published_one() -> None:
     """14.3 million in the paper; five grids, KPConv of 15 points, as in the authors' TensorFlow."""
     c, parameters = 64, 15 * 64 + 2 * 64
@@ -112,7 +147,7 @@ def test_kpcnn_is_as_large_as_the_published_one() -> None:
     assert sum(p.numel() for p in KPCNN(0, 40).parameters()) == parameters == 14_295_144
 
 
-@pytest.mark.parametrize("network", [PointNet, PointNet2, DGCNN, PointNeXt])
+@pytest.mark.parametrize("network", [PointNet, PointNet2, DGCNN, PointNeXt, DeLA])
 def test_other_weights_are_refused(network: Any) -> None:
     for state in ({}, {"fc1.weight": torch.zeros(2, 3)}):
         with pytest.raises(ValueError, match=f"no weights of a published {network.__name__}"):
@@ -196,7 +231,8 @@ def test_training_reaches_every_parameter(name: str) -> None:
         2
     ):  # T-nets are the identity at first, so their first layers learn from the second step on
         model.zero_grad()
-        torch.nn.functional.cross_entropy(model(pos, ptr), torch.tensor([0, 1, 2, 3])).backward()
+        scores, more = model.scores_and_offset_loss(pos, ptr) if name == "DeLA" else (model(pos, ptr), 0)
+        (torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1, 2, 3])) + more).backward()
         with torch.no_grad():
             for parameter in model.parameters():
                 assert parameter.grad is not None and bool(parameter.grad.isfinite().all())
