@@ -461,9 +461,9 @@ def _mlp(state: State, y: Tensor, name: str) -> Tensor:
     return y
 
 
-def _interpolated(y: Tensor, samples: Tensor, points: Tensor) -> Tensor:
+def _interpolated(y: Tensor, samples: Tensor, points: Tensor, power: int = 2) -> Tensor:
     nearest, index = (points[:, None] - samples[None]).square().sum(2).sort(dim=1)
-    weight = 1 / (nearest[:, :3] + 1e-8)
+    weight = 1 / (nearest[:, :3] ** (power / 2) + 1e-8)
     return (y[index[:, :3]] * (weight / weight.sum(1, keepdim=True))[..., None]).sum(1)
 
 
@@ -551,4 +551,73 @@ def dgcnn_parts(state: State, pos: Tensor, category: Tensor, k: int) -> Tensor:
         for layer in (8, 9, 10):
             y = block(y, f"conv{layer}")
         scores.append(linear(state, y, "conv11"))
+    return torch.stack(scores)
+
+
+def pointnext_parts_weights(channels: int, parts: int, width: int) -> State:
+    layers = Layers()
+    top = _pointnext_encoder(layers, channels, width, (1, 1, 1, 1), 3)
+    layers.conv("decoder.global_conv2.0.0", top, 128, dimensions=1)
+    layers.conv("decoder.global_conv1.0.0", top // 2, 64, dimensions=1)
+    for up in range(4):
+        c = width * 2**up
+        widths = [3 * c + (0 if up else 64 + 128 + 16), c, c]
+        for layer, (a, b) in enumerate(pairwise(widths)):
+            layers.conv(f"decoder.decoder.{up}.0.convs.{layer}.0", a, b, bias=False, dimensions=1)
+            layers.norm(f"decoder.decoder.{up}.0.convs.{layer}.1", b)
+    layers.conv("head.head.0.0", 3 * width, 3 * width, bias=False, dimensions=1)
+    layers.norm("head.head.0.1", 3 * width)
+    layers.conv("head.head.2.0", 3 * width, parts, dimensions=1)
+    return layers.state
+
+
+def pointnext_parts(state: State, pos: Tensor, x: Tensor, category: Tensor) -> Tensor:
+    """In which x holds the positions too."""
+    scores = []
+    for one, signal, known in zip(pos, x, category, strict=True):
+        reached = _pointnext_stages(state, one, signal, 0.1, 2.5)
+        emb1 = linear(state, reached[-2][1], "decoder.global_conv1.0.0").relu().amax(0)
+        emb2 = linear(state, reached[-1][1], "decoder.global_conv2.0.0").relu().amax(0)
+        p, y = reached[0]
+        reached[0] = p, torch.cat([torch.cat([emb1, emb2, known]).expand(len(p), -1), y], 1)
+        samples, h = reached[-1]
+        for up in (3, 2, 1, 0):
+            p, y = reached[up]
+            h = torch.cat([y, _interpolated(h, samples, p, 1)], 1)
+            for layer in (0, 1):
+                name = f"decoder.decoder.{up}.0.convs.{layer}"
+                h = relu_layer(state, h, f"{name}.0", f"{name}.1")
+            samples = p
+        h = torch.cat([h, h.amax(0).expand(len(h), -1), h.mean(0).expand(len(h), -1)], 1)
+        h = relu_layer(state, h, "head.head.0.0", "head.head.0.1")
+        scores.append(linear(state, h, "head.head.2.0"))
+    return torch.stack(scores)
+
+
+def dela_parts_weights(channels: int, parts: int) -> State:
+    layers, name, c = Layers(), "stage", 0
+    for d in (96, 192, 320, 512):
+        _dela_stage(layers, name, c, d, 4 + channels)
+        layers.norm(f"{name}.postproj.0", d)
+        layers.conv(f"{name}.postproj.1", d, 320, bias=False)
+        name, c = f"{name}.sub_stage", d
+    layers.conv("shapeproj.0", 16, 64, bias=False)
+    layers.norm("shapeproj.1", 64)
+    layers.conv("shapeproj.2", 64, 320, bias=False)
+    layers.norm("head.0", 320)
+    layers.conv("head.2", 320, parts)
+    return layers.state
+
+
+def dela_parts(state: State, pos: Tensor, x: Tensor, category: Tensor, k: int) -> Tensor:
+    scores = []
+    for p, own, known in zip(pos, x, category, strict=True):
+        chosen, name = _farthest(p, len(p)), "stage"
+        h = normed(state, linear(state, known[None], "shapeproj.0"), "shapeproj.1")
+        h = linear(state, h, "shapeproj.2").expand(len(p), -1)
+        for samples, y in _dela_stages(state, 40 * p[chosen], own[chosen], (512, 192, 64), k):
+            y = linear(state, normed(state, y, f"{name}.postproj.0"), f"{name}.postproj.1")
+            h = h + y[(40 * p[:, None] - samples[None]).square().sum(2).argmin(1)]
+            name = f"{name}.sub_stage"
+        scores.append(linear(state, gelu(normed(state, h, "head.0")), "head.2"))
     return torch.stack(scores)
