@@ -5,6 +5,7 @@ from geodl.nn.bernstein import BernConv
 from geodl.nn.cayley import CayleyConv
 from geodl.nn.chebyshev import ChebConv
 from geodl.nn.decoupled import DecoupledAggregation, SpatialEncoding
+from geodl.nn.deformable_kp_conv import DeformableKPConv
 from geodl.nn.diffusion import DiffusionBlock, LearnedTimeDiffusion
 from geodl.nn.diffusion_direct import implicit_diffuse
 from geodl.nn.diffusion_features import SpatialGradientFeatures
@@ -44,6 +45,7 @@ __all__ = [
     "CayleyConv",
     "ChebConv",
     "DecoupledAggregation",
+    "DeformableKPConv",
     "DiffusionBlock",
     "EdgeConv",
     "FeaStConv",

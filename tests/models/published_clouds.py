@@ -394,6 +394,61 @@ def dela(state: State, pos: Tensor, x: Tensor, k: int) -> Tensor:
     return linear(state, h, "head.7")
 
 
+# --- KP-CNN: under our own names, since the authors' weights are those of another framework ----
+
+
+def _cells(p: Tensor, y: Tensor, side: float) -> tuple[Tensor, Tensor]:
+    """Means of the points, and of the signal, in every cell that holds a point."""
+    _, cell = (p / side).floor().unique(dim=0, return_inverse=True)
+    return tuple(torch.stack([t[cell == k].mean(0) for k in range(int(cell.max()) + 1)]) for t in (p, y))
+
+
+def _kernel(state: State, name: str, y: Tensor, source: Tensor, p: Tensor, sigma: float) -> Tensor:
+    offset = (source[None] - p[:, None]) / sigma
+    out = y.new_zeros(len(p), state[f"{name}.filters"].shape[2])
+    for point, weight in zip(state[f"{name}.points"], state[f"{name}.filters"], strict=True):
+        out += (1 - (offset - point).norm(dim=2)).clamp(min=0) @ y @ weight
+    return out
+
+
+def _leaky(y: Tensor) -> Tensor:
+    return y.where(y > 0, 0.2 * y)
+
+
+def _bottleneck(state: State, name: str, y: Tensor, source: Tensor, p: Tensor, sigma: float) -> Tensor:
+    h = relu_layer(state, y, f"{name}.narrow.0", f"{name}.narrow.1", 0.2)
+    h = _leaky(normed(state, _kernel(state, f"{name}.conv", h, source, p, sigma), f"{name}.norm.0"))
+    h = normed(state, linear(state, h, f"{name}.widen.0"), f"{name}.widen.1")
+    if source is not p:
+        inside = (source[None] - p[:, None]).norm(dim=2) <= 2.5 * sigma
+        y = torch.stack([y[row].amax(0) for row in inside])
+    if f"{name}.shortcut.0.weight" in state:
+        y = normed(state, linear(state, y, f"{name}.shortcut.0"), f"{name}.shortcut.1")
+    return _leaky(h + y)
+
+
+def _kpcnn_grids(state: State, p: Tensor, x: Tensor, cell: float) -> list[tuple[Tensor, Tensor]]:
+    p, y = _cells(p, torch.cat([torch.ones_like(p[:, :1]), x], 1), cell)
+    y = _leaky(normed(state, _kernel(state, "encoder.first", y, p, p, cell), "encoder.norm.0"))
+    reached = []
+    for level in range(5):
+        side = cell * 2**level
+        if level:
+            coarse, _ = _cells(p, p, side)
+            y = _bottleneck(state, f"encoder.down.{level - 1}", y, p, coarse, side / 2)
+            p = coarse
+        y = _bottleneck(state, f"encoder.stay.{level}", y, p, p, side)
+        reached.append((p, y))
+    return reached
+
+
+def kpcnn(state: State, pos: Tensor, x: Tensor, cell: float) -> Tensor:
+    h = torch.stack([
+        _kpcnn_grids(state, p, own, cell)[-1][1].mean(0) for p, own in zip(pos, x, strict=True)
+    ])  # fmt: skip
+    return linear(state, relu_layer(state, h, "head.0", "head.1", 0.2), "head.4")
+
+
 # --- part segmentation: category is one-hot, [B, 16] ---------------------------
 
 
@@ -620,4 +675,21 @@ def dela_parts(state: State, pos: Tensor, x: Tensor, category: Tensor, k: int) -
             h = h + y[(40 * p[:, None] - samples[None]).square().sum(2).argmin(1)]
             name = f"{name}.sub_stage"
         scores.append(linear(state, gelu(normed(state, h, "head.0")), "head.2"))
+    return torch.stack(scores)
+
+
+def kpfcnn(state: State, pos: Tensor, x: Tensor, category: Tensor, cell: float) -> Tensor:
+    scores = []
+    for p, own, known in zip(pos, x, category, strict=True):
+        reached = _kpcnn_grids(state, p, own, cell)
+        samples, h = reached[-1]
+        for level in (3, 2, 1, 0):
+            points, skip = reached[level]
+            nearest = (points[:, None] - samples[None]).norm(dim=2).argmin(1)
+            up = f"ups.{level}.layers"
+            h = relu_layer(state, torch.cat([h[nearest], skip], 1), f"{up}.0", f"{up}.1", 0.2)
+            samples = points
+        h = relu_layer(state, torch.cat([known.expand(len(h), -1), h], 1), "head.0", "head.1", 0.2)
+        _, held = (p / cell).floor().unique(dim=0, return_inverse=True)
+        scores.append(linear(state, h, "head.3")[held])
     return torch.stack(scores)

@@ -36,6 +36,18 @@ def made(name: str, channels: int = 0, classes: int = 4) -> Any:
     return model.eval()
 
 
+def shaken(model: nn.Module) -> nn.Module:
+    """With batch norms that do something."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            assert module.running_mean is not None and module.running_var is not None
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.2, 1)
+            nn.init.normal_(module.weight, 1, 0.3)
+            nn.init.normal_(module.bias, std=0.1)
+    return model
+
+
 def packed(*sizes: int) -> tuple[Tensor, Tensor]:
     pos = torch.cat([torch.nn.functional.normalize(torch.randn(n, 3), dim=1) for n in sizes])
     return pos, torch.tensor([0, *sizes]).cumsum(0)
@@ -132,6 +144,16 @@ def test_dela_learns_to_tell_offsets_and_drops_branches() -> None:
     one, two = model.encoder(read_clouds(pos, ptr, None, 0, torch.float32)), model.eval()(pos, ptr)
     assert not torch.equal(one[-1].x, model.encoder(read_clouds(pos, ptr, None, 0, torch.float32))[-1].x)
     assert torch.equal(two, model(pos, ptr))
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_kpcnn_equals_its_definition(channels: int) -> None:
+    """Every kernel point of every pair of points."""
+    model: Any = shaken(KPCNN(channels, 5, 0.12, 32)).double().eval()
+    pos, x = packed(250, 250)[0].view(2, 250, 3).double(), torch.randn(2, 250, channels).double()
+    pos[1] *= torch.tensor([1.0, 0.7, 0.3])
+    found = model(pos.view(-1, 3), torch.arange(3) * 250, x.view(-1, channels) if channels else None)
+    close(found, published.kpcnn(model.state_dict(), pos, x, 0.12))
 
 
 def test_kpcnn_is_as_large_as_the_published_one() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from geodl.models import KPFCNN, DeLAParts, DGCNNParts, PointNet2Parts, PointNetParts, PointNeXtParts
 from tests.models import published_clouds as published
-from tests.models.test_point_networks import in_order, packed
+from tests.models.test_point_networks import in_order, packed, shaken
 
 CATEGORY = torch.tensor([3, 15])
 MODELS: dict[str, Callable[[], nn.Module]] = {
@@ -94,6 +94,15 @@ def test_dela_is_the_published_one() -> None:
     assert sum(p.numel() for p in model.parameters()) == sum(
         t.numel() for name, t in state.items() if name.rpartition(".")[2] in ("weight", "bias")
     )
+
+
+def test_kpfcnn_equals_its_definition() -> None:
+    model: Any = shaken(KPFCNN(2, 9, 0.12, 32)).double().eval()
+    nn.init.normal_(model.head[-1].weight)
+    pos, x = packed(250, 250)[0].view(2, 250, 3).double(), torch.randn(2, 250, 2).double()
+    found = model(pos.view(-1, 3), CATEGORY, torch.arange(3) * 250, x.view(-1, 2))
+    known = nn.functional.one_hot(CATEGORY, 16).double()
+    close(found, published.kpfcnn(model.state_dict(), pos, x, known, 0.12))
 
 
 @pytest.mark.parametrize("network", [PointNetParts, PointNet2Parts, DGCNNParts, PointNeXtParts, DeLAParts])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
 
 from geodl.geometry import Charts
-from geodl.nn import KPConv, kernel_points
+from geodl.nn import DeformableKPConv, KPConv, kernel_points
 from geodl.ops import Neighbors, radius
 
 
@@ -123,3 +125,75 @@ def test_kernel_points_are_always_the_same_and_nobody_can_change_them() -> None:
     assert not bool(kernel_points(15)[0].any())
     with pytest.raises(ValueError, match="count must be at least 1, got 0"):
         kernel_points(0)
+
+
+def moved(layer: DeformableKPConv) -> DeformableKPConv:
+    torch.nn.init.normal_(layer.move.filters, std=0.3)
+    torch.nn.init.normal_(layer.bias, std=0.3)
+    return layer
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_deformable_equals_its_definition(dtype: torch.dtype) -> None:
+    """Convolution and penalty, equation by equation."""
+    layer, pos = moved(DeformableKPConv(3, 4, 0.3, 6)).to(dtype), torch.rand(20, 3, dtype=dtype)
+    x, charts = torch.randn(20, 3, dtype=dtype), charts_of(pos, 1.5)
+    found, penalty = layer.forward_and_penalty(x, charts)
+    shift = (layer.move(x, charts) + layer.bias).detach().double().view(20, 6, 3)
+    expected, cost = torch.zeros(20, 4, dtype=torch.float64), 0.0
+    for i in range(20):
+        points = 0.3 * (layer.move.points.double() + shift[i])
+        for m, point in enumerate(points):
+            distances = []
+            for j in charts.neighbors.col[charts.neighbors.row == i]:
+                distances.append(float((pos[j] - pos[i] - point).norm()) / 0.3)
+                expected[i] += max(0.0, 1 - distances[-1]) * (
+                    x[j].double() @ layer.filters[m].detach().double()
+                )
+            cost += min(distances) ** 2
+        for one, other in itertools.permutations(points, 2):
+            cost += max(0.0, 1 - float((one - other).norm()) / 0.3) ** 2
+    assert float(expected.abs().mean()) > 0.05
+    torch.testing.assert_close(found.double(), expected, atol=2e-5, rtol=2e-5)
+    assert float(penalty) == pytest.approx(cost / 20, rel=1e-5)
+    assert torch.equal(layer(x, charts), found)
+
+
+def test_deformable_begins_as_rigid() -> None:
+    layer, rigid = DeformableKPConv(3, 4, 0.3), KPConv(3, 4, 0.3)
+    with torch.no_grad():
+        rigid.filters.copy_(layer.filters)
+    pos, x = torch.rand(40, 3), torch.randn(40, 3)
+    charts = charts_of(pos, 0.75)
+    torch.testing.assert_close(layer(x, charts), rigid(x, charts), atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_of_deformable() -> None:
+    layer = moved(DeformableKPConv(2, 3, 0.3, 4)).double()
+    pos, x = torch.rand(8, 3, dtype=torch.float64), torch.randn(8, 2, dtype=torch.float64)
+    charts = charts_of(pos, 0.7)
+    names = [name for name, _ in layer.named_parameters()]
+
+    def run(x: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+        given = dict(zip(names, parameters, strict=True))
+        found = torch.func.functional_call(layer, given, (x, charts))
+        return found, found.square().sum()
+
+    torch.autograd.gradcheck(run, (x.requires_grad_(), *layer.parameters()))
+    layer.forward_and_penalty(x, charts)[1].backward()
+    assert layer.move.filters.grad is not None and bool(layer.move.filters.grad.any())
+
+
+def test_deformable_follows_a_penalty() -> None:
+    """Its kernel points come to lie at the points: steps down the penalty make it less."""
+    layer, pos = DeformableKPConv(2, 3, 0.3), torch.rand(60, 3) * torch.tensor([1.0, 1.0, 0.0])
+    x, charts = torch.randn(60, 2), charts_of(pos, 1.5)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
+    costs = []
+    for _ in range(30):
+        _, penalty = layer.forward_and_penalty(x, charts)
+        optimizer.zero_grad()
+        penalty.backward()
+        optimizer.step()
+        costs.append(float(penalty))
+    assert costs[-1] < 0.7 * costs[0]
