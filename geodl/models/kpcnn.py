@@ -15,7 +15,7 @@ from geodl.ops import Neighbors, aggregate, radius, voxel_neighbors, voxel_pool
 
 __all__ = ["KPCNN"]
 
-_LEVELS, _SLOPE, _MOMENTUM = 5, 0.2, 0.02
+_LEVELS, _SLOPE, _MOMENTUM = 5, 0.2, 0.05
 _REACH = 2.5  # of neighbourhoods, in sides of a cell: what kernel points see
 
 
