@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from geodl.nn.mlp import mlp
 from geodl.ops import Neighbors, aggregate, knn
@@ -45,6 +46,8 @@ def interpolate(
 class FeaturePropagation(nn.Module):
     """Interpolates the signal of the samples (:func:`interpolate`), appends it to that of the points, and applies a network.
 
+    Interpolation is linear, and so is the first layer: the samples' part of it is multiplied at the samples, which are fewer.
+
     Args:
         in_channels: of the points' signal and the samples' together.
         widths: of the layers of linear map, batch norm and ReLU.
@@ -74,11 +77,18 @@ class FeaturePropagation(nn.Module):
         sample_x: Tensor,
         sample_ptr: Tensor,
     ) -> Tensor:
-        carried = interpolate(sample_x, sample_pos, sample_ptr, pos, ptr, power=self.power)
-        signal = carried if x is None else torch.cat([x, carried], dim=1)
-        if signal.shape[1] != self.in_channels:
+        own = 0 if x is None else x.shape[1]
+        if own + sample_x.shape[1] != self.in_channels:
             raise ValueError(
-                f"the signals of points and samples have {signal.shape[1]} channels together, not {self.in_channels}"
+                f"the signals of points and samples have {own + sample_x.shape[1]} channels together, not {self.in_channels}"
             )
-        out: Tensor = self.layers(signal)
-        return out
+        first, *rest = self.layers
+        assert isinstance(first, nn.Linear)
+        multiplied = functional.linear(sample_x, first.weight[:, own:])
+        y = interpolate(multiplied, sample_pos, sample_ptr, pos, ptr, power=self.power)
+        if x is not None:
+            y = y + functional.linear(x, first.weight[:, :own])
+        y = y if first.bias is None else y + first.bias
+        for layer in rest:
+            y = layer(y)
+        return y

@@ -31,7 +31,7 @@ def kernel_points(count: int) -> Tensor:
     Raises:
         ValueError: fewer than one point.
 
-    Thomas et al., "KPConv: flexible and deformable convolution for point clouds", ICCV 2019, section 7.1 of the supplement.
+    Thomas et al., "KPConv: flexible and deformable convolution for point clouds", ICCV 2019, supplement.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
