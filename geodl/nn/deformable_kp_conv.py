@@ -75,6 +75,7 @@ class DeformableKPConv(nn.Module):
         return torch.linalg.vector_norm(offset, dim=2), moved.view(neighbors.num_dst, -1, 3)
 
     def _through(self, x: Tensor, charts: Charts, distance: Tensor) -> Tensor:
+        x = x.to(self.filters.dtype)
         return patch_conv(x, charts.neighbors, (1 - distance).clamp(min=0), self.filters)
 
     def extra_repr(self) -> str:

@@ -55,6 +55,7 @@ def message_max(
     neither what the norm makes of that nor any gradient.
     """
     assert isinstance(layer, nn.Linear)
+    messages = messages.to(layer.weight.dtype)  # operators stay in full precision under mixed precision
     edges, channels = messages.shape
     number = torch.arange(edges, device=messages.device)
     own = Neighbors._valid(neighbors.rowptr, number, edges)
@@ -79,6 +80,7 @@ def _offset_max(
     The part of the filter that reads x_i cancels what the offset :math:`x_j - x_i` holds of it.
     """
     assert isinstance(layer, nn.Linear)
+    signal = signal.to(layer.weight.dtype)
     weight = layer.weight.t()
     own = torch.cat([torch.zeros_like(weight[:3]), weight[3:]])
     both, dst = torch.cat([own, weight]), None if index is None else signal[index]

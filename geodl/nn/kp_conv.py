@@ -116,6 +116,7 @@ class KPConv(nn.Module):
             raise ValueError(
                 f"charts must be cartesian with 3 coordinates, not {charts.kind} with {charts.coords.shape[1]}"
             )
+        x = x.to(self.filters.dtype)  # windows and filters stay in full precision under mixed precision
         windows = (1 - torch.cdist(charts.coords / self.extent, self.points)).clamp(min=0)
         neighbors = charts.neighbors
         if neighbors.num_dst < self.filters.shape[2]:  # what few points read is smaller than the filter

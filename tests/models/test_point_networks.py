@@ -263,6 +263,21 @@ def test_training_reaches_every_parameter(name: str) -> None:
     assert all(touched)
 
 
+@every_model
+def test_mixed_precision(name: str) -> None:
+    """As the trainer asks for on a GPU: the same to the digits that are left, and gradients in full precision."""
+    model, (pos, ptr) = made(name), packed(90, 60, 70)
+    expected = model(pos, ptr)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(pos, ptr)
+        loss = found.float().square().mean()
+    loss.backward()
+    spread = float((expected - expected.mean(0)).abs().max())
+    assert float((found.float() - expected).abs().max()) < 0.5 * spread
+    used = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert len(used) > 5 and all(grad.dtype == torch.float32 and bool(grad.isfinite().all()) for grad in used)
+
+
 def test_transform_penalty() -> None:
     turn, _ = torch.linalg.qr(torch.randn(3, 6, 6, dtype=torch.float64))
     assert float(transform_penalty(turn)) < 1e-20

@@ -165,3 +165,16 @@ def test_training_reaches_every_filter(name: str) -> None:
             for parameter in model.parameters():
                 parameter -= 0.01 * parameter.grad
     assert all(bool(parameter.grad.any()) for parameter in model.parameters() if parameter.dim() > 1)
+
+
+@every_model
+def test_mixed_precision(name: str) -> None:
+    """As the trainer asks for on a GPU."""
+    model, (pos, ptr) = made(name), packed(90, 60)
+    expected = model(pos, CATEGORY, ptr)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(pos, CATEGORY, ptr)
+        loss = found.float().square().mean()
+    loss.backward()
+    assert float((found.float() - expected).abs().mean()) < 0.3 * float(expected.abs().mean())
+    assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in model.parameters())
