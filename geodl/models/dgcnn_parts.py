@@ -64,7 +64,7 @@ class DGCNNParts(nn.Module):
         clouds = read_clouds(pos, ptr, None, 0, next(self.parameters()).dtype)
         known = self.known(one_hot(category, self.categories, clouds))
         matrices = self.align(clouds, knn(clouds.pos, self.k, clouds.ptr))
-        y = from_basis(matrices, clouds.pos, clouds.ptr)
+        y = from_basis(matrices.to(clouds.pos.dtype), clouds.pos, clouds.ptr)
         layers = []
         for conv in self.convs:
             y = conv(y, knn(y, self.k, clouds.ptr))

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from geodl.nn.edge_sum import edge_sum, row_max
+from geodl.nn.edge_max import message_max, statistics
+from geodl.nn.edge_sum import edge_sum
 from geodl.nn.mlp import mlp
-from geodl.ops import BatchNorm, Neighbors, edge_conv
+from geodl.ops import Neighbors, edge_conv
 
 __all__ = ["EdgeConv"]
 
@@ -22,7 +22,8 @@ class EdgeConv(nn.Module):
     .. math:: \text{out}_i = \max_{j \in N(i)} \; h\bigl([x_i, \; x_j - x_i]\bigr)
 
     with h layers of linear map, batch norm over all edges and leaky ReLU. One layer is fused (:func:`~geodl.ops.edge_conv`):
-    nothing is stored for an edge. The first of several still costs two products a point instead of one an edge.
+    nothing is stored for an edge. The first of several still costs two products a point instead of one an edge, and the last is
+    fused with its norm and the maximum.
 
     Args:
         in_channels: C.
@@ -57,25 +58,15 @@ class EdgeConv(nn.Module):
             raise ValueError(f"x must have shape [num_src, {self.in_channels}], not {list(x.shape)}")
         if len(self.rest):
             return self._edge_wise(x, neighbors, x if x_dst is None else x_dst)
-        norm = self.norm
-        assert norm.momentum is not None
-        if self.training and norm.num_batches_tracked is not None:
-            norm.num_batches_tracked += 1
-        statistics = BatchNorm(
-            norm.running_mean,
-            norm.running_var,
-            norm.weight,
-            norm.bias,
-            self.training,
-            norm.momentum,
-            norm.eps,
-        )
-        return edge_conv(x, neighbors, self.weight, None, statistics, self.negative_slope, x_dst)
+        return edge_conv(x, neighbors, self.weight, None, statistics(self.norm), self.negative_slope, x_dst)
 
     def _edge_wise(self, x: Tensor, neighbors: Neighbors, x_dst: Tensor) -> Tensor:
         own, offset = self.weight.split(self.in_channels)
         messages = self.norm(edge_sum(x_dst @ (own - offset), x @ offset, neighbors))
-        return row_max(self.rest(functional.leaky_relu(messages, self.negative_slope)), neighbors)
+        *between, last, norm, _ = nn.LeakyReLU(self.negative_slope), *self.rest
+        for layer in between:
+            messages = layer(messages)
+        return message_max(messages, neighbors, last, norm, self.negative_slope)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.weight.shape[1]}, negative_slope={self.negative_slope}"
