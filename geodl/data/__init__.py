@@ -10,6 +10,7 @@ from geodl.data.augment import (
 )
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
+from geodl.data.corruption import CORRUPTIONS, corrupt
 from geodl.data.graph import Graph, graph_neighbors
 from geodl.data.grid import Grid
 from geodl.data.mesh import Mesh
@@ -19,6 +20,7 @@ from geodl.data.precompute import PrecomputeReport, precompute
 from geodl.data.transforms import InvariantSignal, SpectralOperators, UnitArea, VertexSignal
 
 __all__ = [
+    "CORRUPTIONS",
     "DataLoader",
     "Graph",
     "Grid",
@@ -38,6 +40,7 @@ __all__ = [
     "UnitArea",
     "VertexSignal",
     "collate",
+    "corrupt",
     "graph_neighbors",
     "precompute",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +39,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-ALL = {
+ALL: dict[str, Callable[[torch.Generator | None], Any]] = {
     "scale": lambda g: RandomScale(0.5, 2.0, True, generator=g),
     "translate": lambda g: RandomTranslate(0.2, generator=g),
     "turn": lambda g: RandomTurn("any", generator=g),
@@ -265,9 +267,9 @@ def test_what_cannot_be_is_said() -> None:
         lambda: RSMix(most=-0.1),
     ],
 )
-def test_wrong_numbers_are_refused(wrong: object) -> None:
+def test_wrong_numbers_are_refused(wrong: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match="must"):
-        wrong()  # type: ignore[operator]
+        wrong()
 
 
 def test_workers_can_be_sent_them() -> None:
