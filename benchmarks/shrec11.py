@@ -54,7 +54,7 @@ RINGS, RAYS = 3, 8
 BATCH = 16
 SMOOTHING = 0.2
 LEARNING_RATE = {"diffusionnet": 5e-3, "gcnn": 5e-3, "dgcnn": 2e-3, "pointnet2": 2e-3}
-EPOCHS = {"diffusionnet": 40, "gcnn": 40, "dgcnn": 60, "pointnet2": 60}
+EPOCHS = {"diffusionnet": 20, "gcnn": 20, "dgcnn": 50, "pointnet2": 50}
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -62,7 +62,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="folder of SHREC11")
     parser.add_argument("--model", choices=list(NAMES), default="diffusionnet")
     parser.add_argument("--split", choices=["random", "folders"], default="random")
-    parser.add_argument("--points", type=int, default=512, help="of a cloud, for networks on points")
+    parser.add_argument("--points", type=int, default=256, help="of a cloud, for networks on points")
     parser.add_argument("--epochs", type=int, help="passes over the training shapes")
     parser.add_argument("--cache", type=Path, help="where operators are kept (the user's cache if not given)")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
