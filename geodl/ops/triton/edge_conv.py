@@ -58,8 +58,9 @@ def forward(
     block = tile(ROW_TILES, x, out.shape[1])
     with device_of(x):
         _activate_rows[blocks(out.shape[0], block.rows), blocks(out.shape[1], block.channels)](
-            extremum, position, gamma, variance, beta, out, *out.shape, eps,
-            SLOPE=negative_slope, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
+            extremum, position, gamma, variance, beta, out, *out.shape,
+            SLOPE=negative_slope, EPS=eps, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
+            num_warps=block.warps,
         )  # fmt: skip
     return results
 
@@ -198,10 +199,10 @@ def _reduce_rows(
     tl.store(extremum + at, best.to(extremum.dtype.element_ty), mask=stored)
 
 
-@triton.jit(do_not_specialize=["rows", "eps"])
+@triton.jit(do_not_specialize=["rows"])
 def _activate_rows(
-    extremum, position, gamma, variance, shift, out, rows, channels, eps,
-    SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    extremum, position, gamma, variance, shift, out, rows, channels,
+    SLOPE: tl.constexpr, EPS: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """LeakyReLU(gamma (variance + eps)^(-1/2) * turned extremum + shift), 0 where the row is empty."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
@@ -212,7 +213,7 @@ def _activate_rows(
     factor = tl.load(gamma + c, mask=c < channels, other=0).to(ACCUMULATOR) * sign_of(
         gamma, c, channels, ACCUMULATOR
     )
-    factor *= tl.rsqrt(tl.load(variance + c, mask=c < channels, other=1).to(ACCUMULATOR) + eps)
+    factor *= tl.rsqrt(tl.load(variance + c, mask=c < channels, other=1).to(ACCUMULATOR) + EPS)
     y *= factor[None, :]
     if shift is not None:
         y += tl.load(shift + c, mask=c < channels, other=0).to(ACCUMULATOR)[None, :]

@@ -55,12 +55,12 @@ def centred(
     partial = x.new_empty(2, programs, channels, dtype=sums)
     with device_of(x):
         _sum_points[(programs, of_channels, 1)](
-            *points, None, partial, len(x_dst), len(x), channels, 1 / max(edges, 1), **shape, REPEAT=REPEAT, num_warps=block.warps
+            *points, None, partial, len(x_dst), len(x), channels, max(edges, 1), **shape, REPEAT=REPEAT, num_warps=block.warps
         )  # fmt: skip
         # The mean, but for rounding: what is left is small, and so are its errors.
         near = partial[0].sum(0)
         _sum_points[(programs, of_channels, 2)](
-            *points, near, partial, len(x_dst), len(x), channels, 1 / max(edges, 1), **shape, REPEAT=REPEAT, num_warps=block.warps
+            *points, near, partial, len(x_dst), len(x), channels, max(edges, 1), **shape, REPEAT=REPEAT, num_warps=block.warps
         )  # fmt: skip
         rest = partial.sum(1)
         _centre_points[(blocks(rows, block.rows), of_channels, 2)](
@@ -91,8 +91,9 @@ def activated_backward(
     partial = grad.new_empty(programs, 2, channels, dtype=sums)
     with device_of(grad):
         _activate_backward[programs, blocks(channels, block.channels)](
-            grad, out, position, extremum, y, partial, rows, channels, negative_slope,
-            ACCUMULATOR=accumulator(grad), REPEAT=REPEAT, ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
+            grad, out, position, extremum, y, partial, rows, channels,
+            SLOPE=negative_slope, ACCUMULATOR=accumulator(grad), REPEAT=REPEAT, ROWS=block.rows, CHANNELS=block.channels,
+            num_warps=block.warps,
         )  # fmt: skip
     return y, partial.sum(0)
 
@@ -121,8 +122,8 @@ def normalised_backward(
     with device_of(y):
         _normalise_backward[blocks(rows, block.rows), blocks(channels, block.channels), 2](
             y, selected, of_readers, of_y, total, v, gamma, variance, degree, reads, by_u, by_v, by_gamma,
-            len(y), len(selected), channels, eps, 1 / max(edges, 1),
-            ACCUMULATOR=accumulator(y), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
+            len(y), len(selected), channels, max(edges, 1),
+            EPS=eps, ACCUMULATOR=accumulator(y), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
         )  # fmt: skip
     return by_u, by_v, by_gamma
 
@@ -170,9 +171,9 @@ def _points(x, count, row, c, rows, channels, ACCUMULATOR: tl.constexpr):
     return value, number
 
 
-@triton.jit(do_not_specialize=["rows_dst", "rows_src", "scale"])
+@triton.jit(do_not_specialize=["rows_dst", "rows_src", "edges"])
 def _sum_points(
-    x_dst, x, degree, reads, near, partial, rows_dst, rows_src, channels, scale,
+    x_dst, x, degree, reads, near, partial, rows_dst, rows_src, channels, edges,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, REPEAT: tl.constexpr,
 ):  # fmt: skip
     """Parts of the means over all edges, less ``near``: of the destinations, and of the sources."""
@@ -190,7 +191,7 @@ def _sum_points(
             value, number = _points(x, reads, row, c, rows_src, channels, ACCUMULATOR)
         total += tl.sum((value - shift[None, :]) * number.to(ACCUMULATOR)[:, None], axis=0)
     at = (side * tl.num_programs(0) + program) * channels + c
-    tl.store(partial + at, total * scale, mask=c < channels)
+    tl.store(partial + at, total / edges.to(ACCUMULATOR), mask=c < channels)
 
 
 @triton.jit(do_not_specialize=["rows_dst", "rows_src"])
@@ -218,8 +219,8 @@ def _centre_points(
 
 @triton.jit(do_not_specialize=["rows"])
 def _activate_backward(
-    grad, out, position, extremum, y, partial, rows, channels, slope,
-    ACCUMULATOR: tl.constexpr, REPEAT: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    grad, out, position, extremum, y, partial, rows, channels,
+    SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, REPEAT: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     program = tl.program_id(0).to(tl.int64)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
@@ -229,7 +230,7 @@ def _activate_backward(
         inside = (row < rows)[:, None] & (c < channels)[None, :]
         at = (row * channels)[:, None] + c[None, :]
         g = tl.load(grad + at, mask=inside, other=0).to(ACCUMULATOR)
-        g = tl.where(tl.load(out + at, mask=inside, other=1) > 0, g, g * slope)
+        g = tl.where(tl.load(out + at, mask=inside, other=1) > 0, g, g * SLOPE)
         g = tl.where(tl.load(position + at, mask=inside, other=-1) < 0, 0.0, g)
         tl.store(y + at, g.to(y.dtype.element_ty), mask=inside)
         sums += tl.sum(g, axis=0)
@@ -239,22 +240,22 @@ def _activate_backward(
     tl.store(partial + (2 * program + 1) * channels + c, products, mask=c < channels)
 
 
-@triton.jit(do_not_specialize=["rows_dst", "rows_src", "eps", "scale"])
+@triton.jit(do_not_specialize=["rows_dst", "rows_src", "edges"])
 def _normalise_backward(
     y, selected, of_readers, of_y, total, v, gamma, variance, degree, reads, by_u, by_v, by_gamma,
-    rows_dst, rows_src, channels, eps, scale,
-    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+    rows_dst, rows_src, channels, edges,
+    EPS: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """The norm's gradient less its mean and its projection on the messages, summed over the edges of a point."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     at = (row * channels)[:, None] + c[None, :]
     sign = sign_of(gamma, c, channels, ACCUMULATOR)
-    inverse = tl.rsqrt(tl.load(variance + c, mask=c < channels, other=1).to(ACCUMULATOR) + eps)
+    inverse = tl.rsqrt(tl.load(variance + c, mask=c < channels, other=1).to(ACCUMULATOR) + EPS)
     by_scale = tl.load(of_y + channels + c, mask=c < channels, other=0) * inverse
     factor = tl.load(gamma + c, mask=c < channels, other=0).to(ACCUMULATOR) * sign * inverse
-    mean = factor * tl.load(of_y + c, mask=c < channels, other=0) * scale
-    slope = factor * inverse * by_scale * scale
+    mean = factor * tl.load(of_y + c, mask=c < channels, other=0) / edges.to(ACCUMULATOR)
+    slope = factor * inverse * by_scale / edges.to(ACCUMULATOR)
     if tl.program_id(2) == 0:
         inside = (row < rows_dst)[:, None] & (c < channels)[None, :]
         number = tl.load(degree + row, mask=row < rows_dst, other=0).to(ACCUMULATOR)[:, None]

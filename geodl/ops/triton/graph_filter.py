@@ -30,8 +30,8 @@ def step(
     strides = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
     with device_of(x):
         _step[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, values, edge, rowptr, col, d, f, out, *strides, rows, channels, float(alpha), float(beta),
-            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+            x, values, edge, rowptr, col, d, f, out, *strides, rows, channels,
+            ALPHA=float(alpha), BETA=float(beta), ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
             num_warps=block.warps,
         )  # fmt: skip
 
@@ -40,10 +40,10 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return a @ b
 
 
-@triton.jit(do_not_specialize=["rows", "alpha", "beta"])
+@triton.jit(do_not_specialize=["rows"])
 def _step(
-    x, values, edge, rowptr, col, d, f, out, x_row, d_row, f_row, out_row, rows, channels, alpha, beta,
-    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
+    x, values, edge, rowptr, col, d, f, out, x_row, d_row, f_row, out_row, rows, channels,
+    ALPHA: tl.constexpr, BETA: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
@@ -62,10 +62,10 @@ def _step(
             value = tl.load(values + origin, mask=live, other=0).to(ACCUMULATOR)
             term = tl.load(x + (j * x_row)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
             total += value[:, None] * term
-    total *= alpha
+    total *= ALPHA
     inside = (row < rows)[:, None] & (c < channels)[None, :]
     if d is not None:
         total += tl.load(d + (row * d_row)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
     if f is not None:
-        total += beta * tl.load(f + (row * f_row)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+        total += BETA * tl.load(f + (row * f_row)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
     tl.store(out + (row * out_row)[:, None] + c[None, :], total.to(out.dtype.element_ty), mask=inside)
