@@ -14,8 +14,10 @@ from torch_geometric.nn import GATConv, GATv2Conv
 from torch_geometric.utils import add_self_loops
 
 from benchmarks.operators.graphs import citation_graph, mesh_neighbors
-from benchmarks.operators.measure import Call, Comparison, Work, both
+from benchmarks.operators.measure import Call, Comparison, Work, both, forward_backward
 from benchmarks.operators.sizes import Sizes
+from geodl.nn import SparseFeatures
+from geodl.nn.sparse_features import linear
 from geodl.ops import Neighbors, attention
 
 
@@ -32,6 +34,8 @@ def comparisons(device: torch.device, sizes: Sizes) -> Iterator[Comparison]:
     papers = Neighbors.from_edge_index(edge_index, papers.num_dst)
     size = f"Cora's shape, {words.shape[1]} to {heads} x {channels} channels"
     yield from both("attention", size, *_gat(words, papers, heads, channels))
+    size = f"Cora's shape, bags of words of {words.shape[1]} to {heads} x {channels} channels, gradients of the weights"
+    yield forward_backward("attention", size, *_gat_of_words(words, papers, heads, channels))
     mapped = torch.randn(papers.num_dst, heads * channels, device=device)
     size = f"Cora's shape, {heads} x {channels} channels, no linear layer"
     yield from both("attention", size, *_gat(mapped, papers, heads, channels, linear=False))
@@ -56,6 +60,27 @@ def _gat(
     call = Call(ours, [x, *(parameter.detach() for parameter in parameters)])
     theirs = Call(lambda x, *_: peer(x, edge_index), [x, *parameters])
     return call, {"torch_geometric GATConv": theirs}, *_work(x, neighbors, heads * channels, int(linear))
+
+
+def _gat_of_words(
+    x: Tensor, neighbors: Neighbors, heads: int, channels: int
+) -> tuple[Call, dict[str, Call], Work]:
+    """A first layer in training: words are data, of which nobody asks a gradient, and most of them are 0."""
+    peer = GATConv(x.shape[1], channels, heads, add_self_loops=False, bias=False).to(x.device)
+    words, edge_index = SparseFeatures.from_dense(x), neighbors.to_edge_index()
+
+    def ours(by_source: Tensor, by_target: Tensor, weight: Tensor) -> Tensor:
+        h = linear(words, weight.T).view(-1, heads, channels)
+        return attention(h, neighbors, (h * by_source).sum(-1), (h * by_target).sum(-1)).flatten(1)
+
+    parameters = [peer.att_src, peer.att_dst, peer.lin.weight]
+    call = Call(ours, [parameter.detach() for parameter in parameters])
+    theirs = Call(lambda *_: peer(x, edge_index), parameters)
+    mapped = _work(x.new_zeros(len(x), heads * channels), neighbors, heads * channels, 0)[1]
+    nonzeros = float(words.places.num_edges)
+    product = Work(2 * (12.0 * nonzeros + 4.0 * peer.lin.weight.numel()), 4.0 * nonzeros * heads * channels)
+    least = Work(mapped.traffic + product.traffic, mapped.flops + product.flops)
+    return call, {"torch_geometric GATConv": theirs}, least
 
 
 def _propagation(

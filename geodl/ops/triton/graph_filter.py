@@ -31,7 +31,8 @@ def step(
     with device_of(x):
         _step[blocks(rows, block.rows), blocks(channels, block.channels)](
             x, values, edge, rowptr, col, d, f, out, *strides, rows, channels,
-            ALPHA=float(alpha), BETA=float(beta), ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+            ALPHA=float(alpha), BETA=float(beta),
+            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
             num_warps=block.warps,
         )  # fmt: skip
 
@@ -43,7 +44,8 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 @triton.jit(do_not_specialize=["rows"])
 def _step(
     x, values, edge, rowptr, col, d, f, out, x_row, d_row, f_row, out_row, rows, channels,
-    ALPHA: tl.constexpr, BETA: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
+    ALPHA: tl.constexpr, BETA: tl.constexpr,
+    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
