@@ -1,0 +1,46 @@
+"""The benchmark of DGCNN's training step on a tiny batch: the same losses as both peers, step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import dgcnn_peers, dgcnn_step
+from benchmarks.operators.measure import Work
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("cluster", [True, False])
+def test_losses_are_those_of_the_peers(
+    cluster: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if cluster:
+        pytest.importorskip("torch_cluster")
+    else:
+        monkeypatch.setattr(dgcnn_peers, "optional", lambda name: None)
+    monkeypatch.setattr(dgcnn_step, "roof", lambda *_: Work(1.0, 1e9))
+    sizes = ["--batch", "4", "--points", "64", "--k", "8", "--steps", "3", "--threads", "1", "--out"]
+    dgcnn_step.main([*sizes, str(tmp_path)])
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert len(result["rows"]) == 2 and str(tmp_path) not in json.dumps(result)
+    for row in result["rows"]:
+        assert row["relative_difference_of_the_first_loss"] < 1e-5
+        assert row["largest_relative_difference_of_losses"] < 1e-2
+        assert row["ours_losses"][-1] < row["ours_losses"][0]
+        assert row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"], abs=0.02)
+    assert ("torch_cluster" if cluster else "our neighbours") in result["rows"][1]["peer"]
+
+
+def test_a_batch_without_statistics_is_named() -> None:
+    with pytest.raises(SystemExit):
+        dgcnn_step.main(["--batch", "1"])
