@@ -1,27 +1,46 @@
 """Shapes as PyG Data, their files, packed batches, and a cache of their operators."""
 
+from geodl.data.augment import (
+    Jitter,
+    RandomDropout,
+    RandomSample,
+    RandomScale,
+    RandomTranslate,
+    RandomTurn,
+)
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
+from geodl.data.corruption import CORRUPTIONS, corrupt
 from geodl.data.graph import Graph, graph_neighbors
 from geodl.data.grid import Grid
 from geodl.data.mesh import Mesh
+from geodl.data.mixing import RSMix
 from geodl.data.neighbor_sampler import NeighborSampler
 from geodl.data.precompute import PrecomputeReport, precompute
 from geodl.data.transforms import InvariantSignal, SpectralOperators, UnitArea, VertexSignal
 
 __all__ = [
+    "CORRUPTIONS",
     "DataLoader",
     "Graph",
     "Grid",
     "InvariantSignal",
+    "Jitter",
     "Mesh",
     "NeighborSampler",
     "OperatorCache",
     "PrecomputeReport",
+    "RSMix",
+    "RandomDropout",
+    "RandomSample",
+    "RandomScale",
+    "RandomTranslate",
+    "RandomTurn",
     "SpectralOperators",
     "UnitArea",
     "VertexSignal",
     "collate",
+    "corrupt",
     "graph_neighbors",
     "precompute",
 ]
