@@ -1,0 +1,40 @@
+"""The networks by name: a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from geodl.models import DGCNN, PointNet, PointNet2
+from geodl.models.pointnet import transform_penalty
+
+PENALTY = 0.001  # weight of PointNet's penalty on matrices of features that are far from rotations
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a network is called, how it is made for a number of classes, and the recipe that suits it."""
+
+    title: str
+    make: Callable[[int], nn.Module]
+    batch: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+
+
+NETWORKS = {
+    "pointnet": Network("PointNet", lambda classes: PointNet(0, classes)),
+    "pointnet2": Network("PointNet++ SSG", lambda classes: PointNet2(0, classes)),
+    "pointnet2-msg": Network("PointNet++ MSG", lambda classes: PointNet2(0, classes, multi_scale=True)),
+    "dgcnn": Network("DGCNN", lambda classes: DGCNN(0, classes)),
+}
+
+
+def scores(model: nn.Module, pos: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor | float]:
+    """Scores of the classes ``[B, classes]``, and what the network adds to the loss in training."""
+    if isinstance(model, PointNet):
+        pooled, matrices = model.features(pos, ptr)
+        return model.head(pooled), PENALTY * transform_penalty(matrices)
+    return model(pos, ptr), 0.0
