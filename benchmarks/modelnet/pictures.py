@@ -48,7 +48,7 @@ def misclassified_pictures(part: Part, predicted: Tensor, up: str, folder: Path)
         path = viz.point_clouds(
             [part.pos[k] for k in some],
             folder / f"misclassified-{number // IN_A_ROW + 1}.png",
-            labels=[f"{part.classes[part.y[k]]}\nas {part.classes[predicted[k]]}" for k in some],
+            labels=[f"{part.classes[int(part.y[k])]}\nas {part.classes[int(predicted[k])]}" for k in some],
             up=up,
             show=False,
         )
