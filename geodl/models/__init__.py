@@ -6,6 +6,8 @@ from geodl.models.arma import ARMA
 from geodl.models.bernnet import BernNet
 from geodl.models.cayleynet import CayleyNet
 from geodl.models.chebnet import ChebNet
+from geodl.models.dela import DeLA
+from geodl.models.dela_parts import DeLAParts
 from geodl.models.dgcnn import DGCNN
 from geodl.models.dgcnn_parts import DGCNNParts
 from geodl.models.diffusionnet import DiffusionNet
@@ -17,6 +19,8 @@ from geodl.models.gcnn import GCNN
 from geodl.models.gin import GIN
 from geodl.models.graphsage import GraphSAGE
 from geodl.models.inception import InceptionV1, InceptionV3
+from geodl.models.kpcnn import KPCNN
+from geodl.models.kpfcnn import KPFCNN
 from geodl.models.lenet5 import LeNet5
 from geodl.models.monet import MoNet
 from geodl.models.node_classifier import NodeClassifier
@@ -25,6 +29,8 @@ from geodl.models.pointnet import PointNet, transform_penalty
 from geodl.models.pointnet2 import PointNet2
 from geodl.models.pointnet2_parts import PointNet2Parts
 from geodl.models.pointnet_parts import PointNetParts
+from geodl.models.pointnext import PointNeXt
+from geodl.models.pointnext_parts import PointNeXtParts
 from geodl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
@@ -37,6 +43,8 @@ __all__ = [
     "GCN",
     "GCNN",
     "GIN",
+    "KPCNN",
+    "KPFCNN",
     "VGG",
     "VGG11",
     "VGG13",
@@ -47,6 +55,8 @@ __all__ = [
     "CayleyNet",
     "ChebNet",
     "DGCNNParts",
+    "DeLA",
+    "DeLAParts",
     "DiffusionNet",
     "FeaStNet",
     "FunctionalMapNet",
@@ -59,6 +69,8 @@ __all__ = [
     "MultilayerPerceptron",
     "NodeClassifier",
     "Perceptron",
+    "PointNeXt",
+    "PointNeXtParts",
     "PointNet",
     "PointNet2",
     "PointNet2Parts",

@@ -4,6 +4,7 @@ from geodl.nn.arma import ARMAConv
 from geodl.nn.bernstein import BernConv
 from geodl.nn.cayley import CayleyConv
 from geodl.nn.chebyshev import ChebConv
+from geodl.nn.decoupled import DecoupledAggregation, SpatialEncoding
 from geodl.nn.diffusion import DiffusionBlock, LearnedTimeDiffusion
 from geodl.nn.diffusion_direct import implicit_diffuse
 from geodl.nn.diffusion_features import SpatialGradientFeatures
@@ -23,6 +24,8 @@ from geodl.nn.graph_matrix import (
 )
 from geodl.nn.grid_conv import GridConv, GridConvTranspose
 from geodl.nn.grid_windows import GridWindows, chart_windows, grid_windows, transposed_windows
+from geodl.nn.inverted_residual import InvResMLP, ResidualAbstraction
+from geodl.nn.kp_conv import KPConv, kernel_points
 from geodl.nn.level import Level, graph_levels, mesh_levels
 from geodl.nn.mixture import MixtureConv, degree_charts
 from geodl.nn.pagerank import PersonalizedPageRank
@@ -40,6 +43,7 @@ __all__ = [
     "BernConv",
     "CayleyConv",
     "ChebConv",
+    "DecoupledAggregation",
     "DiffusionBlock",
     "EdgeConv",
     "FeaStConv",
@@ -54,6 +58,8 @@ __all__ = [
     "GridConv",
     "GridConvTranspose",
     "GridWindows",
+    "InvResMLP",
+    "KPConv",
     "LearnedTimeDiffusion",
     "Level",
     "LpPool",
@@ -61,10 +67,12 @@ __all__ = [
     "MeanPool",
     "MixtureConv",
     "PersonalizedPageRank",
+    "ResidualAbstraction",
     "SAGEConv",
     "SetAbstraction",
     "SignalBatchNorm",
     "SparseFeatures",
+    "SpatialEncoding",
     "SpatialGradientFeatures",
     "SplineConv",
     "chart_windows",
@@ -74,6 +82,7 @@ __all__ = [
     "grid_windows",
     "implicit_diffuse",
     "interpolate",
+    "kernel_points",
     "mesh_levels",
     "normalized_adjacency",
     "normalized_laplacian",

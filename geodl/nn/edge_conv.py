@@ -57,20 +57,7 @@ class EdgeConv(nn.Module):
             raise ValueError(f"x must have shape [num_src, {self.in_channels}], not {list(x.shape)}")
         if len(self.rest):
             return self._edge_wise(x, neighbors, x if x_dst is None else x_dst)
-        norm = self.norm
-        assert norm.momentum is not None
-        if self.training and norm.num_batches_tracked is not None:
-            norm.num_batches_tracked += 1
-        statistics = BatchNorm(
-            norm.running_mean,
-            norm.running_var,
-            norm.weight,
-            norm.bias,
-            self.training,
-            norm.momentum,
-            norm.eps,
-        )
-        return edge_conv(x, neighbors, self.weight, None, statistics, self.negative_slope, x_dst)
+        return edge_conv(x, neighbors, self.weight, None, statistics(self.norm), self.negative_slope, x_dst)
 
     def _edge_wise(self, x: Tensor, neighbors: Neighbors, x_dst: Tensor) -> Tensor:
         own, offset = self.weight.split(self.in_channels)
@@ -79,3 +66,13 @@ class EdgeConv(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.weight.shape[1]}, negative_slope={self.negative_slope}"
+
+
+def statistics(norm: nn.BatchNorm1d) -> BatchNorm:
+    """A batch norm as the operator reads it; one in training counts the batch."""
+    assert norm.momentum is not None
+    if norm.training and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked += 1
+    return BatchNorm(
+        norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training, norm.momentum, norm.eps
+    )

@@ -14,20 +14,21 @@ __all__ = ["FeaturePropagation", "interpolate"]
 
 
 def interpolate(
-    x: Tensor, pos: Tensor, ptr: Tensor, queries: Tensor, query_ptr: Tensor, k: int = 3
+    x: Tensor, pos: Tensor, ptr: Tensor, queries: Tensor, query_ptr: Tensor, k: int = 3, power: int = 2
 ) -> Tensor:
-    r"""Mean of the nearest points, weighted by inverse squared distance,
+    r"""Mean of the nearest points, weighted by inverse distance, squared if not said otherwise,
 
-    .. math:: \text{out}_i = \frac{\sum_j w_{ij} x_j}{\sum_j w_{ij}}, \qquad w_{ij} = \frac{1}{\|q_i - p_j\|^2 + 10^{-8}}
+    .. math:: \text{out}_i = \frac{\sum_j w_{ij} x_j}{\sum_j w_{ij}}, \qquad w_{ij} = \frac{1}{\|q_i - p_j\|^\text{power} + 10^{-8}}
 
-    over the k nearest points j of the same cloud, or all where there are fewer. The small number is in the squared unit of the
-    positions, which are those of clouds of about unit size. No gradient reaches the positions.
+    over the k nearest points j of the same cloud, or all where there are fewer. The small number is for positions of clouds of
+    about unit size. No gradient reaches the positions.
 
     Args:
         x: ``[M, C]``, the signal at the points.
         pos: ``[M, 3]``, where they are, and ``ptr [B + 1]``, of which clouds.
         queries: ``[P, 3]``, where the signal is wanted, and ``query_ptr [B + 1]``.
         k: how many points count.
+        power: of the distance.
 
     Returns:
         ``[P, C]``; 0 in a cloud without points.
@@ -35,7 +36,7 @@ def interpolate(
     Qi et al., "PointNet++", NeurIPS 2017, eq. 2.
     """
     neighbors, distance = knn(pos, k, ptr, queries, query_ptr, return_distance=True)
-    weight = 1 / (distance.square() + 1e-8)
+    weight = 1 / (distance**power + 1e-8)
     own = torch.arange(weight.shape[0], device=weight.device)
     total = aggregate(weight[:, None], Neighbors._valid(neighbors.rowptr, own, weight.shape[0]))[:, 0]
     return aggregate(x, neighbors, (weight / total[neighbors.row]).to(x.dtype))
@@ -47,6 +48,8 @@ class FeaturePropagation(nn.Module):
     Args:
         in_channels: of the points' signal and the samples' together.
         widths: of the layers of linear map, batch norm and ReLU.
+        bias: whether linear maps have one, for the norm to take away again.
+        power: of the distance in the interpolation; 1 in PointNeXt.
 
     Shapes:
         pos ``[P, 3]``, x ``[P, C]`` or None, ptr ``[B + 1]`` and the same of the samples, of which M -> ``[P, widths[-1]]``.
@@ -57,10 +60,10 @@ class FeaturePropagation(nn.Module):
     Qi et al., "PointNet++", NeurIPS 2017, section 3.4.
     """
 
-    def __init__(self, in_channels: int, widths: Sequence[int]) -> None:
+    def __init__(self, in_channels: int, widths: Sequence[int], bias: bool = True, power: int = 2) -> None:
         super().__init__()
-        self.in_channels = in_channels
-        self.layers = mlp([in_channels, *widths])
+        self.in_channels, self.power = in_channels, power
+        self.layers = mlp([in_channels, *widths], bias=bias)
 
     def forward(
         self,
@@ -71,7 +74,7 @@ class FeaturePropagation(nn.Module):
         sample_x: Tensor,
         sample_ptr: Tensor,
     ) -> Tensor:
-        carried = interpolate(sample_x, sample_pos, sample_ptr, pos, ptr)
+        carried = interpolate(sample_x, sample_pos, sample_ptr, pos, ptr, power=self.power)
         signal = carried if x is None else torch.cat([x, carried], dim=1)
         if signal.shape[1] != self.in_channels:
             raise ValueError(

@@ -76,40 +76,47 @@ class SetAbstraction(nn.Module):
             raise ValueError(f"x must have shape {list(expected) if expected else None}, not {given}")
         index, sample_ptr = farthest_points(pos, self.count, ptr)
         centers = pos[index]
-        # Differences of products lose digits far from the origin, so a cloud is first moved to its mean.
-        own = _cloud_of(ptr, pos.shape[0])
-        means = aggregate(
-            pos,
-            Neighbors._valid(ptr, torch.arange(pos.shape[0], device=pos.device), pos.shape[0]),
-            None,
-            "mean",
-        )
-        centred = pos - means[own]
-        signal = centred if x is None else torch.cat([centred, x], dim=1)
+        about = centred(pos, ptr)
+        signal = about if x is None else torch.cat([about, x], dim=1)
         found = []
         for scale, r, most in zip(self.scales, self.radii, self.max_neighbors, strict=True):
-            neighbors = self._group(pos, ptr, centers, sample_ptr, r, most)
+            neighbors = group(pos, ptr, centers, sample_ptr, r, most, self.grouping)
             assert isinstance(scale, nn.Sequential)
             first = scale[0]
             assert isinstance(first, nn.Linear)
             v = nn.functional.linear(signal, first.weight, first.bias)
-            u = -nn.functional.linear(centred[index], first.weight[:, :3])
+            u = -nn.functional.linear(about[index], first.weight[:, :3])
             found.append(row_max(scale[1:](edge_sum(u, v, neighbors)), neighbors))
         return centers, torch.cat(found, dim=1), sample_ptr
-
-    def _group(
-        self, pos: Tensor, ptr: Tensor, centers: Tensor, sample_ptr: Tensor, r: float | None, most: int
-    ) -> Neighbors:
-        if r is None:
-            return knn(pos, most, ptr, centers, sample_ptr)
-        if self.grouping == "nearest":
-            return radius(pos, r, ptr, centers, sample_ptr, most)
-        return _first(radius(pos, r, ptr, centers, sample_ptr), most)
 
     def extra_repr(self) -> str:
         return (
             f"{self.in_channels}, count={self.count}, radii={self.radii}, max_neighbors={self.max_neighbors}"
         )
+
+
+def group(
+    pos: Tensor,
+    ptr: Tensor,
+    centers: Tensor,
+    sample_ptr: Tensor,
+    r: float | None,
+    most: int,
+    grouping: Grouping,
+) -> Neighbors:
+    """What every centre reads: the nearest points, or of those in a ball the nearest or the first."""
+    if r is None:
+        return knn(pos, most, ptr, centers, sample_ptr)
+    if grouping == "nearest":
+        return radius(pos, r, ptr, centers, sample_ptr, most)
+    return _first(radius(pos, r, ptr, centers, sample_ptr), most)
+
+
+def centred(pos: Tensor, ptr: Tensor) -> Tensor:
+    """Every cloud moved to its mean: far from the origin, differences of products would lose digits."""
+    own = torch.arange(pos.shape[0], device=pos.device)
+    means = aggregate(pos, Neighbors._valid(ptr, own, pos.shape[0]), reduce="mean")
+    return pos - means[_cloud_of(ptr, pos.shape[0])]
 
 
 def _cloud_of(ptr: Tensor, points: int) -> Tensor:

@@ -1,7 +1,7 @@
 """The published point networks, written down from their formulas: clouds of one size, every neighbourhood and edge in full.
 
 Networks are functions of a state dict with the names of the public implementations (yanx27/Pointnet_Pointnet2_pytorch,
-AnTao97/dgcnn.pytorch), in evaluation mode, of ``[B, N, C]``.
+AnTao97/dgcnn.pytorch, guochengqian/PointNeXt, Matrix-ASC/DeLA), in evaluation mode, of ``[B, N, C]``.
 """
 
 from __future__ import annotations
@@ -209,6 +209,191 @@ def dgcnn(state: State, pos: Tensor, k: int) -> Tensor:
     return linear(state, relu_layer(state, y, "linear2", "bn7", 0.2), "linear3")
 
 
+# --- PointNeXt ----------------------------------------------------------------
+
+
+def _pointnext_encoder(layers: Layers, c: int, width: int, blocks: tuple[int, ...], depth: int) -> int:
+    layers.conv("encoder.encoder.0.0.convs.0.0", c, width, dimensions=1)
+    c = width
+    for stage, count in enumerate(blocks, 1):
+        name = f"encoder.encoder.{stage}"
+        for layer, (a, b) in enumerate(pairwise([3 + c, *[c] * (depth - 1), 2 * c])):
+            layers.conv(f"{name}.0.convs.{layer}.0", a, b, bias=False, dimensions=2)
+            layers.norm(f"{name}.0.convs.{layer}.1", b)
+        layers.conv(f"{name}.0.skipconv.0", c, 2 * c, dimensions=1)
+        c *= 2
+        for block in range(1, count):
+            layers.conv(f"{name}.{block}.convs.convs.0.0", 3 + c, c, bias=False, dimensions=2)
+            layers.norm(f"{name}.{block}.convs.convs.0.1", c)
+            for layer, (a, b) in enumerate([(c, 4 * c), (4 * c, c)]):
+                layers.conv(f"{name}.{block}.pwconv.{layer}.0", a, b, bias=False, dimensions=1)
+                layers.norm(f"{name}.{block}.pwconv.{layer}.1", b)
+    return c
+
+
+def pointnext_weights(channels: int, classes: int, width: int, blocks: tuple[int, ...]) -> State:
+    layers = Layers()
+    c = _pointnext_encoder(layers, channels, width, blocks, 2)
+    for layer, a in enumerate((3 + c, c)):
+        layers.conv(f"encoder.encoder.{len(blocks) + 1}.0.convs.{layer}.0", a, c, bias=False, dimensions=2)
+        layers.norm(f"encoder.encoder.{len(blocks) + 1}.0.convs.{layer}.1", c)
+    for layer, (a, b) in enumerate([(c, 512), (512, 256)]):
+        layers.conv(f"prediction.head.{2 * layer}.0", a, b, bias=False)
+        layers.norm(f"prediction.head.{2 * layer}.1", b)
+    layers.conv("prediction.head.4.0", 256, classes)
+    return layers.state
+
+
+def _grouped(p: Tensor, y: Tensor, centers: Tensor, r: float) -> Tensor:
+    group = torch.stack([_ball(p, center, r, 32) for center in centers])
+    return torch.cat([(p[group] - centers[:, None]) / r, y[group]], 2)
+
+
+def _pointnext_stages(
+    state: State, p: Tensor, y: Tensor, r: float, growth: float
+) -> list[tuple[Tensor, Tensor]]:
+    """Positions and signal of the points and of every stage that has a shortcut."""
+    y = linear(state, y, "encoder.encoder.0.0.convs.0.0")
+    reached, stage = [(p, y)], 1
+    while f"encoder.encoder.{stage}.0.skipconv.0.weight" in state:
+        name, chosen = f"encoder.encoder.{stage}", _farthest(p, len(p) // 2)
+        h, depth = _grouped(p, y, p[chosen], r), 0
+        while f"{name}.0.convs.{depth + 1}.0.weight" in state:
+            h = relu_layer(state, h, f"{name}.0.convs.{depth}.0", f"{name}.0.convs.{depth}.1")
+            depth += 1
+        h = normed(state, linear(state, h, f"{name}.0.convs.{depth}.0"), f"{name}.0.convs.{depth}.1").amax(1)
+        p, y, r = p[chosen], (h + linear(state, y[chosen], f"{name}.0.skipconv.0")).relu(), r * growth
+        block = 1
+        while f"{name}.{block}.pwconv.0.0.weight" in state:
+            part = f"{name}.{block}"
+            h = relu_layer(state, _grouped(p, y, p, r), f"{part}.convs.convs.0.0", f"{part}.convs.convs.0.1")
+            h = relu_layer(state, h.amax(1), f"{part}.pwconv.0.0", f"{part}.pwconv.0.1")
+            y = (y + normed(state, linear(state, h, f"{part}.pwconv.1.0"), f"{part}.pwconv.1.1")).relu()
+            block += 1
+        reached.append((p, y))
+        stage += 1
+    return reached
+
+
+def pointnext(state: State, pos: Tensor, x: Tensor) -> Tensor:
+    """In which x holds the positions too."""
+    pooled = []
+    for one, signal in zip(pos, x, strict=True):
+        reached = _pointnext_stages(state, one, signal, 0.15, 1.5)
+        p, y = reached[-1]
+        last, h = f"encoder.encoder.{len(reached)}.0.convs", torch.cat([p, y], 1)
+        for layer in (0, 1):
+            h = relu_layer(state, h, f"{last}.{layer}.0", f"{last}.{layer}.1")
+        pooled.append(h.amax(0))
+    h = torch.stack(pooled)
+    for layer in (0, 2):
+        h = relu_layer(state, h, f"prediction.head.{layer}.0", f"prediction.head.{layer}.1")
+    return linear(state, h, "prediction.head.4.0")
+
+
+# --- DeLA ---------------------------------------------------------------------
+
+
+def _dela_stage(layers: Layers, name: str, c: int, d: int, read: int) -> None:
+    widths = [read, 24, 48, d] if c == 0 else [3, 12, 24, 48]
+    for place, (a, b) in zip((0, 3, 6), pairwise(widths), strict=True):
+        layers.conv(f"{name}.nbr_embed.{place}", a, b, bias=False)
+        if place < 6:
+            layers.norm(f"{name}.nbr_embed.{place + 1}", b)
+    layers.norm(f"{name}.nbr_bn", d)
+    if c:
+        layers.conv(f"{name}.nbr_proj", 48, d, bias=False)
+        layers.conv(f"{name}.lfp.proj", c, d, bias=False)
+        layers.norm(f"{name}.lfp.bn", d)
+        layers.conv(f"{name}.skip_proj.0", c, d, bias=False)
+        layers.norm(f"{name}.skip_proj.1", d)
+    for k in range(4):
+        layers.conv(f"{name}.blk.lfps.{k}.proj", d, d, bias=False)
+        layers.norm(f"{name}.blk.lfps.{k}.bn", d)
+    for part in ("mlp", "mlps.0", "mlps.1"):
+        layers.conv(f"{name}.blk.{part}.mlp.0", d, 2 * d)
+        layers.conv(f"{name}.blk.{part}.mlp.2", 2 * d, d, bias=False)
+        layers.norm(f"{name}.blk.{part}.mlp.3", d)
+    layers.conv(f"{name}.cor_head.0", d, 32, bias=False)
+    layers.norm(f"{name}.cor_head.1", 32)
+    layers.conv(f"{name}.cor_head.3", 32, 3, bias=False)
+
+
+def dela_weights(channels: int, classes: int) -> State:
+    layers, name, c = Layers(), "stage", 0
+    for d in (96, 192, 384):
+        _dela_stage(layers, name, c, d, 4 + channels)
+        name, c = f"{name}.sub_stage", d
+    layers.norm("proj.0", 384)
+    layers.conv("proj.1", 384, 2048)
+    layers.conv("head.0", 2048, 512, bias=False)
+    layers.norm("head.1", 512)
+    layers.conv("head.3", 512, 256, bias=False)
+    layers.norm("head.4", 256)
+    layers.conv("head.7", 256, classes)
+    return layers.state
+
+
+def gelu(x: Tensor) -> Tensor:
+    return x * (1 + torch.erf(x / 2**0.5)) / 2
+
+
+def _meet(state: State, y: Tensor, index: Tensor, name: str) -> Tensor:
+    y = linear(state, y, f"{name}.proj")
+    return normed(state, y[index].amax(1) - y, f"{name}.bn")
+
+
+def _alone(state: State, y: Tensor, name: str) -> Tensor:
+    y = gelu(linear(state, y, f"{name}.mlp.0"))
+    return normed(state, linear(state, y, f"{name}.mlp.2"), f"{name}.mlp.3")
+
+
+def _dela_stages(
+    state: State, p: Tensor, x: Tensor, counts: tuple[int, ...], k: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Of one cloud in units of the authors, in the order of its farthest points: positions and signal of every stage."""
+    reached, name, y, index = [], "stage", None, None
+    height = p[:, 1:2] / 10
+    for count in (len(p), *counts):
+        p = p[:count]
+        if y is not None:
+            skipped = normed(state, linear(state, y, f"{name}.skip_proj.0"), f"{name}.skip_proj.1")
+            y = (skipped + _meet(state, y, index, f"{name}.lfp"))[:count]
+        index = (p[:, None] - p[None]).square().sum(2).topk(min(k, len(p)), dim=1, largest=False)[1]
+        h = p[index] - p[:, None]
+        if y is None:
+            h = torch.cat([h, torch.cat([x, height - height.min()], 1)[index]], 2)
+        for place in (0, 3):
+            h = gelu(
+                normed(state, linear(state, h, f"{name}.nbr_embed.{place}"), f"{name}.nbr_embed.{place + 1}")
+            )
+        h = linear(state, h, f"{name}.nbr_embed.6").amax(1)
+        if y is not None:
+            h = linear(state, h, f"{name}.nbr_proj")
+        h = normed(state, h, f"{name}.nbr_bn")
+        y = h if y is None else h + y
+        y = y + _alone(state, y, f"{name}.blk.mlp")
+        for layer in range(4):
+            y = y + _meet(state, y, index, f"{name}.blk.lfps.{layer}")
+            if layer % 2:
+                y = y + _alone(state, y, f"{name}.blk.mlps.{layer // 2}")
+        reached.append((p, y))
+        name = f"{name}.sub_stage"
+    return reached
+
+
+def dela(state: State, pos: Tensor, x: Tensor, k: int) -> Tensor:
+    pooled = []
+    for p, own in zip(pos, x, strict=True):
+        chosen = _farthest(p, len(p))
+        _, y = _dela_stages(state, 40 * p[chosen], own[chosen], (256, 64), k)[-1]
+        pooled.append(gelu(linear(state, normed(state, y, "proj.0"), "proj.1")).amax(0))
+    h = torch.stack(pooled)
+    for layer in (0, 3):
+        h = gelu(normed(state, linear(state, h, f"head.{layer}"), f"head.{layer + 1}"))
+    return linear(state, h, "head.7")
+
+
 # --- part segmentation: category is one-hot, [B, 16] ---------------------------
 
 
@@ -276,9 +461,9 @@ def _mlp(state: State, y: Tensor, name: str) -> Tensor:
     return y
 
 
-def _interpolated(y: Tensor, samples: Tensor, points: Tensor) -> Tensor:
+def _interpolated(y: Tensor, samples: Tensor, points: Tensor, power: int = 2) -> Tensor:
     nearest, index = (points[:, None] - samples[None]).square().sum(2).sort(dim=1)
-    weight = 1 / (nearest[:, :3] + 1e-8)
+    weight = 1 / (nearest[:, :3] ** (power / 2) + 1e-8)
     return (y[index[:, :3]] * (weight / weight.sum(1, keepdim=True))[..., None]).sum(1)
 
 
@@ -366,4 +551,73 @@ def dgcnn_parts(state: State, pos: Tensor, category: Tensor, k: int) -> Tensor:
         for layer in (8, 9, 10):
             y = block(y, f"conv{layer}")
         scores.append(linear(state, y, "conv11"))
+    return torch.stack(scores)
+
+
+def pointnext_parts_weights(channels: int, parts: int, width: int) -> State:
+    layers = Layers()
+    top = _pointnext_encoder(layers, channels, width, (1, 1, 1, 1), 3)
+    layers.conv("decoder.global_conv2.0.0", top, 128, dimensions=1)
+    layers.conv("decoder.global_conv1.0.0", top // 2, 64, dimensions=1)
+    for up in range(4):
+        c = width * 2**up
+        widths = [3 * c + (0 if up else 64 + 128 + 16), c, c]
+        for layer, (a, b) in enumerate(pairwise(widths)):
+            layers.conv(f"decoder.decoder.{up}.0.convs.{layer}.0", a, b, bias=False, dimensions=1)
+            layers.norm(f"decoder.decoder.{up}.0.convs.{layer}.1", b)
+    layers.conv("head.head.0.0", 3 * width, 3 * width, bias=False, dimensions=1)
+    layers.norm("head.head.0.1", 3 * width)
+    layers.conv("head.head.2.0", 3 * width, parts, dimensions=1)
+    return layers.state
+
+
+def pointnext_parts(state: State, pos: Tensor, x: Tensor, category: Tensor) -> Tensor:
+    """In which x holds the positions too."""
+    scores = []
+    for one, signal, known in zip(pos, x, category, strict=True):
+        reached = _pointnext_stages(state, one, signal, 0.1, 2.5)
+        emb1 = linear(state, reached[-2][1], "decoder.global_conv1.0.0").relu().amax(0)
+        emb2 = linear(state, reached[-1][1], "decoder.global_conv2.0.0").relu().amax(0)
+        p, y = reached[0]
+        reached[0] = p, torch.cat([torch.cat([emb1, emb2, known]).expand(len(p), -1), y], 1)
+        samples, h = reached[-1]
+        for up in (3, 2, 1, 0):
+            p, y = reached[up]
+            h = torch.cat([y, _interpolated(h, samples, p, 1)], 1)
+            for layer in (0, 1):
+                name = f"decoder.decoder.{up}.0.convs.{layer}"
+                h = relu_layer(state, h, f"{name}.0", f"{name}.1")
+            samples = p
+        h = torch.cat([h, h.amax(0).expand(len(h), -1), h.mean(0).expand(len(h), -1)], 1)
+        h = relu_layer(state, h, "head.head.0.0", "head.head.0.1")
+        scores.append(linear(state, h, "head.head.2.0"))
+    return torch.stack(scores)
+
+
+def dela_parts_weights(channels: int, parts: int) -> State:
+    layers, name, c = Layers(), "stage", 0
+    for d in (96, 192, 320, 512):
+        _dela_stage(layers, name, c, d, 4 + channels)
+        layers.norm(f"{name}.postproj.0", d)
+        layers.conv(f"{name}.postproj.1", d, 320, bias=False)
+        name, c = f"{name}.sub_stage", d
+    layers.conv("shapeproj.0", 16, 64, bias=False)
+    layers.norm("shapeproj.1", 64)
+    layers.conv("shapeproj.2", 64, 320, bias=False)
+    layers.norm("head.0", 320)
+    layers.conv("head.2", 320, parts)
+    return layers.state
+
+
+def dela_parts(state: State, pos: Tensor, x: Tensor, category: Tensor, k: int) -> Tensor:
+    scores = []
+    for p, own, known in zip(pos, x, category, strict=True):
+        chosen, name = _farthest(p, len(p)), "stage"
+        h = normed(state, linear(state, known[None], "shapeproj.0"), "shapeproj.1")
+        h = linear(state, h, "shapeproj.2").expand(len(p), -1)
+        for samples, y in _dela_stages(state, 40 * p[chosen], own[chosen], (512, 192, 64), k):
+            y = linear(state, normed(state, y, f"{name}.postproj.0"), f"{name}.postproj.1")
+            h = h + y[(40 * p[:, None] - samples[None]).square().sum(2).argmin(1)]
+            name = f"{name}.sub_stage"
+        scores.append(linear(state, gelu(normed(state, h, "head.0")), "head.2"))
     return torch.stack(scores)

@@ -1,4 +1,4 @@
-"""PointNet, PointNet++ and DGCNN: the published networks, and what must not matter."""
+"""Networks on point clouds: the published networks, and what must not matter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from geodl.models import DGCNN, PointNet, PointNet2, transform_penalty
+from geodl.models import DGCNN, KPCNN, DeLA, PointNet, PointNet2, PointNeXt, transform_penalty
+from geodl.models.clouds import read_clouds
 from tests.models import published_clouds as published
 
 MODELS: dict[str, Callable[[int, int], nn.Module]] = {
@@ -18,6 +19,10 @@ MODELS: dict[str, Callable[[int, int], nn.Module]] = {
     "SSG": PointNet2,
     "MSG": lambda c, d: PointNet2(c, d, multi_scale=True),
     "DGCNN": DGCNN,
+    "PointNeXt": PointNeXt,
+    "PointNeXt-B": lambda c, d: PointNeXt(c, d, 16, (1, 2, 3, 2)),
+    "DeLA": DeLA,
+    "KPCNN": lambda c, d: KPCNN(c, d, 0.1, 32),
 }
 every_model = pytest.mark.parametrize("name", MODELS)
 
@@ -74,7 +79,75 @@ def test_dgcnn_is_the_published_one() -> None:
     assert sum(p.numel() for p in model.parameters()) == 1_809_576
 
 
-@pytest.mark.parametrize("network", [PointNet, PointNet2, DGCNN])
+@pytest.mark.parametrize(("channels", "classes", "width", "blocks", "parameters"), [
+    (0, 40, 32, (1, 1, 1, 1), 1_373_512),  # 1.374 million, say the authors
+    (1, 15, 32, (1, 1, 1, 1), 1_367_119),  # 1.367
+    (0, 40, 64, (1, 1, 1, 1), 4_523_112),  # 4.523
+    (0, 5, 8, (2, 1, 3, 1), None),
+])  # fmt: skip
+def test_pointnext_is_the_published_one(
+    channels: int, classes: int, width: int, blocks: tuple[int, ...], parameters: int | None
+) -> None:
+    state = published.pointnext_weights(3 + channels, classes, width, blocks)
+    model = PointNeXt.from_published(state).eval()
+    pos, x = packed(200, 200)[0].view(2, 200, 3), torch.randn(2, 200, channels)
+    pos[1] *= torch.tensor([1.0, 0.7, 0.3])
+    found = model(pos.view(-1, 3), torch.arange(3) * 200, x.view(-1, channels) if channels else None)
+    close(found, published.pointnext(state, pos, torch.cat([pos, x], 2)))
+    count = sum(p.numel() for p in model.parameters())
+    assert parameters is None or count == parameters
+    assert count == sum(
+        t.numel() for name, t in state.items() if name.rpartition(".")[2] in ("weight", "bias")
+    )
+
+
+def in_order(pos: Tensor) -> Tensor:
+    """Clouds of points by their first coordinate, where networks begin to sample."""
+    return torch.stack([cloud[cloud[:, 0].argsort()] for cloud in pos])
+
+
+@pytest.mark.parametrize(("channels", "parameters"), [(0, 5_337_424), (3, 5_337_496)])  # 5.3 million
+def test_dela_is_the_published_one(channels: int, parameters: int) -> None:
+    state = published.dela_weights(channels, 40)
+    model = DeLA.from_published(state, k=9).eval()
+    pos, x = in_order(torch.randn(2, 300, 3) / 3), torch.randn(2, 300, channels)
+    found = model(pos.view(-1, 3), torch.arange(3) * 300, x.view(-1, channels) if channels else None)
+    close(found, published.dela(state, pos, x, 9))
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_dela_learns_to_tell_offsets_and_drops_branches() -> None:
+    model = DeLA(0, 4, k=8)
+    pos, ptr = packed(60, 1, 40)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(12):
+        scores, loss = model.scores_and_offset_loss(pos, ptr)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss))
+    assert scores.shape == (3, 4) and losses[-1] < 0.9 * losses[0]
+    torch.manual_seed(0)
+    one, two = model.encoder(read_clouds(pos, ptr, None, 0, torch.float32)), model.eval()(pos, ptr)
+    assert not torch.equal(one[-1].x, model.encoder(read_clouds(pos, ptr, None, 0, torch.float32))[-1].x)
+    assert torch.equal(two, model(pos, ptr))
+
+
+def test_kpcnn_is_as_large_as_the_published_one() -> None:
+    """14.3 million in the paper; five grids, KPConv of 15 points, as in the authors' TensorFlow."""
+    c, parameters = 64, 15 * 64 + 2 * 64
+    for level in range(5):
+        d = 128 * 2**level
+        for read in (c, d) if level < 4 else (c,):
+            parameters += read * d // 4 + 15 * (d // 4) ** 2 + d // 4 * d + (4 * (d // 4)) + 2 * d
+            parameters += read * d + 2 * d if read != d else 0
+        c = d
+    parameters += 2048 * 1024 + 2 * 1024 + 1024 * 40 + 40
+    assert sum(p.numel() for p in KPCNN(0, 40).parameters()) == parameters == 14_295_144
+
+
+@pytest.mark.parametrize("network", [PointNet, PointNet2, DGCNN, PointNeXt, DeLA])
 def test_other_weights_are_refused(network: Any) -> None:
     for state in ({}, {"fc1.weight": torch.zeros(2, 3)}):
         with pytest.raises(ValueError, match=f"no weights of a published {network.__name__}"):
@@ -158,7 +231,8 @@ def test_training_reaches_every_parameter(name: str) -> None:
         2
     ):  # T-nets are the identity at first, so their first layers learn from the second step on
         model.zero_grad()
-        torch.nn.functional.cross_entropy(model(pos, ptr), torch.tensor([0, 1, 2, 3])).backward()
+        scores, more = model.scores_and_offset_loss(pos, ptr) if name == "DeLA" else (model(pos, ptr), 0)
+        (torch.nn.functional.cross_entropy(scores, torch.tensor([0, 1, 2, 3])) + more).backward()
         with torch.no_grad():
             for parameter in model.parameters():
                 assert parameter.grad is not None and bool(parameter.grad.isfinite().all())

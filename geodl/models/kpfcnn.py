@@ -1,0 +1,100 @@
+"""KP-FCNN: the kernel point network for the parts of shapes."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geodl.models.clouds import Clouds, one_hot, read_clouds
+from geodl.models.kpcnn import Cells, Encoder, unary
+from geodl.ops import aggregate, knn
+
+__all__ = ["KPFCNN"]
+
+
+class KPFCNN(nn.Module):
+    """KP-FCNN for part segmentation, with rigid kernels: five grids as in :class:`~geodl.models.KPCNN`, and back grid by grid,
+    where a cell reads the nearest of the coarser grid and what it had; then a network that also reads what the cloud is known
+    to be.
+
+    All points of a cell of the first grid get the scores of the cell. Where this network reads the category, the authors give
+    every category a last network of its own.
+
+    Args:
+        in_channels: of the signal beside the positions, such as 3 for normals; 0 for none.
+        out_channels: number of parts, of all categories together.
+        cell: side of a cell of the first grid, as for :class:`~geodl.models.KPCNN`.
+        width: channels of the first grid.
+        categories: number of categories.
+
+    Thomas, Qi, Deschaud, Marcotegui, Goulette, Guibas: KPConv: flexible and deformable convolution for point clouds, ICCV 2019.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        cell: float = 0.05,
+        width: int = 128,
+        categories: int = 16,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.categories = in_channels, categories
+        self.encoder = Encoder(1 + in_channels, cell, width)
+        channels = self.encoder.channels
+        self.ups = nn.ModuleList(
+            _Up(channels[-1] if level == len(channels) - 2 else c, c, c // 2)
+            for level, c in enumerate(channels[:-1])
+        )
+        self.head = nn.Sequential(
+            *unary(categories + width // 2, width // 2), nn.Linear(width // 2, out_channels)
+        )
+
+    def forward(
+        self, pos: Tensor, category: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
+    ) -> Tensor:
+        """Scores of the parts at every point.
+
+        Args:
+            pos: ``[P, 3]``, the points of all clouds, in the unit ball.
+            category: ``[B]`` int64, what every cloud is known to be.
+            ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
+            x: ``[P, in_channels]``.
+
+        Returns:
+            ``[P, out_channels]``.
+
+        Raises:
+            ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
+        """
+        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
+        known = one_hot(category, self.categories, clouds)
+        reached, held = self.encoder(clouds)
+        coarse, y = reached[-1]
+        for level in reversed(range(len(self.ups))):
+            fine, skip = reached[level]
+            y = self.ups[level](coarse, y, fine, skip)
+            coarse = fine
+        cells = Clouds(coarse.pos, None, coarse.ptr, None)
+        scores = self.head[1:](cells.joint(cast(nn.Linear, self.head[0]), known, y))
+        return clouds.restore(aggregate(scores, held.t()[0]))
+
+
+class _Up(nn.Module):
+    """A linear layer of the nearest point of a coarser grid and of the point itself; the former costs a product a coarse point."""
+
+    def __init__(self, coarse_channels: int, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.layers = unary(coarse_channels + channels, out_channels)
+
+    def forward(self, coarse: Cells, y: Tensor, fine: Cells, skip: Tensor) -> Tensor:
+        linear, *rest = self.layers
+        assert isinstance(linear, nn.Linear)
+        own, nearest = linear.weight[:, y.shape[1] :], linear.weight[:, : y.shape[1]]
+        from_coarse = knn(coarse.pos, 1, coarse.ptr, fine.pos, fine.ptr)
+        y = functional.linear(skip, own) + aggregate(functional.linear(y, nearest), from_coarse)
+        for layer in rest:
+            y = layer(y)
+        return y
