@@ -105,12 +105,20 @@ def main(argv: list[str] | None = None) -> None:
             seeds=seeds[: len(found)],
             command=portable(command(), chosen),
         )
-    title = f"{NETWORKS[chosen.model].title} on {chosen.data}, seed {seeds[0]}"
-    predicted = torch.tensor(found[0]["predicted"])
-    matrix = confusion(predicted, test_part.y, len(test_part.classes))
-    pictures = [confusion_picture(matrix, test_part.classes, chosen.out / "confusion.png", title)]
-    pictures += misclassified_pictures(test_part, predicted, SETTINGS[chosen.data].up, chosen.out)
-    tell(console, chosen, found, pictures)
+    tell(console, chosen, found, draw(chosen, found[0], test_part, console))
+
+
+def draw(chosen: argparse.Namespace, found: dict[str, Any], part: Part, console: Console) -> list[Path]:
+    """The pictures of one seed; none where matplotlib is missing."""
+    predicted = torch.tensor(found["predicted"])
+    title = f"{NETWORKS[chosen.model].title} on {chosen.data}, seed {found['seed']}"
+    matrix = confusion(predicted, part.y, len(part.classes))
+    try:
+        drawn = confusion_picture(matrix, part.classes, chosen.out / "confusion.png", title)
+        return [drawn, *misclassified_pictures(part, predicted, chosen.out)]
+    except ImportError as error:
+        console.print(f"no pictures: {error}")
+        return []
 
 
 def settings(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -124,8 +132,8 @@ def one_seed(
     """Trains and evaluates one network."""
     network = NETWORKS[chosen.model]
     torch.manual_seed(seed)
-    model = network.make(len(train_part.classes)).to(train_part.pos.device)
-    augment = augmentation(chosen.data, chosen.points)
+    model = network.make(len(train_part.classes), "xyz".index(train_part.up)).to(train_part.pos.device)
+    augment = augmentation(chosen.data, chosen.points, train_part.up)
     training_seconds = train(
         model, network, train_part, augment, seed, chosen.epochs, chosen.batch,
         chosen.out / f"seed-{seed}.pt", settings(chosen) | {"seed": seed},
@@ -213,7 +221,7 @@ def tell(
         f"{found[0]['training_samples_per_second']:.0f} clouds a second in training, "
         f"{found[0]['inference_samples_per_second']:.0f} in inference"
     )
-    console.print(f"wrote {chosen.out / 'result.json'}, {', '.join(path.name for path in pictures)}")
+    console.print("wrote " + ", ".join([str(chosen.out / "result.json"), *(path.name for path in pictures)]))
 
 
 if __name__ == "__main__":

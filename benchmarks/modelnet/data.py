@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,7 +28,6 @@ class Settings:
         epochs: passes over the training clouds.
         turn: largest random angle about the vertical, degrees.
         scale, translate: limits of the random changes.
-        up: axis that points up.
     """
 
     title: str
@@ -37,7 +37,6 @@ class Settings:
     turn: float
     scale: float
     translate: float
-    up: str = "z"
 
 
 SETTINGS = {
@@ -50,15 +49,15 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Part:
-    """The clouds of a split, ``pos [N, P, 3]`` and ``y [N]``."""
+    """The clouds of a split, ``pos [N, P, 3]`` and ``y [N]``; ``up`` is the axis that points up, "y" or "z"."""
 
     pos: Tensor
     y: Tensor
-    names: Sequence[str]
     classes: Sequence[str]
+    up: Literal["y", "z"]
 
     def to(self, device: torch.device) -> Part:
-        return Part(self.pos.to(device), self.y.to(device), self.names, self.classes)
+        return Part(self.pos.to(device), self.y.to(device), self.classes, self.up)
 
 
 def read(data: str, root: Path | None, points: int) -> tuple[Part, Part]:
@@ -79,16 +78,18 @@ def _open(data: str, root: Path | None, split: str, points: int) -> Classificati
 
 def _part(found: ClassificationSet) -> Part:
     pos = torch.stack([found[number].pos for number in range(len(found))])
-    return Part(pos, found.labels, found.names, found.classes)
+    return Part(
+        pos, found.labels, found.classes, "y" if getattr(found, "form", "") in ("text", "hdf5") else "z"
+    )
 
 
-def augmentation(data: str, points: int) -> BaseTransform:
+def augmentation(data: str, points: int, up: Literal["y", "z"]) -> BaseTransform:
     """Random changes of a packed batch: a sample of the points, a turn, scales of the axes, a move, noise."""
     chosen = SETTINGS[data]
     return Compose(
         [
             RandomSample(points),
-            RandomTurn(chosen.up, chosen.turn),  # type: ignore[arg-type]
+            RandomTurn(up, chosen.turn),
             RandomScale(1 / chosen.scale, chosen.scale, anisotropic=True),
             RandomTranslate(chosen.translate),
             Jitter(),

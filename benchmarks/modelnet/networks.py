@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from geodl.models import DGCNN, PointNet, PointNet2
+from geodl.models import DGCNN, KPCNN, DeLA, PointNet, PointNet2, PointNeXt
 from geodl.models.pointnet import transform_penalty
 
 PENALTY = 0.001  # weight of PointNet's penalty on matrices of features that are far from rotations
@@ -15,20 +15,23 @@ PENALTY = 0.001  # weight of PointNet's penalty on matrices of features that are
 
 @dataclass(frozen=True)
 class Network:
-    """What a network is called, how it is made for a number of classes, and the recipe that suits it."""
+    """What a network is called, how it is made for a number of classes and the axis that points up, and its recipe."""
 
     title: str
-    make: Callable[[int], nn.Module]
+    make: Callable[[int, int], nn.Module]
     batch: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
 
 
 NETWORKS = {
-    "pointnet": Network("PointNet", lambda classes: PointNet(0, classes)),
-    "pointnet2": Network("PointNet++ SSG", lambda classes: PointNet2(0, classes)),
-    "pointnet2-msg": Network("PointNet++ MSG", lambda classes: PointNet2(0, classes, multi_scale=True)),
-    "dgcnn": Network("DGCNN", lambda classes: DGCNN(0, classes)),
+    "pointnet": Network("PointNet", lambda classes, up: PointNet(0, classes)),
+    "pointnet2": Network("PointNet++ SSG", lambda classes, up: PointNet2(0, classes)),
+    "pointnet2-msg": Network("PointNet++ MSG", lambda classes, up: PointNet2(0, classes, multi_scale=True)),
+    "dgcnn": Network("DGCNN", lambda classes, up: DGCNN(0, classes)),
+    "pointnext": Network("PointNeXt-S", lambda classes, up: PointNeXt(0, classes)),
+    "dela": Network("DeLA", lambda classes, up: DeLA(0, classes, up=up)),
+    "kpcnn": Network("KP-CNN", lambda classes, up: KPCNN(0, classes)),
 }
 
 

@@ -37,7 +37,7 @@ def confusion_picture(table: Tensor, classes: Sequence[str], path: Path, title: 
     return save_figure(figure, path)
 
 
-def misclassified_pictures(part: Part, predicted: Tensor, up: str, folder: Path) -> list[Path]:
+def misclassified_pictures(part: Part, predicted: Tensor, folder: Path) -> list[Path]:
     """Clouds that were taken for something else, evenly from all of them, six in a picture."""
     wrong = (predicted != part.y.cpu()).nonzero()[:, 0]
     count = min(len(wrong), IN_A_ROW * PICTURES)
@@ -49,7 +49,7 @@ def misclassified_pictures(part: Part, predicted: Tensor, up: str, folder: Path)
             [part.pos[k] for k in some],
             folder / f"misclassified-{number // IN_A_ROW + 1}.png",
             labels=[f"{part.classes[int(part.y[k])]}\nas {part.classes[int(predicted[k])]}" for k in some],
-            up=up,
+            up=part.up,
             show=False,
         )
         assert path is not None

@@ -63,7 +63,7 @@ def test_learns(tmp_path: Path) -> None:
     losses: list[float] = []
     network = networks.NETWORKS["dgcnn"]
     training.train(
-        network.make(12), network, part, data.augmentation("solids", 48), 0, 12, 8, tmp_path / "a.pt", {},
+        network.make(12, 2), network, part, data.augmentation("solids", 48, part.up), 0, 12, 8, tmp_path / "a.pt", {},
         lambda epoch, loss: losses.append(loss),
     )  # fmt: skip
     assert losses[-1] < 0.8 * losses[0]
@@ -137,7 +137,7 @@ def test_accuracies() -> None:
 
 
 def test_predictions_of_ragged_clouds_are_those_of_each_alone() -> None:
-    model = networks.NETWORKS["dgcnn"].make(5)
+    model = networks.NETWORKS["dgcnn"].make(5, 2)
     clouds = [torch.rand(points, 3) - 0.5 for points in (30, 21, 47)]
     together = evaluation.predict(model, clouds)
     assert together.tolist() == [int(evaluation.predict(model, [cloud])) for cloud in clouds]
