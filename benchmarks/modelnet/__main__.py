@@ -142,7 +142,7 @@ def one_seed(
     predicted, inference_seconds = timed(model, test_part)
     overall, mean_class = accuracies(confusion(predicted, test_part.y, len(test_part.classes)))
     began = time.perf_counter()
-    count = min(chosen.corrupted, len(test_part.y)) if seed == chosen.seed else 0
+    count = min(chosen.corrupted, int(test_part.there.sum())) if seed == chosen.seed else 0
     corrupted = corrupted_accuracies(model, test_part, count, seed) if count else None
     seconds = training_seconds + inference_seconds + time.perf_counter() - began
     steps = max(1, len(train_part.y) // chosen.batch)

@@ -14,7 +14,8 @@ from torch_geometric.transforms import BaseTransform, Compose
 
 from geodl.data import Jitter, RandomSample, RandomScale, RandomTranslate, RandomTurn
 from geodl.datasets import ModelNet, ModelNetOccupancy, Solids
-from geodl.datasets.classification import ClassificationSet
+
+Clouds = Solids | ModelNet | ModelNetOccupancy
 
 
 @dataclass(frozen=True)
@@ -49,24 +50,36 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Part:
-    """The clouds of a split, ``pos [N, P, 3]`` and ``y [N]``; ``up`` is the axis that points up, "y" or "z"."""
+    """The clouds of a split.
+
+    Attributes:
+        pos: ``[N, P, 3]``; zeros, where a shape has no surface.
+        y: ``[N]``, their classes.
+        there: ``[N]``, whether a shape has a surface; a test shape that has none counts as taken for something else.
+        classes: names.
+        up: axis that points up.
+    """
 
     pos: Tensor
     y: Tensor
+    there: Tensor
     classes: Sequence[str]
     up: Literal["y", "z"]
 
     def to(self, device: torch.device) -> Part:
-        return Part(self.pos.to(device), self.y.to(device), self.classes, self.up)
+        return Part(self.pos.to(device), self.y.to(device), self.there, self.classes, self.up)
 
 
 def read(data: str, root: Path | None, points: int) -> tuple[Part, Part]:
-    """Training clouds of as many points as are held, test clouds of ``points``."""
+    """Training clouds of as many points as are held, of shapes that have a surface; test clouds of ``points``, of all."""
     held = max(points, SETTINGS[data].held)
-    return _part(_open(data, root, "train", held)), _part(_open(data, root, "test", points))
+    train = _part(_open(data, root, "train", held))
+    there = train.there
+    train = Part(train.pos[there], train.y[there], there[there], train.classes, train.up)
+    return train, _part(_open(data, root, "test", points))
 
 
-def _open(data: str, root: Path | None, split: str, points: int) -> ClassificationSet:
+def _open(data: str, root: Path | None, split: str, points: int) -> Clouds:
     part: dict[str, object] = {"split": split, "num_points": points}
     if data == "solids":
         return Solids(**part)  # type: ignore[arg-type]
@@ -76,10 +89,19 @@ def _open(data: str, root: Path | None, split: str, points: int) -> Classificati
     return ModelNet(root, data.removeprefix("modelnet"), **part)  # type: ignore[arg-type]
 
 
-def _part(found: ClassificationSet) -> Part:
-    pos = torch.stack([found[number].pos for number in range(len(found))])
+def _part(found: Clouds) -> Part:
+    there = torch.ones(len(found), dtype=torch.bool)
+    if isinstance(found, ModelNetOccupancy):
+        there = torch.from_numpy(found.occupancy.any((1, 2, 3)))
+    pos = torch.zeros(len(found), found.num_points, 3)
+    for number in there.nonzero()[:, 0].tolist():
+        pos[number] = found[number].pos
     return Part(
-        pos, found.labels, found.classes, "y" if getattr(found, "form", "") in ("text", "hdf5") else "z"
+        pos,
+        found.labels,
+        there,
+        found.classes,
+        "y" if getattr(found, "form", "") in ("text", "hdf5") else "z",
     )
 
 

@@ -39,7 +39,7 @@ def confusion_picture(table: Tensor, classes: Sequence[str], path: Path, title: 
 
 def misclassified_pictures(part: Part, predicted: Tensor, folder: Path) -> list[Path]:
     """Clouds that were taken for something else, evenly from all of them, six in a picture."""
-    wrong = (predicted != part.y.cpu()).nonzero()[:, 0]
+    wrong = ((predicted != part.y.cpu()) & part.there).nonzero()[:, 0]
     count = min(len(wrong), IN_A_ROW * PICTURES)
     chosen = wrong[torch.arange(count) * len(wrong) // max(1, count)].tolist()
     written = []
