@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from geodl.nn.edge_max import message_max
-from geodl.nn.edge_sum import edge_sum
+from geodl.nn.edge_max import network_max
 from geodl.ops import Neighbors, aggregate
 
 __all__ = ["DecoupledAggregation", "SpatialEncoding"]
@@ -89,10 +86,4 @@ class SpatialEncoding(nn.Module):
         if (None if x is None else tuple(x.shape)) != expected:
             given = "None" if x is None else list(x.shape)
             raise ValueError(f"x must have shape {list(expected) if expected else None}, not {given}")
-        first, *between, last = self.layers
-        assert isinstance(first, nn.Linear)
-        v = functional.linear(pos if x is None else torch.cat([pos, x], dim=1), first.weight)
-        messages = edge_sum(-functional.linear(pos, first.weight[:, :3]), v, neighbors)
-        for layer in between:
-            messages = layer(messages)
-        return message_max(messages, neighbors, last, None, 1.0)
+        return network_max(self.layers, pos, x, neighbors)

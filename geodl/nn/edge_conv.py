@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from geodl.nn.edge_sum import edge_sum, row_max
+from geodl.nn.edge_max import message_max, statistics
+from geodl.nn.edge_sum import edge_sum
 from geodl.nn.mlp import mlp
-from geodl.ops import BatchNorm, Neighbors, edge_conv
+from geodl.ops import Neighbors, edge_conv
 
 __all__ = ["EdgeConv"]
 
@@ -22,7 +22,8 @@ class EdgeConv(nn.Module):
     .. math:: \text{out}_i = \max_{j \in N(i)} \; h\bigl([x_i, \; x_j - x_i]\bigr)
 
     with h layers of linear map, batch norm over all edges and leaky ReLU. One layer is fused (:func:`~geodl.ops.edge_conv`):
-    nothing is stored for an edge. The first of several still costs two products a point instead of one an edge.
+    nothing is stored for an edge. The first of several still costs two products a point instead of one an edge, and the last is
+    fused with its norm and the maximum.
 
     Args:
         in_channels: C.
@@ -62,17 +63,10 @@ class EdgeConv(nn.Module):
     def _edge_wise(self, x: Tensor, neighbors: Neighbors, x_dst: Tensor) -> Tensor:
         own, offset = self.weight.split(self.in_channels)
         messages = self.norm(edge_sum(x_dst @ (own - offset), x @ offset, neighbors))
-        return row_max(self.rest(functional.leaky_relu(messages, self.negative_slope)), neighbors)
+        *between, last, norm, _ = nn.LeakyReLU(self.negative_slope), *self.rest
+        for layer in between:
+            messages = layer(messages)
+        return message_max(messages, neighbors, last, norm, self.negative_slope)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.weight.shape[1]}, negative_slope={self.negative_slope}"
-
-
-def statistics(norm: nn.BatchNorm1d) -> BatchNorm:
-    """A batch norm as the operator reads it; one in training counts the batch."""
-    assert norm.momentum is not None
-    if norm.training and norm.num_batches_tracked is not None:
-        norm.num_batches_tracked += 1
-    return BatchNorm(
-        norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training, norm.momentum, norm.eps
-    )

@@ -23,10 +23,3 @@ def edge_sum(u: Tensor, v: Tensor, neighbors: Neighbors) -> Tensor:
     rowptr = torch.arange(0, 2 * edges + 1, 2, device=u.device)
     ends = torch.stack([neighbors.row, neighbors.col + points], dim=1).flatten()
     return aggregate(torch.cat([u, v]), Neighbors._valid(rowptr, ends, points + v.shape[0]))
-
-
-def row_max(messages: Tensor, neighbors: Neighbors) -> Tensor:
-    """The maximum of ``[E, C]`` over every row, ``[N, C]``; an empty row gives 0."""
-    own = torch.arange(neighbors.num_edges, device=messages.device)
-    rows = Neighbors._valid(neighbors.rowptr, own, neighbors.num_edges)
-    return aggregate(messages, rows, reduce="max")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from geodl.nn.edge_max import message_max, offset_max
-from geodl.nn.edge_sum import edge_sum
+from geodl.nn.edge_max import network_max
 from geodl.nn.mlp import mlp
 from geodl.nn.set_abstraction import Grouping, centred, group
 from geodl.ops import Neighbors, farthest_points
@@ -68,17 +66,7 @@ class ResidualAbstraction(nn.Module):
         centers = pos[index]
         neighbors = group(pos, ptr, centers, sample_ptr, self.radius, self.max_neighbors, self.grouping)
         about = centred(pos, ptr) / self.radius
-        first, *between = self.layers
-        assert isinstance(first, nn.Linear)
-        if len(between) == 1:
-            y = offset_max(about, x, neighbors, first, between[0], 1.0, index)
-        else:
-            v = functional.linear(torch.cat([about, x], dim=1), first.weight)
-            u = -functional.linear(about[index], first.weight[:, :3])
-            messages = edge_sum(u, v, neighbors)
-            for layer in between[:-2]:
-                messages = layer(messages)
-            y = message_max(messages, neighbors, between[-2], between[-1], 1.0)
+        y = network_max(self.layers, about, x, neighbors, index)
         return centers, functional.relu(y + self.skip(x[index])), sample_ptr
 
     def extra_repr(self) -> str:
@@ -112,14 +100,13 @@ class InvResMLP(nn.Module):
         if not radius > 0:
             raise ValueError(f"radius must be positive, got {radius}")
         self.channels, self.radius = channels, radius
-        self.surroundings = mlp([3 + channels, channels], bias=False, last_activation=False)
+        self.surroundings = mlp([3 + channels, channels], bias=False)
         self.points = mlp([channels, expansion * channels, channels], bias=False, last_activation=False)
 
     def forward(self, pos: Tensor, x: Tensor, ptr: Tensor, neighbors: Neighbors) -> Tensor:
         if x.shape != (pos.shape[0], self.channels):
             raise ValueError(f"x must have shape {[pos.shape[0], self.channels]}, not {list(x.shape)}")
-        layer, norm = self.surroundings
-        y = offset_max(centred(pos, ptr) / self.radius, x, neighbors, layer, norm, 0.0)
+        y = network_max(self.surroundings, centred(pos, ptr) / self.radius, x, neighbors)
         return functional.relu(x + self.points(y))
 
     def extra_repr(self) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from geodl.nn.edge_sum import edge_sum, row_max
+from geodl.nn.edge_max import network_max
 from geodl.nn.mlp import mlp
 from geodl.ops import Neighbors, aggregate, farthest_points, knn, radius
 
@@ -23,7 +23,8 @@ class SetAbstraction(nn.Module):
     .. math:: \text{out}_i = \max_{j : \|p_j - p_i\| \le r} \; h\bigl([p_j - p_i, \; x_j]\bigr)
 
     with h layers of linear map, batch norm and ReLU. The first is linear in the points,
-    :math:`W [p_j - p_i, x_j] = (W_p p_j + W_x x_j) - W_p p_i`, so it costs a product a point and none an edge.
+    :math:`W [p_j - p_i, x_j] = (W_p p_j + W_x x_j) - W_p p_i`, so it costs a product a point and none an edge. The last is fused
+    with its norm and the maximum (:func:`~geodl.ops.edge_conv`).
 
     A ball of fewer points is not filled up with copies, which changes no maximum; in training, each edge counts once in the batch
     norm, where the authors count the copies too.
@@ -77,16 +78,10 @@ class SetAbstraction(nn.Module):
         index, sample_ptr = farthest_points(pos, self.count, ptr)
         centers = pos[index]
         about = centred(pos, ptr)
-        signal = about if x is None else torch.cat([about, x], dim=1)
         found = []
         for scale, r, most in zip(self.scales, self.radii, self.max_neighbors, strict=True):
             neighbors = group(pos, ptr, centers, sample_ptr, r, most, self.grouping)
-            assert isinstance(scale, nn.Sequential)
-            first = scale[0]
-            assert isinstance(first, nn.Linear)
-            v = nn.functional.linear(signal, first.weight, first.bias)
-            u = -nn.functional.linear(about[index], first.weight[:, :3])
-            found.append(row_max(scale[1:](edge_sum(u, v, neighbors)), neighbors))
+            found.append(network_max(cast(nn.Sequential, scale), about, x, neighbors, index))
         return centers, torch.cat(found, dim=1), sample_ptr
 
     def extra_repr(self) -> str:
