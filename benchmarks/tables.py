@@ -135,7 +135,7 @@ def summary(functions: dict[str, str]) -> str:
 
 
 def digits_table(results: list[dict[str, Any]]) -> str:
-    """A row a domain on which the digits were learned."""
+    """A row a domain on which the digits were learned, or a network on shapes."""
     lines = [
         "| data | network | points | test accuracy, % | epochs | training of all seeds, s | parameters | seeds |",
         "|---|---|--:|--:|--:|--:|--:|---|",
@@ -258,7 +258,7 @@ def section(names: list[str]) -> str:
         tables.append(accuracy_table(scored))
     if mapped := [result for result in results if "errors" in result.get("metrics", {})]:
         tables.append(maps_table(mapped))
-    if digits := [result for result in results if result["benchmark"] == "mnist"]:
+    if digits := [result for result in results if result["benchmark"] in ("mnist", "shrec11")]:
         tables.append(digits_table(digits))
     if clouds := [result for result in results if result["benchmark"] == "modelnet"]:
         tables.append(clouds_table(clouds))

@@ -17,11 +17,18 @@ from geodl.data.mesh import Mesh
 from geodl.data.mixing import RSMix
 from geodl.data.neighbor_sampler import NeighborSampler
 from geodl.data.precompute import PrecomputeReport, precompute
-from geodl.data.transforms import InvariantSignal, SpectralOperators, UnitArea, VertexSignal
+from geodl.data.transforms import (
+    GeodesicOperators,
+    InvariantSignal,
+    SpectralOperators,
+    UnitArea,
+    VertexSignal,
+)
 
 __all__ = [
     "CORRUPTIONS",
     "DataLoader",
+    "GeodesicOperators",
     "Graph",
     "Grid",
     "InvariantSignal",

@@ -246,12 +246,14 @@ def chosen_points(data: Any, chosen: Tensor, ptr: Tensor) -> Any:
     """
     refuse_operators(data)
     points = data.pos.shape[0]
-    rows = {
+    rows: dict[str, Any] = {
         key: data[key][chosen]
         for key in data.keys()  # noqa: SIM118  (PyG's Data is no mapping)
         if isinstance(data[key], Tensor) and key not in ("ptr", "batch") and data[key].shape[:1] == (points,)
     }
     if getattr(data, "ptr", None) is None:
+        if "num_nodes" in data:
+            rows["num_nodes"] = len(chosen)
         return data.update(rows)
     cloud = spread(torch.arange(len(ptr) - 1, device=ptr.device), ptr)[chosen]
     return packed(data, rows, cloud)

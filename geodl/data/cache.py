@@ -216,20 +216,27 @@ class OperatorCache:
         reports = (SpectrumReport(**_decoded(kept["report"])),)
         return Spectrum(kept["evals"], kept["evecs"], kept["mass"], reports=reports).to(_device(shape))
 
-    def gradient(self, mesh: Any) -> Gradient:
-        """:func:`~geodl.geometry.gradient` of a mesh in its :func:`~geodl.geometry.tangent_frames`, on its device.
+    def gradient(self, shape: Any) -> Gradient:
+        """:func:`~geodl.geometry.gradient` of a shape in its :func:`~geodl.geometry.tangent_frames`, on its device.
 
         Args:
-            mesh: one mesh, with ``pos [V, 3]`` and ``face [3, F]``.
+            shape: one mesh, with ``pos [V, 3]`` and ``face [3, F]``, or one point cloud, with ``pos`` and maybe ``normal``.
         """
 
         def compute() -> dict[str, Tensor]:
-            made = gradient(mesh)
+            made = gradient(shape)
             return {"rowptr": made.neighbors.rowptr, "col": made.neighbors.col, "values": made.values}
 
-        kept = self.get("gradient", _surface("gradient", mesh), compute)
-        neighbors = Neighbors(kept["rowptr"], kept["col"], mesh.pos.shape[0])
-        return Gradient(neighbors, kept["values"]).to(_device(mesh))
+        if getattr(shape, "face", None) is not None:
+            inputs = _surface("gradient", shape)
+        else:
+            inputs = {"algorithm": _ALGORITHMS["gradient"], "pos": shape.pos}
+            # A cloud's frames stand on its normals.
+            if (normal := getattr(shape, "normal", None)) is not None:
+                inputs["normal"] = normal
+        kept = self.get("gradient", inputs, compute)
+        neighbors = Neighbors(kept["rowptr"], kept["col"], shape.pos.shape[0])
+        return Gradient(neighbors, kept["values"]).to(_device(shape))
 
     def _write(self, path: Path, tensors: dict[str, Tensor]) -> None:
         # Tensors that share memory, as views of one, must be apart in the file.

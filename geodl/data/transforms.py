@@ -9,6 +9,7 @@ from torch_geometric.transforms import BaseTransform
 
 from geodl.data.cache import OperatorCache
 from geodl.geometry import (
+    chart_radius,
     differential_coordinates,
     differential_invariants,
     face_areas,
@@ -65,7 +66,8 @@ class VertexSignal(BaseTransform):
 
 
 class SpectralOperators(BaseTransform):
-    """Sets ``spectrum`` (:class:`~geodl.geometry.Spectrum`) and ``gradient`` (:class:`~geodl.geometry.Gradient`) of a mesh.
+    """Sets ``spectrum`` (:class:`~geodl.geometry.Spectrum`) and ``gradient`` (:class:`~geodl.geometry.Gradient`) of a mesh or a
+    point cloud, whose Laplacian is the robust one of local triangulations.
 
     In the dtype of ``pos``, computed in float64. :func:`~geodl.data.collate` packs them, so that a network reads
     ``batch.spectrum`` and ``batch.gradient``. As every access to a data set applies the transform anew, ``list(dataset)`` reads
@@ -83,6 +85,28 @@ class SpectralOperators(BaseTransform):
     def forward(self, data: Any) -> Any:
         data.spectrum = self.cache.spectrum(data, self.k, self.kind).to(data.pos.dtype)
         data.gradient = self.cache.gradient(data)
+        return data
+
+
+class GeodesicOperators(BaseTransform):
+    """Sets ``windows`` (:class:`~geodl.ops.PolarWindows`) and ``area [V]`` of a mesh, which geodesic networks read.
+
+    The windows are the template points of :func:`~geodl.geometry.polar_template` in charts of about ``size`` vertices each;
+    :func:`~geodl.data.collate` packs them.
+
+    Args:
+        cache: where operators are kept.
+        rings, rays: of the template.
+        size: average number of vertices in a chart.
+    """
+
+    def __init__(self, cache: OperatorCache, rings: int = 5, rays: int = 8, size: int = 30) -> None:
+        self.cache, self.rings, self.rays, self.size = cache, rings, rays, size
+
+    def forward(self, data: Any) -> Any:
+        radius = chart_radius(data, self.size)
+        data.windows = self.cache.polar_template(data, radius, self.rings, self.rays)
+        data.area = vertex_areas(data)
         return data
 
 

@@ -11,6 +11,7 @@ from geodl.datasets.modelnet import ModelNet
 from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
 from geodl.datasets.planetoid import Planetoid
 from geodl.datasets.puppets import Puppets
+from geodl.datasets.scanobjectnn import ScanObjectNN
 from geodl.datasets.scape import SCAPE
 from geodl.datasets.shrec11 import SHREC11
 from geodl.datasets.shrec19 import SHREC19
@@ -35,6 +36,7 @@ __all__ = [
     "ModelNetOccupancy",
     "Planetoid",
     "Puppets",
+    "ScanObjectNN",
     "ShapePair",
     "ShapePairs",
     "Solids",

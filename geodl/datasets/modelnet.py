@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from geodl.data import Mesh
 from geodl.datasets.classification import ClassificationSet
+from geodl.datasets.hdf5 import check_points, read_labels, read_rows
 from geodl.datasets.published import check_split
 from geodl.datasets.surface_samples import Points, cloud, sample_surface, unit_ball
 
@@ -150,24 +151,13 @@ def _list_text(folder: Path, variant: str, classes: Sequence[str], part: str) ->
 
 
 def _list_hdf5(folder: Path, variant: str, classes: Sequence[str], part: str) -> list[_Shape]:
-    h5py = _h5py()
     kinds = _lines(folder / "shape_names.txt") if (folder / "shape_names.txt").is_file() else MODELNET40
     found = []
     for line in _lines(folder / f"{part}_files.txt"):
         path = folder / Path(line).name  # they are listed by where their authors had them
         if not path.is_file():
             raise FileNotFoundError(f"{folder} lacks {path.name}.\n{_INSTRUCTIONS}")
-        try:
-            with h5py.File(path, "r") as file:
-                data, labels = file["data"].shape, np.asarray(file["label"]).reshape(-1)
-        except (OSError, KeyError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
-        if len(data) != 3 or data[2] != 3 or data[0] != len(labels):
-            raise ValueError(f"{path}: data has shape {list(data)} for {len(labels)} labels, not [M, N, 3]")
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(kinds):
-            raise ValueError(
-                f"{path}: labels {labels.min()}..{labels.max()} are not those of the {len(kinds)} classes"
-            )
+        labels = read_labels(path, len(kinds), _HDF5)
         for row, label in enumerate(labels.tolist()):
             if kinds[label] in classes:
                 name = f"{path.stem}/{row:04d}"
@@ -190,43 +180,15 @@ def _read_text(path: Path) -> Points:
         rows = np.loadtxt(path, delimiter=",", ndmin=2)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    return _checked(path, rows, (3, 6))
+    return check_points(path, rows, (3, 6))
 
 
 def _read_hdf5(path: Path, row: int) -> Points:
-    with _h5py().File(path, "r") as file:
-        try:
-            columns = [
-                np.asarray(file[key][row], dtype=np.float64) for key in ("data", "normal") if key in file
-            ]
-        except (OSError, KeyError, ValueError, IndexError) as error:
-            raise ValueError(f"{path}: shape {row} is damaged: {error}") from error
-    if len({len(column) for column in columns}) > 1:
-        raise ValueError(f"{path}: shape {row} has {len(columns[0])} points but {len(columns[1])} normals")
-    return _checked(path, np.concatenate(columns, axis=1), (3, 6))
+    found = read_rows(path, row, ("data", "normal"), _HDF5)
+    return check_points(path, np.concatenate(list(found.values()), axis=1), (3, 6))
 
 
-def _checked(path: Path, rows: Points, widths: tuple[int, ...]) -> Points:
-    if rows.size == 0:
-        raise ValueError(f"{path} has no points")
-    if rows.shape[1] not in widths:
-        raise ValueError(f"{path} has {rows.shape[1]} numbers a point, not {' or '.join(map(str, widths))}")
-    finite = np.isfinite(rows).all(axis=1)
-    if not finite.all():
-        raise ValueError(f"{path}: point {int(finite.argmin())} is not finite")
-    return rows
-
-
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            "the HDF5 form of ModelNet needs h5py: pip install h5py (or geodl[hdf5])"
-        ) from error
-    return h5py
-
-
+_HDF5 = "the HDF5 form of ModelNet"
 _FOLDERS = ("modelnet40_normal_resampled", "modelnet40_ply_hdf5_2048")
 _INSTRUCTIONS = """\
 ModelNet is published in three forms, any of which will do:

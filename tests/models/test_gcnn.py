@@ -72,3 +72,38 @@ def test_bad_weights_are_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="does not hold weights of GCNN"):
         load_weights(model, path)
+
+
+def test_whole_shapes_are_the_mean_of_their_vertices_by_area() -> None:
+    parts = [windows_of(1), windows_of(2), windows_of(0)]
+    model = GCNN(3, 5, 2, 4, widths=(8, 12), hidden=16, outputs="global").eval()
+    xs = [torch.randn(part.neighbors.num_src, 3) for part in parts]
+    areas = [0.1 + torch.rand(len(x)) for x in xs]
+    ptr = torch.tensor([0, *(len(x) for x in xs)]).cumsum(0)
+    together = model(torch.cat(xs), PolarWindows.cat(parts), area=torch.cat(areas), ptr=ptr)
+    alone = [model(x, part, area=a) for x, part, a in zip(xs, parts, areas, strict=True)]
+    assert together.shape == (3, 5)
+    torch.testing.assert_close(together, torch.cat(alone))
+    # With the last layers taken away, what is left is the mean.
+    model.hidden, model.head = torch.nn.Identity(), torch.nn.Identity()
+    pooled = model(xs[1], parts[1], area=areas[1])
+    model.outputs = "vertices"
+    expected = (areas[1][:, None] * model(xs[1], parts[1])).sum(0) / areas[1].sum()
+    torch.testing.assert_close(pooled[0], expected)
+
+
+def test_classifier_trains_and_says_what_does_not_fit() -> None:
+    windows = PolarWindows.cat([windows_of(1), windows_of(0)])
+    model = GCNN(3, 5, 2, 4, widths=(8, 8), hidden=16, outputs="global")
+    x, ptr = torch.randn(54, 3), torch.tensor([0, 42, 54])
+    model(x, windows, ptr=ptr).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+    with pytest.raises(ValueError, match="outputs must be one of"):
+        GCNN(3, 5, outputs="faces")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="has no scores of vertices"):
+        model(x, windows, torch.tensor([0]), ptr=ptr)
+    with pytest.raises(ValueError, match="ptr must end at the 54 rows of x, not at 42"):
+        model(x, windows, ptr=ptr[:2])
+    with pytest.raises(ValueError, match=r"area must have shape \[54\]"):
+        model(x, windows, area=torch.ones(42), ptr=ptr)
