@@ -44,7 +44,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="passes over the training clouds")
     parser.add_argument("--batch", type=int, help="clouds in a batch")
     parser.add_argument(
-        "--corrupted", type=int, default=240, help="test clouds that are corrupted; 0 for none"
+        "--corrupted", type=int, default=120, help="test clouds that are corrupted; 0 for none"
     )
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many there are")

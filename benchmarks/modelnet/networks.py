@@ -26,8 +26,10 @@ class Network:
 
 NETWORKS = {
     "pointnet": Network("PointNet", lambda classes, up: PointNet(0, classes)),
-    "pointnet2": Network("PointNet++ SSG", lambda classes, up: PointNet2(0, classes)),
-    "pointnet2-msg": Network("PointNet++ MSG", lambda classes, up: PointNet2(0, classes, multi_scale=True)),
+    "pointnet2": Network("PointNet++ SSG", lambda classes, up: PointNet2(0, classes), batch=16),
+    "pointnet2-msg": Network(
+        "PointNet++ MSG", lambda classes, up: PointNet2(0, classes, multi_scale=True), batch=16
+    ),
     "dgcnn": Network("DGCNN", lambda classes, up: DGCNN(0, classes)),
     "pointnext": Network("PointNeXt-S", lambda classes, up: PointNeXt(0, classes)),
     "dela": Network("DeLA", lambda classes, up: DeLA(0, classes, up=up)),

@@ -30,7 +30,7 @@ def point_clouds(
     labels: Sequence[str] | None = None,
     title: str = "",
     up: str = "z",
-    size: float = 0.012,
+    size: float = 0.016,
     show: bool | None = None,
 ) -> Path | None:
     """Draws clouds from left to right, from a little above, coloured by height, each scaled to the same largest extent.
