@@ -60,6 +60,8 @@ def voxel_pool(
         raise ValueError(f"reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
     if x.dim() != 2 or x.shape[0] != pos.shape[0]:
         raise ValueError(f"pos has {pos.shape[0]} points but x has shape {list(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"x must be floating point, not {x.dtype}")
     if x.device != pos.device:
         raise ValueError(f"pos is on {pos.device} but x is on {x.device}")
     neighbors, voxel_ptr = voxel_neighbors(pos, size, ptr)

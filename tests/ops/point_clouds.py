@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geodl.ops import Neighbors, backends
-
-BACKENDS = [name for name, state in backends().items() if state == "available"]
+from geodl.ops import Neighbors
 
 CLOUDS = {
     "uniform": lambda n, dims: torch.rand(n, dims),
@@ -33,7 +31,7 @@ def rows_by_definition(
     x: Tensor, queries: Tensor | None, ptr: list[int], query_ptr: list[int], k: int, limit: float, loop: bool
 ) -> tuple[list[list[int]], list[list[float]]]:
     """The points of every row and their squared distances, with every operation rounded to the dtype of x."""
-    points, centres = x.numpy(), (x if queries is None else queries).numpy()
+    points, centres = x.cpu().numpy(), (x if queries is None else queries).cpu().numpy()
     rows, squares = [], []
     for cloud in range(len(ptr) - 1):
         index = np.arange(ptr[cloud], ptr[cloud + 1])
@@ -61,6 +59,7 @@ def assert_found(
     rows, squares = expected
     neighbors._validate()
     assert rows_of(neighbors) == rows
+    distance = distance.cpu()
     flat = np.array([value for row in squares for value in row], dtype=distance.numpy().dtype)
     rtol = 0 if distance.dtype == torch.float32 else 2.3e-16
     np.testing.assert_allclose(distance.numpy(), np.sqrt(flat), rtol=rtol, atol=0)

@@ -10,9 +10,10 @@ import scipy.sparse
 import torch
 from torch_geometric.utils import scatter
 
-from geodl.ops import Neighbors, aggregate, backends, use_backend
+from geodl.ops import Neighbors, aggregate, use_backend
 
-BACKENDS = [name for name, reason in backends().items() if reason == "available"]
+from .devices import BACKENDS
+
 NAN, INF = math.nan, math.inf
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch_geometric.nn import GATConv, GATv2Conv
 
-from geodl.ops import Neighbors, attention, attention_weights, backends, use_backend
+from geodl.ops import Neighbors, attention, attention_weights, use_backend
 
-BACKENDS = [name for name, reason in backends().items() if reason == "available"]
-FAST = [name for name in BACKENDS if name != "triton"]  # whose interpreter has no time for a graph
+from .devices import BACKENDS, FAST, device_of
+
 NAN, INF = math.nan, math.inf
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
@@ -167,8 +167,11 @@ def test_linear_scores_do_not_see_the_target(backend):
 @pytest.mark.skipif("triton" not in BACKENDS, reason="needs Triton")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_in_triton(dtype):
-    neighbors = Neighbors(torch.tensor([0, 2, 5]), torch.tensor([0, 1, 1, 0, 2]), 3)
-    inputs = [torch.randn(*size).to(dtype) for size in ((3, 2, 4), (3, 2, 3), (2, 2, 3), (2, 3), (5, 2))]
+    device = device_of("triton")
+    neighbors = Neighbors(torch.tensor([0, 2, 5]), torch.tensor([0, 1, 1, 0, 2]), 3).to(device)
+    inputs = [
+        torch.randn(*size).to(device, dtype) for size in ((3, 2, 4), (3, 2, 3), (2, 2, 3), (2, 3), (5, 2))
+    ]
 
     def run(backend, tensors):
         leaves = [tensor.clone().requires_grad_() for tensor in tensors]

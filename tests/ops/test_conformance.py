@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from geodl.ops import Neighbors, backends, use_backend
 
 from .cases import CASES, GRAPHS, Case, Inputs, ragged_parts
+from .devices import INTERPRETED, device_of
 
 BACKENDS = ("reference", "native", "triton")
 DTYPES = (torch.float32, torch.float64)
@@ -35,7 +36,14 @@ def require(backend: str, case: Case) -> None:
 
 def channels_of(case: Case, backend: str, triton: tuple[int, ...]) -> tuple[int, ...]:
     """All sizes of the case, but of those that Triton's interpreter, at milliseconds a block, has the time for."""
-    return tuple(channels for channels in case.channels if backend != "triton" or channels in triton)
+    fast = backend != "triton" or not INTERPRETED
+    return tuple(channels for channels in case.channels if fast or channels in triton)
+
+
+def place(neighbors: Neighbors, inputs: Inputs, backend: str) -> tuple[Neighbors, Inputs]:
+    """Both on the device of a backend."""
+    device = device_of(backend)
+    return neighbors.to(device), {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
 def differentiable(inputs: Inputs) -> list[Tensor]:
@@ -45,24 +53,24 @@ def differentiable(inputs: Inputs) -> list[Tensor]:
 
 def oracle_of(case: Case, neighbors: Neighbors, inputs: Inputs) -> np.ndarray:
     arrays = {
-        name: (tensor.detach().double() if tensor.is_floating_point() else tensor).numpy()
+        name: (tensor.detach().double() if tensor.is_floating_point() else tensor).cpu().numpy()
         for name, tensor in inputs.items()
     }
-    return case.oracle(neighbors.rowptr.numpy(), neighbors.col.numpy(), arrays)
+    return case.oracle(neighbors.rowptr.cpu().numpy(), neighbors.col.cpu().numpy(), arrays)
 
 
 def assert_near(actual: Tensor, expected: np.ndarray, dtype: torch.dtype) -> None:
     assert actual.dtype == dtype and actual.shape == expected.shape
     scale = 1 + np.abs(expected).max(initial=0)
-    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=0, atol=TOLERANCE[dtype] * scale)
+    np.testing.assert_allclose(actual.detach().cpu().numpy(), expected, rtol=0, atol=TOLERANCE[dtype] * scale)
 
 
 def run(case: Case, neighbors: Neighbors, inputs: Inputs) -> list[Tensor]:
     """The output and, weighted by fixed random numbers, its gradients."""
     leaves = differentiable(inputs)
     out = case.call(neighbors, inputs)
-    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).to(out).view(out.shape)
-    return [out.detach(), *torch.autograd.grad(out, leaves, weights)]
+    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64, device=out.device).to(out.dtype)
+    return [out.detach(), *torch.autograd.grad(out, leaves, weights.view(out.shape))]
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
@@ -75,7 +83,7 @@ def test_value(case, backend, dtype, graph):
     for channels in channels_of(case, backend, triton=(0, 33)):
         inputs = case.inputs(neighbors, channels, dtype)
         with use_backend(backend):
-            out = case.call(neighbors, inputs)
+            out = case.call(*place(neighbors, inputs, backend))
         assert_near(out, oracle_of(case, neighbors, inputs), dtype)
 
 
@@ -93,13 +101,13 @@ def test_gradients(case, backend, dtype, graph):
     """Gradients in every dtype and size against those of the reference in float64 (which gradcheck vouches
     for)."""
     require(backend, case)
-    if backend == "triton" and case.heavy and graph != "batch":
+    if backend == "triton" and INTERPRETED and case.heavy and graph != "batch":
         pytest.skip("the interpreter is too slow for this operator")
     neighbors = GRAPHS[graph]()
     for channels in channels_of(case, backend, triton=(17,)):
         inputs = case.inputs(neighbors, channels, dtype)
         with use_backend(backend):
-            _, *gradients = run(case, neighbors, inputs)
+            _, *gradients = run(case, *place(neighbors, inputs, backend))
         exact = {
             name: tensor.detach().double() if tensor.is_floating_point() else tensor
             for name, tensor in inputs.items()
@@ -115,7 +123,7 @@ def test_gradients(case, backend, dtype, graph):
 def test_non_contiguous(case, backend):
     require(backend, case)
     neighbors = GRAPHS["power-law"]()
-    inputs = case.inputs(neighbors, 17, torch.float64)
+    neighbors, inputs = place(neighbors, case.inputs(neighbors, 17, torch.float64), backend)
     strided = {
         name: torch.stack([tensor, tensor], dim=-1)[..., 0] if tensor.is_floating_point() else tensor
         for name, tensor in inputs.items()
@@ -144,8 +152,10 @@ def test_batch_gives_the_numbers_of_each_shape_alone(case, backend):
         for name in inputs[0]
     }
     with use_backend(backend):
-        alone = torch.cat([case.call(part, given) for part, given in zip(parts, inputs, strict=True)])
-        together = case.call(Neighbors.cat(parts), packed)
+        alone = torch.cat(
+            [case.call(*place(part, given, backend)) for part, given in zip(parts, inputs, strict=True)]
+        )
+        together = case.call(*place(Neighbors.cat(parts), packed, backend))
     if backend == "native" or (backend == "reference" and not case.blas):
         assert torch.equal(together, alone)
     else:  # its interpreter multiplies matrices through NumPy, which sums in an order that depends on their size
@@ -158,9 +168,10 @@ def test_derivatives(case, backend):
     require(backend, case)
     # Triton's interpreter is slow and a numerical derivative calls it for every number: the smallest graph
     # that has it all.
-    neighbors = GRAPHS["duplicates" if backend == "triton" else "empty-rows"]()
-    channels = 1 if backend == "triton" else 3
-    inputs = case.inputs(neighbors, channels, torch.float64)
+    interpreted = backend == "triton" and INTERPRETED
+    neighbors = GRAPHS["duplicates" if interpreted else "empty-rows"]()
+    channels = 1 if interpreted else 3
+    neighbors, inputs = place(neighbors, case.inputs(neighbors, channels, torch.float64), backend)
     names = [name for name, tensor in inputs.items() if tensor.is_floating_point()]
 
     def call(*leaves: Tensor) -> Tensor:
@@ -169,7 +180,7 @@ def test_derivatives(case, backend):
     leaves = differentiable(inputs)
     with use_backend(backend):
         assert gradcheck(call, leaves, fast_mode=backend == "triton")
-        if backend != "triton" or not case.heavy:
+        if not interpreted or not case.heavy:
             assert gradgradcheck(call, leaves, fast_mode=backend == "triton")
 
 
@@ -177,12 +188,12 @@ def test_derivatives(case, backend):
 @cases
 def test_repeats_bitwise_for_any_number_of_threads(case, backend):
     require(backend, case)
-    size = 40 if backend == "triton" else 600
+    size = 40 if backend == "triton" and INTERPRETED else 600
     rowptr = torch.randint(0, 12, (size,)).cumsum(0)
     neighbors = Neighbors(
         torch.cat([torch.zeros(1, dtype=torch.int64), rowptr]), torch.randint(size, (rowptr[-1],)), size
     )
-    inputs = case.inputs(neighbors, 33, torch.float32)
+    neighbors, inputs = place(neighbors, case.inputs(neighbors, 33, torch.float32), backend)
     # Triton's interpreter multiplies matrices through NumPy, which sums in an order that depends on the threads.
     blas = backend == "triton" or (backend == "reference" and case.blas)
     counts = (1, 1) if blas else (1, 1, 2, 2, 3)

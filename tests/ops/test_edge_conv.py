@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from geodl.ops import BatchNorm, Neighbors, backends, edge_conv, use_backend
 
 from .cases.graphs import neighbors_of
+from .devices import device_of
 
 IN, OUT = 5, 19
 every_backend = pytest.mark.parametrize("backend", ["reference", "native", "triton"])
@@ -267,8 +268,9 @@ def test_errors_name_the_argument():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("normalised", [True, False])
 def test_half_precision_in_triton(normalised, dtype):
-    neighbors = Neighbors(torch.tensor([0, 2, 5, 6]), torch.tensor([0, 1, 1, 0, 2, 2]), 3)
-    inputs = [torch.randn(*size).to(dtype) for size in ((3, 2), (4, 3), (3,), (3,))]
+    device = device_of("triton")
+    neighbors = Neighbors(torch.tensor([0, 2, 5, 6]), torch.tensor([0, 1, 1, 0, 2, 2]), 3).to(device)
+    inputs = [torch.randn(*size).to(device, dtype) for size in ((3, 2), (4, 3), (3,), (3,))]
 
     def run(backend, tensors):
         x, weight, gamma, beta = leaves = [tensor.clone().requires_grad_() for tensor in tensors]

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from geodl.ops import backends, farthest_points, use_backend
+from geodl.ops import farthest_points, use_backend
 
-BACKENDS = [name for name, reason in backends().items() if reason == "available"]
-FAST = [name for name in BACKENDS if name != "triton"]  # the interpreter takes a millisecond a sample
+from .devices import BACKENDS, FAST
 
 
 def lattice(points: int, generator: np.random.Generator) -> np.ndarray:
@@ -68,7 +67,7 @@ def by_definition(x: np.ndarray, count: int, start: int = 0) -> list[int]:
 
 
 def make(kind: str, points: int, dtype: torch.dtype = torch.float32, scale: float = 1.0) -> torch.Tensor:
-    return torch.from_numpy(scale * CLOUDS[kind](points, np.random.default_rng(points))).to(dtype)
+    return torch.tensor(scale * CLOUDS[kind](points, np.random.default_rng(points)), dtype=dtype)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -79,7 +78,7 @@ def test_definition(kind, scale, dtype, backend):
     x = make(kind, 60, dtype, scale)
     with use_backend(backend):
         index, ptr = farthest_points(x, 18)
-    assert index.tolist() == by_definition(x.numpy(), 18)
+    assert index.tolist() == by_definition(x.cpu().numpy(), 18)
     assert index.dtype == torch.int64 and ptr.tolist() == [0, 18]
 
 
@@ -90,14 +89,14 @@ def test_tree_of_a_large_cloud(kind, dtype, backend):
     x = make(kind, 5003, dtype)
     with use_backend(backend):
         index, _ = farthest_points(x, 300, start=17)
-    assert index.tolist() == by_definition(x.numpy(), 300, 17)
+    assert index.tolist() == by_definition(x.cpu().numpy(), 300, 17)
 
 
 @pytest.mark.parametrize("kind", ["lattice", "duplicates"])
 def test_every_point_of_a_large_cloud(kind):
     x = make(kind, 2200)
     index, _ = farthest_points(x, 2200)
-    assert index.tolist() == by_definition(x.numpy(), 2200)
+    assert index.tolist() == by_definition(x.cpu().numpy(), 2200)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -114,7 +113,7 @@ def test_packed_clouds(backend):
     expected, expected_four = [], []
     for cloud, (size, count) in enumerate(zip(sizes, counts, strict=True)):
         first = int(ptr[cloud])
-        points = x[first : first + size].numpy()
+        points = x[first : first + size].cpu().numpy()
         expected += [first + i for i in by_definition(points, count, int(start[cloud]) - first)]
         expected_four += [first + i for i in by_definition(points, 4)]
     assert index.tolist() == expected and at_most_four.tolist() == expected_four
@@ -138,7 +137,7 @@ def test_distances_that_overflow_or_vanish(backend):
     for scale in (1e30, 1e-30):
         x = make("surface", 20, scale=scale)
         with np.errstate(over="ignore", under="ignore"):
-            expected = by_definition(x.numpy(), 20)
+            expected = by_definition(x.cpu().numpy(), 20)
         with use_backend(backend):
             assert farthest_points(x, 20)[0].tolist() == expected
 

@@ -13,6 +13,8 @@ from torch_geometric.utils import get_laplacian, to_undirected
 from geodl.ops import Neighbors, arma, backends, bernstein, cayley, chebyshev, use_backend
 from geodl.ops.graph_filter import matmul
 
+from .devices import device_of
+
 POINTS = 12
 
 
@@ -201,8 +203,10 @@ def test_refuses(call, message):
 @pytest.mark.skipif(backends()["triton"] != "available", reason="needs Triton")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_in_triton(dtype):
-    neighbors = Neighbors(torch.tensor([0, 2, 5, 6]), torch.tensor([0, 1, 1, 0, 2, 2]), 3)
-    inputs = [torch.randn(3, 2).to(dtype), torch.randn(6).to(dtype) / 4, torch.randn(3, 2, 3).to(dtype)]
+    device = device_of("triton")
+    neighbors = Neighbors(torch.tensor([0, 2, 5, 6]), torch.tensor([0, 1, 1, 0, 2, 2]), 3).to(device)
+    inputs = torch.randn(3, 2), torch.randn(6) / 4, torch.randn(3, 2, 3)
+    inputs = [tensor.to(device, dtype) for tensor in inputs]
 
     def run(backend, tensors):
         x, laplacian, filters = leaves = [tensor.clone().requires_grad_() for tensor in tensors]

@@ -13,18 +13,17 @@ from scipy.spatial import cKDTree
 
 from geodl.ops import knn, radius, use_backend
 
-from .point_clouds import BACKENDS, CLOUDS, assert_found, pointer, rows_by_definition, rows_of, threads
+from .devices import BACKENDS, FAST, INTERPRETED, device_of
+from .point_clouds import CLOUDS, assert_found, pointer, rows_by_definition, rows_of, threads
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 every_cloud = pytest.mark.parametrize("cloud", CLOUDS)
 NATIVE = pytest.mark.skipif("native" not in BACKENDS, reason="needs the C++ extension")
-TRITON = pytest.mark.skipif(
-    "triton" not in BACKENDS or torch.cuda.is_available(), reason="needs the interpreter"
-)
+TRITON = pytest.mark.skipif("triton" not in BACKENDS or not INTERPRETED, reason="needs the interpreter")
 
 
 def definition(x, r, ptr, queries=None, query_ptr=None, most=None, loop=True):
-    dtype = x.numpy().dtype.type
+    dtype = x.cpu().numpy().dtype.type
     with np.errstate(over="ignore", under="ignore"):
         limit = dtype(r) * dtype(r)
     most = len(x) if most is None else most
@@ -44,9 +43,12 @@ def test_ragged_batch(cloud, dims, dtype):
     x = CLOUDS[cloud](104, dims).to(dtype)
     for r, most, loop in ((typical(x), None, True), (typical(x), 5, False), (math.inf, None, False)):
         expected = definition(x, r, ptr.tolist(), most=most, loop=loop)
-        for backend in set(BACKENDS) - {"triton"}:
+        for backend in FAST:
+            device = device_of(backend)
             with use_backend(backend):
-                found = radius(x, r, ptr, max_neighbors=most, loop=loop, return_distance=True)
+                found = radius(
+                    x.to(device), r, ptr.to(device), max_neighbors=most, loop=loop, return_distance=True
+                )
             assert_found(found, expected)
 
 
@@ -75,6 +77,23 @@ def test_tiles_of_a_gpu(monkeypatch):
         for most in (None, 3):
             found = radius(x, 1.0, ptr, max_neighbors=most, return_distance=True)
             assert_found(found, definition(x, 1.0, ptr.tolist(), most=most))
+
+
+@TRITON
+@pytest.mark.parametrize("cloud", ["lattice", "clusters", "outlier"])
+def test_along_a_curve(monkeypatch, cloud):
+    """Points sorted, in small tiles, some of which are left out."""
+    module = importlib.import_module("geodl.ops.triton.radius")
+    monkeypatch.setattr(importlib.import_module("geodl.ops.triton.curve"), "MANY", 1)
+    monkeypatch.setattr(module, "tile", lambda *_: module.Tile(rows=4, channels=16, warps=4))
+    x, ptr = CLOUDS[cloud](90, 3), pointer([60, 0, 30])
+    queries, query_ptr = CLOUDS[cloud](9, 3), pointer([5, 1, 3])
+    for r in (1.0, typical(x)):
+        with use_backend("triton"):
+            found = radius(x, r, ptr, loop=False, return_distance=True)
+            asked = radius(x, r, ptr, queries, query_ptr, return_distance=True)
+        assert_found(found, definition(x, r, ptr.tolist(), loop=False))
+        assert_found(asked, definition(x, r, ptr.tolist(), queries, query_ptr.tolist()))
 
 
 @NATIVE

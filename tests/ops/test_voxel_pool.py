@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from geodl.ops import backends, use_backend, voxel_neighbors, voxel_pool
+from geodl.ops import use_backend, voxel_neighbors, voxel_pool
 
-BACKENDS = [name for name, reason in backends().items() if reason == "available"]
+from .devices import BACKENDS, device_of
+
 SIZES = {"one": [50], "ragged": [0, 17, 1, 0, 30, 2], "empty": [0, 0], "none": []}
 
 
@@ -46,7 +47,7 @@ def test_definition(sizes, scale, dtype, backend):
     points = int(ptr[-1])
     pos = (scale * torch.randn(points, 3, dtype=torch.float64)).to(dtype)
     x = torch.randn(points, 4, dtype=dtype)
-    voxels, begins = by_definition(pos.numpy(), scale * 0.8, ptr)
+    voxels, begins = by_definition(pos.cpu().numpy(), scale * 0.8, ptr)
     tolerance = {torch.float32: 1e-5, torch.float64: 1e-13}[dtype]
     with use_backend(backend):
         neighbors, voxel_ptr = voxel_neighbors(pos, scale * 0.8, ptr)
@@ -56,11 +57,13 @@ def test_definition(sizes, scale, dtype, backend):
     assert rows(neighbors) == voxels and voxel_ptr.tolist() == begins
     for reduce, (values, places, out_ptr, cluster) in pooled.items():
         expected = (
-            np.stack([getattr(np, reduce)(x.numpy()[i], 0) for i in voxels]) if voxels else np.zeros((0, 4))
+            np.stack([getattr(np, reduce)(x.cpu().numpy()[i], 0) for i in voxels])
+            if voxels
+            else np.zeros((0, 4))
         )
-        centres = np.stack([pos.numpy()[i].mean(0) for i in voxels]) if voxels else np.zeros((0, 3))
-        np.testing.assert_allclose(values, expected, rtol=0, atol=10 * tolerance)
-        np.testing.assert_allclose(places, centres, rtol=0, atol=scale * tolerance)
+        centres = np.stack([pos.cpu().numpy()[i].mean(0) for i in voxels]) if voxels else np.zeros((0, 3))
+        np.testing.assert_allclose(values.cpu(), expected, rtol=0, atol=10 * tolerance)
+        np.testing.assert_allclose(places.cpu(), centres, rtol=0, atol=scale * tolerance)
         assert values.dtype == places.dtype == dtype and out_ptr.tolist() == begins
         assert all((cluster[i] == voxel).all() for voxel, i in enumerate(voxels))
         assert cluster.shape == (points,)
@@ -73,7 +76,7 @@ def test_sides_along_the_axes(dims, backend):
     size = torch.rand(dims) + 0.3
     with use_backend(backend):
         neighbors, _ = voxel_neighbors(pos, size)
-    assert rows(neighbors) == by_definition(pos.numpy(), size.numpy(), [0, 40])[0]
+    assert rows(neighbors) == by_definition(pos.cpu().numpy(), size.cpu().numpy(), [0, 40])[0]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -86,7 +89,7 @@ def test_any_extent(spread, backend):
     ptr = torch.tensor([0, 200, 300])
     with use_backend(backend):
         neighbors, _ = voxel_neighbors(pos, 1e-3, ptr)
-    assert rows(neighbors) == by_definition(pos.numpy(), 1e-3, ptr)[0]
+    assert rows(neighbors) == by_definition(pos.cpu().numpy(), 1e-3, ptr)[0]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -118,9 +121,10 @@ def test_backends_and_thread_counts_agree():
             for threads in (1, 2, 5):
                 torch.set_num_threads(threads)
                 for backend in BACKENDS:
+                    device = device_of(backend)
                     with use_backend(backend):
-                        neighbors, voxel_ptr = voxel_neighbors(pos, 0.1, ptr)
-                    results.append((neighbors.rowptr, neighbors.col, voxel_ptr))
+                        neighbors, voxel_ptr = voxel_neighbors(pos.to(device), 0.1, ptr.to(device))
+                    results.append([found.cpu() for found in (neighbors.rowptr, neighbors.col, voxel_ptr)])
             for result in results[1:]:
                 assert all(torch.equal(ours, first) for ours, first in zip(result, results[0], strict=True))
             results.clear()

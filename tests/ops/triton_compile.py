@@ -19,6 +19,7 @@ from geodl.ops.knn import arrange
 from geodl.ops.triton import (
     aggregate,
     attention,
+    curve,
     depthwise_conv,
     edge_conv,
     farthest_points,
@@ -118,7 +119,12 @@ for index in (None, torch.zeros(3, 2, dtype=torch.int64)):
     every = window_conv.conv(x, seen, filters, RAYS)
     window_conv.conv_backward(every, x, seen, filters, RAYS, None, True, True, True)
 
-for points in (torch.zeros(5, 3), torch.zeros(5, 3, dtype=torch.float64)):
+for points, curve.MANY in (
+    (torch.zeros(5, 3), 2),
+    (torch.zeros(5, 3), 9),
+    (torch.zeros(5, 40), 9),
+    (torch.zeros(5, 3, dtype=torch.float64), 9),
+):
     layout = arrange(points, None, None, None)
     for loop in (False, True):
         knn.nearest(layout, 4, loop, torch.arange(6) * 4, 20)
@@ -128,6 +134,7 @@ for points in (torch.zeros(5, 3), torch.zeros(5, 3, dtype=torch.float64)):
         radius.count(layout, points.new_ones(1), loop)
 ptr = torch.tensor([0, 2])
 for points in (torch.zeros(2, 3), torch.zeros(2, 40, dtype=torch.float64)):
-    farthest_points.sample_farthest(points, ptr, ptr, ptr[:1], 2)
+    for farthest_points.programs_of_a_cloud in (lambda x, clouds: 1, lambda x, clouds: 50):
+        farthest_points.sample_farthest(points, ptr, ptr, ptr[:1], 2)
 
 print(*sorted(compiled))

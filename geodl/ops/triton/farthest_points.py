@@ -1,4 +1,8 @@
-"""farthest_points: one program a cloud, which goes over all its points for every sample."""
+"""farthest_points: a program goes over all points of a cloud for every sample; of a large cloud, many do and wait for one another.
+
+The programs of a large cloud are launched together (a cooperative grid), a share of its points each. After each sample they put
+down the farthest of their share, count themselves in, and read what all have put down once all are there.
+"""
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 
@@ -12,6 +16,8 @@ from torch import Tensor
 from geodl.ops.triton.launch import blocks, device_of
 
 MOST_POINTS_AT_ONCE = 4096
+SHARE = 1024  # points of a program, where many share a cloud
+LARGE = 4096  # points of a cloud from which on waiting for one another costs less
 
 
 def sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int) -> Tensor:
@@ -20,32 +26,52 @@ def sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, t
     if total == 0:
         return index
     distance = x.new_full((points,), torch.inf)
-    block = min(max(triton.next_power_of_2(blocks(points, clouds)), 128), MOST_POINTS_AT_ONCE)
+    programs = programs_of_a_cloud(x, clouds)
+    block = min(max(triton.next_power_of_2(blocks(points, clouds * programs)), 128), MOST_POINTS_AT_ONCE)
+    put_down = x.new_empty(2, clouds * programs), ptr.new_empty(2, clouds * programs, dtype=torch.int32)
     with device_of(x):
         # A product fused with a sum would be rounded once where the others round twice.
-        _sample[(clouds,)](
+        _sample[(clouds * programs,)](
             x.t().contiguous(), ptr.contiguous(), sample_ptr.contiguous(), start.contiguous(), distance, index,
-            points, DIMS=dims, BLOCK=block, num_warps=max(block // 256, 4), enable_fp_fusion=False,
+            *put_down, ptr.new_zeros(clouds), points, DIMS=dims, BLOCK=block, PROGRAMS=programs,
+            ALL=triton.next_power_of_2(programs), num_warps=max(block // 256, 4), enable_fp_fusion=False,
+            **({"launch_cooperative_grid": True} if programs > 1 else {}),
         )  # fmt: skip
     return index
 
 
+def programs_of_a_cloud(x: Tensor, clouds: int) -> int:
+    """How many share a cloud; all programs must run at the same time."""
+    if not x.is_cuda or x.shape[0] < LARGE * clouds:
+        return 1
+    processors = torch.cuda.get_device_properties(x.device).multi_processor_count
+    return max(min(processors // clouds, blocks(x.shape[0], clouds * SHARE)), 1)
+
+
 @triton.jit(do_not_specialize=["points"])
-def _sample(x, ptr, sample_ptr, start, distance, index, points, DIMS: tl.constexpr, BLOCK: tl.constexpr):
+def _sample(
+    x, ptr, sample_ptr, start, distance, index, farthest, at, arrivals, points,
+    DIMS: tl.constexpr, BLOCK: tl.constexpr, PROGRAMS: tl.constexpr, ALL: tl.constexpr,
+):  # fmt: skip
     """The samples of one cloud; ``x`` is ``[D, P]``, and ``distance`` ``[P]`` holds infinity."""
-    cloud = tl.program_id(0)
+    program, every = tl.program_id(0), tl.num_programs(0)
+    cloud = program // PROGRAMS
     first = tl.load(ptr + cloud)
     size = (tl.load(ptr + cloud + 1) - first).to(tl.int32)
     begin = tl.load(sample_ptr + cloud)
     count = (tl.load(sample_ptr + cloud + 1) - begin).to(tl.int32)
     sample = tl.minimum(tl.maximum(tl.load(start + cloud) - first, 0), size - 1).to(tl.int32)
+    share = (size + PROGRAMS - 1) // PROGRAMS
+    own = program % PROGRAMS * share
+    own_end = tl.minimum(own + share, size)
     for k in range(0, count):
-        tl.store(index + begin + k, first + sample)
+        if program % PROGRAMS == 0:
+            tl.store(index + begin + k, first + sample)
         best = tl.full([BLOCK], -2, x.dtype.element_ty)
-        place = tl.zeros([BLOCK], tl.int32)
-        for left in range(0, size, BLOCK):
+        place = tl.zeros([BLOCK], tl.int32) + size
+        for left in range(own, own_end, BLOCK):
             i = left + tl.arange(0, BLOCK)
-            inside = i < size
+            inside = i < own_end
             squared = tl.zeros([BLOCK], x.dtype.element_ty)
             coordinate = x + first
             for _ in range(DIMS):
@@ -59,5 +85,20 @@ def _sample(x, ptr, sample_ptr, start, distance, index, points, DIMS: tl.constex
             farther = now > best
             best = tl.where(farther, now, best)
             place = tl.where(farther, i, place)
-        sample = tl.min(tl.where(best == tl.max(best), place, size))
+        value = tl.max(best)
+        sample = tl.min(tl.where(best == value, place, size))
+        if PROGRAMS > 1:
+            row = k % 2 * every  # nobody puts down the next but one before all have read this one
+            tl.store(farthest + row + program, value)
+            tl.store(at + row + program, sample)
+            tl.debug_barrier()
+            tl.atomic_add(arrivals + cloud, 1, sem="acq_rel")
+            while tl.atomic_add(arrivals + cloud, 0, sem="acquire") < (k + 1) * PROGRAMS:
+                pass
+            others = tl.arange(0, ALL)
+            there = others < PROGRAMS
+            others += row + cloud * PROGRAMS
+            values = tl.load(farthest + others, mask=there, other=-3, cache_modifier=".cg")
+            places = tl.load(at + others, mask=there, other=0, cache_modifier=".cg")
+            sample = tl.min(tl.where(values == tl.max(values), places, size))
         tl.debug_barrier()  # what a thread has written another may read

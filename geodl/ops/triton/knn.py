@@ -1,6 +1,7 @@
-"""knn: the primitive of geodl/ops/knn.py (see there): every query against every point of its cloud, a running best k.
+"""knn: the primitive of geodl/ops/knn.py (see there): queries against points, tile by tile, a running best k.
 
-Kernels run without fused multiply-adds, so that squared distances have the bits of every other backend.
+Kernels run without fused multiply-adds, so that squared distances have the bits of every other backend. In large clouds of few
+dimensions points are sorted along a space-filling curve first; a tile whose box is farther than the k-th best is left out.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
@@ -13,16 +14,24 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.knn import Layout
+from geodl.ops.triton.curve import along_curve, as_given
 from geodl.ops.triton.launch import Tile, blocks, device_of, tile
 
-# Queries x points compared at once, by the number of neighbours.
+# Queries x points compared at once, by the number of neighbours; as keys of 64 bits, and otherwise.
+KEY_TILES = {
+    32: Tile(rows=8, channels=256, warps=4),
+    64: Tile(rows=4, channels=256, warps=4),
+    256: Tile(rows=2, channels=256, warps=4),
+}
 TILES = {
     64: Tile(rows=16, channels=64, warps=4),
     128: Tile(rows=8, channels=128, warps=4),
     512: Tile(rows=2, channels=256, warps=4),
 }
 
+MOST_KEYS = 256
 NOBODY = tl.constexpr(2**31 - 1)  # an index above that of any point
+FARTHEST = tl.constexpr(-(2**63))  # a key below that of any point
 
 
 def nearest(layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: int) -> tuple[Tensor, Tensor]:
@@ -36,44 +45,125 @@ def select(
     col, squared = rowptr.new_empty(edges), layout.x.new_empty(edges)
     if edges == 0:
         return col, squared
-    block = tile(TILES, layout.x, max(64, k))
+    own, width = layout.queries is None and not loop, triton.next_power_of_2(k)
     with device_of(layout.x):
-        _nearest_rows[(blocks(layout.rows, block.rows),)](
-            *operands(layout, loop), limit, rowptr, col, squared, k,
-            K=triton.next_power_of_2(k), OWN=layout.queries is None and not loop,
-            ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
-        )  # fmt: skip
+        if layout.x.dtype == torch.float32 and width <= MOST_KEYS:
+            block = tile(KEY_TILES, layout.x, max(width, 32))
+            places = along_curve(layout, block.rows, block.channels)
+            _nearest_keys[(blocks(layout.rows, block.rows),)](
+                *places, limit, rowptr, col, squared, K=width, DIMS=few(layout), OWN=own,
+                ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
+            )  # fmt: skip
+        else:
+            block = tile(TILES, layout.x, max(64, k))
+            _nearest_rows[(blocks(layout.rows, block.rows),)](
+                *as_given(layout), limit, rowptr, col, squared, k, K=width, OWN=own,
+                ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
+            )  # fmt: skip
     return col, squared
 
 
-def operands(layout: Layout, loop: bool) -> tuple[Tensor, Tensor, Tensor, Tensor, int, int, int]:
-    """What all kernels read: coordinates one after the other, and where the cloud of every query begins and ends."""
-    points = layout.x.t().contiguous()
-    queries = points if layout.queries is None else layout.queries.t().contiguous()
-    first, last = (
-        torch.repeat_interleave(ends, layout.query_ptr.diff(), output_size=layout.rows)
-        for ends in (layout.ptr[:-1], layout.ptr[1:])
-    )
-    return points, queries, first, last, points.shape[1], layout.rows, layout.x.shape[1]
+def few(layout: Layout) -> int:
+    """The number of coordinates, if a loop over them is worth unrolling; else 0."""
+    return layout.x.shape[1] if layout.x.shape[1] <= 4 else 0
 
 
 @triton.jit
 def squared_distances(
-    x, queries, row, live, first, last, j, points, rows, dims, OWN: tl.constexpr, ROWS: tl.constexpr,
+    x, queries, row, live, first, last, j, points, rows, dims, DIMS: tl.constexpr, ROWS: tl.constexpr,
     POINTS: tl.constexpr,
 ):  # fmt: skip
-    """Squared distances [ROWS, POINTS], infinite for NaN, and which points are candidates of which row."""
+    """Squared distances [ROWS, POINTS], infinite for NaN, and which points are in the cloud of which row."""
     total = tl.zeros([ROWS, POINTS], x.dtype.element_ty)
-    for d in range(dims):
-        at = d.to(tl.int64) if isinstance(d, tl.tensor) else d
-        q = tl.load(queries + at * rows + row, mask=live, other=0)
-        p = tl.load(x + at * points + j, mask=j < points, other=0)
-        difference = q[:, None] - p[None, :]
-        total += difference * difference
+    if DIMS > 0:
+        for d in tl.static_range(DIMS):
+            q = tl.load(queries + d * rows + row, mask=live, other=0)
+            p = tl.load(x + d * points + j, mask=j < points, other=0)
+            difference = q[:, None] - p[None, :]
+            total += difference * difference
+    else:
+        query, point = queries + row, x + j
+        for _ in tl.range(0, dims, loop_unroll_factor=4):
+            difference = (
+                tl.load(query, mask=live, other=0)[:, None]
+                - tl.load(point, mask=j < points, other=0)[None, :]
+            )
+            total += difference * difference
+            query += rows
+            point += points
     mine = live[:, None] & (j[None, :] >= first[:, None]) & (j[None, :] < last[:, None])
-    if OWN:
-        mine &= j[None, :] != row[:, None]
     return tl.where(total == total, total, float("inf")), mine
+
+
+@triton.jit
+def squared_distance_of_a_box(
+    queries, row, live, low, high, at, rows, DIMS: tl.constexpr, ROWS: tl.constexpr
+):
+    """Of every row, no more than the squared distance of any point in the box: rounding keeps the order of two numbers."""
+    total = tl.zeros([ROWS], queries.dtype.element_ty)
+    for d in tl.static_range(DIMS):
+        q = tl.load(queries + d * rows + row, mask=live, other=0)
+        below, above = tl.load(low + at * DIMS + d) - q, q - tl.load(high + at * DIMS + d)
+        gap = tl.where(below > 0, below, tl.where(above > 0, above, 0.0))
+        total += gap * gap
+    return total
+
+
+@triton.jit(do_not_specialize=["points", "rows"])
+def _nearest_keys(
+    x, queries, first_point, last_point, points, rows, dims, point_index, row_index, start, low, high,
+    limit, rowptr, col, squared,
+    K: tl.constexpr, DIMS: tl.constexpr, OWN: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
+):  # fmt: skip
+    """A key holds a distance and, below it, an index, turned about: the greatest keys are the nearest points."""
+    place = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    live = place < rows
+    first = tl.load(first_point + place, mask=live, other=points)
+    last = tl.load(last_point + place, mask=live, other=0)
+    row = place
+    if row_index is not None:
+        row = tl.load(row_index + place, mask=live, other=0)
+    best = tl.full([ROWS, K], FARTHEST, tl.int64)
+    begin, end = tl.min(first) // POINTS, (tl.max(last) + POINTS - 1) // POINTS
+    centre, steps = begin, end - begin
+    if start is not None:  # from the tile of the queries to both sides
+        centre = tl.minimum(tl.maximum(tl.load(start + tl.program_id(0)), begin), end - 1)
+        steps = 2 * tl.maximum(centre - begin, end - 1 - centre) + 1
+    for step in range(0, steps.to(tl.int32)):
+        at = centre + step
+        if start is not None:
+            at = centre + tl.where(step % 2 == 1, (step + 1) // 2, -(step // 2))
+        wanted = (at >= begin) & (at < end)
+        if start is not None:
+            worst = (~tl.min(best, axis=1) >> 32).to(tl.int32).to(tl.float32, bitcast=True)
+            lower = squared_distance_of_a_box(
+                queries, place, live, low, high, tl.minimum(tl.maximum(at, begin), end - 1), rows, DIMS, ROWS
+            )
+            # A row with free places has NaN for its worst: nothing is farther than that.
+            wanted &= tl.max((live & ~(lower > worst)).to(tl.int32)) == 1
+        if wanted:
+            j = at * POINTS + tl.arange(0, POINTS)
+            value, mine = squared_distances(
+                x, queries, place, live, first, last, j, points, rows, dims, DIMS, ROWS, POINTS
+            )
+            index = j
+            if point_index is not None:
+                index = tl.load(point_index + j, mask=j < points, other=0)
+            if OWN:
+                mine &= index[None, :] != row[:, None]
+            if limit is not None:
+                mine &= value <= tl.load(limit)
+            key = (value.to(tl.int32, bitcast=True).to(tl.int64) << 32) | index[None, :]
+            key = tl.topk(tl.where(mine, ~key, FARTHEST), K)
+            best = tl.topk(tl.reshape(tl.join(best, key), [ROWS, 2 * K]), K)
+    slot = tl.arange(0, K)[None, :]
+    to = tl.load(rowptr + row, mask=live, other=0)
+    end_of_row = tl.load(rowptr + row + 1, mask=live, other=0)
+    found = live[:, None] & (to[:, None] + slot < end_of_row[:, None])
+    tl.store(col + to[:, None] + slot, ~best & 0xFFFFFFFF, mask=found)
+    tl.store(
+        squared + to[:, None] + slot, (~best >> 32).to(tl.int32).to(tl.float32, bitcast=True), mask=found
+    )
 
 
 @triton.jit(do_not_specialize=["points", "rows", "k"])
@@ -93,8 +183,10 @@ def _nearest_rows(
     for begin in range(tl.min(first), tl.max(last), POINTS):
         j = begin + tl.arange(0, POINTS)
         value, mine = squared_distances(
-            x, queries, row, live, first, last, j, points, rows, dims, OWN, ROWS, POINTS
+            x, queries, row, live, first, last, j, points, rows, dims, 0, ROWS, POINTS
         )
+        if OWN:
+            mine &= j[None, :] != row[:, None]
         if limit is not None:
             mine &= value <= tl.load(limit)
         value = tl.where(mine, value, float("inf"))

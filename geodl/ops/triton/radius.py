@@ -13,7 +13,8 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.knn import Layout
-from geodl.ops.triton.knn import operands, select, squared_distances
+from geodl.ops.triton.curve import along_curve
+from geodl.ops.triton.knn import few, select, squared_distance_of_a_box, squared_distances
 from geodl.ops.triton.launch import Tile, blocks, device_of, tile
 
 # Queries x points compared at once.
@@ -41,7 +42,7 @@ def count(layout: Layout, bound: Tensor, loop: bool) -> Tensor:
     if layout.rows > 0:
         with device_of(layout.x):
             _count_rows[(blocks(layout.rows, block.rows),)](
-                *operands(layout, loop), bound, degree, OWN=layout.queries is None and not loop,
+                *along_curve(layout, block.rows, block.channels), bound, degree, OWN=layout.queries is None and not loop, DIMS=few(layout),
                 ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
             )  # fmt: skip
     return degree
@@ -57,56 +58,88 @@ def list_all(
     block = tile(TILES, layout.x, 64)
     with device_of(layout.x):
         _list_rows[(blocks(layout.rows, block.rows),)](
-            *operands(layout, loop), bound, rowptr, col, squared, OWN=layout.queries is None and not loop,
+            *along_curve(layout, block.rows, block.channels), bound, rowptr, col, squared, OWN=layout.queries is None and not loop, DIMS=few(layout),
             ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
         )  # fmt: skip
     rows = torch.repeat_interleave(torch.arange(layout.rows, device=col.device), degree, output_size=edges)
-    order = squared.argsort(stable=True)  # rows list ascending indices: ties stay in their order
-    order = order[rows[order].argsort(stable=True)]
+    order = col.argsort()
+    for key in (squared, rows):
+        order = order[key[order].argsort(stable=True)]
     return col[order], squared[order]
 
 
 @triton.jit(do_not_specialize=["points", "rows"])
 def _count_rows(
-    x, queries, first_point, last_point, points, rows, dims, limit, degree,
-    OWN: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
+    x, queries, first_point, last_point, points, rows, dims, point_index, row_index, start, low, high, limit, degree,
+    OWN: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
 ):  # fmt: skip
     """How many points every row lists."""
-    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    live = row < rows
-    first = tl.load(first_point + row, mask=live, other=points)
-    last = tl.load(last_point + row, mask=live, other=0)
+    place = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    live = place < rows
+    first = tl.load(first_point + place, mask=live, other=points)
+    last = tl.load(last_point + place, mask=live, other=0)
+    row = place
+    if row_index is not None:
+        row = tl.load(row_index + place, mask=live, other=0)
     bound = tl.load(limit)
     count = tl.zeros([ROWS], tl.int32)
-    for begin in range(tl.min(first), tl.max(last), POINTS):
-        j = begin + tl.arange(0, POINTS)
-        value, mine = squared_distances(
-            x, queries, row, live, first, last, j, points, rows, dims, OWN, ROWS, POINTS
-        )
-        count += tl.sum((mine & (value <= bound)).to(tl.int32), axis=1)
+    for at in range(tl.min(first) // POINTS, (tl.max(last) + POINTS - 1) // POINTS):
+        if _is_near(queries, place, live, low, high, at, rows, bound, DIMS, ROWS):
+            mine = _inside(
+                x, queries, place, row, live, first, last, at, points, rows, dims, point_index, bound, OWN, DIMS, ROWS, POINTS
+            )[0]
+            count += tl.sum(mine.to(tl.int32), axis=1)
     tl.store(degree + row, count.to(tl.int64), mask=live)
 
 
 @triton.jit(do_not_specialize=["points", "rows"])
 def _list_rows(
-    x, queries, first_point, last_point, points, rows, dims, limit, rowptr, col, squared,
-    OWN: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
+    x, queries, first_point, last_point, points, rows, dims, point_index, row_index, start, low, high,
+    limit, rowptr, col, squared,
+    OWN: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
 ):  # fmt: skip
-    """The points of every row in ascending order of their indices."""
-    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    live = row < rows
-    first = tl.load(first_point + row, mask=live, other=points)
-    last = tl.load(last_point + row, mask=live, other=0)
+    """The points of every row, in no order."""
+    place = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    live = place < rows
+    first = tl.load(first_point + place, mask=live, other=points)
+    last = tl.load(last_point + place, mask=live, other=0)
+    row = place
+    if row_index is not None:
+        row = tl.load(row_index + place, mask=live, other=0)
     bound = tl.load(limit)
     to = tl.load(rowptr + row, mask=live, other=0)
-    for begin in range(tl.min(first), tl.max(last), POINTS):
-        j = begin + tl.arange(0, POINTS)
-        value, mine = squared_distances(
-            x, queries, row, live, first, last, j, points, rows, dims, OWN, ROWS, POINTS
-        )
-        mine &= value <= bound
-        place = to[:, None] + tl.cumsum(mine.to(tl.int32), axis=1) - 1
-        indices = j.to(tl.int64)[None, :] + tl.zeros([ROWS, POINTS], tl.int64)
-        tl.store(col + place, indices, mask=mine)
-        tl.store(squared + place, value, mask=mine)
-        to += tl.sum(mine.to(tl.int32), axis=1)
+    for at in range(tl.min(first) // POINTS, (tl.max(last) + POINTS - 1) // POINTS):
+        if _is_near(queries, place, live, low, high, at, rows, bound, DIMS, ROWS):
+            mine, value, index = _inside(
+                x, queries, place, row, live, first, last, at, points, rows, dims, point_index, bound, OWN, DIMS, ROWS, POINTS
+            )
+            slot = to[:, None] + tl.cumsum(mine.to(tl.int32), axis=1) - 1
+            tl.store(col + slot, index.to(tl.int64)[None, :] + tl.zeros([ROWS, POINTS], tl.int64), mask=mine)
+            tl.store(squared + slot, value, mask=mine)
+            to += tl.sum(mine.to(tl.int32), axis=1)
+
+
+@triton.jit
+def _is_near(queries, place, live, low, high, at, rows, bound, DIMS: tl.constexpr, ROWS: tl.constexpr):
+    """Whether a tile may hold a point of some row; without boxes, any may."""
+    near = True
+    if low is not None:
+        lower = squared_distance_of_a_box(queries, place, live, low, high, at, rows, DIMS, ROWS)
+        near = tl.max((live & ~(lower > bound)).to(tl.int32)) == 1
+    return near
+
+
+@triton.jit
+def _inside(
+    x, queries, place, row, live, first, last, at, points, rows, dims, point_index, bound,
+    OWN: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
+):  # fmt: skip
+    """Which points of a tile are in the ball of which row, their squared distances, and their indices."""
+    j = at * POINTS + tl.arange(0, POINTS)
+    value, mine = squared_distances(x, queries, place, live, first, last, j, points, rows, dims, DIMS, ROWS, POINTS)
+    index = j
+    if point_index is not None:
+        index = tl.load(point_index + j, mask=j < points, other=0)
+    if OWN:
+        mine &= index[None, :] != row[:, None]
+    return mine & (value <= bound), value, index

@@ -29,7 +29,8 @@ def _edge_conv(name: str, norm: bool, training: bool, bias: bool) -> Case:
     def call(neighbors: Neighbors, given: Inputs) -> torch.Tensor:
         batch_norm = None
         if norm:
-            channels, options = given["gamma"].shape[0], {"dtype": given["x"].dtype}
+            channels, like = given["gamma"].shape[0], given["x"]
+            options = {"dtype": like.dtype, "device": like.device}
             batch_norm = BatchNorm(
                 running_mean=torch.linspace(-1, 1, channels, **options),
                 running_var=torch.linspace(1, 2, channels, **options),
