@@ -60,7 +60,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     if chosen.data == "solids" and chosen.root is not None:
         parser.error("--data solids is made on the spot and takes no --root")
     chosen.points = SETTINGS[chosen.data].points if chosen.points is None else chosen.points
-    chosen.epochs = SETTINGS[chosen.data].epochs if chosen.epochs is None else chosen.epochs
+    if chosen.epochs is None:
+        chosen.epochs = round(NETWORKS[chosen.model].patience * SETTINGS[chosen.data].epochs)
     chosen.batch = NETWORKS[chosen.model].batch if chosen.batch is None else chosen.batch
     for name, least in (("points", 1), ("epochs", 1), ("batch", 2), ("corrupted", 0), ("seeds", 1)):
         if getattr(chosen, name) < least:

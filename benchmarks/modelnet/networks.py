@@ -15,21 +15,23 @@ PENALTY = 0.001  # weight of PointNet's penalty on matrices of features that are
 
 @dataclass(frozen=True)
 class Network:
-    """What a network is called, how it is made for a number of classes and the axis that points up, and its recipe."""
+    """What a network is called, how it is made for a number of classes and the axis that points up, and its recipe.
+
+    ``patience`` multiplies the epochs of a set, for a network that learns slowly.
+    """
 
     title: str
     make: Callable[[int, int], nn.Module]
     batch: int = 32
+    patience: float = 1.0
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
 
 
 NETWORKS = {
     "pointnet": Network("PointNet", lambda classes, up: PointNet(0, classes)),
-    "pointnet2": Network("PointNet++ SSG", lambda classes, up: PointNet2(0, classes), batch=16),
-    "pointnet2-msg": Network(
-        "PointNet++ MSG", lambda classes, up: PointNet2(0, classes, multi_scale=True), batch=16
-    ),
+    "pointnet2": Network("PointNet++ SSG", lambda classes, up: PointNet2(0, classes), 16, 1.5),
+    "pointnet2-msg": Network("PointNet++ MSG", lambda classes, up: PointNet2(0, classes, True), 16, 1.5),
     "dgcnn": Network("DGCNN", lambda classes, up: DGCNN(0, classes)),
     "pointnext": Network("PointNeXt-S", lambda classes, up: PointNeXt(0, classes)),
     "dela": Network("DeLA", lambda classes, up: DeLA(0, classes, up=up)),
