@@ -157,6 +157,58 @@ def digits_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def clouds_table(results: list[dict[str, Any]]) -> str:
+    """A row a network that classifies clouds."""
+    lines = [
+        "| data | network | points | overall, % | mean of classes, % | epochs | training, s | clouds a second: training "
+        "| inference | peak of a step, MB | parameters | seeds |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for result in results:
+        metrics = result["metrics"]
+        scores = [
+            f"{100 * metrics[mean]:.2f}"
+            + ("" if metrics[spread] is None else f" ± {100 * metrics[spread]:.2f}")
+            for mean, spread in (
+                ("overall_accuracy", "deviation"),
+                ("mean_class_accuracy", "mean_class_deviation"),
+            )
+        ]
+        cells = [
+            result["data"],
+            result["model"],
+            f"{metrics['points']:,}",
+            *scores,
+            str(metrics["epochs"]),
+            f"{metrics['training_seconds'] / len(result['seeds']):.0f}",
+            f"{metrics['training_samples_per_second']:.0f}",
+            f"{metrics['inference_samples_per_second']:.0f}",
+            _number(metrics["training_step_peak_mb"]),
+            f"{result['parameters']:,}",
+            ", ".join(map(str, result["seeds"])),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def corruptions_table(results: list[dict[str, Any]]) -> str:
+    """A row a network: overall accuracy on corrupted clouds, from the mildest severity to the strongest, and the mean of all."""
+    kinds = list(results[0]["metrics"]["corrupted_accuracy_at_severities"])
+    lines = [
+        "| data | network | clean, % | " + " | ".join(kind.replace("_", " ") for kind in kinds) + " | mean |",
+        "|---|---|--:|" + "--:|" * (len(kinds) + 1),
+    ]
+    for result in results:
+        found = result["metrics"]["corrupted_accuracy_at_severities"]
+        cells = [f"{100 * found[kind][0]:.0f} .. {100 * found[kind][-1]:.0f}" for kind in kinds]
+        mean = sum(sum(values) for values in found.values()) / sum(map(len, found.values()))
+        clean = f"{100 * result['metrics']['overall_accuracies'][0]:.1f}"
+        lines.append(
+            "| " + " | ".join([result["data"], result["model"], clean, *cells, f"{100 * mean:.1f}"]) + " |"
+        )
+    return "\n".join(lines)
+
+
 def nodes_table(results: list[dict[str, Any]]) -> str:
     """A row a network on a graph: its accuracy beside the published one, and the time of an epoch beside PyG's."""
     lines = [
@@ -208,6 +260,10 @@ def section(names: list[str]) -> str:
         tables.append(maps_table(mapped))
     if digits := [result for result in results if result["benchmark"] in ("mnist", "shrec11")]:
         tables.append(digits_table(digits))
+    if clouds := [result for result in results if result["benchmark"] == "modelnet"]:
+        tables.append(clouds_table(clouds))
+        if corrupted := [one for one in clouds if one["metrics"]["corrupted_accuracy_at_severities"]]:
+            tables.append(corruptions_table(corrupted))
     if networks := [result for result in results if result["benchmark"] == "planetoid"]:
         tables.append(nodes_table(networks))
     tables += [large_graph_table(result) for result in results if result["benchmark"] == "large-graph"]

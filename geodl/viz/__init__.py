@@ -4,7 +4,17 @@ from geodl.viz.color_transfer import correspondence
 from geodl.viz.colors import position_colors
 from geodl.viz.heat_map import error_map
 from geodl.viz.match_lines import lines
+from geodl.viz.point_clouds import point_clouds
 from geodl.viz.princeton_curve import curve
 from geodl.viz.renderer import renderers, use_renderer
 
-__all__ = ["correspondence", "curve", "error_map", "lines", "position_colors", "renderers", "use_renderer"]
+__all__ = [
+    "correspondence",
+    "curve",
+    "error_map",
+    "lines",
+    "point_clouds",
+    "position_colors",
+    "renderers",
+    "use_renderer",
+]

@@ -11,6 +11,7 @@ import torch
 
 from benchmarks import dgcnn_peers, dgcnn_step
 from benchmarks.operators.measure import Work
+from geodl.models import DGCNN
 
 
 @pytest.fixture(autouse=True)
@@ -35,10 +36,25 @@ def test_losses_are_those_of_the_peers(
     assert len(result["rows"]) == 2 and str(tmp_path) not in json.dumps(result)
     for row in result["rows"]:
         assert row["relative_difference_of_the_first_loss"] < 1e-5
+        assert max(row["ours_from_float64"], row["peer_from_float64"]) < 1e-5
         assert row["largest_relative_difference_of_losses"] < 1e-2
         assert row["ours_losses"][-1] < row["ours_losses"][0]
         assert row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"], abs=0.02)
     assert ("torch_cluster" if cluster else "our neighbours") in result["rows"][1]["peer"]
+
+
+def test_in_float64_all_three_are_the_same() -> None:
+    torch.manual_seed(0)
+    clouds, labels = dgcnn_step.batch(3, 50, seed=1)
+    published = dgcnn_peers.PublishedDGCNN(dgcnn_step.CLASSES, 8)
+    state = dict(published.state_dict())
+    geometric = dgcnn_peers.GeometricDGCNN(dgcnn_step.CLASSES, 8, clouds.device)
+    geometric.load_published(state)
+    exact = dgcnn_step.first_loss(DGCNN.from_published(state, 8, dropout=0.0), clouds, labels)
+    for peer in (published, geometric):
+        scores = peer.double()(clouds.double())
+        loss = torch.nn.functional.cross_entropy(scores, labels, label_smoothing=dgcnn_step.SMOOTHING)
+        assert float(loss) == pytest.approx(exact, rel=1e-12)
 
 
 def test_a_batch_without_statistics_is_named() -> None:

@@ -322,3 +322,28 @@ def test_shapes_that_cannot_be_drawn(damage, message, tmp_path):
     damaged = SimpleNamespace(**{**vars(body()), **damage})
     with viz.use_renderer("matplotlib"), pytest.raises(ValueError, match=message):
         viz.correspondence(body(), damaged, IDENTITY, tmp_path / "picture.png")
+
+
+def test_clouds_stand_side_by_side(drawn_by, tmp_path):
+    around = torch.linspace(0, 2 * torch.pi, 200)
+    ring = torch.stack([around.cos(), around.sin(), 0 * around], 1)
+    pole = torch.stack([0 * around, 0 * around, around], 1)
+    path = viz.point_clouds([100 * ring, pole], tmp_path / "a.png", labels=["ring", "pole"])
+    drawn = pixels(path)[: int(0.78 * len(pixels(path)))].min(2) < 0.97
+    inked = drawn.any(0)
+    columns = np.flatnonzero(np.diff(np.pad(inked, 1).astype(int)))  # where drawings begin and end
+    assert columns[1] - columns[0] > 5 * (columns[-1] - columns[-2])  # the ring is wide, the pole is not
+    assert drawn[:, columns[0] : columns[1]].any(1).sum() < drawn[:, columns[-2] :].any(1).sum()
+
+
+def test_clouds_that_cannot_be_drawn_are_named():
+    cloud = torch.rand(5, 3)
+    for given, more, trouble in (
+        ([], {}, "clouds is empty"),
+        ([cloud], {"labels": ["a", "b"]}, "1 clouds but 2 labels"),
+        ([cloud, cloud[:0]], {}, "cloud 1 must have shape"),
+        ([cloud * torch.nan], {}, "cloud 0 has points that are NaN"),
+        ([cloud], {"up": "w"}, "up must be one of x, y, z"),
+    ):
+        with pytest.raises(ValueError, match=trouble):
+            viz.point_clouds(given, **more)

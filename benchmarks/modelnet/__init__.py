@@ -1,0 +1,1 @@
+"""Point cloud classifiers on ModelNet and on procedural solids."""

@@ -1,0 +1,62 @@
+"""What a trained network gets right: on the test clouds, and on corrupted ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.modelnet.data import Part, packed
+from geodl.data import CORRUPTIONS, corrupt
+
+BATCH = 64
+
+
+@torch.no_grad()
+def predict(model: nn.Module, clouds: Tensor | Sequence[Tensor]) -> Tensor:
+    """The class of every cloud, ``[N]`` on the CPU."""
+    model.eval()
+    found = []
+    for begin in range(0, len(clouds), BATCH):
+        some = packed(clouds[begin : begin + BATCH])
+        found.append(model(some.pos, some.ptr).argmax(1).cpu())
+    return torch.cat(found)
+
+
+def timed(model: nn.Module, part: Part) -> tuple[Tensor, float]:
+    """Classes of the test clouds, and seconds."""
+    began = time.perf_counter()
+    predicted = predict(model, part.pos)
+    seconds = time.perf_counter() - began
+    wrong = (part.y.cpu() + 1) % len(part.classes)
+    return predicted.where(part.there, wrong), seconds
+
+
+def confusion(predicted: Tensor, y: Tensor, classes: int) -> Tensor:
+    """How many clouds of every class (row) are taken for every class (column)."""
+    pairs = y.cpu() * classes + predicted
+    return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
+
+
+def accuracies(table: Tensor) -> tuple[float, float]:
+    """The share of right answers over all clouds, and the mean over the classes that occur."""
+    right, clouds = table.diag().double(), table.sum(1)
+    occur = clouds > 0
+    return float(right.sum() / clouds.sum()), float((right[occur] / clouds[occur]).mean())
+
+
+def corrupted_accuracies(model: nn.Module, part: Part, count: int, seed: int) -> dict[str, list[float]]:
+    """Overall accuracy on ``count`` test clouds, evenly from all, under every corruption at severities 1 to 5."""
+    chosen = part.there.nonzero()[:, 0]
+    chosen = chosen[torch.arange(count) * len(chosen) // count]
+    clouds, y = part.pos[chosen.to(part.pos.device)].cpu(), part.y.cpu()[chosen]
+    found: dict[str, list[float]] = {}
+    for kind in CORRUPTIONS:
+        found[kind] = []
+        for severity in range(1, 6):
+            generator = torch.Generator().manual_seed(seed)
+            changed = [corrupt(cloud, kind, severity, generator).to(part.pos.device) for cloud in clouds]
+            found[kind].append(float((predict(model, changed) == y).double().mean()))
+    return found

@@ -1,0 +1,47 @@
+"""The networks by name: a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from geodl.models import DGCNN, KPCNN, DeLA, PointNet, PointNet2, PointNeXt
+from geodl.models.pointnet import transform_penalty
+
+PENALTY = 0.001  # weight of PointNet's penalty on matrices of features that are far from rotations
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a network is called, how it is made for a number of classes and the axis that points up, and its recipe.
+
+    ``patience`` multiplies the epochs of a set, for a network that learns slowly.
+    """
+
+    title: str
+    make: Callable[[int, int], nn.Module]
+    batch: int = 32
+    patience: float = 1.0
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+
+
+NETWORKS = {
+    "pointnet": Network("PointNet", lambda classes, up: PointNet(0, classes)),
+    "pointnet2": Network("PointNet++ SSG", lambda classes, up: PointNet2(0, classes), 16, 1.5),
+    "pointnet2-msg": Network("PointNet++ MSG", lambda classes, up: PointNet2(0, classes, True), 16, 1.5),
+    "dgcnn": Network("DGCNN", lambda classes, up: DGCNN(0, classes)),
+    "pointnext": Network("PointNeXt-S", lambda classes, up: PointNeXt(0, classes)),
+    "dela": Network("DeLA", lambda classes, up: DeLA(0, classes, up=up)),
+    "kpcnn": Network("KP-CNN", lambda classes, up: KPCNN(0, classes)),
+}
+
+
+def scores(model: nn.Module, pos: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor | float]:
+    """Scores of the classes ``[B, classes]``, and what the network adds to the loss in training."""
+    if isinstance(model, PointNet):
+        pooled, matrices = model.features(pos, ptr)
+        return model.head(pooled), PENALTY * transform_penalty(matrices)
+    return model(pos, ptr), 0.0
