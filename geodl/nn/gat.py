@@ -62,7 +62,8 @@ class GATConv(_Attention):
         heads: H.
         concat: heads side by side, or their mean.
         negative_slope: of LeakyReLU.
-        dropout: probability of dropping a neighbour, by head, after the softmax.
+        dropout: probability of dropping a neighbour, by head, after the softmax, and a number of x W, as the authors do,
+            when it is summed up but not when it is scored.
         self_loops: whether a point reads itself.
         bias: whether c is learned.
 
@@ -90,7 +91,8 @@ class GATConv(_Attention):
     def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
         neighbors = with_self_loops(neighbors) if self.self_loops else neighbors
         h = linear(x, self.weight).view(-1, self.heads, self.out_channels)
-        return self._attend(h, neighbors, (h * self.source).sum(2), (h * self.target).sum(2))
+        read = functional.dropout(h, self.dropout, self.training)
+        return self._attend(read, neighbors, (h * self.source).sum(2), (h * self.target).sum(2))
 
 
 class GATv2Conv(_Attention):
@@ -99,7 +101,7 @@ class GATv2Conv(_Attention):
     .. math:: y_{i,h} = \sum_{j \in N(i) \cup i} \operatorname{softmax}_j\bigl(a_h \cdot
         \text{LeakyReLU}(x_j W_h + x_i V_h + d)\bigr) \; (x_j W_h + d_W) + c, \qquad d = d_W + d_V .
 
-    Arguments and shapes as of :class:`GATConv`.
+    Arguments and shapes as of :class:`GATConv`; `dropout` drops neighbours alone.
 
     Brody, Alon and Yahav, "How attentive are graph attention networks?", ICLR 2022.
     """
