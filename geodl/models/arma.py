@@ -11,7 +11,7 @@ __all__ = ["ARMA"]
 
 
 class ARMA(ConvolutionalClassifier):
-    """ARMA network for nodes (call and shapes: :class:`~geodl.models.NodeClassifier`), two layers, with ELU as in the authors' code.
+    """ARMA network for nodes (call and shapes: :class:`~geodl.models.NodeClassifier`), two layers, with ELU as its authors have.
 
     Args:
         in_channels: of the nodes.
