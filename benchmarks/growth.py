@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks.operators.graphs import near_graph, random_graph
 from benchmarks.operators.measure import Call, interleaved, peak_resident, step
-from benchmarks.result import command, write_result
+from benchmarks.result import command, portable, write_result
 from geodl.ops import BatchNorm, Neighbors, aggregate, attention, chebyshev, edge_conv, patch_conv
 
 DEGREE, CHANNELS, WINDOWS, POWERS, HEADS = 16, 64, 4, 4, 8
@@ -220,7 +220,7 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> None:
             "dtype": "float32",
         },
         seeds=[chosen.seed],
-        command=command(),
+        command=portable(command(), argparse.Namespace(root=None, cache=None, out=chosen.out)),
     )
     draw(growth, out / "growth.png")
     print(path)

@@ -23,7 +23,7 @@ from torch.nn import functional
 from torch_geometric.loader import NodeLoader
 
 from benchmarks.operators.measure import peak_resident
-from benchmarks.result import command, write_result
+from benchmarks.result import command, portable, write_result
 from geodl.data import Graph, NeighborSampler
 from geodl.datasets import Communities
 from geodl.models import GCN, GraphSAGE, NodeClassifier
@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "nodes": chosen.nodes, "edges": chosen.edges, "channels": chosen.channels, "batch": BATCH, "fanout": FANOUT,
         },
         seeds=[chosen.seed],
-        command=command(),
+        command=portable(command(), argparse.Namespace(root=None, cache=None, out=chosen.out)),
     )  # fmt: skip
     print(path)
 

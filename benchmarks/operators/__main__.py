@@ -25,7 +25,7 @@ import torch
 from benchmarks.operators import aggregate, attention, edge_conv, patches, points, spectral
 from benchmarks.operators.measure import Comparison, measure
 from benchmarks.operators.sizes import FULL, Sizes
-from benchmarks.result import command, write_result
+from benchmarks.result import command, portable, write_result
 
 Comparisons = Callable[[torch.device, Sizes], Iterator[Comparison]]
 
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes = FULL) -> None:
             seconds=time.perf_counter() - start,
             parameters={**asdict(sizes), "dtype": "float32"},
             seeds=[chosen.seed],
-            command=command(),
+            command=portable(command(), argparse.Namespace(root=None, cache=None, out=chosen.out)),
         )
 
     rows = measure(operators, torch.device(chosen.device), sizes, chosen.seed, keep)

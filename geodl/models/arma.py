@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch.nn import functional
-
 from geodl.models.node_classifier import ConvolutionalClassifier
 from geodl.nn import ARMAConv
 
@@ -11,7 +9,7 @@ __all__ = ["ARMA"]
 
 
 class ARMA(ConvolutionalClassifier):
-    """ARMA network for nodes (call and shapes: :class:`~geodl.models.NodeClassifier`), two layers, with ELU as its authors have.
+    """ARMA network for nodes (call and shapes: :class:`~geodl.models.NodeClassifier`), two layers.
 
     Args:
         in_channels: of the nodes.
@@ -36,7 +34,7 @@ class ARMA(ConvolutionalClassifier):
         skip_dropout: float = 0.75,
     ) -> None:
         convs = [
-            ARMAConv(in_channels, hidden, stacks, steps, functional.elu, skip_dropout),
-            ARMAConv(hidden, num_classes, stacks, steps, None, skip_dropout),
+            ARMAConv(in_channels, hidden, stacks, steps, dropout=skip_dropout),
+            ARMAConv(hidden, num_classes, stacks, steps, dropout=skip_dropout),
         ]
-        super().__init__(convs, functional.elu, dropout, input_dropout=0.0)
+        super().__init__(convs, dropout=dropout, input_dropout=0.0)
