@@ -20,11 +20,11 @@ from geodl.ops.triton.launch import Tile, blocks, device_of, tile
 # Queries x points compared at once, by the number of neighbours; as keys of 64 bits, and otherwise.
 KEY_TILES = {
     64: Tile(rows=8, channels=512, warps=8),
-    256: Tile(rows=4, channels=512, warps=8),
+    512: Tile(rows=4, channels=512, warps=8),
 }
 SORTED_TILES = {
     128: Tile(rows=8, channels=128, warps=4),
-    256: Tile(rows=4, channels=256, warps=4),
+    512: Tile(rows=4, channels=256, warps=4),
 }
 TILES = {
     64: Tile(rows=16, channels=64, warps=4),
