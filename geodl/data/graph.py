@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 from torch_geometric.data import Data
 
 from geodl.ops import Neighbors
+from geodl.ops.remembered import remembered
 
 __all__ = ["Graph", "graph_neighbors"]
 
@@ -41,9 +41,6 @@ class Graph(Data):
         return graph_neighbors(self)
 
 
-_MADE: WeakIdKeyDictionary = WeakIdKeyDictionary()
-
-
 def graph_neighbors(data: Data) -> Neighbors:
     """The neighbourhoods of a PyG ``Data`` with ``edge_index``: row i lists the nodes j of its edges ``(j, i)``.
 
@@ -59,13 +56,7 @@ def graph_neighbors(data: Data) -> Neighbors:
         raise ValueError(
             f"a graph needs edge_index and a number of nodes, but the data has {sorted(data.keys())}"
         )
-    key = (0 if edge_index.is_inference() else edge_index._version, nodes)
-    found = _MADE.get(edge_index)
-    if found is None or found[0] != key:
-        with torch.inference_mode(False):  # so that one can train with them afterwards
-            found = _MADE[edge_index] = (key, Neighbors.from_edge_index(edge_index, nodes))
-    neighbors: Neighbors = found[1]
-    return neighbors
+    return remembered(edge_index, ("neighbors", nodes), lambda: Neighbors.from_edge_index(edge_index, nodes))
 
 
 def _check(edge_index: Tensor, x: Tensor | None, num_nodes: int | None) -> None:

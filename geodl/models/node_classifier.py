@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.utils.weak import WeakIdKeyDictionary
 from torch_geometric.data import Data
 
 from geodl.data import graph_neighbors
 from geodl.nn import SparseFeatures
 from geodl.nn.sparse_features import Features, dropout
 from geodl.ops import Neighbors
+from geodl.ops.remembered import remembered
 
 __all__ = ["ConvolutionalClassifier", "NodeClassifier"]
 
 # Below this share of nonzeros the first layer reads them alone.
 _SPARSE = 0.1
-_MADE: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
 def node_features(data: Data) -> Features:
@@ -28,13 +27,12 @@ def node_features(data: Data) -> Features:
         raise ValueError(f"nodes need a signal x, but the data has {sorted(data.keys())}")
     if x.requires_grad:
         return x
-    version = 0 if x.is_inference() else x._version
-    found = _MADE.get(x)
-    if found is None or found[0] != version:
+
+    def nonzeros() -> SparseFeatures | None:
         sparse = x.numel() > 0 and int(torch.count_nonzero(x)) < _SPARSE * x.numel()
-        with torch.inference_mode(False):  # so that one can train with them afterwards
-            found = _MADE[x] = (version, SparseFeatures.from_dense(x) if sparse else None)
-    features: SparseFeatures | None = found[1]
+        return SparseFeatures.from_dense(x) if sparse else None
+
+    features = remembered(x, "nonzeros", nonzeros)
     return x if features is None else features
 
 

@@ -12,7 +12,7 @@ give the same bits and agree about what a tie is.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Literal, NamedTuple, TypeVar, cast, overload
+from typing import Literal, NamedTuple, TypeVar, cast, overload
 
 import torch
 from torch import Tensor
@@ -20,8 +20,11 @@ from torch import Tensor
 from geodl.ops.backend import addresses, implementation, kernel
 from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors
+from geodl.ops.remembered import remembered
 
 __all__ = ["knn"]
+
+Result = TypeVar("Result")
 
 
 @overload
@@ -208,7 +211,7 @@ def arrange(x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Te
     else:
         query_ptr = ptr if query_ptr is None else query_ptr
         if query_ptr is ptr:
-            remembered(ptr, ("checked", points), lambda: _check_pointers(ptr, points, ptr, rows))
+            of_pointer(ptr, ("checked", points), lambda: _check_pointers(ptr, points, ptr, rows))
         else:
             _check_pointers(ptr, points, query_ptr, rows)
     dtype = measured_dtype(x)
@@ -241,25 +244,13 @@ def _rows(layout: Layout, k: int, without: int) -> tuple[Tensor, int]:
         rowptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
         return rowptr, int(rowptr[-1])
 
-    return remembered(layout.ptr, ("rows", k, without), rows) if layout.ptr is layout.query_ptr else rows()
+    return of_pointer(layout.ptr, ("rows", k, without), rows) if layout.ptr is layout.query_ptr else rows()
 
 
-Result = TypeVar("Result")
-
-
-def remembered(ptr: Tensor, key: Hashable, make: Callable[[], Result]) -> Result:
-    """What follows from a pointer alone, kept with it: a network asks for neighbours in the same clouds again and again, and on
-    a GPU every first answer waits for the device."""
-    if ptr.is_inference() or torch.is_inference_mode_enabled():
-        return make()  # versions are not counted there, and what is made may not serve training
-    known: dict[Hashable, Any]
-    version, known = getattr(ptr, "_geodl_known", (None, {}))
-    if version != ptr._version:
-        known = {}
-        ptr._geodl_known = (ptr._version, known)  # type: ignore[attr-defined]
-    if key not in known:
-        known[key] = make()
-    return cast(Result, known[key])
+def of_pointer(ptr: Tensor, key: Hashable, make: Callable[[], Result]) -> Result:
+    """What follows from a pointer alone: a network asks for neighbours in the same clouds again and again, and on a GPU every
+    first answer waits for the device. An inference tensor, which does not count its changes, is asked anew."""
+    return make() if ptr.is_inference() else remembered(ptr, key, make)
 
 
 # --- reference: the definition in PyTorch -------------------------------------

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.ops.knn import Layout, remembered
+from geodl.ops.knn import Layout, of_pointer
 
 MANY = 4096  # points of a cloud from which on sorting them pays
 MOST_DIMS = 3
@@ -51,7 +51,7 @@ def as_given(
         sizes, both = layout.query_ptr.diff(), (layout.ptr[:-1], layout.ptr[1:])
         return [torch.repeat_interleave(end, sizes, output_size=layout.rows) for end in both]
 
-    first, last = remembered(layout.ptr, "ends", ends) if layout.ptr is layout.query_ptr else ends()
+    first, last = of_pointer(layout.ptr, "ends", ends) if layout.ptr is layout.query_ptr else ends()
     return points, queries, first, last, points.shape[1], layout.rows, layout.x.shape[1]
 
 
