@@ -132,8 +132,9 @@ for points, curve.MANY in (
         knn.nearest(layout, 4, loop, torch.arange(6) * 4, 20)
         knn.select(layout, 4, points.new_ones(1), loop, torch.arange(6) * 4, 20)
         degree = torch.full((5,), 5)
-        radius.list_all(layout, points.new_ones(1), loop, degree, torch.arange(6) * 5, 25)
-        radius.count(layout, points.new_ones(1), loop)
+        places, bound = radius.searched(layout), points.new_ones(1)
+        radius.list_all(layout, places, bound, loop, degree, torch.arange(6) * 5, 25)
+        radius.count(layout, places, bound, loop)
 ptr = torch.tensor([0, 2])
 for points in (torch.zeros(2, 3), torch.zeros(2, 40, dtype=torch.float64)):
     for farthest_points.programs_of_a_cloud in (lambda x, clouds: 1, lambda x, clouds: 50):

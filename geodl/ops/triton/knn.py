@@ -98,6 +98,37 @@ def squared_distances(
 
 
 @triton.jit
+def rows_of_a_program(first_point, last_point, row_index, points, rows, ROWS: tl.constexpr):
+    """Places of a program's queries, which of them there are, their given rows, and where their clouds begin and end."""
+    place = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    live = place < rows
+    first = tl.load(first_point + place, mask=live, other=points).to(tl.int32)
+    last = tl.load(last_point + place, mask=live, other=0).to(tl.int32)
+    row = place
+    if row_index is not None:
+        row = tl.load(row_index + place, mask=live, other=0).to(tl.int32)
+    return place, live, row, first, last
+
+
+@triton.jit
+def candidates(
+    x, queries, place, row, live, first, last, at, points, rows, dims, point_index,
+    OWN: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
+):  # fmt: skip
+    """Of a tile of points, the squared distances to every row, which are a row's candidates, and their given indices."""
+    j = at * POINTS + tl.arange(0, POINTS)
+    value, mine = squared_distances(
+        x, queries, place, live, first, last, j, points, rows, dims, DIMS, ROWS, POINTS
+    )
+    index = j
+    if point_index is not None:
+        index = tl.load(point_index + j, mask=j < points, other=0).to(tl.int32)
+    if OWN:
+        mine &= index[None, :] != row[:, None]
+    return value, mine, index
+
+
+@triton.jit
 def squared_distance_of_a_box(
     queries, row, live, low, high, at, rows, DIMS: tl.constexpr, ROWS: tl.constexpr
 ):
@@ -118,20 +149,13 @@ def _nearest_keys(
     K: tl.constexpr, DIMS: tl.constexpr, OWN: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
 ):  # fmt: skip
     """A key holds a distance and, below it, an index, turned about: the greatest keys are the nearest points."""
-    place = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    live = place < rows
-    first = tl.load(first_point + place, mask=live, other=points).to(tl.int32)
-    last = tl.load(last_point + place, mask=live, other=0).to(tl.int32)
-    row = place
-    if row_index is not None:
-        row = tl.load(row_index + place, mask=live, other=0).to(tl.int32)
+    place, live, row, first, last = rows_of_a_program(first_point, last_point, row_index, points, rows, ROWS)
     slot = tl.arange(0, K)[None, :]
     to = tl.load(rowptr + row, mask=live, other=0)
     wanted_of_row = (tl.load(rowptr + row + 1, mask=live, other=0) - to).to(tl.int32)
     best = tl.full([ROWS, K], FARTHEST, tl.int64)
-    worst = tl.full(
-        [ROWS], LONGEST, tl.int32
-    )  # bits of the last wanted distance; as integers these are in order
+    # Bits of the last wanted distance; as integers these are in order.
+    worst = tl.full([ROWS], LONGEST, tl.int32)
     chosen += (tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS))[:, None] * K
     begin, end = tl.min(first) // POINTS, (tl.max(last) + POINTS - 1) // POINTS
     centre, steps = begin, end - begin
@@ -151,15 +175,24 @@ def _nearest_keys(
             farther = lower > worst.to(tl.float32, bitcast=True)
             wanted &= tl.max((live & ~farther).to(tl.int32)) == 1
         if wanted:
-            j = at * POINTS + tl.arange(0, POINTS)
-            value, mine = squared_distances(
-                x, queries, place, live, first, last, j, points, rows, dims, DIMS, ROWS, POINTS
+            value, mine, index = candidates(
+                x,
+                queries,
+                place,
+                row,
+                live,
+                first,
+                last,
+                at,
+                points,
+                rows,
+                dims,
+                point_index,
+                OWN,
+                DIMS,
+                ROWS,
+                POINTS,
             )
-            index = j
-            if point_index is not None:
-                index = tl.load(point_index + j, mask=j < points, other=0).to(tl.int32)
-            if OWN:
-                mine &= index[None, :] != row[:, None]
             if limit is not None:
                 mine &= value <= tl.load(limit)
             bits = value.to(tl.int32, bitcast=True)

@@ -13,8 +13,8 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.knn import Layout
-from geodl.ops.triton.curve import along_curve
-from geodl.ops.triton.knn import few, select, squared_distance_of_a_box, squared_distances
+from geodl.ops.triton.curve import Places, along_curve
+from geodl.ops.triton.knn import candidates, few, rows_of_a_program, select, squared_distance_of_a_box
 from geodl.ops.triton.launch import Tile, blocks, device_of, tile
 
 # Queries x points compared at once.
@@ -24,33 +24,38 @@ TILES = {512: Tile(rows=16, channels=128, warps=4)}
 def within(
     layout: Layout, limit: float, max_neighbors: int | None, loop: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    bound = layout.x.new_full((1,), limit)
-    degree = count(layout, bound, loop)
+    bound, places = layout.x.new_full((1,), limit), searched(layout)
+    degree = count(layout, places, bound, loop)
     if max_neighbors is not None:
         degree = degree.clamp(max=max_neighbors)
     rowptr = torch.cat([degree.new_zeros(1), degree.cumsum(0)])
     edges, longest = torch.stack([rowptr[-1], torch.cat([degree, degree.new_zeros(1)]).max()]).tolist()
     if max_neighbors is not None:
         return rowptr, *select(layout, max(longest, 1), bound, loop, rowptr, edges)
-    return rowptr, *list_all(layout, bound, loop, degree, rowptr, edges)
+    return rowptr, *list_all(layout, places, bound, loop, degree, rowptr, edges)
 
 
-def count(layout: Layout, bound: Tensor, loop: bool) -> Tensor:
+def searched(layout: Layout) -> Places:
+    """What both kernels read."""
+    block = tile(TILES, layout.x, 64)
+    return along_curve(layout, block.rows, block.channels)
+
+
+def count(layout: Layout, places: Places, bound: Tensor, loop: bool) -> Tensor:
     """How many points every row has."""
     degree = layout.ptr.new_zeros(layout.rows)
     block = tile(TILES, layout.x, 64)
     if layout.rows > 0:
         with device_of(layout.x):
             _count_rows[(blocks(layout.rows, block.rows),)](
-                *along_curve(layout, block.rows, block.channels), bound,
-                degree, OWN=layout.queries is None and not loop, DIMS=few(layout),
+                *places, bound, degree, OWN=layout.queries is None and not loop, DIMS=few(layout),
                 ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
             )  # fmt: skip
     return degree
 
 
 def list_all(
-    layout: Layout, bound: Tensor, loop: bool, degree: Tensor, rowptr: Tensor, edges: int
+    layout: Layout, places: Places, bound: Tensor, loop: bool, degree: Tensor, rowptr: Tensor, edges: int
 ) -> tuple[Tensor, Tensor]:
     """All points of every row in order."""
     col, squared = rowptr.new_empty(edges), layout.x.new_empty(edges)
@@ -59,8 +64,7 @@ def list_all(
     block = tile(TILES, layout.x, 64)
     with device_of(layout.x):
         _list_rows[(blocks(layout.rows, block.rows),)](
-            *along_curve(layout, block.rows, block.channels), bound,
-                rowptr, col, squared, OWN=layout.queries is None and not loop, DIMS=few(layout),
+            *places, bound, rowptr, col, squared, OWN=layout.queries is None and not loop, DIMS=few(layout),
             ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
         )  # fmt: skip
     rows = torch.repeat_interleave(torch.arange(layout.rows, device=col.device), degree, output_size=edges)
@@ -76,36 +80,15 @@ def _count_rows(
     OWN: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
 ):  # fmt: skip
     """How many points every row lists."""
-    place = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    live = place < rows
-    first = tl.load(first_point + place, mask=live, other=points)
-    last = tl.load(last_point + place, mask=live, other=0)
-    row = place
-    if row_index is not None:
-        row = tl.load(row_index + place, mask=live, other=0)
+    place, live, row, first, last = rows_of_a_program(first_point, last_point, row_index, points, rows, ROWS)
     bound = tl.load(limit)
     count = tl.zeros([ROWS], tl.int32)
     for at in range(tl.min(first) // POINTS, (tl.max(last) + POINTS - 1) // POINTS):
         if _is_near(queries, place, live, low, high, at, rows, bound, DIMS, ROWS):
             mine = _inside(
-                x,
-                queries,
-                place,
-                row,
-                live,
-                first,
-                last,
-                at,
-                points,
-                rows,
-                dims,
-                point_index,
-                bound,
-                OWN,
-                DIMS,
-                ROWS,
-                POINTS,
-            )[0]
+                x, queries, place, row, live, first, last, at, points, rows, dims, point_index, bound,
+                OWN, DIMS, ROWS, POINTS,
+            )[0]  # fmt: skip
             count += tl.sum(mine.to(tl.int32), axis=1)
     tl.store(degree + row, count.to(tl.int64), mask=live)
 
@@ -117,36 +100,15 @@ def _list_rows(
     OWN: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
 ):  # fmt: skip
     """The points of every row, in no order."""
-    place = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    live = place < rows
-    first = tl.load(first_point + place, mask=live, other=points)
-    last = tl.load(last_point + place, mask=live, other=0)
-    row = place
-    if row_index is not None:
-        row = tl.load(row_index + place, mask=live, other=0)
+    place, live, row, first, last = rows_of_a_program(first_point, last_point, row_index, points, rows, ROWS)
     bound = tl.load(limit)
     to = tl.load(rowptr + row, mask=live, other=0)
     for at in range(tl.min(first) // POINTS, (tl.max(last) + POINTS - 1) // POINTS):
         if _is_near(queries, place, live, low, high, at, rows, bound, DIMS, ROWS):
             mine, value, index = _inside(
-                x,
-                queries,
-                place,
-                row,
-                live,
-                first,
-                last,
-                at,
-                points,
-                rows,
-                dims,
-                point_index,
-                bound,
-                OWN,
-                DIMS,
-                ROWS,
-                POINTS,
-            )
+                x, queries, place, row, live, first, last, at, points, rows, dims, point_index, bound,
+                OWN, DIMS, ROWS, POINTS,
+            )  # fmt: skip
             slot = to[:, None] + tl.cumsum(mine.to(tl.int32), axis=1) - 1
             tl.store(col + slot, index.to(tl.int64)[None, :] + tl.zeros([ROWS, POINTS], tl.int64), mask=mine)
             tl.store(squared + slot, value, mask=mine)
@@ -169,13 +131,22 @@ def _inside(
     OWN: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
 ):  # fmt: skip
     """Which points of a tile are in the ball of which row, their squared distances, and their indices."""
-    j = at * POINTS + tl.arange(0, POINTS)
-    value, mine = squared_distances(
-        x, queries, place, live, first, last, j, points, rows, dims, DIMS, ROWS, POINTS
+    value, mine, index = candidates(
+        x,
+        queries,
+        place,
+        row,
+        live,
+        first,
+        last,
+        at,
+        points,
+        rows,
+        dims,
+        point_index,
+        OWN,
+        DIMS,
+        ROWS,
+        POINTS,
     )
-    index = j
-    if point_index is not None:
-        index = tl.load(point_index + j, mask=j < points, other=0)
-    if OWN:
-        mine &= index[None, :] != row[:, None]
     return mine & (value <= bound), value, index
