@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geodl.models.clouds import Clouds, pool, read_clouds
-from geodl.models.published import named, rename
+from geodl.models.published import named, rename, unwrapped
 from geodl.nn import DecoupledAggregation, SpatialEncoding
 from geodl.nn.set_abstraction import centred
 from geodl.ops import Neighbors, farthest_points, knn
@@ -117,7 +117,7 @@ class DeLA(nn.Module):
             ValueError: these are no weights of that network.
         """
         with named("DeLA"):
-            weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+            weights = unwrapped(weights)
             classes, read = weights["head.7.weight"].shape[0], weights["stage.nbr_embed.0.weight"].shape[1]
             model = cls(read - 4, classes, k, up, drop_path, dropout)
             names = encoder_names(3) | {f"proj.{k}": f"last.{k}" for k in range(2)}

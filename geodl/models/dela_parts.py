@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, read_clouds
 from geodl.models.dela import Encoder, Points, encoder_names, initialise
-from geodl.models.published import named, rename
+from geodl.models.published import named, rename, unwrapped
 from geodl.ops import aggregate, knn
 
 __all__ = ["DeLAParts"]
@@ -118,7 +118,7 @@ class DeLAParts(nn.Module):
             ValueError: these are no weights of that network.
         """
         with named("DeLAParts"):
-            weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+            weights = unwrapped(weights)
             parts, read = weights["head.2.weight"].shape[0], weights["stage.nbr_embed.0.weight"].shape[1]
             model = cls(read - 4, parts, k, up, weights["shapeproj.0.weight"].shape[1], drop_path)
             names = encoder_names(len(_WIDTHS)) | {f"shapeproj.{k}": f"known.{k}" for k in range(3)}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import read_clouds
-from geodl.models.published import named, rename
+from geodl.models.published import named, rename, unwrapped
 from geodl.nn import EdgeConv
 from geodl.nn.mlp import mlp
 from geodl.ops import knn
@@ -87,7 +87,7 @@ class DGCNN(nn.Module):
             ValueError: these are no weights of that network.
         """
         with named("DGCNN"):
-            weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+            weights = unwrapped(weights)
             model = cls(
                 weights["conv1.0.weight"].shape[1] // 2 - 3, weights["linear3.weight"].shape[0], k, dropout
             )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from geodl.models.clouds import Clouds, one_hot, read_clouds
 from geodl.models.dgcnn import edge_filter
-from geodl.models.published import named, rename
+from geodl.models.published import named, rename, unwrapped
 from geodl.nn import EdgeConv
 from geodl.nn.mlp import mlp
 from geodl.ops import Neighbors, from_basis, knn
@@ -86,7 +86,7 @@ class DGCNNParts(nn.Module):
             ValueError: these are no weights of that network.
         """
         with named("DGCNNParts"):
-            weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+            weights = unwrapped(weights)
             model = cls(weights["conv11.weight"].shape[0], k, weights["conv7.0.weight"].shape[1], dropout)
             # Batch norms are listed twice: as bn1 and as the second layer of conv1.
             twice = ("bn", "transform_net.bn1.", "transform_net.bn2.")

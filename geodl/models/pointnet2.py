@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import Clouds, pool, read_clouds
-from geodl.models.published import named, rename
+from geodl.models.published import named, rename, unwrapped
 from geodl.nn import SetAbstraction
 from geodl.nn.mlp import mlp
 from geodl.nn.set_abstraction import Grouping
@@ -106,7 +106,7 @@ class PointNet2(nn.Module):
             ValueError: these are no weights of such a network.
         """
         with named("PointNet2"):
-            weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+            weights = unwrapped(weights)
             multi_scale = "sa1.conv_blocks.0.0.weight" in weights
             first = "sa1.conv_blocks.0.0.weight" if multi_scale else "sa1.mlp_convs.0.weight"
             model = cls(

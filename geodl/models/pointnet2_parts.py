@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, pool, read_clouds
 from geodl.models.pointnet2 import abstraction_names, positions_first
-from geodl.models.published import named, rename
+from geodl.models.published import named, rename, unwrapped
 from geodl.nn import FeaturePropagation, SetAbstraction
 from geodl.nn.mlp import mlp
 from geodl.nn.set_abstraction import Grouping
@@ -114,7 +114,7 @@ class PointNet2Parts(nn.Module):
             ValueError: these are no weights of such a network.
         """
         with named("PointNet2Parts"):
-            weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+            weights = unwrapped(weights)
             multi_scale = "sa1.conv_blocks.0.0.weight" in weights
             first = weights["sa1.conv_blocks.0.0.weight" if multi_scale else "sa1.mlp_convs.0.weight"]
             in_channels = first.shape[1] - 6

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import Clouds, pool, read_clouds
-from geodl.models.published import named, rename
+from geodl.models.published import named, rename, unwrapped
 from geodl.nn import InvResMLP, ResidualAbstraction
 from geodl.nn.mlp import mlp
 from geodl.nn.set_abstraction import Grouping, group
@@ -96,7 +96,7 @@ class PointNeXt(nn.Module):
             ValueError: these are no weights of such a network.
         """
         with named("PointNeXt"):
-            weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+            weights = unwrapped(weights)
             stem, blocks = weights["encoder.encoder.0.0.convs.0.0.weight"], published_blocks(weights)
             classes = weights["prediction.head.4.0.weight"].shape[0]
             model = cls(stem.shape[1] - 3, classes, stem.shape[0], blocks[1:-1], dropout, grouping)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, pool, read_clouds
 from geodl.models.pointnext import Encoder, encoder_names
-from geodl.models.published import named, rename
+from geodl.models.published import named, rename, unwrapped
 from geodl.nn import FeaturePropagation
 from geodl.nn.mlp import mlp
 from geodl.nn.set_abstraction import Grouping
@@ -112,7 +112,7 @@ class PointNeXtParts(nn.Module):
             ValueError: these are no weights of such a network.
         """
         with named("PointNeXtParts"):
-            weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+            weights = unwrapped(weights)
             width, read = weights["encoder.encoder.0.0.convs.0.0.weight"].shape[:2]
             categories = weights["decoder.decoder.0.0.convs.0.0.weight"].shape[1] - 3 * width - 64 - 128
             parts = weights["head.head.2.0.weight"].shape[0]

@@ -19,12 +19,17 @@ def rename(weights: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str,
         KeyError: a layer that ``names`` does not know.
     """
     found = {}
-    for name, tensor in weights.items():
-        layer, _, parameter = name.removeprefix("module.").rpartition(".")
+    for name, tensor in unwrapped(weights).items():
+        layer, _, parameter = name.rpartition(".")
         if layer not in names:
             raise KeyError(f"unknown layer {layer}")
         found[f"{names[layer]}.{parameter}"] = tensor.flatten(1) if tensor.dim() > 2 else tensor
     return found
+
+
+def unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the ``module.`` that ``DataParallel`` puts before every name."""
+    return {name.removeprefix("module."): tensor for name, tensor in weights.items()}
 
 
 @contextmanager

@@ -35,7 +35,6 @@ was taken and ``total`` [N, C'] the sum of d_e over the row; they and u, v, mean
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -448,13 +447,12 @@ def gradients(
     extremum: Tensor,
     total: Tensor,
     *graph: Tensor,
-    sums: Callable[..., tuple[Tensor, Tensor]] = sum_over_readers,
 ) -> Gradients:
-    """The backward pass by operators that are differentiable themselves, if ``sums`` is."""
+    """The backward pass by operators that are differentiable themselves."""
     rowptr, col, t_rowptr, _, _ = graph
     first, second, sign = turned(weight, gamma)
     y = torch.where(position < 0, 0, torch.where(out > 0, grad, negative_slope * grad))
-    selected, of_readers = sums(y, None if gamma is None else u, position, *graph)
+    selected, of_readers = sum_over_readers(y, None if gamma is None else u, position, *graph)
     by_u, by_v = y, selected
     by_bias, by_gamma, by_beta = y.sum(0), x.new_empty(0), x.new_empty(0)
     destinations, sources = x if x_dst is None else x_dst, x
