@@ -60,6 +60,34 @@ class Clouds:
         return y if self.order is None else y[self.order.argsort()]
 
 
+class CloudClassifier(nn.Module):
+    """A network with a score of every class for every cloud: ``head`` of ``features``."""
+
+    head: nn.Sequential
+
+    def forward(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
+        """Scores of the classes.
+
+        Args:
+            pos: ``[P, 3]``, the points of all clouds, in the unit ball.
+            ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
+            x: ``[P, in_channels]``.
+
+        Returns:
+            ``[B, out_channels]``.
+
+        Raises:
+            ValueError: shapes that do not fit; on the CPU, a cloud without points or a number that is not finite; in training, a
+                batch that leaves a single cloud or cell, which has no statistics.
+        """
+        scores: Tensor = self.head(self.features(pos, ptr, x))
+        return scores
+
+    def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
+        """What ``head`` reads, a row a cloud; arguments as of the network."""
+        raise NotImplementedError
+
+
 def pool(y: Tensor, ptr: Tensor, reduce: str) -> Tensor:
     """The maximum or mean over every cloud, ``[P, C]`` -> ``[B, C]``."""
     own = torch.arange(y.shape[0], device=y.device)

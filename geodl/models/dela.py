@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from geodl.models.clouds import Clouds, pool, read_clouds
+from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import DecoupledAggregation, SpatialEncoding
 from geodl.nn.set_abstraction import centred
@@ -20,13 +20,13 @@ from geodl.ops import Neighbors, farthest_points, knn
 __all__ = ["DeLA"]
 
 
-class DeLA(nn.Module):
+class DeLA(CloudClassifier):
     """DeLA for classification: three stages, the last two on the 256 and 64 farthest points, the maximum over the cloud, a network
     on that.
 
     The order of points does not matter, and a cloud gives the same in any batch; a cloud of fewer points than neighbours or samples
-    keeps them all. Samples are farthest points in training too, where the authors take any. 5,337,424 parameters for the 40 classes
-    of ModelNet40, 5.3 million as in the paper.
+    keeps them all (in the paper clouds have 1024). Samples are farthest points in training too, where the authors take any. 5,337,424
+    parameters for the 40 classes of ModelNet40, 5.3 million as in the paper.
 
     Args:
         in_channels: of the signal beside positions and heights, such as 3 for normals; 0 for none.
@@ -58,24 +58,6 @@ class DeLA(nn.Module):
             nn.Linear(256, out_channels),
         )  # fmt: skip
         self.apply(initialise)
-
-    def forward(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
-        """Scores of the classes.
-
-        Args:
-            pos: ``[P, 3]``, the points of all clouds, in the unit ball; 1024 each in the paper.
-            ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
-            x: ``[P, in_channels]``.
-
-        Returns:
-            ``[B, out_channels]``.
-
-        Raises:
-            ValueError: shapes that do not fit; on the CPU, a cloud without points or a number that is not finite; in training, a
-                batch of a single cloud, which has no statistics.
-        """
-        scores: Tensor = self.head(self.features(pos, ptr, x))
-        return scores
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads, ``[B, 2048]``."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from geodl.models.clouds import read_clouds
+from geodl.models.clouds import CloudClassifier, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import EdgeConv
 from geodl.nn.mlp import mlp
@@ -16,7 +16,7 @@ from geodl.ops import knn
 __all__ = ["DGCNN"]
 
 
-class DGCNN(nn.Module):
+class DGCNN(CloudClassifier):
     """Dynamic graph CNN for classification: four edge convolutions, each on the nearest neighbours in the features of the layer
     before, a linear layer on all of them, the maximum and the mean over the cloud, a network on these.
 
@@ -45,24 +45,6 @@ class DGCNN(nn.Module):
             *mlp([512, 256], negative_slope=0.2), nn.Dropout(dropout),
             nn.Linear(256, out_channels),
         )  # fmt: skip
-
-    def forward(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
-        """Scores of the classes.
-
-        Args:
-            pos: ``[P, 3]``, the points of all clouds, about the origin and of about unit size.
-            ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
-            x: ``[P, in_channels]``.
-
-        Returns:
-            ``[B, out_channels]``.
-
-        Raises:
-            ValueError: shapes that do not fit; on the CPU, a cloud without points or a number that is not finite; in training, a
-                batch of a single cloud, which has no statistics.
-        """
-        scores: Tensor = self.head(self.features(pos, ptr, x))
-        return scores
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads: the maximum and the mean over every cloud, ``[B, 2048]``."""

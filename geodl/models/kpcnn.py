@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geodl.geometry import Charts
-from geodl.models.clouds import Clouds, pool, read_clouds
+from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.nn import KPConv
 from geodl.ops import Neighbors, aggregate, radius, voxel_neighbors, voxel_pool
 
@@ -19,7 +19,7 @@ _LEVELS, _SLOPE, _MOMENTUM = 5, 0.2, 0.05
 _REACH = 2.5  # of neighbourhoods, in sides of a cell: what kernel points see
 
 
-class KPCNN(nn.Module):
+class KPCNN(CloudClassifier):
     """KP-CNN for classification, with rigid kernels: five grids, each of cells twice as wide as the one before and with twice the
     channels, a bottleneck block on each, the mean over the cloud, a network on that.
 
@@ -47,24 +47,6 @@ class KPCNN(nn.Module):
         self.head = nn.Sequential(
             *unary(self.encoder.channels[-1], 1024), nn.Dropout(dropout), nn.Linear(1024, out_channels)
         )
-
-    def forward(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
-        """Scores of the classes.
-
-        Args:
-            pos: ``[P, 3]``, the points of all clouds, in the unit ball.
-            ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
-            x: ``[P, in_channels]``.
-
-        Returns:
-            ``[B, out_channels]``.
-
-        Raises:
-            ValueError: shapes that do not fit; on the CPU, a cloud without points or a number that is not finite; in training, a
-                batch that leaves a single cell, which has no statistics.
-        """
-        scores: Tensor = self.head(self.features(pos, ptr, x))
-        return scores
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads, ``[B, 16 width]``."""

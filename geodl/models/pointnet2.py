@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from geodl.models.clouds import Clouds, pool, read_clouds
+from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import SetAbstraction
 from geodl.nn.mlp import mlp
@@ -26,7 +26,7 @@ _MULTI = [
 ]
 
 
-class PointNet2(nn.Module):
+class PointNet2(CloudClassifier):
     """PointNet++ for classification: two set abstractions (512 and 128 points), a PointNet over what is left, a network on that.
 
     Radii (0.2 and 0.4; with several scales 0.1 to 0.8) are meant for clouds in the unit ball. The order of points does not matter,
@@ -63,24 +63,6 @@ class PointNet2(nn.Module):
         self.head = nn.Sequential(
             *mlp([1024, 512]), nn.Dropout(dropout), *mlp([512, 256]), nn.Dropout(dropout), nn.Linear(256, out_channels)
         )  # fmt: skip
-
-    def forward(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
-        """Scores of the classes.
-
-        Args:
-            pos: ``[P, 3]``, the points of all clouds, in the unit ball.
-            ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
-            x: ``[P, in_channels]``.
-
-        Returns:
-            ``[B, out_channels]``.
-
-        Raises:
-            ValueError: shapes that do not fit; on the CPU, a cloud without points or a number that is not finite; in training, a
-                batch of a single cloud, which has no statistics.
-        """
-        scores: Tensor = self.head(self.features(pos, ptr, x))
-        return scores
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads, ``[B, 1024]``."""

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from geodl.models.clouds import Clouds, pool, read_clouds
+from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import InvResMLP, ResidualAbstraction
 from geodl.nn.mlp import mlp
@@ -17,7 +17,7 @@ from geodl.nn.set_abstraction import Grouping, group
 __all__ = ["PointNeXt"]
 
 
-class PointNeXt(nn.Module):
+class PointNeXt(CloudClassifier):
     """PointNeXt for classification: four stages, each with half of the points and twice the channels of the one before, a PointNet
     over what is left, a network on that.
 
@@ -56,24 +56,6 @@ class PointNeXt(nn.Module):
             *mlp([last, 512], bias=False), nn.Dropout(dropout), *mlp([512, 256], bias=False), nn.Dropout(dropout),
             nn.Linear(256, out_channels),
         )  # fmt: skip
-
-    def forward(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
-        """Scores of the classes.
-
-        Args:
-            pos: ``[P, 3]``, the points of all clouds, in the unit ball.
-            ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
-            x: ``[P, in_channels]``.
-
-        Returns:
-            ``[B, out_channels]``.
-
-        Raises:
-            ValueError: shapes that do not fit; on the CPU, a cloud without points or a number that is not finite; in training, a
-                batch of a single cloud, which has no statistics.
-        """
-        scores: Tensor = self.head(self.features(pos, ptr, x))
-        return scores
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads, ``[B, 16 width]``."""
