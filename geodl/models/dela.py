@@ -25,8 +25,8 @@ class DeLA(CloudClassifier):
     on that.
 
     The order of points does not matter, and a cloud gives the same in any batch; a cloud of fewer points than neighbours or samples
-    keeps them all (in the paper clouds have 1024). Samples are farthest points in training too, where the authors take any. 5,337,424
-    parameters for the 40 classes of ModelNet40, 5.3 million as in the paper.
+    keeps them all (in the paper clouds have 1024). Samples are farthest points in training too, where the authors take any.
+    5,337,424 parameters for the 40 classes of ModelNet40, 5.3 million as in the paper.
 
     Args:
         in_channels: of the signal beside positions and heights, such as 3 for normals; 0 for none.
