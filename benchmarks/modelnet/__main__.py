@@ -29,7 +29,7 @@ from benchmarks.modelnet.evaluation import accuracies, confusion, corrupted_accu
 from benchmarks.modelnet.networks import NETWORKS
 from benchmarks.modelnet.pictures import confusion_picture, misclassified_pictures
 from benchmarks.modelnet.training import check_settings, step, train
-from benchmarks.operators.measure import peak_megabytes
+from benchmarks.operators.measure import keep_freed_memory, peak_megabytes, return_freed_memory
 from benchmarks.result import command, portable, write_result
 
 
@@ -73,6 +73,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     chosen = arguments(argv)
     torch.set_num_threads(chosen.threads)
+    keep_freed_memory()
     console = Console()
     began = time.perf_counter()
     device = torch.device(chosen.device)
@@ -151,7 +152,9 @@ def one_seed(
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
     some, y = train_part.pos[: chosen.batch], train_part.y[: chosen.batch]
     model.train()
+    return_freed_memory()
     peak = peak_megabytes(lambda: step(model, optimizer, augment, some, y), some.device)
+    keep_freed_memory()
     return {
         "settings": settings(chosen),
         "seed": seed,

@@ -46,8 +46,9 @@ class Clouds:
 
     def spread(self, y: Tensor) -> Tensor:
         """What every point's cloud has, ``[B, C]`` -> ``[P, C]``."""
-        rows = torch.arange(self.pos.shape[0] + 1, device=y.device)
-        return aggregate(y, Neighbors._valid(rows, self.cloud, y.shape[0]))
+        cloud, own = members(self.ptr, self.pos.shape[0]).t()
+        cloud._transpose = members(self.ptr, self.pos.shape[0]), own
+        return aggregate(y, cloud)
 
     def joint(self, layer: nn.Linear, pooled: Tensor, local: Tensor) -> Tensor:
         """A linear layer of what the cloud has, ``[B, C]``, and the point, ``[P, C']``; the former costs a product a cloud."""
@@ -90,8 +91,16 @@ class CloudClassifier(nn.Module):
 
 def pool(y: Tensor, ptr: Tensor, reduce: str) -> Tensor:
     """The maximum or mean over every cloud, ``[P, C]`` -> ``[B, C]``."""
-    own = torch.arange(y.shape[0], device=y.device)
-    return aggregate(y, Neighbors._valid(ptr, own, y.shape[0]), reduce=reduce)
+    return aggregate(y, members(ptr, y.shape[0]), reduce=reduce)
+
+
+def members(ptr: Tensor, points: int) -> Neighbors:
+    """The points of every cloud; what reads each of them is known, and need not be sorted out."""
+    every = torch.arange(points + 1, device=ptr.device)
+    found = Neighbors._valid(ptr, every[:-1], points)
+    cloud = Neighbors._valid(every, _cloud_of(ptr, points), ptr.shape[0] - 1)
+    found._transpose = cloud, every[:-1]
+    return found
 
 
 def read_clouds(

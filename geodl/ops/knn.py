@@ -185,6 +185,7 @@ class Layout(NamedTuple):
     ptr: Tensor
     query_ptr: Tensor
     single: bool  # one cloud, whose sizes the shapes tell
+    largest: int | None  # points of the largest cloud, where the points are asked for their own neighbours
 
     @property
     def rows(self) -> int:
@@ -205,31 +206,38 @@ def arrange(x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Te
             if tensor is not None and not bool(torch.isfinite(tensor).all()):
                 row = int((~torch.isfinite(tensor).all(1)).nonzero()[0])
                 raise ValueError(f"{name} must be finite, but row {row} is {tensor[row].tolist()}")
-    single = ptr is None
+    single, largest = ptr is None, points if queries is None else None
     if ptr is None:
         ptr, query_ptr = (torch.arange(2, device=x.device) * count for count in (points, rows))
     else:
         query_ptr = ptr if query_ptr is None else query_ptr
         if query_ptr is ptr:
-            of_pointer(ptr, ("checked", points), lambda: _check_pointers(ptr, points, ptr, rows))
+            largest = of_pointer(ptr, ("checked", points), lambda: _check_pointers(ptr, points, ptr, rows))
         else:
             _check_pointers(ptr, points, query_ptr, rows)
     dtype = measured_dtype(x)
     x = x.to(dtype).contiguous()
     queries = None if queries is None else queries.to(dtype).contiguous()
-    return Layout(x, queries, ptr.contiguous(), query_ptr.contiguous(), single)
+    return Layout(x, queries, ptr.contiguous(), query_ptr.contiguous(), single, largest)
 
 
-def _check_pointers(ptr: Tensor, points: int, query_ptr: Tensor, rows: int) -> None:
-    ends = torch.stack([torch.stack([p[0], p[-1], (p.diff() < 0).any().long()]) for p in (ptr, query_ptr)])
-    for name, of, count, (first, last, descends) in zip(
-        ("ptr", "query_ptr"), ("x", "queries"), (points, rows), ends.tolist(), strict=True
+def _check_pointers(ptr: Tensor, points: int, query_ptr: Tensor, rows: int) -> int:
+    """Points of the largest cloud."""
+    pointers = ptr, query_ptr
+    sizes = [torch.cat([p.diff(), p.new_zeros(1)]) for p in pointers]
+    found = [
+        torch.stack([p[0], p[-1], some.min(), some.max()]) for p, some in zip(pointers, sizes, strict=True)
+    ]
+    ends = torch.stack(found).tolist()
+    for name, of, count, (first, last, least, _) in zip(
+        ("ptr", "query_ptr"), ("x", "queries"), (points, rows), ends, strict=True
     ):
-        if first != 0 or last != count or descends:
+        if first != 0 or last != count or least < 0:
             raise ValueError(
                 f"{name} must ascend from 0 to the {count} rows of {of}, not from {first} to {last}"
-                + (" and descend between" if descends else "")
+                + (" and descend between" if least < 0 else "")
             )
+    return cast(int, ends[0][-1])
 
 
 def _rows(layout: Layout, k: int, without: int) -> tuple[Tensor, int]:

@@ -67,8 +67,10 @@ def _group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Ten
             rowptr.data_ptr(), grouped.data_ptr(), perm.data_ptr(), torch.get_num_threads(),
         )  # fmt: skip
         return rowptr, grouped, perm
-    ascending, perm = torch.sort(key, stable=True)
-    rowptr = torch.searchsorted(ascending, torch.arange(num_keys + 1, device=key.device))
+    # A GPU sorts by 8 bits at a time.
+    narrow = key.to(torch.int32) if num_keys <= 2**31 else key
+    ascending, perm = torch.sort(narrow, stable=True)
+    rowptr = torch.searchsorted(ascending, torch.arange(num_keys + 1, device=key.device, dtype=narrow.dtype))
     return rowptr, value[perm], perm
 
 

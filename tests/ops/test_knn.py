@@ -61,6 +61,7 @@ def test_ragged_batch_on_triton(cloud, dims, dtype):
 def test_tiles_of_a_gpu(monkeypatch, dtype):
     """Several blocks of queries and of points, and more neighbours than a block has points."""
     module = importlib.import_module("geodl.ops.triton.knn")
+    monkeypatch.setattr(module, "is_small", lambda *_: False)
     choose, on_gpu = module.tile, SimpleNamespace(is_cuda=True)
     monkeypatch.setattr(module, "tile", lambda table, x, *sizes: choose(table, on_gpu, *sizes))
     x, ptr = CLOUDS["lattice"](150, 2).to(dtype), pointer([130, 20])
@@ -71,10 +72,28 @@ def test_tiles_of_a_gpu(monkeypatch, dtype):
 
 @TRITON
 @pytest.mark.parametrize("cloud", ["uniform", "lattice", "outlier", "duplicates"])
+@pytest.mark.parametrize("loop", [True, False])
+def test_small_clouds_in_tiles_of_a_gpu(monkeypatch, cloud, loop):
+    """Several blocks of pairs, of which those below the diagonal are copied, and few clouds at one time."""
+    module = importlib.import_module("geodl.ops.triton.knn_small")
+    choose, on_gpu = module.tile, SimpleNamespace(is_cuda=True)
+    monkeypatch.setattr(module, "DISTANCE_TILES", {512: module.Tile(rows=4, channels=16, warps=4)})
+    monkeypatch.setattr(module, "tile", lambda table, x, *sizes: choose(table, on_gpu, *sizes))
+    monkeypatch.setattr(module, "MOST_DISTANCES", 2 * 48 * 48)
+    x, ptr = CLOUDS[cloud](107, 5), pointer([40, 0, 20, 47])
+    with use_backend("triton"):
+        assert_found(
+            knn(x, 7, ptr, loop=loop, return_distance=True), definition(x, 7, ptr.tolist(), loop=loop)
+        )
+
+
+@TRITON
+@pytest.mark.parametrize("cloud", ["uniform", "lattice", "outlier", "duplicates"])
 def test_along_a_curve(monkeypatch, cloud):
     """Points sorted, in small tiles, some of which are left out; with queries, and without the points themselves."""
     module = importlib.import_module("geodl.ops.triton.knn")
     monkeypatch.setattr(importlib.import_module("geodl.ops.triton.curve"), "MANY", 1)
+    monkeypatch.setattr(module, "is_small", lambda *_: False)
     monkeypatch.setattr(module, "tile", lambda *_: module.Tile(rows=4, channels=16, warps=4))
     x, ptr = CLOUDS[cloud](60, 2), pointer([40, 0, 20])
     queries, query_ptr = CLOUDS[cloud](9, 2), pointer([5, 1, 3])

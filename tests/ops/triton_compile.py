@@ -130,6 +130,7 @@ for points, curve.MANY in (
     layout = arrange(points, None, None, None)
     for loop in (False, True):
         knn.nearest(layout, 4, loop, torch.arange(6) * 4, 20)
+        knn.select(layout, 4, None, loop, torch.arange(6) * 4, 20)
         knn.select(layout, 4, points.new_ones(1), loop, torch.arange(6) * 4, 20)
         degree = torch.full((5,), 5)
         places, bound = radius.searched(layout), points.new_ones(1)

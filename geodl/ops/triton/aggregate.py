@@ -10,7 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.backend import contiguous
-from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
+from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, row_tiles, tile
 
 PIECE = 4096  # edges of a sum that one program adds up: a power of two, longer rows are cut into pieces
 
@@ -71,7 +71,7 @@ def gather_max(
     position = x.new_empty(rows, channels, dtype=torch.int32)
     if values.numel() == 0:
         return values, position
-    block = tile(ROW_TILES, x, channels)
+    block = tile(row_tiles(rows, channels, col.numel()), x, channels)
     with device_of(x):
         _max_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
             x, None if weight is None else weight.contiguous(), rowptr, col, values, position, rows, channels,
@@ -97,19 +97,21 @@ def _sum(
         return out
     edges, block = col.numel(), tile(ROW_TILES, x, channels)
     weight, position = contiguous(weight), contiguous(position)
-    terms, shape = (x, weight, edge, position, start), {"ROWS": block.rows, "CHANNELS": block.channels}
-    partial = None
+    terms, partial = (x, weight, edge, position, start), None
     with device_of(x):
         if edges > PIECE:
             sums = torch.promote_types(x.dtype, torch.float32)
             partial = x.new_empty(2 * blocks(edges, PIECE), channels, dtype=sums)
             _sum_pieces[len(partial), blocks(channels, block.channels)](
                 *terms, rowptr, col, partial, rows, edges, channels,
-                PIECE=PIECE, ACCUMULATOR=accumulator(x), **shape, num_warps=block.warps,
+                PIECE=PIECE, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
+                num_warps=block.warps,
             )  # fmt: skip
+        block = tile(row_tiles(rows, channels, edges), x, channels)
         _sum_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
             *terms, rowptr, col, partial, out, rows, channels,
-            PIECE=PIECE, ACCUMULATOR=accumulator(x), **shape, UNROLL=block.unroll, num_warps=block.warps,
+            PIECE=PIECE, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
+            UNROLL=block.unroll, num_warps=block.warps,
         )  # fmt: skip
     return out
 

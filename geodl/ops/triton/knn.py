@@ -15,6 +15,8 @@ from torch import Tensor
 
 from geodl.ops.knn import Layout
 from geodl.ops.triton.curve import along_curve, as_given, is_sorted
+from geodl.ops.triton.knn_keys import FARTHEST, LONGEST, MOST_KEYS, few, one_of_the_least
+from geodl.ops.triton.knn_small import is_small, nearest_in_small_clouds
 from geodl.ops.triton.launch import Tile, blocks, device_of, tile
 
 # Queries x points compared at once, by the number of neighbours; as keys of 64 bits, and otherwise.
@@ -32,13 +34,12 @@ TILES = {
     512: Tile(rows=2, channels=256, warps=4),
 }
 
-MOST_KEYS = 256
 NOBODY = tl.constexpr(2**31 - 1)  # an index above that of any point
-FARTHEST = tl.constexpr(-(2**63))  # a key below that of any point
-LONGEST = tl.constexpr(2**31 - 1)  # above the bits of any distance, as those of a NaN are
 
 
 def nearest(layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: int) -> tuple[Tensor, Tensor]:
+    if is_small(layout, k):
+        return nearest_in_small_clouds(layout, k, loop, rowptr, edges)
     return select(layout, k, None, loop, rowptr, edges)
 
 
@@ -67,11 +68,6 @@ def select(
                 ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
             )  # fmt: skip
     return col, squared
-
-
-def few(layout: Layout) -> int:
-    """The number of coordinates, if a loop over them is worth unrolling; else 0."""
-    return layout.x.shape[1] if layout.x.shape[1] <= 4 else 0
 
 
 @triton.jit
@@ -148,7 +144,7 @@ def _nearest_keys(
     limit, rowptr, chosen, col, squared,
     K: tl.constexpr, DIMS: tl.constexpr, OWN: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
 ):  # fmt: skip
-    """A key holds a distance and, below it, an index, turned about: the greatest keys are the nearest points."""
+    """The nearest points of every row in order, by keys (knn_keys.py)."""
     place, live, row, first, last = rows_of_a_program(first_point, last_point, row_index, points, rows, ROWS)
     slot = tl.arange(0, K)[None, :]
     to = tl.load(rowptr + row, mask=live, other=0)
@@ -198,7 +194,7 @@ def _nearest_keys(
             bits = value.to(tl.int32, bitcast=True)
             mine &= bits <= worst[:, None]
             bits = tl.where(mine, bits, LONGEST)
-            mine &= _one_of_the_least(bits, index, wanted_of_row, K, ROWS, POINTS)
+            mine &= one_of_the_least(bits, index, wanted_of_row, K, ROWS, POINTS)
             place_of = tl.cumsum(mine.to(tl.int32), axis=1) - 1
             key = (bits.to(tl.int64) << 32) | index[None, :]
             tl.store(chosen + place_of, ~key, mask=mine)
@@ -215,38 +211,6 @@ def _nearest_keys(
     tl.store(
         squared + to[:, None] + slot, (~best >> 32).to(tl.int32).to(tl.float32, bitcast=True), mask=found
     )
-
-
-@triton.jit
-def _one_of_the_least(bits, index, count, K: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr):
-    """Of every row, the least ``count`` numbers and at most K, by bisection of their values; of equal ones, of their indices."""
-    low = tl.zeros([ROWS], tl.int32)
-    high = tl.full([ROWS], LONGEST - 1, tl.int32)
-    within = tl.sum((bits < LONGEST).to(tl.int32), axis=1)
-    while tl.max(((within > K) & (low < high)).to(tl.int32)) == 1:
-        middle = low + (high - low) // 2
-        below = tl.sum((bits <= middle[:, None]).to(tl.int32), axis=1)
-        undecided = (within > K) & (low < high)
-        enough = below >= count
-        high = tl.where(undecided & enough, middle, high)
-        within = tl.where(undecided & enough, below, within)
-        low = tl.where(undecided & ~enough, middle + 1, low)
-    least = bits <= high[:, None]
-    if tl.max((within > K).to(tl.int32)) == 1:  # too many are as far as the last that is wanted
-        less = bits < high[:, None]
-        number = tl.where(least & ~less, index[None, :], LONGEST)
-        nearer = tl.sum(less.to(tl.int32), axis=1)
-        first, last = tl.zeros([ROWS], tl.int32), tl.full([ROWS], LONGEST - 1, tl.int32)
-        while tl.max(((within > K) & (first < last)).to(tl.int32)) == 1:
-            middle = first + (last - first) // 2
-            below = nearer + tl.sum((number <= middle[:, None]).to(tl.int32), axis=1)
-            undecided = (within > K) & (first < last)
-            enough = below >= count
-            last = tl.where(undecided & enough, middle, last)
-            within = tl.where(undecided & enough, below, within)
-            first = tl.where(undecided & ~enough, middle + 1, first)
-        least = less | (number <= last[:, None])
-    return least
 
 
 @triton.jit(do_not_specialize=["points", "rows", "k"])

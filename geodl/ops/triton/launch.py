@@ -46,6 +46,16 @@ ROW_TILES = {
     512: Tile(rows=2, channels=256, warps=4, unroll=4),
 }
 
+# Of a few long rows, such as of a cloud whose points are pooled: a warp to so many numbers, and many edges on their way.
+LONG_ROW_TILES = {512: Tile(rows=1, channels=32, warps=1, unroll=16)}
+_LONG, _FEW = 64, 2**17  # edges of a row, and numbers in all
+
+
+def row_tiles(rows: int, channels: int, edges: int) -> Mapping[int, Tile]:
+    """The table for so many rows of so many edges together: a program to many rows is not enough for a GPU where these are few."""
+    long = channels >= 32 and edges >= _LONG * rows and rows * channels <= _FEW
+    return LONG_ROW_TILES if long else ROW_TILES
+
 
 def tile(table: Mapping[int, Tile], x: Tensor, channels: int, windows: int = 1) -> Tile:
     """The entry of the table for so many channels, fitted to the number of windows.
