@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     pairs, graphs = [(ours, peer) for peer in peers], []
     if device.type == "cuda":
         graphs += [
-            Trained(f"{one.name}, as a CUDA graph", _captured(net, scores, labels))
+            Trained(f"{one.name}, as a CUDA graph", CapturedStep(net, scores, labels))
             for one, net, scores in (
                 (ours, copy.deepcopy(model), lambda net: net(packed, ptr)),
                 (peers[0], copy.deepcopy(published), lambda net: net(clouds)),
@@ -177,37 +177,38 @@ def _step(net: nn.Module, scores: Callable[[nn.Module], Tensor], labels: Tensor)
     return step
 
 
-def _captured(net: nn.Module, scores: Callable[[nn.Module], Tensor], labels: Tensor) -> Callable[[], float]:
-    """The step as a CUDA graph, from the same weights: those that it changes in warming up are put back."""
-    state = copy.deepcopy(net.state_dict())
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+class CapturedStep:
+    """The step as a CUDA graph, from the weights that the network has: warming up changes them, and they are put back."""
 
-    def step() -> Tensor:
-        optimizer.zero_grad()
-        loss = functional.cross_entropy(scores(net), labels, label_smoothing=SMOOTHING)
+    def __init__(self, net: nn.Module, scores: Callable[[nn.Module], Tensor], labels: Tensor) -> None:
+        # The graph reads and writes the memory of all of these, which must stay theirs.
+        self.net, self.scores, self.labels = net, scores, labels
+        self.optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+        state = copy.deepcopy(net.state_dict())
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(aside)
+        self.graph = torch.cuda.CUDAGraph()
+        self.optimizer.zero_grad()
+        with torch.cuda.graph(self.graph):
+            self.loss = self.step()
+        net.load_state_dict(state)
+        for found in self.optimizer.state.values():
+            found["momentum_buffer"].zero_()
+
+    def step(self) -> Tensor:
+        self.optimizer.zero_grad()
+        loss = functional.cross_entropy(self.scores(self.net), self.labels, label_smoothing=SMOOTHING)
         loss.backward()
-        optimizer.step()
+        self.optimizer.step()
         return loss.detach()
 
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    optimizer.zero_grad()
-    with torch.cuda.graph(graph):
-        loss = step()
-    net.load_state_dict(state)
-    for found in optimizer.state.values():
-        found["momentum_buffer"].zero_()
-
-    def replay() -> float:
-        graph.replay()
-        return float(loss)
-
-    return replay
+    def __call__(self) -> float:
+        self.graph.replay()
+        return float(self.loss)
 
 
 @torch.no_grad()

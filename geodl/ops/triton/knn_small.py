@@ -60,12 +60,14 @@ def nearest_in_small_clouds(
     pairs, choice = tile(DISTANCE_TILES, layout.x, width), tile(CHOICE_TILES, layout.x, width)
     keys = triton.next_power_of_2(k)
     points, coordinates = layout.x.shape
-    x = layout.x.t().contiguous()
+    # Coordinates one after the other; what a block reads beyond the last cloud is nobody's, and nothing comes of it.
+    x = layout.x.new_zeros(coordinates, blocks(points, ALIGNED) * ALIGNED + max(pairs.rows, pairs.channels))
+    x[:, :points] = layout.x.t()
     with device_of(x):
         for begin in range(0, clouds, at_once):
             some = min(at_once, clouds - begin)
             _pairs_of_a_cloud[some, blocks(largest, pairs.rows), blocks(largest, pairs.channels)](
-                x, layout.ptr, begin, distances, points, width, coordinates, DIMS=few(layout),
+                x, layout.ptr, begin, distances, x.shape[1], width, coordinates, DIMS=few(layout),
                 ROWS=pairs.rows, POINTS=pairs.channels, num_warps=pairs.warps, enable_fp_fusion=False,
             )  # fmt: skip
             programs = blocks(largest, choice.rows)
@@ -100,12 +102,12 @@ def _pairs_of_a_cloud(
         x += first
         if DIMS > 0:
             for _ in tl.static_range(DIMS):
-                q, p = tl.load(x + i, mask=i < size, other=0), tl.load(x + j, mask=j < size, other=0)
+                q, p = tl.load(x + i), tl.load(x + j)
                 total += (q - p) * (q - p)
                 x += points
         else:
             for _ in tl.range(0, dims, loop_unroll_factor=4):
-                q, p = tl.load(x + i, mask=i < size, other=0), tl.load(x + j, mask=j < size, other=0)
+                q, p = tl.load(x + i), tl.load(x + j)
                 total += (q - p) * (q - p)
                 x += points
         total = tl.where(total == total, total, float("inf"))
