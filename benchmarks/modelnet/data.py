@@ -42,7 +42,7 @@ class Settings:
 
 SETTINGS = {
     "solids": Settings("Solids, 100 + 100 a class", 1024, 256, 8, 180.0, 1.25, 0.1),
-    "occupancy10": Settings("ModelNet10 occupancy, 3991 + 908", 2048, 1024, 30, 10.0, 1.25, 0.1),
+    "occupancy10": Settings("ModelNet10 occupancy, 3991 + 908", 2048, 1024, 40, 10.0, 1.25, 0.1),
     "modelnet10": Settings("ModelNet10, 3991 + 908", 2048, 1024, 60, 15.0, 1.5, 0.2),
     "modelnet40": Settings("ModelNet40, 9843 + 2468", 2048, 1024, 200, 15.0, 1.5, 0.2),
 }
