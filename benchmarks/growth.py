@@ -5,7 +5,8 @@
 Forward + backward on graphs of degree 16 with 64 channels, from ten thousand edges to ten million: nanoseconds an edge,
 which stay the same where the time is proportional to the edges, and the ratio of the greatest to the least of them. Twice:
 with neighbours that are near in memory, as on a mesh, and with neighbours drawn from all nodes, where a large graph waits
-for memory at every edge, whoever computes.
+for memory at every edge, whoever computes. Two functions of PyTorch show what neither grows by less nor costs less: a product by 1,
+whose gradient costs what autograd does, and the reading of all neighbours' rows and nothing else.
 Then the peak of memory of one forward + backward over ten million edges with 64 channels, each in a process of its own,
 all of whose resident memory counts (VmHWM; on a GPU the peak of the allocator). Writes result.json and growth.png.
 """
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.operators.graphs import near_graph, random_graph
-from benchmarks.operators.measure import Call, interleaved, peak_resident, step
+from benchmarks.operators.measure import Call, Run, interleaved, peak_resident, step
 from benchmarks.result import command, portable, write_result
 from geodl.ops import BatchNorm, Neighbors, aggregate, attention, chebyshev, edge_conv, patch_conv
 
@@ -90,6 +91,23 @@ OPERATORS: dict[str, Callable[[Neighbors, int], Call]] = {
     "patch_conv": patch_convolution,
     "chebyshev": polynomial,
 }
+
+
+def product_by_one(neighbors: Neighbors, channels: int) -> Run:
+    x = torch.randn(neighbors.num_dst, channels, device=neighbors.device)
+    return step(Call(lambda x: x * 1.0, [x]), backward=True)
+
+
+def reading(neighbors: Neighbors, channels: int) -> Run:
+    x = torch.randn(neighbors.num_src, channels, device=neighbors.device)
+    rows = x.new_empty(neighbors.num_edges, channels)
+    return lambda: torch.index_select(x, 0, neighbors.col, out=rows)
+
+
+CONTROLS: dict[str, Callable[[Neighbors, int], Run]] = {
+    "PyTorch: x * 1.0": product_by_one,
+    "PyTorch: index_select, forward": reading,
+}
 # What patch_conv is given is larger than all that it computes: a weight an edge and window.
 MEASURED = ("aggregate sum", "aggregate max", "edge_conv", "attention")
 
@@ -100,7 +118,10 @@ GRAPHS = {"near": near_graph, "random": random_graph}
 def nanoseconds(name: str, graph: str, edges: int, seconds: float, device: torch.device) -> float:
     """Median time an edge of forward + backward."""
     neighbors = GRAPHS[graph](edges // DEGREE, DEGREE, device)
-    run = step(OPERATORS[name](neighbors, CHANNELS), backward=True)
+    control = CONTROLS.get(name)
+    run = (
+        control(neighbors, CHANNELS) if control else step(OPERATORS[name](neighbors, CHANNELS), backward=True)
+    )
     run()
     return 1e6 * interleaved([run], device, seconds)[0] / neighbors.num_edges
 
@@ -141,7 +162,8 @@ def draw(growth: dict[str, dict[str, Any]], path: Path) -> None:
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for name, found in growth.items():
+    for name in OPERATORS:
+        found = growth[name]
         for graph, style in zip(GRAPHS, ("-", ":"), strict=True):
             times = found[graph]["ns_per_edge"]
             label = name if style == "-" else None
@@ -184,7 +206,7 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> None:
     sizes = sizes or Sizes()
     start = time.perf_counter()
     growth: dict[str, dict[str, Any]] = {}
-    for name in OPERATORS:
+    for name in (*OPERATORS, *CONTROLS):
         found: dict[str, Any] = {}
         for graph in GRAPHS:
             times = {
@@ -195,7 +217,7 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> None:
                 "max_over_min": round(max(times.values()) / min(times.values()), 2),
             }
             print(
-                f"{name:14} {graph:7} {min(times.values()):7.2f} to {max(times.values()):7.2f} ns an edge",
+                f"{name:30} {graph:7} {min(times.values()):7.2f} to {max(times.values()):7.2f} ns an edge",
                 flush=True,
             )
         if name in MEASURED:

@@ -68,7 +68,7 @@ def _group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Ten
         )  # fmt: skip
         return rowptr, grouped, perm
     # A GPU sorts by 8 bits at a time.
-    narrow = key.to(torch.int32) if num_keys <= 2**31 else key
+    narrow = key.to(torch.int32) if num_keys < 2**31 else key
     ascending, perm = torch.sort(narrow, stable=True)
     rowptr = torch.searchsorted(ascending, torch.arange(num_keys + 1, device=key.device, dtype=narrow.dtype))
     return rowptr, value[perm], perm
