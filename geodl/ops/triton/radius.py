@@ -14,7 +14,8 @@ from torch import Tensor
 
 from geodl.ops.knn import Layout
 from geodl.ops.triton.curve import Places, along_curve
-from geodl.ops.triton.knn import candidates, few, rows_of_a_program, select, squared_distance_of_a_box
+from geodl.ops.triton.knn import candidates, rows_of_a_program, select, squared_distance_of_a_box
+from geodl.ops.triton.knn_keys import few
 from geodl.ops.triton.launch import Tile, blocks, device_of, tile
 
 # Queries x points compared at once.
