@@ -2,8 +2,8 @@
 
     python -m benchmarks.growth [--device cpu] [--threads 2] [--seed 0] [--out DIR]
 
-Forward + backward on graphs of degree 16 with 64 channels, from ten thousand edges to ten million: nanoseconds an edge,
-which stay the same where the time is proportional to the edges, and the ratio of the greatest to the least of them. Twice:
+Forward, and forward + backward, on graphs of degree 16 with 64 channels, from ten thousand edges to ten million: nanoseconds an
+edge, which stay the same where the time is proportional to the edges, and the ratio of the greatest to the least of them. Twice:
 with neighbours that are near in memory, as on a mesh, and with neighbours drawn from all nodes, where a large graph waits
 for memory at every edge, whoever computes. Two functions of PyTorch show what neither grows by less nor costs less: a product by 1,
 whose gradient costs what autograd does, and the reading of all neighbours' rows and nothing else.
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.operators.graphs import near_graph, random_graph
-from benchmarks.operators.measure import Call, Run, interleaved, peak_resident, step
+from benchmarks.operators.measure import Call, Run, interleaved, keep_freed_memory, peak_resident, step
 from benchmarks.result import command, portable, write_result
 from geodl.ops import BatchNorm, Neighbors, aggregate, attention, chebyshev, edge_conv, patch_conv
 
@@ -115,15 +115,27 @@ MEASURED = ("aggregate sum", "aggregate max", "edge_conv", "attention")
 GRAPHS = {"near": near_graph, "random": random_graph}
 
 
-def nanoseconds(name: str, graph: str, edges: int, seconds: float, device: torch.device) -> float:
-    """Median time an edge of forward + backward."""
+def nanoseconds(name: str, graph: str, edges: int, seconds: float, device: torch.device) -> list[float]:
+    """Median times an edge, of forward and of forward + backward; of a control, its one."""
     neighbors = GRAPHS[graph](edges // DEGREE, DEGREE, device)
-    control = CONTROLS.get(name)
-    run = (
-        control(neighbors, CHANNELS) if control else step(OPERATORS[name](neighbors, CHANNELS), backward=True)
-    )
-    run()
-    return 1e6 * interleaved([run], device, seconds)[0] / neighbors.num_edges
+    if name in CONTROLS:
+        runs = [CONTROLS[name](neighbors, CHANNELS)]
+    else:
+        call = OPERATORS[name](neighbors, CHANNELS)
+        runs = [step(call, backward) for backward in (False, True)]
+    found = []
+    for run in runs:
+        run()
+        found += interleaved([run], device, seconds)
+    return [1e6 * milliseconds / neighbors.num_edges for milliseconds in found]
+
+
+def of_edges(edges: Sequence[int], times: Sequence[float]) -> dict[str, Any]:
+    """Times an edge by the number of edges, and how much they differ."""
+    return {
+        "ns_per_edge": {str(size): round(taken, 3) for size, taken in zip(edges, times, strict=True)},
+        "max_over_min": round(max(times) / min(times), 2),
+    }
 
 
 def peak(name: str, edges: int, device: torch.device) -> dict[str, float]:
@@ -203,23 +215,19 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> None:
         print(*peak(chosen.peak, chosen.edges, device).values())
         return
 
+    keep_freed_memory()  # or results that are large cost what the system takes for new pages, whoever computes
     sizes = sizes or Sizes()
     start = time.perf_counter()
     growth: dict[str, dict[str, Any]] = {}
     for name in (*OPERATORS, *CONTROLS):
         found: dict[str, Any] = {}
         for graph in GRAPHS:
-            times = {
-                str(edges): nanoseconds(name, graph, edges, sizes.seconds, device) for edges in sizes.edges
-            }
-            found[graph] = {
-                "ns_per_edge": {edges: round(taken, 3) for edges, taken in times.items()},
-                "max_over_min": round(max(times.values()) / min(times.values()), 2),
-            }
-            print(
-                f"{name:30} {graph:7} {min(times.values()):7.2f} to {max(times.values()):7.2f} ns an edge",
-                flush=True,
-            )
+            times = [nanoseconds(name, graph, edges, sizes.seconds, device) for edges in sizes.edges]
+            *forward, both = ([taken[way] for taken in times] for way in range(len(times[0])))
+            found[graph] = of_edges(sizes.edges, both)
+            if forward:
+                found[graph]["forward"] = of_edges(sizes.edges, *forward)
+            print(f"{name:30} {graph:7} {min(both):7.2f} to {max(both):7.2f} ns an edge", flush=True)
         if name in MEASURED:
             found |= peak_in_a_process(name, sizes.peak_edges, chosen)
         growth[name] = found

@@ -22,6 +22,8 @@ def test_writes_times_memory_and_a_plot(tmp_path, monkeypatch):
         torch.set_num_threads(threads)
     found = json.loads((tmp_path / "result.json").read_text())["metrics"]
     for graph in growth.GRAPHS:
+        assert set(found["patch_conv"][graph]["forward"]["ns_per_edge"]) == {"320", "640"}
+        assert set(found["PyTorch: x * 1.0"][graph]) == {"ns_per_edge", "max_over_min"}
         times = found["aggregate max"][graph]["ns_per_edge"].values()
         assert min(times) > 0
         assert found["aggregate max"][graph]["max_over_min"] == pytest.approx(
