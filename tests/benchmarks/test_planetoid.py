@@ -62,12 +62,14 @@ class Scripted(torch.nn.Module):
         return torch.stack([scores.expand(10), torch.zeros(10)], 1)
 
 
-def fit(script: list[list[float]], **options: object) -> tuple[float, int]:
+def fit(script: list[list[float]], epochs: int, accuracy_too: bool = False) -> tuple[float, int]:
     """The first nine nodes validate, the last is tested."""
     graph = planetoid.Graph(torch.empty(2, 0).long(), torch.ones(10, 1), y=torch.zeros(10).long())
     graph.train_mask, graph.test_mask = torch.ones(10, dtype=torch.bool), torch.arange(10) == 9
     graph.val_mask = ~graph.test_mask
-    recipe = planetoid.Recipe(lambda c, k: torch.nn.Identity(), None, patience=2, **options)
+    recipe = planetoid.Recipe(
+        lambda c, k: torch.nn.Identity(), None, epochs=epochs, patience=2, accuracy_too=accuracy_too
+    )
     return planetoid.Trainer(Scripted(script), graph, recipe).fit()
 
 
