@@ -3,11 +3,16 @@
     python -m benchmarks.planetoid                                               communities, no download
     python -m benchmarks.planetoid --data cora --root PATH [--model gcn gat] [--seeds 20] [--threads 1] [--out DIR]
 
-Hyper-parameters and protocol are those of PyG's benchmark of these networks (Fey and Lenssen 2019; GAT has the dropout of its
-authors' code), on the public split: the epoch of least validation loss is tested; past half of the
-epochs, training stops when the validation loss exceeds the mean of the last ones. Mean and deviation over the seeds. Then the
-same network in PyG, with the same optimiser and data, is trained in turn with ours, some epochs each, and the median times of an
-epoch are compared. Writes result.json.
+Hyper-parameters and protocol are those of PyG's benchmark of these networks (Fey and Lenssen 2019), on the public split: the
+epoch of least validation loss is tested; past half of the epochs, training stops when the validation loss exceeds the mean of
+the last ones. GAT and GATv2 are trained as the authors of GAT do: the last epoch is tested at which the validation loss is the
+least and the validation accuracy the greatest so far, and training stops after 100 epochs that improve neither. ARMA has the
+dropout of the layer that Fey and Lenssen measured, of both terms of a recursion. PyG's layer has lost the first since (April
+2019), and without it their 72.3 for CiteSeer becomes 71.2 (20 seeds, deviation 0.8).
+
+Mean and deviation over the seeds. Then the same network in PyG (GAT and ARMA without the dropout that PyG's layers lack), with
+the same optimiser and data, is trained in turn with ours, some epochs each, and the median times of an epoch are compared.
+Writes result.json.
 """
 
 from __future__ import annotations
@@ -74,7 +79,7 @@ class Peer(nn.Module):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is made, its twin in PyG, and how both are trained."""
+    """How a network is made, its twin in PyG, and how both are trained; ``accuracy_too``: as GAT's authors choose and stop."""
 
     ours: Made
     peer: Made | None
@@ -82,6 +87,7 @@ class Recipe:
     decay: float = 5e-4
     epochs: int = 200
     patience: int = 10
+    accuracy_too: bool = False
 
 
 def _gat(layer: Any, c: int, k: int) -> nn.Module:
@@ -113,7 +119,9 @@ def recipes(data: str) -> dict[str, Recipe]:
     citeseer = data == "citeseer"
 
     def attentive(ours: Made, layer: Any) -> Recipe:
-        return Recipe(ours, lambda c, k: _gat(layer, c, k), rate=0.005, epochs=1000, patience=100)
+        return Recipe(
+            ours, lambda c, k: _gat(layer, c, k), 0.005, epochs=100_000, patience=100, accuracy_too=True
+        )
 
     return {
         "gcn": Recipe(
@@ -157,23 +165,36 @@ class Trainer:
         functional.cross_entropy(self.network(self.graph)[train], self.graph.y[train]).backward()
         self.optimizer.step()
 
+    def evaluate(self) -> tuple[float, float, float]:
+        """Loss and accuracy on the validation nodes, and accuracy on the test nodes."""
+        self.network.eval()
+        with torch.inference_mode():
+            scores, y = self.network(self.graph), self.graph.y
+            right = (scores.argmax(1) == y).float()
+            val = self.nodes["val"]
+            loss = float(functional.cross_entropy(scores[val], y[val]))
+            return loss, float(right[val].mean()), float(right[self.nodes["test"]].mean())
+
     def fit(self) -> tuple[float, int]:
-        """Accuracy on the test nodes at the epoch of least validation loss, and the number of epochs."""
-        losses: list[float] = []
-        accuracy, epochs, patience = 0.0, self.recipe.epochs, self.recipe.patience
-        for epoch in range(1, epochs + 1):
+        """Accuracy on the test nodes at the epoch that the validation nodes choose, and the number of epochs."""
+        recipe, losses = self.recipe, list[float]()
+        least, most, tested, idle = float("inf"), 0.0, 0.0, 0
+        for epoch in range(1, recipe.epochs + 1):
             self.epoch()
-            self.network.eval()
-            with torch.inference_mode():
-                scores, y = self.network(self.graph), self.graph.y
-                val, test = self.nodes["val"], self.nodes["test"]
-                loss = float(functional.cross_entropy(scores[val], y[val]))
-                if loss < min(losses, default=float("inf")):
-                    accuracy = float((scores[test].argmax(1) == y[test]).float().mean())
+            loss, accuracy, test = self.evaluate()
+            if recipe.accuracy_too:
+                better = loss <= least, accuracy >= most
+                chosen, idle = all(better), 0 if any(better) else idle + 1
+                stop = idle == recipe.patience
+            else:
+                chosen = loss < least
+                stop = epoch > recipe.epochs // 2 and loss > statistics.fmean(losses[-recipe.patience :])
+            least, most = min(least, loss), max(most, accuracy)
+            tested = test if chosen else tested
             losses.append(loss)
-            if epoch > epochs // 2 and loss > statistics.fmean(losses[-patience - 1 : -1]):
+            if stop:
                 break
-        return accuracy, len(losses)
+        return tested, len(losses)
 
 
 def train(name: str, data: Communities | Planetoid, chosen: argparse.Namespace) -> dict[str, Any]:

@@ -19,8 +19,10 @@ class ARMA(ConvolutionalClassifier):
         steps: of a recursion.
         dropout: before the second layer.
         skip_dropout: of the signal that is added in every step.
+        recursion_dropout: of the signal that a recursion begins with, as it enters the sums over neighbours.
 
-    Bianchi, Grattarola, Livi and Alippi, IEEE TPAMI 2021.
+    Bianchi, Grattarola, Livi and Alippi, IEEE TPAMI 2021. They drop out the added signal alone; both are dropped out in the
+    network that Fey and Lenssen measured ("Fast graph representation learning with PyTorch Geometric", 2019).
     """
 
     def __init__(
@@ -32,9 +34,10 @@ class ARMA(ConvolutionalClassifier):
         steps: int = 1,
         dropout: float = 0.5,
         skip_dropout: float = 0.75,
+        recursion_dropout: float = 0.75,
     ) -> None:
         convs = [
-            ARMAConv(in_channels, hidden, stacks, steps, dropout=skip_dropout),
-            ARMAConv(hidden, num_classes, stacks, steps, dropout=skip_dropout),
+            ARMAConv(*channels, stacks, steps, dropout=skip_dropout, recursion_dropout=recursion_dropout)
+            for channels in ((in_channels, hidden), (hidden, num_classes))
         ]
         super().__init__(convs, dropout=dropout, input_dropout=0.0)

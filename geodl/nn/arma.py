@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from geodl.nn.glorot import glorot
 from geodl.nn.graph_matrix import GraphMatrix, normalized_adjacency
@@ -32,6 +33,7 @@ class ARMAConv(nn.Module):
         activation: sigma; None for the identity.
         dropout: of x in x V_s.
         bias: whether b is learned.
+        recursion_dropout: of the numbers of x A_s.
 
     Shapes:
         x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), neighbors of N points or a
@@ -49,11 +51,13 @@ class ARMAConv(nn.Module):
         activation: Callable[[Tensor], Tensor] | None = torch.relu,
         dropout: float = 0.0,
         bias: bool = True,
+        recursion_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if stacks < 1 or steps < 1:
             raise ValueError(f"stacks and steps must be at least 1, got {stacks} and {steps}")
-        self.steps, self.activation, self.dropout = steps, activation, dropout
+        self.steps, self.activation = steps, activation
+        self.dropout, self.recursion_dropout = dropout, recursion_dropout
         self.initial = glorot(stacks, in_channels, out_channels)
         self.recurrent = glorot(stacks, out_channels, out_channels) if steps > 1 else None
         self.skip = glorot(stacks, in_channels, out_channels)
@@ -63,6 +67,7 @@ class ARMAConv(nn.Module):
         matrix = normalized_adjacency(neighbors, self_loops=False, dtype=self.skip.dtype)
         stacks, channels, out_channels = self.skip.shape
         read = linear(x, self.initial.transpose(0, 1).reshape(channels, -1))
+        read = functional.dropout(read, self.recursion_dropout, self.training)
         kept = linear(
             dropout(x, self.dropout, self.training), self.skip.transpose(0, 1).reshape(channels, -1)
         )

@@ -48,29 +48,48 @@ def test_trains_beside_pyg_and_writes_a_table(tmp_path: Path, monkeypatch: pytes
     assert len(table.splitlines()) == 4 and "communities | gcn" in table
 
 
-def test_stops_when_the_validation_loss_rises_and_tests_its_best_epoch() -> None:
-    class Scripted(torch.nn.Module):
-        """Scores whose confidence in the truth follows a script, and that are wrong after it."""
+class Scripted(torch.nn.Module):
+    """Ten nodes of class 0: their scores of it by epoch, in evaluation, against 0 for class 1."""
 
-        def __init__(self, script: list[float]) -> None:
-            super().__init__()
-            self.script, self.epoch, self.weight = script, 0, torch.nn.Parameter(torch.zeros(1))
+    def __init__(self, script: list[list[float]]) -> None:
+        super().__init__()
+        self.script, self.weight = iter(script), torch.nn.Parameter(torch.zeros(1))
 
-        def forward(self, graph: object) -> torch.Tensor:
-            if self.training:
-                return self.weight * torch.ones(10, 2)
-            self.epoch += 1
-            score = self.script[self.epoch - 1]
-            return torch.tensor([[score, 0.0]]).repeat(10, 1)
+    def forward(self, graph: object) -> torch.Tensor:
+        if self.training:
+            return self.weight * torch.ones(10, 2)
+        scores = torch.tensor(next(self.script))
+        return torch.stack([scores.expand(10), torch.zeros(10)], 1)
 
+
+def fit(script: list[list[float]], epochs: int, accuracy_too: bool = False) -> tuple[float, int]:
+    """The first nine nodes validate, the last is tested."""
     graph = planetoid.Graph(torch.empty(2, 0).long(), torch.ones(10, 1), y=torch.zeros(10).long())
-    for part in ("train", "val", "test"):
-        graph[f"{part}_mask"] = torch.ones(10, dtype=torch.bool)
-    recipe = planetoid.Recipe(lambda c, k: torch.nn.Identity(), None, epochs=8, patience=2)
-    script = [-1.0, 2.0, 1.0, 1.1, 0.5, -1.0, 0.0, 0.0]
-    assert planetoid.Trainer(Scripted(script), graph, recipe).fit() == (1.0, 5)
+    graph.train_mask, graph.test_mask = torch.ones(10, dtype=torch.bool), torch.arange(10) == 9
+    graph.val_mask = ~graph.test_mask
+    recipe = planetoid.Recipe(
+        lambda c, k: torch.nn.Identity(), None, epochs=epochs, patience=2, accuracy_too=accuracy_too
+    )
+    return planetoid.Trainer(Scripted(script), graph, recipe).fit()
+
+
+def test_stops_when_the_validation_loss_rises_and_tests_its_best_epoch() -> None:
+    confident = [-1.0, 2.0, 1.0, 1.1, 0.5, -1.0, 0.0, 0.0]
+    assert fit([[score] for score in confident], epochs=8) == (1.0, 5)
     improving = [-8.0, -7, -6, -5, -4, -3, -2, -1]
-    assert planetoid.Trainer(Scripted(improving), graph, recipe).fit() == (0.0, 8)
+    assert fit([[score] for score in improving], epochs=8) == (0.0, 8)
+
+
+def test_tests_the_epoch_that_is_best_by_loss_and_accuracy_and_stops_when_neither_gets_better() -> None:
+    right, wrong = [1.0], [-1.0]
+    worst = 9 * wrong + right  # right of the tested node alone
+    start = 6 * right + 4 * wrong
+    less_loss = 5 * [3.0] + 4 * wrong + right  # but fewer are right
+    as_many = 6 * right + 3 * wrong + right  # but more loss than that
+    both = 7 * [3.0] + 2 * wrong + right
+    script = [worst, start, less_loss, as_many, worst, both, worst, less_loss, both]
+    assert fit(script, epochs=9, accuracy_too=True) == (1.0, 8)
+    assert fit([*script[:5], worst], epochs=9, accuracy_too=True) == (0.0, 6)
 
 
 def test_needs_a_root() -> None:

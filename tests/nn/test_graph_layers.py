@@ -343,6 +343,26 @@ def test_dropout_of_attention_is_one_for_every_head_and_keeps_the_mean() -> None
     assert (mean - wanted).abs().max() < 0.2 * wanted.abs().max()
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_arma_drops_out_either_term(sparse: bool) -> None:
+    neighbors, x = Neighbors.from_edge_index(graph(), 40), torch.randn(40, 6)
+    given = SparseFeatures.from_dense(x) if sparse else x
+
+    def layer(**dropout: float) -> ARMAConv:
+        torch.manual_seed(0)
+        return randomised(ARMAConv(6, 5, 3, activation=None, **dropout)).train()
+
+    no_skip, no_recursion, both = layer(dropout=1.0), layer(recursion_dropout=1.0), layer()
+    shift = both.bias.view(3, 5).mean(0)
+    torch.testing.assert_close(no_recursion(given, neighbors), x @ both.skip.mean(0) + shift)
+    recursion = normalized_adjacency(neighbors, self_loops=False) @ (x @ both.initial.mean(0))
+    torch.testing.assert_close(no_skip(given, neighbors), recursion + shift)
+    half = layer(dropout=0.5, recursion_dropout=0.5)
+    mean = torch.stack([half(given, neighbors) for _ in range(3000)]).mean(0)
+    torch.testing.assert_close(mean, both(given, neighbors), atol=0.15, rtol=0)
+    torch.testing.assert_close(half.eval()(given, neighbors), both(given, neighbors))
+
+
 def test_matrices_are_made_once_and_weights_are_not_kept() -> None:
     neighbors = Neighbors.from_edge_index(graph(), 40)
     assert normalized_adjacency(neighbors) is normalized_adjacency(neighbors)
