@@ -17,7 +17,7 @@ from benchmarks.operators.sizes import Sizes
 
 Run = Callable[[], Any]
 
-ROUNDS = (3, 30)
+ROUNDS = (3, 300)
 SLOW = 1000.0  # milliseconds; what takes longer is not warmed up again before its memory is measured
 
 
