@@ -1,6 +1,12 @@
-// Dense products of any size whose sums run over ascending depth, whatever the number of threads and of rows: see gemm.h.
+// Sums of dense products of any size, each over ascending depth, whatever the number of threads and of rows: see gemm.h.
+#include <nanobind/stl/array.h>
+#include <nanobind/stl/vector.h>
+
 #include <algorithm>
+#include <array>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "gemm.h"
 #include "kernels.h"
@@ -9,73 +15,182 @@
 namespace geodl {
 namespace {
 
-constexpr int64_t block_rows = 64, block_depth = 256;  // of the left matrix: 64 KB of floats, which the L2 cache holds
+constexpr int64_t block_rows = 96;   // of the result, with the rows of a that they need: both are in the L2 cache
+constexpr int64_t block_depth = 128;  // of b, where it is too long to be packed as a whole
 
 template <class T>
 struct Strided {
     const T* data;
     int64_t row, column;
     const T& operator()(int64_t r, int64_t c) const { return data[r * row + c * column]; }
+    Strided from(int64_t r, int64_t c) const { return {data ? data + r * row + c * column : data, row, column}; }
 };
 
-// Columns [panel * width, ...) of b as gemm reads them, zeros beyond the last.
 template <class T>
-void pack_panel(Strided<T> b, int64_t depth, int64_t columns, int64_t panel, T* to) {
+struct Term {
+    int64_t depth;
+    Strided<T> a, b;
+};
+
+struct Range {
+    int64_t begin, count;
+};
+
+// What becomes of a sum; the derivatives are those of the functions, where they gave `units`.
+enum class Last { nothing, relu, relu_derivative, tanh_derivative };
+
+int64_t round_up(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
+
+// One panel of b [depth, columns] as gemm reads it, zeros beyond the last column.
+template <class T>
+void pack(Strided<T> b, int64_t depth, int64_t columns, T* to, int64_t panel) {
     constexpr int64_t width = panel_width<T>;
     const int64_t count = std::min(width, columns - panel * width);
+    b = b.from(0, panel * width);
+    to += panel * depth * width;
+    if (count == width && b.column == 1) {
+        for (int64_t d = 0; d < depth; ++d) std::copy_n(b.data + d * b.row, width, to + d * width);
+        return;
+    }
     for (int64_t d = 0; d < depth; ++d) {
-        for (int64_t c = 0; c < count; ++c) to[d * width + c] = b(d, panel * width + c);
+        for (int64_t c = 0; c < count; ++c) to[d * width + c] = b(d, c);
         std::fill(to + d * width + count, to + (d + 1) * width, T(0));
     }
 }
 
 template <class T>
-void multiply_rows(int64_t rows, int64_t columns, int64_t depth, Strided<T> a, Right<T> b, T* out, int64_t out_row) {
-    T adjacent[block_rows * block_depth];
-    for (int64_t d = 0; d == 0 || d < depth; d += block_depth) {
-        const int64_t part = std::min(block_depth, depth - d);
-        Left<T> left{depth ? a.data + d * a.column : nullptr, a.row, a.column};
-        if (a.column != 1) {  // rows of a are columns in memory, far apart: what is read at once is put together
-            for (int64_t k = 0; k < part; ++k)
-                for (int64_t r = 0; r < rows; ++r) adjacent[k * block_rows + r] = a(r, d + k);
-            left = {adjacent, 1, block_rows};
-        }
-        const Right<T> right{b.data + d * b.depth, b.depth, b.panel};
-        gemm(rows, columns, part, left, right, out, out_row, d > 0);
-    }
-}
+struct Sum {
+    int64_t rows, columns;
+    std::vector<Term<T>> terms;
+    Strided<T> start;  // what the products are added to; zeros if it has no data
+    T* out;
+    int64_t out_row;
+    Last last;
+    Strided<T> units;
 
-// out [rows, columns] = a [rows, depth] b [depth, columns], out contiguous, nothing empty but for depth.
-template <class T>
-void matmul(int64_t rows, int64_t columns, int64_t depth, std::uintptr_t a, int64_t a_row, int64_t a_column,
-            std::uintptr_t b, int64_t b_row, int64_t b_column, std::uintptr_t out_, int threads) {
-    constexpr int64_t width = panel_width<T>, half = width / 2;
-    const Strided<T> left{at<const T>(a), a_row, a_column}, right{at<const T>(b), b_row, b_column};
-    T* out = at<T>(out_);
-    const int64_t panels = (columns + width - 1) / width, padded = (columns + half - 1) / half * half;
-    const int64_t blocks = (rows + block_rows - 1) / block_rows;
-    const auto packed = std::make_unique_for_overwrite<T[]>(panels * depth * width + width);
-    const int team = team_size(rows * columns * depth / 32, threads);
-#pragma omp parallel num_threads(team)
-    {
-        const auto tile = std::make_unique_for_overwrite<T[]>(padded == columns ? 0 : block_rows * padded);
-#pragma omp for schedule(static)
-        for (int64_t panel = 0; panel < panels; ++panel)
-            pack_panel(right, depth, columns, panel, packed.get() + panel * depth * width);
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t block = 0; block < blocks; ++block) {
-            const int64_t begin = block * block_rows, count = std::min(block_rows, rows - begin);
-            const Strided<T> from{depth ? left.data + begin * a_row : nullptr, a_row, a_column};
-            const Right<T> panel{packed.get(), width, depth * width};
-            if (padded == columns) {
-                multiply_rows(count, columns, depth, from, panel, out + begin * columns, columns);
-                continue;
-            }
-            multiply_rows(count, padded, depth, from, panel, tile.get(), padded);
-            for (int64_t r = 0; r < count; ++r)
-                std::copy_n(tile.get() + r * padded, columns, out + (begin + r) * columns);
+    void run(int threads) const {
+        bool by_rows_ = true;
+        for (const Term<T>& term : terms) by_rows_ &= term.a.column == 1;
+        if (by_rows_) by_rows(threads);
+        else by_depth(threads);
+    }
+
+    // Rows and columns of the result: add(to, row, padded) adds the products to `padded` columns at `to`.
+    template <class Add>
+    void tile(Range r, Range c, T* padding, Add add) const {
+        const int64_t padded = round_up(c.count, panel_width<T> / 2);
+        T* const here = out + r.begin * out_row + c.begin;
+        T* const to = padded == c.count ? here : padding;
+        const int64_t row = padded == c.count ? out_row : padded;
+        const Strided<T> from = start.from(r.begin, c.begin);
+        for (int64_t i = 0; i < r.count; ++i) {
+            if (!from.data || from.data == to) break;
+            std::copy_n(from.data + i * from.row, c.count, to + i * row);
+            std::fill(to + i * row + c.count, to + i * row + padded, T(0));
+        }
+        add(to, row, padded);
+        for (int64_t i = 0; i < r.count; ++i) {
+            T* sum = to + i * row;
+            finish(sum, units.data ? units.data + (r.begin + i) * units.row + c.begin : nullptr, c.count);
+            if (to != here) std::copy_n(sum, c.count, here + i * out_row);
         }
     }
+
+    void finish(T* sum, const T* unit, int64_t count) const {
+        if (last == Last::relu)
+            for (int64_t c = 0; c < count; ++c) sum[c] = sum[c] < 0 ? T(0) : sum[c];
+        if (last == Last::relu_derivative)
+            for (int64_t c = 0; c < count; ++c) sum[c] = unit[c] <= 0 ? T(0) : sum[c];
+        if (last == Last::tanh_derivative)
+            for (int64_t c = 0; c < count; ++c) sum[c] *= 1 - unit[c] * unit[c];
+    }
+
+    int team_of(int threads) const {
+        int64_t depth = 0;
+        for (const Term<T>& term : terms) depth += term.depth;
+        return team_size(rows * columns * depth / 32, threads);
+    }
+
+    // Rows of every a lie side by side, and every b is short: it is packed once, for all rows.
+    void by_rows(int threads) const {
+        constexpr int64_t width = panel_width<T>;
+        const int64_t panels = (columns + width - 1) / width;
+        std::vector<std::unique_ptr<T[]>> packed;
+        for (const Term<T>& term : terms)
+            packed.push_back(std::make_unique_for_overwrite<T[]>(panels * term.depth * width));
+        const int team = team_of(threads);
+        const int64_t size = std::min(block_rows, round_up((rows + 4 * team - 1) / (4 * team), 24));
+        const int64_t blocks = (rows + size - 1) / size;
+#pragma omp parallel num_threads(team)
+        {
+            const auto padding = std::make_unique_for_overwrite<T[]>(columns % (width / 2) ? size * panels * width : 0);
+            for (std::size_t t = 0; t < terms.size(); ++t)
+#pragma omp for schedule(static)
+                for (int64_t panel = 0; panel < panels; ++panel)
+                    pack(terms[t].b, terms[t].depth, columns, packed[t].get(), panel);
+#pragma omp for schedule(dynamic, 1)
+            for (int64_t block = 0; block < blocks; ++block) {
+                const Range r{block * size, std::min(size, rows - block * size)};
+                tile(r, {0, columns}, padding.get(), [&](T* to, int64_t row, int64_t padded) {
+                    for (std::size_t t = 0; t < terms.size(); ++t) {
+                        const Strided<T> a = terms[t].a.from(r.begin, 0);
+                        gemm(r.count, padded, terms[t].depth, Left<T>{a.data, a.row, a.column},
+                             Right<T>{packed[t].get(), width, terms[t].depth * width}, to, row, t > 0 || start.data);
+                    }
+                });
+            }
+        }
+    }
+
+    // A short result of long sums: each thread takes a part of it through all depth, and packs b as it goes.
+    void by_depth(int threads) const {
+        constexpr int64_t width = panel_width<T>;
+        const int team = team_of(threads);
+        int64_t high = std::min<int64_t>(rows, 128), wide = std::min(round_up(columns, width), 8 * width);
+        auto tiles = [&] { return ((rows + high - 1) / high) * ((columns + wide - 1) / wide); };
+        while (tiles() < team && wide > width) wide = round_up(wide / 2, width);
+        while (tiles() < team && high > 24) high = round_up(high / 2, 24);
+        const int64_t count = tiles(), across = (columns + wide - 1) / wide;
+#pragma omp parallel num_threads(team)
+        {
+            const auto packed = std::make_unique_for_overwrite<T[]>(block_depth * wide);
+            const auto padding = std::make_unique_for_overwrite<T[]>(columns % (width / 2) ? high * wide : 0);
+#pragma omp for schedule(dynamic, 1)
+            for (int64_t t = 0; t < count; ++t) {
+                const int64_t top = t / across * high, left = t % across * wide;
+                const Range r{top, std::min(high, rows - top)}, c{left, std::min(wide, columns - left)};
+                tile(r, c, padding.get(), [&](T* to, int64_t row, int64_t padded) {
+                    bool accumulate = start.data;
+                    for (const Term<T>& term : terms)
+                        for (int64_t d = 0; d == 0 || d < term.depth; d += block_depth) {
+                            const int64_t part = std::min(block_depth, term.depth - d);
+                            for (int64_t panel = 0; panel * width < c.count; ++panel)
+                                pack(term.b.from(d, left), part, c.count, packed.get(), panel);
+                            const Strided<T> a = term.a.from(top, d);
+                            gemm(r.count, padded, part, Left<T>{a.data, a.row, a.column},
+                                 Right<T>{packed.get(), width, part * width}, to, row, accumulate);
+                            accumulate = true;
+                        }
+                });
+            }
+        }
+    }
+};
+
+// The depth of a term, and address and strides of a [rows, depth] and of b [depth, columns].
+using Operands = std::array<int64_t, 7>;
+
+// out [rows, columns] = last(start + the sum of all a b); start may be out itself, or one row for all (start_row 0).
+template <class T>
+void matmul(int64_t rows, int64_t columns, const std::vector<Operands>& operands, std::uintptr_t start,
+            int64_t start_row, std::uintptr_t out, int64_t out_row, int last, std::uintptr_t units, int64_t units_row,
+            int threads) {
+    if (rows == 0 || columns == 0) return;
+    Sum<T> sum{rows, columns, {}, {at<const T>(start), start_row, 1}, at<T>(out), out_row, static_cast<Last>(last),
+               {at<const T>(units), units_row, 1}};
+    for (const auto& [depth, a, a_row, a_column, b, b_row, b_column] : operands)
+        sum.terms.push_back({depth, {at<const T>(a), a_row, a_column}, {at<const T>(b), b_row, b_column}});
+    sum.run(threads);
 }
 
 }  // namespace
