@@ -27,11 +27,18 @@ struct Right {
     int64_t depth, panel;
 };
 
+// Rows of memory which are read after a product: they come into the cache meanwhile, as far as its time allows.
+template <class T>
+struct Ahead {
+    const T* data;
+    int64_t rows, row, columns;
+};
+
 // out[r * out_row + c] = (accumulate ? itself : 0) + sum over d of a[r, d] b[d, c].
 // `columns` must be a multiple of half a panel.
 void gemm(int64_t rows, int64_t columns, int64_t depth, Left<float> a, Right<float> b, float* out, int64_t out_row,
-          bool accumulate);
+          bool accumulate, Ahead<float> next_a = {}, Ahead<float> next_b = {});
 void gemm(int64_t rows, int64_t columns, int64_t depth, Left<double> a, Right<double> b, double* out, int64_t out_row,
-          bool accumulate);
+          bool accumulate, Ahead<double> next_a = {}, Ahead<double> next_b = {});
 
 }  // namespace geodl

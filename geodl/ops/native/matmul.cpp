@@ -16,7 +16,8 @@ namespace geodl {
 namespace {
 
 constexpr int64_t block_rows = 96;   // of the result, with the rows of a that they need: both are in the L2 cache
-constexpr int64_t block_depth = 128;  // of b, where it is too long to be packed as a whole
+constexpr int64_t block_depth = 128;  // of a and b, where they are too long to be packed as a whole
+constexpr int64_t pad = 16;          // between packed rows: a power of two of bytes would use a part of the L1 cache
 
 template <class T>
 struct Strided {
@@ -41,21 +42,21 @@ enum class Last { nothing, relu, relu_derivative, tanh_derivative };
 
 int64_t round_up(int64_t number, int64_t multiple) { return (number + multiple - 1) / multiple * multiple; }
 
-// One panel of b [depth, columns] as gemm reads it, zeros beyond the last column.
+// Panels of b [depth, columns] as gemm reads it, zeros beyond the last column.
 template <class T>
-void pack(Strided<T> b, int64_t depth, int64_t columns, T* to, int64_t panel) {
+void pack(Strided<T> b, int64_t depth, int64_t columns, Range panels, T* to) {
     constexpr int64_t width = panel_width<T>;
-    const int64_t count = std::min(width, columns - panel * width);
-    b = b.from(0, panel * width);
-    to += panel * depth * width;
-    if (count == width && b.column == 1) {
-        for (int64_t d = 0; d < depth; ++d) std::copy_n(b.data + d * b.row, width, to + d * width);
-        return;
-    }
-    for (int64_t d = 0; d < depth; ++d) {
-        for (int64_t c = 0; c < count; ++c) to[d * width + c] = b(d, c);
-        std::fill(to + d * width + count, to + (d + 1) * width, T(0));
-    }
+    for (int64_t d = 0; d < depth; ++d)
+        for (int64_t panel = panels.begin; panel < panels.begin + panels.count; ++panel) {
+            const int64_t count = std::min(width, columns - panel * width);
+            T* const row = to + (panel * depth + d) * width;
+            if (count == width && b.column == 1) {
+                std::copy_n(b.data + d * b.row + panel * width, width, row);
+                continue;
+            }
+            for (int64_t c = 0; c < count; ++c) row[c] = b(d, panel * width + c);
+            std::fill(row + count, row + width, T(0));
+        }
 }
 
 template <class T>
@@ -127,7 +128,7 @@ struct Sum {
             for (std::size_t t = 0; t < terms.size(); ++t)
 #pragma omp for schedule(static)
                 for (int64_t panel = 0; panel < panels; ++panel)
-                    pack(terms[t].b, terms[t].depth, columns, packed[t].get(), panel);
+                    pack(terms[t].b, terms[t].depth, columns, {panel, 1}, packed[t].get());
 #pragma omp for schedule(dynamic, 1)
             for (int64_t block = 0; block < blocks; ++block) {
                 const Range r{block * size, std::min(size, rows - block * size)};
@@ -142,37 +143,71 @@ struct Sum {
         }
     }
 
-    // A short result of long sums: each thread takes a part of it through all depth, and packs b as it goes.
+    // A short result of long sums, which are cut into pieces whose sums are added in their order. Each thread packs what it reads.
     void by_depth(int threads) const {
-        constexpr int64_t width = panel_width<T>;
-        const int team = team_of(threads);
-        int64_t high = std::min<int64_t>(rows, 128), wide = std::min(round_up(columns, width), 8 * width);
-        auto tiles = [&] { return ((rows + high - 1) / high) * ((columns + wide - 1) / wide); };
-        while (tiles() < team && wide > width) wide = round_up(wide / 2, width);
-        while (tiles() < team && high > 24) high = round_up(high / 2, 24);
-        const int64_t count = tiles(), across = (columns + wide - 1) / wide;
-#pragma omp parallel num_threads(team)
+        constexpr int64_t width = panel_width<T>, most = 16;  // tiles at a time
+        std::vector<std::pair<const Term<T>*, Range>> pieces;
+        for (const Term<T>& term : terms) {
+            const int64_t size = round_up(std::max<int64_t>(term.depth / 8, 512), block_depth);
+            for (int64_t d = 0; d == 0 || d < term.depth; d += size)
+                pieces.push_back({&term, {d, std::min(size, term.depth - d)}});
+        }
+        const int64_t high = std::min<int64_t>(rows, 128), across = (columns + 8 * width - 1) / (8 * width);
+        const int64_t wide = round_up((columns + across - 1) / across, width);
+        const int64_t tiles = (rows + high - 1) / high * across, count = pieces.size();
+        const auto sums = std::make_unique_for_overwrite<T[]>(std::min(tiles, most) * count * high * wide);
+        const auto range = [&](int64_t t) {
+            const int64_t top = t / across * high, left = t % across * wide;
+            return std::pair{Range{top, std::min(high, rows - top)}, Range{left, std::min(wide, columns - left)}};
+        };
+#pragma omp parallel num_threads(team_of(threads))
         {
-            const auto packed = std::make_unique_for_overwrite<T[]>(block_depth * wide);
+            const auto packed_a = std::make_unique_for_overwrite<T[]>(block_depth * (high + pad));
+            const auto packed_b = std::make_unique_for_overwrite<T[]>(block_depth * wide);
             const auto padding = std::make_unique_for_overwrite<T[]>(columns % (width / 2) ? high * wide : 0);
+            for (int64_t first = 0; first < tiles; first += most) {
+                const int64_t here = std::min(most, tiles - first);
 #pragma omp for schedule(dynamic, 1)
-            for (int64_t t = 0; t < count; ++t) {
-                const int64_t top = t / across * high, left = t % across * wide;
-                const Range r{top, std::min(high, rows - top)}, c{left, std::min(wide, columns - left)};
-                tile(r, c, padding.get(), [&](T* to, int64_t row, int64_t padded) {
-                    bool accumulate = start.data;
-                    for (const Term<T>& term : terms)
-                        for (int64_t d = 0; d == 0 || d < term.depth; d += block_depth) {
-                            const int64_t part = std::min(block_depth, term.depth - d);
-                            for (int64_t panel = 0; panel * width < c.count; ++panel)
-                                pack(term.b.from(d, left), part, c.count, packed.get(), panel);
-                            const Strided<T> a = term.a.from(top, d);
-                            gemm(r.count, padded, part, Left<T>{a.data, a.row, a.column},
-                                 Right<T>{packed.get(), width, part * width}, to, row, accumulate);
-                            accumulate = true;
-                        }
-                });
+                for (int64_t i = 0; i < here * count; ++i) {
+                    const auto [r, c] = range(first + i / count);
+                    piece(*pieces[i % count].first, pieces[i % count].second, r, c, packed_a.get(), packed_b.get(),
+                          sums.get() + i * high * wide, wide);
+                }
+#pragma omp for schedule(dynamic, 1)
+                for (int64_t t = 0; t < here; ++t) {
+                    const auto [r, c] = range(first + t);
+                    tile(r, c, padding.get(), [&](T* to, int64_t row, int64_t) {
+                        for (int64_t p = 0; p < count; ++p)
+                            for (int64_t i = 0; i < r.count; ++i) {
+                                const T* sum = sums.get() + ((t * count + p) * high + i) * wide;
+                                for (int64_t k = 0; k < c.count; ++k)
+                                    to[i * row + k] = p || start.data ? to[i * row + k] + sum[k] : sum[k];
+                            }
+                    });
+                }
             }
+        }
+    }
+
+    // out = a b, through the given depth alone.
+    static void piece(const Term<T>& term, Range depth, Range r, Range c, T* packed_a, T* packed_b, T* out,
+                      int64_t out_row) {
+        constexpr int64_t width = panel_width<T>;
+        for (int64_t d = 0; d == 0 || d < depth.count; d += block_depth) {
+            const int64_t part = std::min(block_depth, depth.count - d);
+            const int64_t after = std::clamp<int64_t>(depth.count - d - block_depth, 0, block_depth);
+            const Strided<T> a = term.a.from(r.begin, depth.begin + d), b = term.b.from(depth.begin + d, c.begin);
+            for (int64_t k = 0; k < part; ++k) {
+                T* const row = packed_a + k * (r.count + pad);
+                if (a.row == 1) std::copy_n(a.data + k * a.column, r.count, row);
+                else
+                    for (int64_t i = 0; i < r.count; ++i) row[i] = a(i, k);
+            }
+            pack(b, part, c.count, {0, (c.count + width - 1) / width}, packed_b);
+            gemm(r.count, round_up(c.count, width / 2), part, Left<T>{packed_a, 1, r.count + pad},
+                 Right<T>{packed_b, width, part * width}, out, out_row, d > 0,
+                 Ahead<T>{a.from(0, block_depth).data, after, a.column, r.count},
+                 Ahead<T>{b.from(block_depth, 0).data, after, b.row, c.count});
         }
     }
 };
