@@ -102,7 +102,7 @@ GEODL_INLINE void strip(int64_t rows, int64_t columns, int64_t depth, Left<T> a,
     }
     if constexpr (R > 1) {
         if (r < rows)
-            strip<T, Vector, R / 2>(rows - r, columns, depth, {a.data + r * a.row, a.row, a.depth}, b, out + r * out_row,
+            strip<T, Vector, R == 6 ? 4 : R / 2>(rows - r, columns, depth, {a.data + r * a.row, a.row, a.depth}, b, out + r * out_row,
                                     out_row, accumulate, next_a, next_b);
     }
 }

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int64_t block_rows = 96;   // of the result, with the rows of a that they need: both are in the L2 cache
 constexpr int64_t block_depth = 128;  // of a and b, where they are too long to be packed as a whole
+constexpr int64_t block_panels = 4;
 constexpr int64_t pad = 16;          // between packed rows: a power of two of bytes would use a part of the L1 cache
 
 template <class T>
@@ -152,7 +153,7 @@ struct Sum {
             for (int64_t d = 0; d == 0 || d < term.depth; d += size)
                 pieces.push_back({&term, {d, std::min(size, term.depth - d)}});
         }
-        const int64_t high = std::min<int64_t>(rows, 128), across = (columns + 8 * width - 1) / (8 * width);
+        const int64_t high = std::min<int64_t>(rows, 128), across = (columns + 16 * width - 1) / (16 * width);
         const int64_t wide = round_up((columns + across - 1) / across, width);
         const int64_t tiles = (rows + high - 1) / high * across, count = pieces.size();
         const auto sums = std::make_unique_for_overwrite<T[]>(std::min(tiles, most) * count * high * wide);
@@ -163,7 +164,7 @@ struct Sum {
 #pragma omp parallel num_threads(team_of(threads))
         {
             const auto packed_a = std::make_unique_for_overwrite<T[]>(block_depth * (high + pad));
-            const auto packed_b = std::make_unique_for_overwrite<T[]>(block_depth * wide);
+            const auto packed_b = std::make_unique_for_overwrite<T[]>(block_depth * block_panels * width);
             const auto padding = std::make_unique_for_overwrite<T[]>(columns % (width / 2) ? high * wide : 0);
             for (int64_t first = 0; first < tiles; first += most) {
                 const int64_t here = std::min(most, tiles - first);
@@ -196,18 +197,22 @@ struct Sum {
         for (int64_t d = 0; d == 0 || d < depth.count; d += block_depth) {
             const int64_t part = std::min(block_depth, depth.count - d);
             const int64_t after = std::clamp<int64_t>(depth.count - d - block_depth, 0, block_depth);
-            const Strided<T> a = term.a.from(r.begin, depth.begin + d), b = term.b.from(depth.begin + d, c.begin);
+            const Strided<T> a = term.a.from(r.begin, depth.begin + d);
             for (int64_t k = 0; k < part; ++k) {
                 T* const row = packed_a + k * (r.count + pad);
                 if (a.row == 1) std::copy_n(a.data + k * a.column, r.count, row);
                 else
                     for (int64_t i = 0; i < r.count; ++i) row[i] = a(i, k);
             }
-            pack(b, part, c.count, {0, (c.count + width - 1) / width}, packed_b);
-            gemm(r.count, round_up(c.count, width / 2), part, Left<T>{packed_a, 1, r.count + pad},
-                 Right<T>{packed_b, width, part * width}, out, out_row, d > 0,
-                 Ahead<T>{a.from(0, block_depth).data, after, a.column, r.count},
-                 Ahead<T>{b.from(block_depth, 0).data, after, b.row, c.count});
+            for (int64_t left = 0; left < c.count; left += block_panels * width) {
+                const int64_t columns = std::min(block_panels * width, c.count - left);
+                const Strided<T> b = term.b.from(depth.begin + d, c.begin + left);
+                pack(b, part, columns, {0, (columns + width - 1) / width}, packed_b);
+                gemm(r.count, round_up(columns, width / 2), part, Left<T>{packed_a, 1, r.count + pad},
+                     Right<T>{packed_b, width, part * width}, out + left, out_row, d > 0,
+                     Ahead<T>{a.from(0, block_depth).data, left ? 0 : after, a.column, r.count},
+                     Ahead<T>{b.from(block_depth, 0).data, after, b.row, columns});
+            }
         }
     }
 };
