@@ -21,6 +21,7 @@ from geodl.nn.diffusion_features import gradient_features
 from geodl.ops import Neighbors, gradient_products, heat_diffuse
 from geodl.ops.backend import new_empty
 from geodl.ops.matrix_products import native_sum
+from geodl.ops.recycled import Recycled
 
 __all__ = ["fused_block"]
 
@@ -86,6 +87,7 @@ def fused_block(
     gradient: Gradient,
     layers: Sequence[Tensor],
     dropout: float,
+    memory: Recycled,
 ) -> Tensor:
     """The block with complex gradient features: ``x [V, C]`` -> ``[V, C]``. Differentiable to any order in all but the operators.
 
@@ -95,8 +97,9 @@ def fused_block(
         real, imag: ``[C, C]``, of the gradient features.
         layers: weight and bias of one layer of the MLP after the other, two layers at least.
         dropout: probability of dropping a hidden unit.
+        memory: for what the backward pass needs.
     """
-    out: Tensor = _Block.apply(x, time, real, imag, (spectrum, gradient), dropout, *layers)
+    out: Tensor = _Block.apply(x, time, real, imag, (spectrum, gradient), dropout, memory, *layers)
     return out
 
 
@@ -110,6 +113,7 @@ class _Block(torch.autograd.Function):
         imag: Tensor,
         operators: tuple[Spectrum, Gradient],
         dropout: float,
+        memory: Recycled,
         *layers: Tensor,
     ) -> Tensor:
         ctx.operators, ctx.scale = operators, 1 / (1 - dropout)
@@ -123,8 +127,9 @@ class _Block(torch.autograd.Function):
         decay = _decay(operators[0], time)
         # Of the diffused signal, of the features' combinations of it, and of the first layer's share.
         spectral = x.new_empty(*decay.shape[:2], channels + maps.shape[0])
-        inner, features = new_empty(x, vertices, 4, channels), new_empty(x, vertices, channels)
-        hidden = [new_empty(x, vertices, bias.shape[0]) for bias in biases[:-1]]
+        widths = [4 * channels, channels, *(bias.shape[0] for bias in biases[:-1])]
+        kept = memory.empty(x, vertices * sum(widths)).split([vertices * width for width in widths])
+        inner, features, *hidden = (part.view(vertices, width) for part, width in zip(kept, widths, strict=True))
         out = new_empty(x, vertices, channels)
         largest = max((shape.size for shape in shapes), default=0)
         signals, ones = new_empty(x, largest, 3 * channels), x.new_ones(largest, 1)
@@ -158,7 +163,7 @@ class _Block(torch.autograd.Function):
             by_given: Sequence[Tensor | None] = [next(found) if t.requires_grad else None for t in given]
         else:
             by_given = _derivative(ctx, kept, grads[0].contiguous(), *given)
-        return *by_given[:4], None, None, *by_given[4:]
+        return *by_given[:4], None, None, None, *by_given[4:]
 
 
 def _maps(weight: Tensor, real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor, Tensor]:

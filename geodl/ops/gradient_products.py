@@ -75,7 +75,7 @@ def write_products(signals: Tensor, neighbors: Neighbors, weight: Tensor, inner:
 def write_adjoint(inner: Tensor, grad: Tensor, transposed: Neighbors, weight: Tensor, out: Tensor) -> None:
     """``adjoint`` in C++, into contiguous memory."""
     inner, grad, weight = inner.contiguous(), grad.contiguous(), weight.contiguous()
-    rows, channels = transposed.num_dst, inner.shape[2]
+    rows, channels = transposed.num_dst, grad.shape[1]
     kernel("gradient_products_adjoint", inner.dtype)(
         transposed.rowptr.data_ptr(), rows, *addresses(transposed.col, weight, inner, grad), channels,
         out.data_ptr(), torch.get_num_threads(),
