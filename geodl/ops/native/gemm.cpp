@@ -93,7 +93,7 @@ GEODL_INLINE void strip(int64_t rows, int64_t columns, int64_t depth, Left<T> a,
     for (; r + R <= rows; r += R) {
         const Left<T> left{a.data + r * a.row, a.row, a.depth};
         for (int64_t c = 0; c < columns; c += 2 * lanes) {
-            const T* right = b.data + c / panel_width<T> * b.panel + c % panel_width<T>;
+            const T* right = b.data + c / b.width * b.panel + c % b.width;
             T* to = out + r * out_row + c;
             if (c + 2 * lanes <= columns)
                 tile<T, Vector, R, 2>(depth, left, right, b.depth, to, out_row, accumulate, next_a, next_b);
@@ -116,7 +116,7 @@ GEODL_INLINE void blocks(int64_t rows, int64_t columns, int64_t depth, Left<T> a
         const int64_t part = std::min(deep, depth - d);
         const int64_t wide = std::max<int64_t>(cached / std::max<int64_t>(part, 1) / panel_width<T>, 1) * panel_width<T>;
         for (int64_t c = 0; c < columns; c += wide) {
-            const Right<T> right{b.data + c / panel_width<T> * b.panel + d * b.depth, b.depth, b.panel};
+            const Right<T> right{b.data + c / b.width * b.panel + d * b.depth, b.depth, b.panel, b.width};
             strip<T, Vector, R>(rows, std::min(wide, columns - c), part, {a.data + d * a.depth, a.row, a.depth}, right,
                                 out + c, out_row, accumulate || d > 0, next_a, next_b);
         }
@@ -146,18 +146,34 @@ GEODL_GEMM(gemm_v4, __attribute__((target("arch=x86-64-v4"))), float, 64, 8)
 GEODL_GEMM(gemm_v4, __attribute__((target("arch=x86-64-v4"))), double, 64, 8)
 #endif
 
+#ifdef GEODL_X86_LEVELS
+int level() {
+    static const int found = __builtin_cpu_supports("x86-64-v4") ? 4 : __builtin_cpu_supports("x86-64-v3") ? 3 : 1;
+    return found;
+}
+#endif
+
 template <class T>
 void dispatch(int64_t rows, int64_t columns, int64_t depth, Left<T> a, Right<T> b, T* out, int64_t out_row,
               bool accumulate, Ahead<T> next_a, Ahead<T> next_b) {
 #ifdef GEODL_X86_LEVELS
-    static const int level = __builtin_cpu_supports("x86-64-v4") ? 4 : __builtin_cpu_supports("x86-64-v3") ? 3 : 1;
-    if (level == 4) return gemm_v4(rows, columns, depth, a, b, out, out_row, accumulate, next_a, next_b);
-    if (level == 3) return gemm_v3(rows, columns, depth, a, b, out, out_row, accumulate, next_a, next_b);
+    if (level() == 4) return gemm_v4(rows, columns, depth, a, b, out, out_row, accumulate, next_a, next_b);
+    if (level() == 3) return gemm_v3(rows, columns, depth, a, b, out, out_row, accumulate, next_a, next_b);
 #endif
     gemm_baseline(rows, columns, depth, a, b, out, out_row, accumulate, next_a, next_b);
 }
 
 }  // namespace
+
+template <class T>
+int64_t best_width() {
+#ifdef GEODL_X86_LEVELS
+    if (level() == 4) return panel_width<T>;
+#endif
+    return panel_width<T> / 2;
+}
+template int64_t best_width<float>();
+template int64_t best_width<double>();
 
 void gemm(int64_t rows, int64_t columns, int64_t depth, Left<float> a, Right<float> b, float* out, int64_t out_row,
           bool accumulate, Ahead<float> next_a, Ahead<float> next_b) {

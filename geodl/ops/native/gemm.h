@@ -20,12 +20,16 @@ struct Left {
     int64_t row, depth;
 };
 
-// Element (d, c) is at data[c / panel_width * panel + d * depth + c % panel_width].
+// Element (d, c) is at data[c / width * panel + d * depth + c % width].
 template <class T>
 struct Right {
     const T* data;
-    int64_t depth, panel;
+    int64_t depth, panel, width = panel_width<T>;
 };
+
+// The width of panels that is best on this machine: what is read at once has no gaps. `panel_width` or half of it.
+template <class T>
+int64_t best_width();
 
 // Rows of memory which are read after a product: they come into the cache meanwhile, as far as its time allows.
 template <class T>

@@ -11,14 +11,17 @@
 #include "gemm.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "simd.h"
 
 namespace geodl {
 namespace {
 
 constexpr int64_t block_rows = 96;   // of the result, with the rows of a that they need: both are in the L2 cache
 constexpr int64_t block_depth = 128;  // of a and b, where they are too long to be packed as a whole
-constexpr int64_t block_panels = 4;
 constexpr int64_t pad = 16;          // between packed rows: a power of two of bytes would use a part of the L1 cache
+
+template <class T>
+constexpr int64_t block_columns = 512 / sizeof(T);
 
 template <class T>
 struct Strided {
@@ -45,19 +48,39 @@ int64_t round_up(int64_t number, int64_t multiple) { return (number + multiple -
 
 // Panels of b [depth, columns] as gemm reads it, zeros beyond the last column.
 template <class T>
-void pack(Strided<T> b, int64_t depth, int64_t columns, Range panels, T* to) {
-    constexpr int64_t width = panel_width<T>;
+void pack(Strided<T> b, int64_t depth, int64_t columns, int64_t width, Range panels, T* to) {
     for (int64_t d = 0; d < depth; ++d)
         for (int64_t panel = panels.begin; panel < panels.begin + panels.count; ++panel) {
             const int64_t count = std::min(width, columns - panel * width);
             T* const row = to + (panel * depth + d) * width;
             if (count == width && b.column == 1) {
-                std::copy_n(b.data + d * b.row + panel * width, width, row);
+                constexpr int64_t half = panel_width<T> / 2;
+                for (int64_t c = 0; c < width; c += half) std::copy_n(b.data + d * b.row + panel * width + c, half, row + c);
                 continue;
             }
             for (int64_t c = 0; c < count; ++c) row[c] = b(d, panel * width + c);
             std::fill(row + count, row + width, T(0));
         }
+}
+
+template <class T>
+GEODL_INLINE void finish_any(Last last, int64_t rows, int64_t columns, T* sums, int64_t row, const T* units, int64_t units_row) {
+    for (int64_t r = 0; r < rows; ++r, sums += row, units += units_row) {
+        if (last == Last::relu)
+            for (int64_t c = 0; c < columns; ++c) sums[c] = sums[c] < 0 ? T(0) : sums[c];
+        if (last == Last::relu_derivative)
+            for (int64_t c = 0; c < columns; ++c) sums[c] = units[c] <= 0 ? T(0) : sums[c];
+        if (last == Last::tanh_derivative)
+            for (int64_t c = 0; c < columns; ++c) sums[c] *= 1 - units[c] * units[c];
+    }
+}
+GEODL_CLONES void finish(Last last, int64_t rows, int64_t columns, float* sums, int64_t row, const float* units,
+                         int64_t units_row) {
+    finish_any(last, rows, columns, sums, row, units, units_row);
+}
+GEODL_CLONES void finish(Last last, int64_t rows, int64_t columns, double* sums, int64_t row, const double* units,
+                         int64_t units_row) {
+    finish_any(last, rows, columns, sums, row, units, units_row);
 }
 
 template <class T>
@@ -91,20 +114,9 @@ struct Sum {
             std::fill(to + i * row + c.count, to + i * row + padded, T(0));
         }
         add(to, row, padded);
-        for (int64_t i = 0; i < r.count; ++i) {
-            T* sum = to + i * row;
-            finish(sum, units.data ? units.data + (r.begin + i) * units.row + c.begin : nullptr, c.count);
-            if (to != here) std::copy_n(sum, c.count, here + i * out_row);
-        }
-    }
-
-    void finish(T* sum, const T* unit, int64_t count) const {
-        if (last == Last::relu)
-            for (int64_t c = 0; c < count; ++c) sum[c] = sum[c] < 0 ? T(0) : sum[c];
-        if (last == Last::relu_derivative)
-            for (int64_t c = 0; c < count; ++c) sum[c] = unit[c] <= 0 ? T(0) : sum[c];
-        if (last == Last::tanh_derivative)
-            for (int64_t c = 0; c < count; ++c) sum[c] *= 1 - unit[c] * unit[c];
+        if (last != Last::nothing)
+            finish(last, r.count, c.count, to, row, units.from(r.begin, c.begin).data, units.row);
+        for (int64_t i = 0; to != here && i < r.count; ++i) std::copy_n(to + i * row, c.count, here + i * out_row);
     }
 
     int team_of(int threads) const {
@@ -115,7 +127,7 @@ struct Sum {
 
     // Rows of every a lie side by side, and every b is short: it is packed once, for all rows.
     void by_rows(int threads) const {
-        constexpr int64_t width = panel_width<T>;
+        const int64_t width = best_width<T>();
         const int64_t panels = (columns + width - 1) / width;
         std::vector<std::unique_ptr<T[]>> packed;
         for (const Term<T>& term : terms)
@@ -125,11 +137,11 @@ struct Sum {
         const int64_t blocks = (rows + size - 1) / size;
 #pragma omp parallel num_threads(team)
         {
-            const auto padding = std::make_unique_for_overwrite<T[]>(columns % (width / 2) ? size * panels * width : 0);
+            const auto padding = std::make_unique_for_overwrite<T[]>(columns % (panel_width<T> / 2) ? size * panels * width : 0);
             for (std::size_t t = 0; t < terms.size(); ++t)
 #pragma omp for schedule(static)
                 for (int64_t panel = 0; panel < panels; ++panel)
-                    pack(terms[t].b, terms[t].depth, columns, {panel, 1}, packed[t].get());
+                    pack(terms[t].b, terms[t].depth, columns, width, {panel, 1}, packed[t].get());
 #pragma omp for schedule(dynamic, 1)
             for (int64_t block = 0; block < blocks; ++block) {
                 const Range r{block * size, std::min(size, rows - block * size)};
@@ -137,7 +149,7 @@ struct Sum {
                     for (std::size_t t = 0; t < terms.size(); ++t) {
                         const Strided<T> a = terms[t].a.from(r.begin, 0);
                         gemm(r.count, padded, terms[t].depth, Left<T>{a.data, a.row, a.column},
-                             Right<T>{packed[t].get(), width, terms[t].depth * width}, to, row, t > 0 || start.data);
+                             Right<T>{packed[t].get(), width, terms[t].depth * width, width}, to, row, t > 0 || start.data);
                     }
                 });
             }
@@ -164,7 +176,7 @@ struct Sum {
 #pragma omp parallel num_threads(team_of(threads))
         {
             const auto packed_a = std::make_unique_for_overwrite<T[]>(block_depth * (high + pad));
-            const auto packed_b = std::make_unique_for_overwrite<T[]>(block_depth * block_panels * width);
+            const auto packed_b = std::make_unique_for_overwrite<T[]>(block_depth * block_columns<T>);
             const auto padding = std::make_unique_for_overwrite<T[]>(columns % (width / 2) ? high * wide : 0);
             for (int64_t first = 0; first < tiles; first += most) {
                 const int64_t here = std::min(most, tiles - first);
@@ -193,7 +205,8 @@ struct Sum {
     // out = a b, through the given depth alone.
     static void piece(const Term<T>& term, Range depth, Range r, Range c, T* packed_a, T* packed_b, T* out,
                       int64_t out_row) {
-        constexpr int64_t width = panel_width<T>;
+        constexpr int64_t half = panel_width<T> / 2, group = block_columns<T>;
+        const int64_t width = best_width<T>();
         for (int64_t d = 0; d == 0 || d < depth.count; d += block_depth) {
             const int64_t part = std::min(block_depth, depth.count - d);
             const int64_t after = std::clamp<int64_t>(depth.count - d - block_depth, 0, block_depth);
@@ -204,12 +217,12 @@ struct Sum {
                 else
                     for (int64_t i = 0; i < r.count; ++i) row[i] = a(i, k);
             }
-            for (int64_t left = 0; left < c.count; left += block_panels * width) {
-                const int64_t columns = std::min(block_panels * width, c.count - left);
+            for (int64_t left = 0; left < c.count; left += group) {
+                const int64_t columns = std::min(group, c.count - left);
                 const Strided<T> b = term.b.from(depth.begin + d, c.begin + left);
-                pack(b, part, columns, {0, (columns + width - 1) / width}, packed_b);
-                gemm(r.count, round_up(columns, width / 2), part, Left<T>{packed_a, 1, r.count + pad},
-                     Right<T>{packed_b, width, part * width}, out + left, out_row, d > 0,
+                pack(b, part, columns, width, {0, (columns + width - 1) / width}, packed_b);
+                gemm(r.count, round_up(columns, half), part, Left<T>{packed_a, 1, r.count + pad},
+                     Right<T>{packed_b, width, part * width, width}, out + left, out_row, d > 0,
                      Ahead<T>{a.from(0, block_depth).data, left ? 0 : after, a.column, r.count},
                      Ahead<T>{b.from(block_depth, 0).data, after, b.row, columns});
             }
