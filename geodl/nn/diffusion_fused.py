@@ -141,7 +141,7 @@ class _Block(torch.autograd.Function):
             products = inner[shape.rows], features[shape.rows]
             gradient_products.write_products(along.view(-1, 3, channels), *shape.gradient, *products)
             terms = [(here, by_x.t()), (shape.evecs, spectral[b, :, 3 * channels :])]
-            terms.append((products[1].tanh_(), by_features.t()))
+            terms.append((products[1], by_features.t()))
             for units, bias, weight in zip(hidden, biases[:-1], later, strict=True):
                 y = native_sum(units[shape.rows], *terms, start=bias, last="relu")
                 if dropout:

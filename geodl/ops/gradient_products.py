@@ -4,9 +4,9 @@ A building block of :class:`geodl.nn.DiffusionBlock`, which knows the derivative
 
 - ``products(signals, neighbors, weight) -> (inner [N, 4, C], out [N, C])``: of ``signals [num_src, 3, C]``, called p, r and m, with
   the components ``dx`` and ``dy`` of a gradient (``weight [E, 2]``): inner holds ``dx p``, ``dx r - dy m``, ``dy p`` and
-  ``dy r + dx m``; out is the first times the second, plus the third times the fourth;
-- ``adjoint(inner, grad, transposed, weight) -> [num_src, 3, C]``: the gradient of signals from that of out, with the transposed
-  neighbours and the weights in their order.
+  ``dy r + dx m``; out is the tanh of the first times the second, plus the third times the fourth;
+- ``adjoint(inner, grad, transposed, weight) -> [num_src, 3, C]``: the gradient of signals from that of what out is the tanh of, with
+  the transposed neighbours and the weights in their order.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def reference_products(signals: Tensor, neighbors: Neighbors, weight: Tensor) ->
         for part in weight.unbind(1)
     )
     inner = torch.stack([xp, xr - ym, yp, yr + xm], dim=1)
-    return inner, inner[:, 0] * inner[:, 1] + inner[:, 2] * inner[:, 3]
+    return inner, (inner[:, 0] * inner[:, 1] + inner[:, 2] * inner[:, 3]).tanh()
 
 
 def reference_adjoint(inner: Tensor, grad: Tensor, transposed: Neighbors, weight: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 //
 // Rows are computed by one thread each, in the order of their edges: results are bitwise equal for any number of threads. All
 // channels of a row come before the next row: one block of channels of many rows would lie in few sets of the caches.
+#include "exp.h"
 #include "kernels.h"
 #include "parallel.h"
 #include "simd.h"
@@ -18,8 +19,8 @@ struct Stencil {
     const T* weight;
 };
 
-// signals [V, 3, C] are p, r and m; inner [N, 4, C] are dx p, dx r - dy m, dy p and dy r + dx m; out [N, C] is the sum of
-// first times second and third times fourth.
+// signals [V, 3, C] are p, r and m; inner [N, 4, C] are dx p, dx r - dy m, dy p and dy r + dx m; out [N, C] is the tanh of
+// first times second plus third times fourth.
 template <class T, class Vector>
 GEODL_INLINE void products_block(Stencil<T> stencil, const T* signals, int64_t channels, int64_t i, int64_t c, T* inner,
                                  T* out) {
@@ -46,7 +47,7 @@ GEODL_INLINE void products_block(Stencil<T> stencil, const T* signals, int64_t c
     store(out + i * channels + c, sum);
 }
 
-// The gradient of signals, from that of out, over the transposed edges.
+// The gradient of signals, from that of what out is the tanh of, over the transposed edges.
 template <class T, class Vector>
 GEODL_INLINE void adjoint_block(Stencil<T> stencil, const T* inner, const T* grad, int64_t channels, int64_t j, int64_t c,
                                 T* out) {
@@ -79,11 +80,12 @@ GEODL_INLINE void products_any(Stencil<T> stencil, const T* signals, int64_t cha
     for (int64_t i = begin; i < end; ++i) {
         if (channels < Lanes<T>::count) {
             for (int64_t c = 0; c < channels; ++c) products_block<T, T>(stencil, signals, channels, i, c, inner, out);
-            continue;
+        } else {
+            for_blocks<T, 1>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
+                products_block<T, typename Lanes<T>::Value>(stencil, signals, channels, i, c, inner, out);
+            });
         }
-        for_blocks<T, 1>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
-            products_block<T, typename Lanes<T>::Value>(stencil, signals, channels, i, c, inner, out);
-        });
+        tanh_all(out + i * channels, channels);
     }
 }
 
