@@ -32,14 +32,15 @@ class Domain:
 
     Attributes:
         rows: its vertices in the batch.
-        evecs, mass: of its spectrum.
+        evecs: of its spectrum.
+        weighted: the eigenvectors times the mass of their vertices.
         gradient: which vertices a gradient reads, and its components ``[E, 2]``.
         transpose: which gradients read a vertex, and their components.
     """
 
     rows: slice
     evecs: Tensor
-    mass: Tensor
+    weighted: Tensor
     gradient: tuple[Neighbors, Tensor]
     transpose: tuple[Neighbors, Tensor]
 
@@ -50,8 +51,9 @@ class Domain:
 
 Stencils = list[tuple[tuple[Neighbors, Tensor], tuple[Neighbors, Tensor]]]
 
-# What is made of a gradient lasts as long as the gradient: for all blocks, and for all steps on one batch.
+# What is made of a gradient or a spectrum lasts as long as that: for all blocks, and for all steps on one batch.
 _stencils: weakref.WeakKeyDictionary[Gradient, tuple[list[int], Stencils]] = weakref.WeakKeyDictionary()
+_weighted: weakref.WeakKeyDictionary[Spectrum, Tensor] = weakref.WeakKeyDictionary()
 
 
 def domains(spectrum: Spectrum, gradient: Gradient) -> list[Domain]:
@@ -61,8 +63,11 @@ def domains(spectrum: Spectrum, gradient: Gradient) -> list[Domain]:
     if known is None or known[0] != bounds:
         known = bounds, [_stencil(gradient, begin, end) for begin, end in pairwise(bounds)]
         _stencils[gradient] = known
+    weighted = _weighted.get(spectrum)
+    if weighted is None:
+        weighted = _weighted[spectrum] = spectrum.evecs * spectrum.mass[:, None]
     return [
-        Domain(slice(begin, end), spectrum.evecs[begin:end], spectrum.mass[begin:end, None], *stencil)
+        Domain(slice(begin, end), spectrum.evecs[begin:end], weighted[begin:end], *stencil)
         for (begin, end), stencil in zip(pairwise(bounds), known[1], strict=True)
     ]
 
@@ -129,13 +134,15 @@ class _Block(torch.autograd.Function):
         spectral = x.new_empty(*decay.shape[:2], channels + maps.shape[0])
         widths = [4 * channels, channels, *(bias.shape[0] for bias in biases[:-1])]
         kept = memory.empty(x, vertices * sum(widths)).split([vertices * width for width in widths])
-        inner, features, *hidden = (part.view(vertices, width) for part, width in zip(kept, widths, strict=True))
+        inner, features, *hidden = (
+            part.view(vertices, width) for part, width in zip(kept, widths, strict=True)
+        )
         out = new_empty(x, vertices, channels)
         largest = max((shape.size for shape in shapes), default=0)
         signals, ones = new_empty(x, largest, 3 * channels), x.new_ones(largest, 1)
         for b, shape in enumerate(shapes):
             here, heat = x[shape.rows], spectral[b, :, :channels]
-            native_sum(heat, (shape.evecs.t(), here * shape.mass)).mul_(decay[b])
+            native_sum(heat, (shape.weighted.t(), here)).mul_(decay[b])
             native_sum(spectral[b, :, channels:], (heat, maps.t()))
             along = native_sum(signals[: shape.size], (shape.evecs, spectral[b, :, : 3 * channels]))
             products = inner[shape.rows], features[shape.rows]
@@ -218,7 +225,7 @@ def _derivative(
         native_sum(grad_spectral[b, :, 3 * channels :], (shape.evecs.t(), g_y))
         g_heat = grad_spectral[b, :, :channels]
         _add_product(g_heat, grad_spectral[b, :, channels:], maps)
-        terms = (g_y, by_x), (shape.evecs * shape.mass, g_heat * decay[b])
+        terms = (g_y, by_x), (shape.weighted, g_heat * decay[b])
         native_sum(grad_x[shape.rows], *terms, start=grad[shape.rows])
     g_heat, g_mapped = grad_spectral.split([channels, maps.shape[0]], dim=2)
     heat = spectral[:, :, :channels]

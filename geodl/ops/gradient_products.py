@@ -5,8 +5,8 @@ A building block of :class:`geodl.nn.DiffusionBlock`, which knows the derivative
 - ``products(signals, neighbors, weight) -> (inner [N, 4, C], out [N, C])``: of ``signals [num_src, 3, C]``, called p, r and m, with
   the components ``dx`` and ``dy`` of a gradient (``weight [E, 2]``): inner holds ``dx p``, ``dx r - dy m``, ``dy p`` and
   ``dy r + dx m``; out is the tanh of the first times the second, plus the third times the fourth;
-- ``adjoint(inner, grad, transposed, weight) -> [num_src, 3, C]``: the gradient of signals from that of what out is the tanh of, with
-  the transposed neighbours and the weights in their order.
+- ``adjoint(inner, grad, transposed, weight) -> [num_src, 3, C]``: the gradient of signals from that of what out is the tanh
+  of, with the transposed neighbours and the weights in their order.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def native_sum(
 
     Args:
         out: ``[N, M]``, its columns adjacent in memory; it is written and returned.
-        terms: at least one ``a [N, D]`` and ``b [D, M]``, of any D and any strides. Many rows are fast where a has adjacent columns,
-            few rows and large D where it has adjacent rows.
+        terms: at least one ``a [N, D]`` and ``b [D, M]``, of any D and any strides. Many rows are fast where a has adjacent
+            columns, few rows and large D where it has adjacent rows.
         start: ``[N, M]``, which may be ``out`` itself; or ``[M]``, for all rows; or nothing.
         last: ReLU, or a factor: the derivative of ReLU or tanh where that has given ``units [N, M]``, its columns adjacent.
     """
