@@ -29,8 +29,8 @@ struct Prefetch {
     }
 };
 
-// A tile of R rows and N vectors stays in registers while depth passes. Meanwhile what comes next is brought into the cache: the
-// processor itself does not foresee several short rows at once.
+// A tile of R rows and N vectors stays in registers while depth passes. Meanwhile what comes next is brought into the
+// cache: the processor itself does not foresee several short rows at once.
 template <class T, class Vector, int R, int N, bool RowsAdjacent>
 GEODL_INLINE void tile(int64_t depth, Left<T> a, const T* b, int64_t b_depth, T* out, int64_t out_row, bool accumulate,
                        const T* next_a, const T* next_b) {
@@ -102,19 +102,20 @@ GEODL_INLINE void strip(int64_t rows, int64_t columns, int64_t depth, Left<T> a,
     }
     if constexpr (R > 1) {
         if (r < rows)
-            strip<T, Vector, R == 6 ? 4 : R / 2>(rows - r, columns, depth, {a.data + r * a.row, a.row, a.depth}, b, out + r * out_row,
-                                    out_row, accumulate, next_a, next_b);
+            strip<T, Vector, R == 6 ? 4 : R / 2>(rows - r, columns, depth, {a.data + r * a.row, a.row, a.depth}, b,
+                                                 out + r * out_row, out_row, accumulate, next_a, next_b);
     }
 }
 
 template <class T, class Vector, int R>
 GEODL_INLINE void blocks(int64_t rows, int64_t columns, int64_t depth, Left<T> a, Right<T> b, T* out, int64_t out_row,
                          bool accumulate, Ahead<T> after_a, Ahead<T> after_b) {
-    constexpr int64_t deep = 256, cached = (1 << 17) / sizeof(T);  // a part of b that a quarter of an L2 cache holds
+    constexpr int64_t deep = 256, cached = (1 << 17) / sizeof(T);  // the part of b that an L2 cache shall hold
     Prefetch<T> next_a{after_a}, next_b{after_b};
     for (int64_t d = 0; d == 0 || d < depth; d += deep) {
         const int64_t part = std::min(deep, depth - d);
-        const int64_t wide = std::max<int64_t>(cached / std::max<int64_t>(part, 1) / panel_width<T>, 1) * panel_width<T>;
+        const int64_t panels = cached / std::max<int64_t>(part, 1) / panel_width<T>;
+        const int64_t wide = std::max<int64_t>(panels, 1) * panel_width<T>;
         for (int64_t c = 0; c < columns; c += wide) {
             const Right<T> right{b.data + c / b.width * b.panel + d * b.depth, b.depth, b.panel, b.width};
             strip<T, Vector, R>(rows, std::min(wide, columns - c), part, {a.data + d * a.depth, a.row, a.depth}, right,

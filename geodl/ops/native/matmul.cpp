@@ -1,4 +1,5 @@
-// Sums of dense products of any size, each over ascending depth, whatever the number of threads and of rows: see gemm.h.
+// Sums of dense products of any size. The order of additions follows from the depth and the strides alone, whatever the
+// number of threads and of rows: it is ascending, see gemm.h, or that of pieces within which it is ascending.
 #include <nanobind/stl/array.h>
 #include <nanobind/stl/vector.h>
 
@@ -16,9 +17,9 @@
 namespace geodl {
 namespace {
 
-constexpr int64_t block_rows = 96;   // of the result, with the rows of a that they need: both are in the L2 cache
+constexpr int64_t block_rows = 96;    // of the result, with the rows of a that they need: both are in the L2 cache
 constexpr int64_t block_depth = 128;  // of a and b, where they are too long to be packed as a whole
-constexpr int64_t pad = 16;          // between packed rows: a power of two of bytes would use a part of the L1 cache
+constexpr int64_t pad = 16;           // between packed rows: a power of two of bytes would use a part of the L1 cache
 
 template <class T>
 constexpr int64_t block_columns = 512 / sizeof(T);
@@ -55,7 +56,8 @@ void pack(Strided<T> b, int64_t depth, int64_t columns, int64_t width, Range pan
             T* const row = to + (panel * depth + d) * width;
             if (count == width && b.column == 1) {
                 constexpr int64_t half = panel_width<T> / 2;
-                for (int64_t c = 0; c < width; c += half) std::copy_n(b.data + d * b.row + panel * width + c, half, row + c);
+                const T* const from = b.data + d * b.row + panel * width;
+                for (int64_t c = 0; c < width; c += half) std::copy_n(from + c, half, row + c);  // of a constant size
                 continue;
             }
             for (int64_t c = 0; c < count; ++c) row[c] = b(d, panel * width + c);
@@ -64,7 +66,8 @@ void pack(Strided<T> b, int64_t depth, int64_t columns, int64_t width, Range pan
 }
 
 template <class T>
-GEODL_INLINE void finish_any(Last last, int64_t rows, int64_t columns, T* sums, int64_t row, const T* units, int64_t units_row) {
+GEODL_INLINE void finish_any(Last last, int64_t rows, int64_t columns, T* sums, int64_t row, const T* units,
+                             int64_t units_row) {
     for (int64_t r = 0; r < rows; ++r, sums += row, units += units_row) {
         if (last == Last::relu)
             for (int64_t c = 0; c < columns; ++c) sums[c] = sums[c] < 0 ? T(0) : sums[c];
@@ -94,9 +97,9 @@ struct Sum {
     Strided<T> units;
 
     void run(int threads) const {
-        bool by_rows_ = true;
-        for (const Term<T>& term : terms) by_rows_ &= term.a.column == 1;
-        if (by_rows_) by_rows(threads);
+        bool rows_in_memory = true;
+        for (const Term<T>& term : terms) rows_in_memory &= term.a.column == 1;
+        if (rows_in_memory) by_rows(threads);
         else by_depth(threads);
     }
 
@@ -137,7 +140,8 @@ struct Sum {
         const int64_t blocks = (rows + size - 1) / size;
 #pragma omp parallel num_threads(team)
         {
-            const auto padding = std::make_unique_for_overwrite<T[]>(columns % (panel_width<T> / 2) ? size * panels * width : 0);
+            const bool padded_tiles = columns % (panel_width<T> / 2);
+            const auto padding = std::make_unique_for_overwrite<T[]>(padded_tiles ? size * panels * width : 0);
             for (std::size_t t = 0; t < terms.size(); ++t)
 #pragma omp for schedule(static)
                 for (int64_t panel = 0; panel < panels; ++panel)
@@ -148,15 +152,17 @@ struct Sum {
                 tile(r, {0, columns}, padding.get(), [&](T* to, int64_t row, int64_t padded) {
                     for (std::size_t t = 0; t < terms.size(); ++t) {
                         const Strided<T> a = terms[t].a.from(r.begin, 0);
-                        gemm(r.count, padded, terms[t].depth, Left<T>{a.data, a.row, a.column},
-                             Right<T>{packed[t].get(), width, terms[t].depth * width, width}, to, row, t > 0 || start.data);
+                        const int64_t depth = terms[t].depth;
+                        gemm(r.count, padded, depth, Left<T>{a.data, a.row, a.column},
+                             Right<T>{packed[t].get(), width, depth * width, width}, to, row, t > 0 || start.data);
                     }
                 });
             }
         }
     }
 
-    // A short result of long sums, which are cut into pieces whose sums are added in their order. Each thread packs what it reads.
+    // A short result of long sums, which are cut into pieces; their sums are added in their order. Each thread packs what
+    // it reads, while the next block of it comes into the cache.
     void by_depth(int threads) const {
         constexpr int64_t width = panel_width<T>, most = 16;  // tiles at a time
         std::vector<std::pair<const Term<T>*, Range>> pieces;
