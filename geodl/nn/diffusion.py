@@ -15,6 +15,7 @@ from geodl.nn.diffusion_features import SpatialGradientFeatures, Variant
 from geodl.nn.diffusion_fused import fused_block
 from geodl.ops import heat_diffuse
 from geodl.ops.backend import select
+from geodl.ops.recycled import Recycled
 
 __all__ = ["DiffusionBlock", "LearnedTimeDiffusion"]
 
@@ -118,6 +119,7 @@ class DiffusionBlock(nn.Module):
         widths = [inputs, *([channels, channels] if hidden is None else hidden), channels]
         self.layers = nn.ModuleList(nn.Linear(c, d) for c, d in pairwise(widths))
         self.dropout = nn.Dropout(dropout)
+        self._memory = Recycled()
 
     def forward(
         self, x: Tensor, spectrum: Spectrum | Sequence[Laplacian], gradient: Gradient | None = None
@@ -169,6 +171,10 @@ class DiffusionBlock(nn.Module):
             spectrum = spectrum.to(x.dtype)
         if gradient.values.dtype != x.dtype:
             gradient = Gradient(gradient.neighbors, gradient.values.to(x.dtype))
+        learns = self.training and torch.is_grad_enabled()
+        memory = self._memory if learns else Recycled()
+        if not self.training:
+            self._memory.release()
         return fused_block(
             x,
             self.diffusion.positive_time(),
@@ -178,4 +184,5 @@ class DiffusionBlock(nn.Module):
             gradient,
             list(self.layers.parameters()),
             self.dropout.p if self.training else 0.0,
+            memory,
         )

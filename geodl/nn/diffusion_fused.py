@@ -19,6 +19,9 @@ from torch import Tensor
 from geodl.geometry import Gradient, Spectrum
 from geodl.nn.diffusion_features import gradient_features
 from geodl.ops import Neighbors, gradient_products, heat_diffuse
+from geodl.ops.backend import new_empty
+from geodl.ops.matrix_products import native_sum
+from geodl.ops.recycled import Recycled
 
 __all__ = ["fused_block"]
 
@@ -29,23 +32,28 @@ class Domain:
 
     Attributes:
         rows: its vertices in the batch.
-        evals, evecs, mass: its spectrum.
+        evecs: of its spectrum.
+        weighted: the eigenvectors times the mass of their vertices.
         gradient: which vertices a gradient reads, and its components ``[E, 2]``.
         transpose: which gradients read a vertex, and their components.
     """
 
     rows: slice
-    evals: Tensor
     evecs: Tensor
-    mass: Tensor
+    weighted: Tensor
     gradient: tuple[Neighbors, Tensor]
     transpose: tuple[Neighbors, Tensor]
+
+    @property
+    def size(self) -> int:
+        return self.evecs.shape[0]
 
 
 Stencils = list[tuple[tuple[Neighbors, Tensor], tuple[Neighbors, Tensor]]]
 
-# What is made of a gradient lasts as long as the gradient: for all blocks, and for all steps on one batch.
+# What is made of a gradient or a spectrum lasts as long as that: for all blocks, and for all steps on one batch.
 _stencils: weakref.WeakKeyDictionary[Gradient, tuple[list[int], Stencils]] = weakref.WeakKeyDictionary()
+_weighted: weakref.WeakKeyDictionary[Spectrum, Tensor] = weakref.WeakKeyDictionary()
 
 
 def domains(spectrum: Spectrum, gradient: Gradient) -> list[Domain]:
@@ -55,12 +63,12 @@ def domains(spectrum: Spectrum, gradient: Gradient) -> list[Domain]:
     if known is None or known[0] != bounds:
         known = bounds, [_stencil(gradient, begin, end) for begin, end in pairwise(bounds)]
         _stencils[gradient] = known
-    evals = spectrum.evals.view(len(bounds) - 1, -1)
+    weighted = _weighted.get(spectrum)
+    if weighted is None:
+        weighted = _weighted[spectrum] = spectrum.evecs * spectrum.mass[:, None]
     return [
-        Domain(
-            slice(begin, end), evals[b], spectrum.evecs[begin:end], spectrum.mass[begin:end, None], *stencil
-        )
-        for b, ((begin, end), stencil) in enumerate(zip(pairwise(bounds), known[1], strict=True))
+        Domain(slice(begin, end), spectrum.evecs[begin:end], weighted[begin:end], *stencil)
+        for (begin, end), stencil in zip(pairwise(bounds), known[1], strict=True)
     ]
 
 
@@ -84,6 +92,7 @@ def fused_block(
     gradient: Gradient,
     layers: Sequence[Tensor],
     dropout: float,
+    memory: Recycled,
 ) -> Tensor:
     """The block with complex gradient features: ``x [V, C]`` -> ``[V, C]``. Differentiable to any order in all but the operators.
 
@@ -93,8 +102,9 @@ def fused_block(
         real, imag: ``[C, C]``, of the gradient features.
         layers: weight and bias of one layer of the MLP after the other, two layers at least.
         dropout: probability of dropping a hidden unit.
+        memory: for what the backward pass needs.
     """
-    out: Tensor = _Block.apply(x, time, real, imag, (spectrum, gradient), dropout, *layers)
+    out: Tensor = _Block.apply(x, time, real, imag, (spectrum, gradient), dropout, memory, *layers)
     return out
 
 
@@ -108,59 +118,75 @@ class _Block(torch.autograd.Function):
         imag: Tensor,
         operators: tuple[Spectrum, Gradient],
         dropout: float,
+        memory: Recycled,
         *layers: Tensor,
     ) -> Tensor:
         ctx.operators, ctx.scale = operators, 1 / (1 - dropout)
+        x = x.contiguous()
+        vertices, channels = x.shape
+        shapes = domains(*operators)
         weights, biases = layers[::2], layers[1::2]
-        by_x, by_diffused, by_features = weights[0].split(x.shape[1], dim=1)
+        by_x, maps, by_features = _maps(weights[0], real, imag)
         # Whoever is not dropped counts for more: the next layer's weights do, instead of the many hidden units.
         later = [weight * ctx.scale for weight in weights[1:]]
-        out = torch.empty_like(x)
-        saved = []
-        for shape in domains(*operators):
-            here = x[shape.rows]
-            heat = torch.exp(-shape.evals[:, None] * time) * (shape.evecs.t() @ (here * shape.mass))
-            signals = shape.evecs @ torch.cat([heat, heat @ real.t(), heat @ imag.t()], dim=1)
-            inner, features = gradient_products.products(signals.view(here.shape[0], 3, -1), *shape.gradient)
-            features.tanh_()
-            y = torch.addmm(biases[0], here, by_x.t())
-            y.addmm_(features, by_features.t()).addmm_(shape.evecs, heat @ by_diffused.t())
-            hidden = []
-            for weight, bias in zip(later, biases[1:], strict=True):
-                hidden.append(y.relu_())
+        decay = _decay(operators[0], time)
+        # Of the diffused signal, of the features' combinations of it, and of the first layer's share.
+        spectral = x.new_empty(*decay.shape[:2], channels + maps.shape[0])
+        widths = [4 * channels, channels, *(bias.shape[0] for bias in biases[:-1])]
+        kept = memory.empty(x, vertices * sum(widths)).split([vertices * width for width in widths])
+        inner, features, *hidden = (
+            part.view(vertices, width) for part, width in zip(kept, widths, strict=True)
+        )
+        out = new_empty(x, vertices, channels)
+        largest = max((shape.size for shape in shapes), default=0)
+        signals, ones = new_empty(x, largest, 3 * channels), x.new_ones(largest, 1)
+        for b, shape in enumerate(shapes):
+            here, heat = x[shape.rows], spectral[b, :, :channels]
+            native_sum(heat, (shape.weighted.t(), here)).mul_(decay[b])
+            native_sum(spectral[b, :, channels:], (heat, maps.t()))
+            along = native_sum(signals[: shape.size], (shape.evecs, spectral[b, :, : 3 * channels]))
+            products = inner[shape.rows], features[shape.rows]
+            gradient_products.write_products(along.view(-1, 3, channels), *shape.gradient, *products)
+            terms = [(here, by_x.t()), (shape.evecs, spectral[b, :, 3 * channels :])]
+            terms.append((products[1], by_features.t()))
+            for units, bias, weight in zip(hidden, biases[:-1], later, strict=True):
+                y = native_sum(units[shape.rows], *terms, start=bias, last="relu")
                 if dropout:
                     y.mul_(torch.empty_like(y).bernoulli_(1 - dropout))
-                if weight is later[-1]:
-                    torch.addmm(here, y, weight.t(), out=out[shape.rows]).add_(bias)
-                else:
-                    y = torch.addmm(bias, y, weight.t())
-            saved += [heat, inner, features, *hidden]
-        ctx.save_for_backward(x, time, real, imag, *layers, *saved)
-        ctx.layers = len(layers)
+                terms = [(y, weight.t())]
+            native_sum(out[shape.rows], *terms, (ones[: shape.size], biases[-1][None]), start=here)
+        ctx.save_for_backward(x, time, real, imag, *layers, spectral, inner, features, *hidden)
+        ctx.given = 4 + len(layers)
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        given, saved = ctx.saved_tensors[: 4 + ctx.layers], ctx.saved_tensors[4 + ctx.layers :]
-        shapes = domains(*ctx.operators)
-        each = len(saved) // len(shapes)
-        kept = [saved[each * b : each * (b + 1)] for b in range(len(shapes))]
+        given, kept = ctx.saved_tensors[: ctx.given], ctx.saved_tensors[ctx.given :]
         if torch.is_grad_enabled():  # a derivative that will be differentiated
-            hidden = [torch.cat(units) for units in list(zip(*kept, strict=True))[3:]]
-            y = _again(ctx, hidden, *given)
+            y = _again(ctx, kept[3:], *given)
             found = iter(
                 torch.autograd.grad(y, [t for t in given if t.requires_grad], grads, create_graph=True)
             )
             by_given: Sequence[Tensor | None] = [next(found) if t.requires_grad else None for t in given]
         else:
-            by_given = _derivative(ctx.scale, shapes, kept, grads[0], *given)
-        return *by_given[:4], None, None, *by_given[4:]
+            by_given = _derivative(ctx, kept, grads[0].contiguous(), *given)
+        return *by_given[:4], None, None, None, *by_given[4:]
+
+
+def _maps(weight: Tensor, real: Tensor, imag: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The first layer's share of x; all linear maps of the diffused signal; the first layer's share of the features."""
+    by_x, by_diffused, by_features = weight.split(real.shape[0], dim=1)
+    return by_x, torch.cat([real, imag, by_diffused]), by_features
+
+
+def _decay(spectrum: Spectrum, time: Tensor) -> Tensor:
+    """``[B, K, C]``"""
+    return torch.exp(-spectrum.evals.view(-1, spectrum.evecs.shape[1], 1) * time)
 
 
 def _derivative(
-    scale: float,
-    shapes: Sequence[Domain],
-    kept: Sequence[Sequence[Tensor]],
+    ctx: Any,
+    kept: Sequence[Tensor],
     grad: Tensor,
     x: Tensor,
     time: Tensor,
@@ -168,41 +194,52 @@ def _derivative(
     imag: Tensor,
     *layers: Tensor,
 ) -> list[Tensor]:
-    """The gradients of everything from that of the block's result; ``kept`` is what every shape left in the forward pass."""
-    weights = [layers[0], *(weight * scale for weight in layers[2::2])]
-    by_x, by_diffused, by_features = weights[0].split(x.shape[1], dim=1)
-    grad_x = torch.empty_like(x)
-    grad_time, grad_real, grad_imag = torch.zeros_like(time), torch.zeros_like(real), torch.zeros_like(imag)
+    """The gradients of everything from that of the block's result; ``kept`` is what the forward pass left."""
+    channels, shapes = x.shape[1], domains(*ctx.operators)
+    spectral, inner, features, *hidden = kept
+    by_x, maps, by_features = _maps(layers[0], real, imag)
+    later = [weight * ctx.scale for weight in layers[2::2]]
+    decay = _decay(ctx.operators[0], time)
+    grad_x, grad_spectral = new_empty(x, *x.shape), torch.empty_like(spectral)
     grad_layers = [torch.zeros_like(tensor) for tensor in layers]
     grad_weights, grad_biases = grad_layers[::2], grad_layers[1::2]
-    first_x, first_diffused, first_features = grad_weights[0].split(x.shape[1], dim=1)
-    for shape, (heat, inner, features, *hidden) in zip(shapes, kept, strict=True):
-        here, g = x[shape.rows], grad[shape.rows]
-        g_y = g
-        for layer in range(len(weights) - 1, 0, -1):
-            y = hidden[layer - 1]
-            grad_weights[layer].addmm_(g_y.t(), y, alpha=scale)
+    first_x, first_diffused, first_features = grad_weights[0].split(channels, dim=1)
+    largest = max((shape.size for shape in shapes), default=0)
+    signals = new_empty(x, largest, 3 * channels)
+    for b, shape in enumerate(shapes):
+        here, g_y = x[shape.rows], grad[shape.rows]
+        for layer in range(len(later), 0, -1):
+            y = hidden[layer - 1][shape.rows]
+            _add_product(grad_weights[layer], g_y.t(), y)
             grad_biases[layer] += g_y.sum(0)
-            g_y = g_y @ weights[layer]
-            torch.ops.aten.threshold_backward.grad_input(
-                g_y, y, 0, grad_input=g_y
-            )  # dropped units are 0 as well
-        first_x.addmm_(g_y.t(), here)
-        first_features.addmm_(g_y.t(), features)
+            # Dropped units are 0 as well.
+            g_y = native_sum(torch.empty_like(y), (g_y, later[layer - 1]), last="relu_derivative", units=y)
+        f = features[shape.rows]
+        _add_product(first_x, g_y.t(), here)
+        _add_product(first_features, g_y.t(), f)
         grad_biases[0] += g_y.sum(0)
-        g_coefficients = shape.evecs.t() @ g_y
-        first_diffused.addmm_(g_coefficients.t(), heat)
-        g_features = g_y @ by_features
-        torch.ops.aten.tanh_backward.grad_input(g_features, features, grad_input=g_features)
-        g_signals = gradient_products.adjoint(inner, g_features, *shape.transpose).flatten(1)
-        g_plain, g_real, g_imag = (shape.evecs.t() @ g_signals).split(x.shape[1], dim=1)
-        g_heat = (g_coefficients @ by_diffused).add_(g_plain).addmm_(g_real, real).addmm_(g_imag, imag)
-        grad_real.addmm_(g_real.t(), heat)
-        grad_imag.addmm_(g_imag.t(), heat)
-        grad_time -= (shape.evals[:, None] * heat * g_heat).sum(0)
-        g_heat *= torch.exp(-shape.evals[:, None] * time)
-        torch.addmm(g, g_y, by_x, out=grad_x[shape.rows]).addcmul_(shape.evecs @ g_heat, shape.mass)
+        g_f = native_sum(torch.empty_like(f), (g_y, by_features), last="tanh_derivative", units=f)
+        along = signals[: shape.size]
+        gradient_products.write_adjoint(inner[shape.rows], g_f, *shape.transpose, along.view(-1, 3, channels))
+        native_sum(grad_spectral[b, :, : 3 * channels], (shape.evecs.t(), along))
+        native_sum(grad_spectral[b, :, 3 * channels :], (shape.evecs.t(), g_y))
+        g_heat = grad_spectral[b, :, :channels]
+        _add_product(g_heat, grad_spectral[b, :, channels:], maps)
+        terms = (g_y, by_x), (shape.weighted, g_heat * decay[b])
+        native_sum(grad_x[shape.rows], *terms, start=grad[shape.rows])
+    g_heat, g_mapped = grad_spectral.split([channels, maps.shape[0]], dim=2)
+    heat = spectral[:, :, :channels]
+    grad_time = -(ctx.operators[0].evals.view(*heat.shape[:2], 1) * heat * g_heat).sum((0, 1))
+    grad_maps = native_sum(torch.empty_like(maps), (g_mapped.flatten(0, 1).t(), heat.flatten(0, 1)))
+    grad_real, grad_imag, by_diffused = grad_maps.split([channels, channels, first_diffused.shape[0]])
+    first_diffused.copy_(by_diffused)
+    for weight in grad_weights[1:]:
+        weight *= ctx.scale
     return [grad_x, grad_time, grad_real, grad_imag, *grad_layers]
+
+
+def _add_product(out: Tensor, a: Tensor, b: Tensor) -> None:
+    native_sum(out, (a, b), start=out)
 
 
 def _again(

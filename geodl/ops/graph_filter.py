@@ -27,6 +27,7 @@ from torch import Tensor
 from geodl.ops.aggregate import edge_dot
 from geodl.ops.backend import addresses, implementation, kernel, new_empty
 from geodl.ops.custom_op import custom_op
+from geodl.ops.matrix_products import native_sum
 from geodl.ops.neighbors import Neighbors, check_edges, check_like, check_signal, transpose, transpose_for
 
 
@@ -301,13 +302,4 @@ def native_step(
 
 
 def native_product(a: Tensor, b: Tensor) -> Tensor:
-    rows, depth, columns = *a.shape, b.shape[1]
-    if rows * depth * columns == 0:
-        return a.new_zeros(rows, columns)
-    a = a if 1 in a.stride() else a.contiguous()
-    out = new_empty(a, rows, columns)
-    kernel("matmul", a.dtype)(
-        rows, columns, depth, a.data_ptr(), *a.stride(), b.data_ptr(), *b.stride(), out.data_ptr(),
-        torch.get_num_threads(),
-    )  # fmt: skip
-    return out
+    return native_sum(new_empty(a, a.shape[0], b.shape[1]), (a, b))

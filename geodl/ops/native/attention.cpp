@@ -3,12 +3,12 @@
 // Edges are taken in blocks: scores of a block go to a small buffer [edge, head], are exponentiated there side by side,
 // and then weight the rows that the edges read. Every output is computed by one thread in the order of its edges, so
 // that results are bitwise equal from run to run and for any number of threads.
+#include "exp.h"
 #include "kernels.h"
 #include "parallel.h"
 #include "simd.h"
 
 #include <algorithm>
-#include <bit>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -26,45 +26,6 @@ struct Graph {
 struct Sizes {
     int64_t heads, depth, channels;  // depth of the scores: 1 for GAT
 };
-
-// --- exp of numbers that are not positive ---
-
-// exp(x) = 2^n exp(r) with |r| <= log(2) / 2, whose Taylor series this long is exact to rounding. Adding `round` leaves n in
-// the lowest bits of a floating-point number, without a conversion that NaN could not survive.
-template <class T>
-struct Exp;
-template <>
-struct Exp<float> {
-    using Bits = uint32_t;
-    static constexpr int terms = 7, mantissa = 23;
-    static constexpr Bits one = 0x3f800000;
-    static constexpr float round = 0x1.8p23f, least = -87.0f;
-    static constexpr float log2_high = 0x1.62e4p-1f, log2_low = 0x1.7f7d1cp-20f;
-};
-template <>
-struct Exp<double> {
-    using Bits = uint64_t;
-    static constexpr int terms = 13, mantissa = 52;
-    static constexpr Bits one = 0x3ff0000000000000;
-    static constexpr double round = 0x1.8p52, least = -708.0;
-    static constexpr double log2_high = 0x1.62e42feep-1, log2_low = 0x1.a39ef35793c76p-33;
-};
-
-template <class T>
-GEODL_INLINE void exp_all(T* values, int64_t count) {
-    using E = Exp<T>;
-#pragma omp simd
-    for (int64_t k = 0; k < count; ++k) {
-        const T x = values[k];
-        const T shifted = x * T(1.4426950408889634074) + E::round;
-        const T n = shifted - E::round;
-        const T r = (x - n * E::log2_high) - n * E::log2_low;
-        T sum = 1;
-        for (int term = E::terms; term > 0; --term) sum = sum * r * (T(1) / T(term)) + T(1);
-        const T power = std::bit_cast<T>((std::bit_cast<typename E::Bits>(shifted) << E::mantissa) + E::one);
-        values[k] = x < E::least ? T(0) : sum * power;
-    }
-}
 
 // --- sums over the width of every head, and over edges ---
 

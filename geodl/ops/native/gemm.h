@@ -20,18 +20,29 @@ struct Left {
     int64_t row, depth;
 };
 
-// Element (d, c) is at data[c / panel_width * panel + d * depth + c % panel_width].
+// Element (d, c) is at data[c / width * panel + d * depth + c % width].
 template <class T>
 struct Right {
     const T* data;
-    int64_t depth, panel;
+    int64_t depth, panel, width = panel_width<T>;
+};
+
+// The width of panels that is best on this machine: what is read at once has no gaps. `panel_width` or half of it.
+template <class T>
+int64_t best_width();
+
+// Rows of memory which are read after a product: they come into the cache meanwhile, as far as its time allows.
+template <class T>
+struct Ahead {
+    const T* data;
+    int64_t rows, row, columns;
 };
 
 // out[r * out_row + c] = (accumulate ? itself : 0) + sum over d of a[r, d] b[d, c].
 // `columns` must be a multiple of half a panel.
 void gemm(int64_t rows, int64_t columns, int64_t depth, Left<float> a, Right<float> b, float* out, int64_t out_row,
-          bool accumulate);
+          bool accumulate, Ahead<float> next_a = {}, Ahead<float> next_b = {});
 void gemm(int64_t rows, int64_t columns, int64_t depth, Left<double> a, Right<double> b, double* out, int64_t out_row,
-          bool accumulate);
+          bool accumulate, Ahead<double> next_a = {}, Ahead<double> next_b = {});
 
 }  // namespace geodl

@@ -1,7 +1,9 @@
 // Inner products of gradients with gradients of linear combinations, as DiffusionNet's features need them, in one pass over
 // the edges; and the adjoint, in one pass over the transposed edges.
 //
-// Rows are computed by one thread each, in the order of their edges: results are bitwise equal for any number of threads.
+// Rows are computed by one thread each, in the order of their edges: results are bitwise equal for any number of threads. All
+// channels of a row come before the next row: one block of channels of many rows would lie in few sets of the caches.
+#include "exp.h"
 #include "kernels.h"
 #include "parallel.h"
 #include "simd.h"
@@ -17,89 +19,88 @@ struct Stencil {
     const T* weight;
 };
 
-// signals [V, 3, C] are p, r and m; inner [N, 4, C] are dx p, dx r - dy m, dy p and dy r + dx m; out [N, C] is the sum of
-// first times second and third times fourth.
+// signals [V, 3, C] are p, r and m; inner [N, 4, C] are dx p, dx r - dy m, dy p and dy r + dx m; out [N, C] is the tanh of
+// first times second plus third times fourth.
 template <class T, class Vector>
-GEODL_INLINE void products_block(Stencil<T> stencil, const T* signals, int64_t channels, int64_t c, T* inner, T* out,
-                                 int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-        Vector xp{}, xa{}, yp{}, ya{}, p, r, m;
-        for (int64_t e = stencil.rowptr[i]; e < stencil.rowptr[i + 1]; ++e) {
-            const T* row = signals + stencil.col[e] * 3 * channels + c;
-            const T x = stencil.weight[2 * e], y = stencil.weight[2 * e + 1];
-            load(p, row);
-            load(r, row + channels);
-            load(m, row + 2 * channels);
-            xp += x * p;
-            yp += y * p;
-            xa += x * r;
-            xa -= y * m;
-            ya += y * r;
-            ya += x * m;
-        }
-        T* kept = inner + i * 4 * channels + c;
-        store(kept, xp);
-        store(kept + channels, xa);
-        store(kept + 2 * channels, yp);
-        store(kept + 3 * channels, ya);
-        const Vector sum = xp * xa + yp * ya;
-        store(out + i * channels + c, sum);
+GEODL_INLINE void products_block(Stencil<T> stencil, const T* signals, int64_t channels, int64_t i, int64_t c, T* inner,
+                                 T* out) {
+    Vector xp{}, xa{}, yp{}, ya{}, p, r, m;
+    for (int64_t e = stencil.rowptr[i]; e < stencil.rowptr[i + 1]; ++e) {
+        const T* row = signals + stencil.col[e] * 3 * channels + c;
+        const T x = stencil.weight[2 * e], y = stencil.weight[2 * e + 1];
+        load(p, row);
+        load(r, row + channels);
+        load(m, row + 2 * channels);
+        xp += x * p;
+        yp += y * p;
+        xa += x * r;
+        xa -= y * m;
+        ya += y * r;
+        ya += x * m;
     }
+    T* kept = inner + i * 4 * channels + c;
+    store(kept, xp);
+    store(kept + channels, xa);
+    store(kept + 2 * channels, yp);
+    store(kept + 3 * channels, ya);
+    const Vector sum = xp * xa + yp * ya;
+    store(out + i * channels + c, sum);
 }
 
-// The gradient of signals, from that of out, over the transposed edges.
+// The gradient of signals, from that of what out is the tanh of, over the transposed edges.
 template <class T, class Vector>
-GEODL_INLINE void adjoint_block(Stencil<T> stencil, const T* inner, const T* grad, int64_t channels, int64_t c, T* out,
-                                int64_t begin, int64_t end) {
-    for (int64_t j = begin; j < end; ++j) {
-        Vector p{}, r{}, m{}, g, value;
-        for (int64_t e = stencil.rowptr[j]; e < stencil.rowptr[j + 1]; ++e) {
-            const int64_t i = stencil.col[e];
-            const T* row = inner + i * 4 * channels + c;
-            load(g, grad + i * channels + c);
-            const Vector x = stencil.weight[2 * e] * g, y = stencil.weight[2 * e + 1] * g;
-            load(value, row);
-            r += x * value;
-            m -= y * value;
-            load(value, row + channels);
-            p += x * value;
-            load(value, row + 2 * channels);
-            r += y * value;
-            m += x * value;
-            load(value, row + 3 * channels);
-            p += y * value;
-        }
-        T* kept = out + j * 3 * channels + c;
-        store(kept, p);
-        store(kept + channels, r);
-        store(kept + 2 * channels, m);
+GEODL_INLINE void adjoint_block(Stencil<T> stencil, const T* inner, const T* grad, int64_t channels, int64_t j, int64_t c,
+                                T* out) {
+    Vector p{}, r{}, m{}, g, value;
+    for (int64_t e = stencil.rowptr[j]; e < stencil.rowptr[j + 1]; ++e) {
+        const int64_t i = stencil.col[e];
+        const T* row = inner + i * 4 * channels + c;
+        load(g, grad + i * channels + c);
+        const Vector x = stencil.weight[2 * e] * g, y = stencil.weight[2 * e + 1] * g;
+        load(value, row);
+        r += x * value;
+        m -= y * value;
+        load(value, row + channels);
+        p += x * value;
+        load(value, row + 2 * channels);
+        r += y * value;
+        m += x * value;
+        load(value, row + 3 * channels);
+        p += y * value;
     }
+    T* kept = out + j * 3 * channels + c;
+    store(kept, p);
+    store(kept + channels, r);
+    store(kept + 2 * channels, m);
 }
 
 template <class T>
 GEODL_INLINE void products_any(Stencil<T> stencil, const T* signals, int64_t channels, T* inner, T* out, int64_t begin,
                                int64_t end) {
-    if (channels < Lanes<T>::count) {
-        for (int64_t c = 0; c < channels; ++c)
-            products_block<T, T>(stencil, signals, channels, c, inner, out, begin, end);
-        return;
+    for (int64_t i = begin; i < end; ++i) {
+        if (channels < Lanes<T>::count) {
+            for (int64_t c = 0; c < channels; ++c) products_block<T, T>(stencil, signals, channels, i, c, inner, out);
+        } else {
+            for_blocks<T, 1>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
+                products_block<T, typename Lanes<T>::Value>(stencil, signals, channels, i, c, inner, out);
+            });
+        }
+        tanh_all(out + i * channels, channels);
     }
-    for_blocks<T, 1>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
-        products_block<T, typename Lanes<T>::Value>(stencil, signals, channels, c, inner, out, begin, end);
-    });
 }
 
 template <class T>
 GEODL_INLINE void adjoint_any(Stencil<T> stencil, const T* inner, const T* grad, int64_t channels, T* out,
                               int64_t begin, int64_t end) {
-    if (channels < Lanes<T>::count) {
-        for (int64_t c = 0; c < channels; ++c)
-            adjoint_block<T, T>(stencil, inner, grad, channels, c, out, begin, end);
-        return;
+    for (int64_t j = begin; j < end; ++j) {
+        if (channels < Lanes<T>::count) {
+            for (int64_t c = 0; c < channels; ++c) adjoint_block<T, T>(stencil, inner, grad, channels, j, c, out);
+            continue;
+        }
+        for_blocks<T, 1>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
+            adjoint_block<T, typename Lanes<T>::Value>(stencil, inner, grad, channels, j, c, out);
+        });
     }
-    for_blocks<T, 1>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
-        adjoint_block<T, typename Lanes<T>::Value>(stencil, inner, grad, channels, c, out, begin, end);
-    });
 }
 
 GEODL_CLONES void products_rows(Stencil<float> stencil, const float* signals, int64_t channels, float* inner,
