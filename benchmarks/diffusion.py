@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks.operators.measure import milliseconds, peak_megabytes, return_freed_memory, roof
 from benchmarks.operators.sizes import Sizes
-from benchmarks.result import command, write_result
+from benchmarks.result import command, portable, write_result
 from geodl.data import Mesh
 from geodl.geometry import Gradient, Spectrum, gradient, heat_kernel_signature, spectrum
 from geodl.models import DiffusionNet
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "dtype": "float32",
         },
         seeds=[chosen.seed],
-        command=command() if chosen.root is None else command().replace(str(chosen.root), "FAUST_r"),
+        command=portable(command(), argparse.Namespace(root=chosen.root, cache=None, out=chosen.out)),
         rows=[row],
     )
     print(f"{row['work']}, {name}, {chosen.threads} thread(s)")

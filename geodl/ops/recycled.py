@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import weakref
 
 import torch
@@ -20,6 +21,7 @@ class Recycled:
 
     def __init__(self) -> None:
         self._free: list[Tensor] = []
+        self._lock = threading.Lock()  # two threads must not be handed the same
 
     def __reduce__(self) -> tuple[type[Recycled], tuple[()]]:
         return Recycled, ()
@@ -27,12 +29,12 @@ class Recycled:
     def empty(self, like: Tensor, *shape: int) -> Tensor:
         """A tensor on the CPU, of this shape and of the dtype of another."""
         size = math.prod(shape) * like.element_size()
-        fitting = [memory for memory in self._free if memory.nbytes >= size]
-        if fitting:
-            memory = min(fitting, key=lambda memory: memory.nbytes)
-            self._free = [other for other in self._free if other is not memory]
-        else:
-            self.release()  # it was too small
+        with self._lock:
+            fitting = [memory for memory in self._free if memory.nbytes >= size]
+            memory = min(fitting, key=lambda memory: memory.nbytes) if fitting else None
+            # All of it, if all was too small.
+            self._free = [other for other in self._free if other is not memory] if fitting else []
+        if memory is None:
             memory = in_huge_pages(torch.empty(size, dtype=torch.uint8))
         # An array that dies with the last tensor that lies in it.
         array = memory.numpy()[:size]
