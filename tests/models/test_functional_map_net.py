@@ -29,7 +29,7 @@ def test_a_batch_gives_what_each_pair_gives() -> None:
 def test_a_shape_is_mapped_to_itself_by_the_identity() -> None:
     shape = bumpy(2)
     made = spectrum(shape, 20).to(torch.float32)
-    net = FunctionalMapNet(5, 32, 8, 1, eigenfunctions=12, weight=1e-3)
+    net = FunctionalMapNet(5, 32, 8, 1, eigenfunctions=12, weight=1e-4)
     slope = gradient(shape)
     features = net(torch.randn(162, 5), made, Gradient(slope.neighbors, slope.values.float()))
     (c,) = net.functional_maps(features, made, torch.tensor([[0, 0]]))
