@@ -25,7 +25,7 @@ from torch.nn import functional
 from benchmarks.dgcnn_peers import WIDTHS, GeometricDGCNN, PublishedDGCNN
 from benchmarks.operators.measure import milliseconds, peak_megabytes, return_freed_memory, roof
 from benchmarks.operators.sizes import Sizes
-from benchmarks.result import command, write_result
+from benchmarks.result import command, portable, write_result
 from geodl.datasets import Solids
 from geodl.models import DGCNN
 
@@ -77,18 +77,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     geometric = GeometricDGCNN(CLASSES, chosen.k, device)
     geometric.load_published(state)
     packed, ptr = clouds.flatten(0, 1), torch.arange(chosen.batch + 1, device=device) * chosen.points
-    ours = Trained("ours", _step(model.to(device), lambda net: net(packed, ptr), labels))
+    ours = Trained("ours", Step(model.to(device), lambda net: net(packed, ptr), labels))
     peers = [
-        Trained("AnTao97/dgcnn.pytorch", _step(published.to(device), lambda net: net(clouds), labels)),
+        Trained("AnTao97/dgcnn.pytorch", Step(published.to(device), lambda net: net(clouds), labels)),
         Trained(
             f"torch_geometric EdgeConv, {geometric.finder}",
-            _step(geometric.to(device), lambda net: net(clouds), labels),
+            Step(geometric.to(device), lambda net: net(clouds), labels),
         ),
     ]
     if device.type == "cuda":
         again = PublishedDGCNN(CLASSES, chosen.k)
         again.load_state_dict(state)
-        step = in_tf32(_step(again.to(device), lambda net: net(clouds), labels))
+        step = in_tf32(Step(again.to(device), lambda net: net(clouds), labels))
         peers.append(Trained("AnTao97/dgcnn.pytorch, TF32", step))
         torch.backends.cudnn.allow_tf32 = False  # the others compute in float32, as ours
     pairs, graphs = [(ours, peer) for peer in peers], []
@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "dtype": "float32",
         },
         seeds=[chosen.seed],
-        command=command().replace(str(chosen.out), "OUT"),
+        command=portable(command(), chosen),
         rows=rows,
     )
     print(f"training step of DGCNN, {edges}, {chosen.threads} thread(s), {device.type}")
@@ -164,47 +164,46 @@ def batch(clouds: int, points: int, seed: int) -> tuple[Tensor, Tensor]:
     return torch.stack([item.pos for item in items]), torch.cat([item.y for item in items])
 
 
-def _step(net: nn.Module, scores: Callable[[nn.Module], Tensor], labels: Tensor) -> Callable[[], float]:
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = functional.cross_entropy(scores(net), labels, label_smoothing=SMOOTHING)
-        loss.backward()
-        optimizer.step()
-        return float(loss.detach())
-
-    return step
-
-
-class CapturedStep:
-    """The step as a CUDA graph, from the weights that the network has: warming up changes them, and they are put back."""
+class Step:
+    """A training step of a network; returns the loss."""
 
     def __init__(self, net: nn.Module, scores: Callable[[nn.Module], Tensor], labels: Tensor) -> None:
-        # The graph reads and writes the memory of all of these, which must stay theirs.
         self.net, self.scores, self.labels = net, scores, labels
         self.optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-        state = copy.deepcopy(net.state_dict())
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(3):
-                self.step()
-        torch.cuda.current_stream().wait_stream(aside)
-        self.graph = torch.cuda.CUDAGraph()
-        self.optimizer.zero_grad()
-        with torch.cuda.graph(self.graph):
-            self.loss = self.step()
-        net.load_state_dict(state)
-        for found in self.optimizer.state.values():
-            found["momentum_buffer"].zero_()
 
-    def step(self) -> Tensor:
+    def take(self) -> Tensor:
         self.optimizer.zero_grad()
         loss = functional.cross_entropy(self.scores(self.net), self.labels, label_smoothing=SMOOTHING)
         loss.backward()
         self.optimizer.step()
         return loss.detach()
+
+    def __call__(self) -> float:
+        return float(self.take())
+
+
+class CapturedStep(Step):
+    """The step as a CUDA graph, from the weights that the network has: warming up changes them, and they are put back.
+
+    The graph reads and writes the memory of the network and the optimiser, which are kept with it.
+    """
+
+    def __init__(self, net: nn.Module, scores: Callable[[nn.Module], Tensor], labels: Tensor) -> None:
+        super().__init__(net, scores, labels)
+        state = copy.deepcopy(net.state_dict())
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                self.take()
+        torch.cuda.current_stream().wait_stream(aside)
+        self.graph = torch.cuda.CUDAGraph()
+        self.optimizer.zero_grad()
+        with torch.cuda.graph(self.graph):
+            self.loss = self.take()
+        net.load_state_dict(state)
+        for found in self.optimizer.state.values():
+            found["momentum_buffer"].zero_()
 
     def __call__(self) -> float:
         self.graph.replay()

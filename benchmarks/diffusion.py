@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "dtype": "float32",
         },
         seeds=[chosen.seed],
-        command=portable(command(), argparse.Namespace(root=chosen.root, cache=None, out=chosen.out)),
+        command=portable(command(), chosen),
         rows=[row],
     )
     print(f"{row['work']}, {name}, {chosen.threads} thread(s)")

@@ -250,7 +250,7 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> None:
             "dtype": "float32",
         },
         seeds=[chosen.seed],
-        command=portable(command(), argparse.Namespace(root=None, cache=None, out=chosen.out)),
+        command=portable(command(), chosen),
     )
     draw(growth, out / "growth.png")
     print(path)

@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "nodes": chosen.nodes, "edges": chosen.edges, "channels": chosen.channels, "batch": BATCH, "fanout": FANOUT,
         },
         seeds=[chosen.seed],
-        command=portable(command(), argparse.Namespace(root=None, cache=None, out=chosen.out)),
+        command=portable(command(), chosen),
     )  # fmt: skip
     print(path)
 

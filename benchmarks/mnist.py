@@ -52,7 +52,6 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, help="run folder (runs/mnist-MODEL if not given)")
-    parser.set_defaults(cache=None)  # nothing is kept: the domains are made in seconds
     chosen = parser.parse_args(argv)
     if chosen.seeds < 1:
         parser.error(f"--seeds must be at least 1, not {chosen.seeds}")

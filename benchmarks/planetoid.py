@@ -283,7 +283,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seconds=time.perf_counter() - began,
         parameters={name: found["parameters"] for name, found in metrics.items()},
         seeds=list(range(chosen.seed, chosen.seed + chosen.seeds)),
-        command=portable(command(), argparse.Namespace(cache=None, **vars(chosen))),
+        command=portable(command(), chosen),
     )
     print(path)
 

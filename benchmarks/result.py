@@ -71,7 +71,7 @@ def command() -> str:
 def portable(line: str, chosen: argparse.Namespace) -> str:
     """The command line without the folders of one machine."""
     for name in ("root", "cache", "out"):
-        if folder := getattr(chosen, name):
+        if folder := getattr(chosen, name, None):
             line = line.replace(str(folder), name.upper())
     return line
 

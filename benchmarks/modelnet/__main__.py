@@ -53,7 +53,6 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, help="run folder (runs/modelnet-DATA-MODEL if not given)")
-    parser.set_defaults(cache=None)
     chosen = parser.parse_args(argv)
     if chosen.data != "solids" and chosen.root is None:
         parser.error(f"--data {chosen.data} needs --root PATH (see datasets/modelnet/README.md)")

@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes = FULL) -> None:
             seconds=time.perf_counter() - start,
             parameters={**asdict(sizes), "dtype": "float32"},
             seeds=[chosen.seed],
-            command=portable(command(), argparse.Namespace(root=None, cache=None, out=chosen.out)),
+            command=portable(command(), chosen),
         )
 
     rows = measure(operators, torch.device(chosen.device), sizes, chosen.seed, keep)

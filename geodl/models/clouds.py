@@ -46,8 +46,10 @@ class Clouds:
 
     def spread(self, y: Tensor) -> Tensor:
         """What every point's cloud has, ``[B, C]`` -> ``[P, C]``."""
-        cloud, own = members(self.ptr, self.pos.shape[0]).t()
-        cloud._transpose = members(self.ptr, self.pos.shape[0]), own
+        of_cloud = members(self.ptr, self.pos.shape[0])
+        cloud, own = of_cloud.t()
+        # Either knows the other, but not both: what holds itself is freed late.
+        cloud._transpose, of_cloud._transpose = (of_cloud, own), None
         return aggregate(y, cloud)
 
     def joint(self, layer: nn.Linear, pooled: Tensor, local: Tensor) -> Tensor:

@@ -55,6 +55,11 @@ def as_given(
     return points, queries, first, last, points.shape[1], layout.rows, layout.x.shape[1]
 
 
+def few(layout: Layout) -> int:
+    """The number of coordinates, if a loop over them is worth unrolling; else 0."""
+    return layout.x.shape[1] if layout.x.shape[1] <= 4 else 0
+
+
 def is_sorted(layout: Layout) -> bool:
     """Whether points are many to a cloud, on average, and of few dimensions, so that sorting them pays."""
     clouds = max(layout.ptr.shape[0] - 1, 1)

@@ -14,8 +14,8 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.knn import Layout
-from geodl.ops.triton.curve import along_curve, as_given, is_sorted
-from geodl.ops.triton.knn_keys import FARTHEST, LONGEST, MOST_KEYS, few, one_of_the_least
+from geodl.ops.triton.curve import along_curve, as_given, few, is_sorted
+from geodl.ops.triton.knn_keys import FARTHEST, LONGEST, MOST_KEYS, one_of_the_least
 from geodl.ops.triton.knn_small import is_small, nearest_in_small_clouds
 from geodl.ops.triton.launch import Tile, blocks, device_of, tile
 
@@ -172,23 +172,8 @@ def _nearest_keys(
             wanted &= tl.max((live & ~farther).to(tl.int32)) == 1
         if wanted:
             value, mine, index = candidates(
-                x,
-                queries,
-                place,
-                row,
-                live,
-                first,
-                last,
-                at,
-                points,
-                rows,
-                dims,
-                point_index,
-                OWN,
-                DIMS,
-                ROWS,
-                POINTS,
-            )
+                x, queries, place, row, live, first, last, at, points, rows, dims, point_index, OWN, DIMS, ROWS, POINTS
+            )  # fmt: skip
             if limit is not None:
                 mine &= value <= tl.load(limit)
             bits = value.to(tl.int32, bitcast=True)

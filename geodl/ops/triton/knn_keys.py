@@ -11,17 +11,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from geodl.ops.knn import Layout
-
 MOST_KEYS = 256
 FARTHEST = tl.constexpr(-(2**63))  # a key below that of any point
 HALVINGS = tl.constexpr(12)  # of lengths, before that of their bits makes an end
 LONGEST = tl.constexpr(2**31 - 1)  # above the bits of any distance, as those of a NaN are
-
-
-def few(layout: Layout) -> int:
-    """The number of coordinates, if a loop over them is worth unrolling; else 0."""
-    return layout.x.shape[1] if layout.x.shape[1] <= 4 else 0
 
 
 @triton.jit

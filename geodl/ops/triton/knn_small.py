@@ -14,7 +14,8 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.knn import Layout
-from geodl.ops.triton.knn_keys import FARTHEST, LONGEST, MOST_KEYS, few, one_of_the_least
+from geodl.ops.triton.curve import few
+from geodl.ops.triton.knn_keys import FARTHEST, LONGEST, MOST_KEYS, one_of_the_least
 from geodl.ops.triton.launch import Tile, blocks, device_of, tile
 
 LARGEST = 2048  # points of a cloud
@@ -23,8 +24,8 @@ ALIGNED = 16  # rows of distances begin at multiples of it
 
 # Pairs of points of a program. A thread has some rows of one or two columns: a coordinate of its rows is the same for a warp.
 DISTANCE_TILES = {512: Tile(rows=16, channels=256, warps=4)}
-# Of a program, a row and all of its distances.
-CHOICE_TILES = {
+# Of a program, a row and all of its distances, by their number.
+CHOICES = {
     128: Tile(rows=1, channels=128, warps=1),
     512: Tile(rows=1, channels=512, warps=1),
     1024: Tile(rows=1, channels=1024, warps=1),
@@ -57,7 +58,7 @@ def nearest_in_small_clouds(
     width = blocks(largest, ALIGNED) * ALIGNED
     at_once = min(clouds, max(1, MOST_DISTANCES // (largest * width)))
     distances = layout.x.new_empty(at_once * largest, width)
-    pairs, choice = tile(DISTANCE_TILES, layout.x, width), tile(CHOICE_TILES, layout.x, width)
+    pairs, choice = tile(DISTANCE_TILES, layout.x, width), tile(CHOICES, layout.x, width)
     keys = triton.next_power_of_2(k)
     points, coordinates = layout.x.shape
     # Coordinates one after the other; what a block reads beyond the last cloud is nobody's, and nothing comes of it.

@@ -13,9 +13,8 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.knn import Layout
-from geodl.ops.triton.curve import Places, along_curve
+from geodl.ops.triton.curve import Places, along_curve, few
 from geodl.ops.triton.knn import candidates, rows_of_a_program, select, squared_distance_of_a_box
-from geodl.ops.triton.knn_keys import few
 from geodl.ops.triton.launch import Tile, blocks, device_of, tile
 
 # Queries x points compared at once.
@@ -133,21 +132,6 @@ def _inside(
 ):  # fmt: skip
     """Which points of a tile are in the ball of which row, their squared distances, and their indices."""
     value, mine, index = candidates(
-        x,
-        queries,
-        place,
-        row,
-        live,
-        first,
-        last,
-        at,
-        points,
-        rows,
-        dims,
-        point_index,
-        OWN,
-        DIMS,
-        ROWS,
-        POINTS,
-    )
+        x, queries, place, row, live, first, last, at, points, rows, dims, point_index, OWN, DIMS, ROWS, POINTS
+    )  # fmt: skip
     return mine & (value <= bound), value, index
