@@ -14,6 +14,7 @@ all of whose resident memory counts (VmHWM; on a GPU the peak of the allocator).
 from __future__ import annotations
 
 import argparse
+import statistics
 import subprocess
 import sys
 import time
@@ -26,13 +27,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.operators.graphs import near_graph, random_graph
-from benchmarks.operators.measure import Call, Run, interleaved, keep_freed_memory, peak_resident, step
+from benchmarks.operators.measure import Call, Run, keep_freed_memory, milliseconds, peak_resident, step
 from benchmarks.result import command, portable, write_result
 from geodl.ops import BatchNorm, Neighbors, aggregate, attention, chebyshev, edge_conv, patch_conv
 
 DEGREE, CHANNELS, WINDOWS, POWERS, HEADS = 16, 64, 4, 4, 8
 EDGES = tuple(round(10 ** (4 + step / 2)) for step in range(7))
-SECONDS = 0.7  # how long one size of one operator is repeated, if that gives enough rounds
+PASSES = 7  # through all sizes, so that an hour in which the machine is slow is no size's alone
+SECONDS = 0.1  # how long one size of one operator is repeated in one pass
 
 
 @dataclass(frozen=True)
@@ -115,19 +117,29 @@ MEASURED = ("aggregate sum", "aggregate max", "edge_conv", "attention")
 GRAPHS = {"near": near_graph, "random": random_graph}
 
 
-def nanoseconds(name: str, graph: str, edges: int, seconds: float, device: torch.device) -> list[float]:
-    """Median times an edge, of forward and of forward + backward; of a control, its one."""
-    neighbors = GRAPHS[graph](edges // DEGREE, DEGREE, device)
-    if name in CONTROLS:
-        runs = [CONTROLS[name](neighbors, CHANNELS)]
-    else:
-        call = OPERATORS[name](neighbors, CHANNELS)
-        runs = [step(call, backward) for backward in (False, True)]
-    found = []
-    for run in runs:
-        run()
-        found += interleaved([run], device, seconds)
-    return [1e6 * milliseconds / neighbors.num_edges for milliseconds in found]
+def nanoseconds(
+    name: str, graph: str, edges: Sequence[int], seconds: float, device: torch.device
+) -> list[list[float]]:
+    """Median times an edge for every number of edges, of forward and of forward + backward; of a control, its one."""
+    graphs = [GRAPHS[graph](size // DEGREE, DEGREE, device) for size in edges]
+    ways: list[list[Run]] = []
+    for neighbors in graphs:
+        if name in CONTROLS:
+            ways.append([CONTROLS[name](neighbors, CHANNELS)])
+        else:
+            call = OPERATORS[name](neighbors, CHANNELS)
+            ways.append([step(call, backward) for backward in (False, True)])
+    taken: dict[Run, list[float]] = {run: [] for runs in ways for run in runs}
+    for _ in range(PASSES):
+        for run, times in taken.items():
+            run()  # brings what the size before drove out of the caches
+            start = time.perf_counter()
+            while not times or time.perf_counter() - start < seconds:
+                times.append(milliseconds(run, device))
+    return [
+        [1e6 * statistics.median(taken[run]) / neighbors.num_edges for run in runs]
+        for runs, neighbors in zip(ways, graphs, strict=True)
+    ]
 
 
 def of_edges(edges: Sequence[int], times: Sequence[float]) -> dict[str, Any]:
@@ -222,7 +234,7 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> None:
     for name in (*OPERATORS, *CONTROLS):
         found: dict[str, Any] = {}
         for graph in GRAPHS:
-            times = [nanoseconds(name, graph, edges, sizes.seconds, device) for edges in sizes.edges]
+            times = nanoseconds(name, graph, sizes.edges, sizes.seconds, device)
             *forward, both = ([taken[way] for taken in times] for way in range(len(times[0])))
             found[graph] = of_edges(sizes.edges, both)
             if forward:

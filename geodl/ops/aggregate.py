@@ -199,10 +199,13 @@ def _differentiate_gather(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
 def _save_max(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     x, weight, *graph, _largest = inputs
     ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)  # or every backward pass would write zeros for the positions
     _save_gather(ctx, (x, weight, output[1], *graph), output[0])
 
 
-def _differentiate_max(ctx: Any, g: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+def _differentiate_max(ctx: Any, g: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
+    if g is None:
+        return (None,) * 8
     return _differentiate_gather(ctx, g)  # given its selection, an extremum is linear
 
 

@@ -92,7 +92,6 @@ def attention(
     if vector is not None and vector.shape[1] == 0:
         # A sum of no terms is that of one zero; an empty tensor has no address, which tells C++ that there is no vector.
         source, target, vector = (functional.pad(scores, (0, 1)) for scores in (source, target, vector))
-    source, target = _with_depth(source, vector), _with_depth(target, vector)
     out, _, _ = _attend(x, source, target, vector, edge_scale, *graph, negative_slope)
     return cast(Tensor, out)
 
@@ -117,13 +116,19 @@ def attention_weights(
     """
     _check_scores(neighbors, source, target, vector)
     graph = _graph(neighbors, source, target, vector)
-    source, target = _with_depth(source, vector), _with_depth(target, vector)
-    scores = _scores(source, target, vector, graph, negative_slope)
+    scores = _scores(_deep(source), _deep(target), vector, graph, negative_slope)
     return _softmax(scores, _Rows.of(graph))
 
 
-def _with_depth(scores: Tensor, vector: Tensor | None) -> Tensor:
-    return scores[:, :, None] if vector is None else scores
+def _deep(scores: Tensor) -> Tensor:
+    """``[N, H]`` as ``[N, H, 1]``; others as they are."""
+    return scores[:, :, None] if scores.dim() == 2 else scores
+
+
+def score_sizes(scores: Tensor) -> tuple[int, int, int]:
+    """N, H and D of ``[N, H, D]``, or of ``[N, H]`` with D = 1: a view more would be a node more in autograd."""
+    rows, heads, *depth = scores.shape
+    return rows, heads, depth[0] if depth else 1
 
 
 def _check_scores(neighbors: Neighbors, source: Tensor, target: Tensor, vector: Tensor | None) -> None:
@@ -238,7 +243,7 @@ def reference_attend(
     graph: Graph,
     slope: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    weights, maximum, total = _reference_weights(source, target, vector, graph, slope)
+    weights, maximum, total = _reference_weights(_deep(source), _deep(target), vector, graph, slope)
     scaled = weights if scale is None else weights * scale
     out = _sum_rows(scaled[:, :, None] * x[graph.col], graph.rowptr)
     return out.to(x.dtype), maximum, total
@@ -257,7 +262,8 @@ def reference_attend_backward(
     graph: Graph,
     slope: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    weights, *_ = _reference_weights(source, target, vector, graph, slope, (maximum, total))
+    deep = _deep(source), _deep(target)
+    weights, *_ = _reference_weights(*deep, vector, graph, slope, (maximum, total))
     row = edge_rows(graph.rowptr, graph.col)
     products = (grad[row] * x[graph.col]).sum(2)
     by_scale = x.new_empty(0, x.shape[1]) if scale is None else (weights * products).to(x.dtype)
@@ -265,8 +271,8 @@ def reference_attend_backward(
     messages = (scaled[:, :, None] * grad[row])[graph.perm]
     by_x = _sum_rows(messages, cast(Tensor, graph.t_rowptr)).to(x.dtype)
     by_scores = scaled * products - weights * (grad * out).sum(2)[row]
-    adjoint = reference_edge_scores_adjoint(by_scores.to(x.dtype), source, target, graph, slope)
-    return by_x, *adjoint, by_scale
+    by_source, by_target = reference_edge_scores_adjoint(by_scores.to(x.dtype), *deep, graph, slope)
+    return by_x, by_source.view(source.shape), by_target.view(target.shape), by_scale
 
 
 def reference_edge_scores(
@@ -298,7 +304,7 @@ def native_attend(
 ) -> tuple[Tensor, Tensor, Tensor]:
     x, source, target = x.contiguous(), source.contiguous(), target.contiguous()
     vector, scale = contiguous(vector), contiguous(scale)
-    rows, heads, depth = target.shape
+    rows, heads, depth = score_sizes(target)
     out = new_empty(x, rows, heads, x.shape[2])
     maximum, total = x.new_empty(rows, heads), x.new_empty(rows, heads)
     kernel("attend", x.dtype)(
@@ -328,7 +334,7 @@ def native_attend_backward(
         contiguous(vector),
         contiguous(scale),
     )
-    rows, heads, depth = target.shape
+    rows, heads, depth = score_sizes(target)
     by_x, by_source, by_target = (new_empty(tensor, *tensor.shape) for tensor in (x, source, target))
     by_scale = x.new_empty(0, heads) if scale is None else torch.empty_like(scale)
     by_scores, statistics = new_empty(x, graph.col.shape[0], heads), new_empty(x, rows, 3, heads)
@@ -480,10 +486,13 @@ def _(u: Tensor, source: Tensor, target: Tensor, *_: Any) -> tuple[Tensor, Tenso
 def _save_attend(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     *tensors, ctx.slope = inputs
     ctx.mark_non_differentiable(*output[1:])
+    ctx.set_materialize_grads(False)  # or every backward pass would write zeros for maxima and sums
     ctx.save_for_backward(*output, *tensors)
 
 
-def _differentiate_attend(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+def _differentiate_attend(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 11
     out, maximum, total, x, source, target, vector, scale, *tensors = ctx.saved_tensors
     graph = Graph(*tensors).with_transpose(x.shape[0])
     by_x, a, b, by_scale = _attend_backward(
@@ -512,9 +521,9 @@ def _differentiate_backward(
 ) -> tuple[Tensor | None, ...]:
     # With w the softmax weights, m their scale, p = <grad_i, x_j>, and t = P(va, vb), the results of the backward
     # pass times v are the sum over edges of  w (m <grad_i, vx_j> + vscale p + m p (t - mean of t under w)).
-    grad, _, _, _, x, source, target, vector, scale, *tensors = ctx.saved_tensors
-    graph = Graph(*tensors)
-    rows = _Rows.of(graph)
+    grad, _, _, _, x, *scores, vector, scale, rowptr, col, t_rowptr, t_row, perm = ctx.saved_tensors
+    graph, (source, target) = Graph(rowptr, col, t_rowptr, t_row, perm), map(_deep, scores)
+    rows, va, vb = _Rows.of(graph), _deep(va), _deep(vb)
     w = _softmax(_scores(source, target, vector, graph, ctx.slope), rows)
     t = _edge_scores(va, vb, source, target, *graph, ctx.slope)
     p, q = _head_dot(grad, x, graph), _head_dot(grad, vx, graph)
@@ -528,7 +537,8 @@ def _differentiate_backward(
         [scatter_sum(g, u, None, *graph) for g, u in zip(grad.unbind(1), by_p.unbind(1), strict=True)], 1
     )
     a, b = _edge_scores_adjoint(by_s, source, target, *graph, ctx.slope)
-    by_scores = _by_scores(a, b, source, target, vector)
+    by_source, by_target, by_vector = _by_scores(a, b, source, target, vector)
+    by_scores = by_source.view(scores[0].shape), by_target.view(scores[1].shape), by_vector
     by_scale = None if scale is None else w * (q + p * centred)
     return by_grad, None, None, None, by_x, *by_scores, by_scale, *[None] * 6
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 PLAIN = frozenset((Tensor, Parameter))
+_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # also what is left of a transform that has ended
 
 
 class CustomOp:
@@ -25,22 +26,20 @@ class CustomOp:
         self._definition = torch.library.custom_op(f"geodl::{name}", function, mutates_args=())
         self._overload = getattr(torch.ops.geodl, name).default
         self._name, self._function = name, function
-        self._differentiable: type[torch.autograd.Function] | None = None
+        self._differentiable: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
         if torch.compiler.is_compiling() or _watched():
             return self._overload(*arguments)
         differentiate = False
         for argument in arguments:
-            if type(argument) in PLAIN:
+            if type(argument) in PLAIN and not _wrapped(argument):
                 differentiate = differentiate or argument.requires_grad
             elif isinstance(argument, Tensor):
                 return self._overload(*arguments)
         if not (differentiate and torch.is_grad_enabled()):
             return self._function(*arguments)
-        if self._differentiable is None:
-            return self._overload(*arguments)
-        return self._differentiable.apply(*arguments)
+        return (self._differentiable or self._overload)(*arguments)
 
     def register_fake(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The shapes and dtypes of the results, from those of the arguments."""
@@ -58,7 +57,9 @@ class CustomOp:
             return output
 
         methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
-        self._differentiable = type(self._name, (torch.autograd.Function,), methods)
+        made = type(self._name, (torch.autograd.Function,), methods)
+        # Function.apply looks for transforms first, which is done here already.
+        self._differentiable = super(torch.autograd.Function, made).apply
 
 
 def custom_op(name: str) -> Callable[[Callable[..., Any]], CustomOp]:

@@ -129,10 +129,11 @@ def edge_conv(
         neighbors.rowptr, neighbors.col, *transposed,
     )  # fmt: skip
     if norm is not None and norm.training:
-        unbiased = variance * (neighbors.num_edges / (neighbors.num_edges - 1))
-        for running, new in ((norm.running_mean, mean), (norm.running_var, unbiased)):
-            if running is not None:
-                running.mul_(1 - norm.momentum).add_(new, alpha=norm.momentum)
+        if norm.running_mean is not None:
+            norm.running_mean.mul_(1 - norm.momentum).add_(mean, alpha=norm.momentum)
+        if norm.running_var is not None:
+            unbiased = neighbors.num_edges / (neighbors.num_edges - 1)
+            norm.running_var.mul_(1 - norm.momentum).add_(variance, alpha=norm.momentum * unbiased)
     return cast(Tensor, out)
 
 

@@ -16,11 +16,13 @@ namespace {
 
 // --- points in blocks, which stay in the cache from one step to the next, and chunks of blocks, which have sums ---
 
-constexpr int64_t block = 128;
+// Multiples of the rows that a product holds in registers (gemm.cpp). Few points are still many chunks: two threads that share
+// five are done after three.
+constexpr int64_t block = 96, least = 48;
 
 struct Chunks {
     explicit Chunks(int64_t points)
-        : points(points), size(std::max(block, (points + most - 1) / most)), count((points + size - 1) / size) {}
+        : points(points), size(std::max(least, (points + most - 1) / most)), count((points + size - 1) / size) {}
 
     // Calls body(chunk, begin, end) for every chunk, and body of its thread's number.
     template <class Body>
@@ -326,6 +328,19 @@ void mean_point(const Points<T>& points, int64_t edges, double* mean, int thread
     for (int64_t c = 0; c < channels; ++c) mean[c] /= static_cast<double>(edges);
 }
 
+// -1 where gamma is negative, else 1; 1 everywhere without gamma.
+template <class T>
+class Signs {
+public:
+    Signs(const T* gamma, int64_t size) : data_(size) {
+        for (int64_t o = 0; o < size; ++o) data_.get()[o] = gamma && gamma[o] < 0 ? T(-1) : T(1);
+    }
+    T operator[](int64_t o) const { return data_.get()[o]; }
+
+private:
+    const Buffer<T> data_;
+};
+
 // W1 - W2 and W2, turned round where gamma is negative; rows padded to whole vectors by zeros. Or both transposed.
 template <class T>
 class Filters {
@@ -334,14 +349,24 @@ public:
         : stride(padded<T>(transposed ? channels : out_channels)),
           size_((transposed ? out_channels : channels) * stride), data_(2 * size_) {
         std::fill_n(data_.get(), 2 * size_, T(0));
-        for (int64_t c = 0; c < channels; ++c)
-            for (int64_t o = 0; o < out_channels; ++o) {
-                const T sign = gamma && gamma[o] < 0 ? T(-1) : T(1);
-                const T offset = weight[(channels + c) * out_channels + o];
-                const int64_t n = transposed ? o * stride + c : c * stride + o;
-                data_.get()[n] = sign * (weight[c * out_channels + o] - offset);
-                data_.get()[size_ + n] = sign * offset;
-            }
+        const Signs<T> sign(gamma, out_channels);
+        T *point = data_.get(), *offset = point + size_;
+        const T* of_offset = weight + channels * out_channels;
+        // What is written is adjacent: of a transpose, numbers are read far apart rather than written so.
+        for (int64_t r = 0; r < (transposed ? out_channels : channels); ++r, point += stride, offset += stride) {
+            if (transposed)
+                for (int64_t c = 0; c < channels; ++c) {
+                    const int64_t n = c * out_channels + r;
+                    point[c] = sign[r] * (weight[n] - of_offset[n]);
+                    offset[c] = sign[r] * of_offset[n];
+                }
+            else
+                for (int64_t o = 0; o < out_channels; ++o) {
+                    const int64_t n = r * out_channels + o;
+                    point[o] = sign[o] * (weight[n] - of_offset[n]);
+                    offset[o] = sign[o] * of_offset[n];
+                }
+        }
     }
     Right<T> of_point() const { return {data_.get(), stride, panel_width<T>}; }
     Right<T> of_offset() const { return {data_.get() + size_, stride, panel_width<T>}; }
@@ -372,7 +397,7 @@ void filter_points(const Points<T>& points, Right<T> filter, int64_t stride, int
     const int team = team_size(points.size * (channels + 4) * (columns + 4) / 16, threads);
     const int64_t size = points.space() + block * stride;
     const Buffer<T> scratch(team * size);
-    for_row_blocks(0, points.size, block, team, [&](int64_t begin, int64_t end, int thread) {
+    for_row_blocks(0, points.size, least, team, [&](int64_t begin, int64_t end, int thread) {
         T* mine = scratch.get() + thread * size;
         filter_block(points.rows(begin, end, mine), channels, end - begin, channels, filter, stride, columns,
                      out + begin * columns, false, mine + points.space());
@@ -407,15 +432,14 @@ void edge_conv(std::uintptr_t rowptr, int64_t num_dst, std::uintptr_t col, std::
         mean_point(sources, edges, s, threads);
         destinations.mean = m;
         sources.mean = s;
-        T* mean = at<T>(mean_at);
-        const T* w = at<const T>(weight);
-        for (int64_t o = 0; o < out_channels; ++o) {
-            double sum = bias ? static_cast<double>(bias[o]) : 0.0;
-            for (int64_t c = 0; c < channels; ++c)
-                sum += m[c] * static_cast<double>(w[c * out_channels + o]) +
-                       (s[c] - m[c]) * static_cast<double>(w[(channels + c) * out_channels + o]);
-            mean[o] = static_cast<T>(sum);
+        const Buffer<double> sum(out_channels);
+        for (int64_t o = 0; o < out_channels; ++o) sum.get()[o] = bias ? static_cast<double>(bias[o]) : 0.0;
+        for (int64_t c = 0; c < channels; ++c) {
+            const T *of_point = at<const T>(weight) + c * out_channels, *of_offset = of_point + channels * out_channels;
+            for (int64_t o = 0; o < out_channels; ++o)
+                sum.get()[o] += m[c] * static_cast<double>(of_point[o]) + (s[c] - m[c]) * static_cast<double>(of_offset[o]);
         }
+        std::transform(sum.get(), sum.get() + out_channels, at<T>(mean_at), [](double mean) { return static_cast<T>(mean); });
     }
 
     const Filters<T> filters(at<const T>(weight), gamma, channels, out_channels, false);
@@ -574,12 +598,12 @@ void edge_conv_backward(std::uintptr_t rowptr, int64_t num_dst, std::uintptr_t c
     T *by_point = by_filters.get(), *by_offset = by_point + channels * stride, *w = at<T>(by_weight);
     of_u.by_filter(by_point);
     of_v.by_filter(by_offset);
+    const Signs<T> sign(gamma, out_channels);
     for (int64_t c = 0; c < channels; ++c)
         for (int64_t o = 0; o < out_channels; ++o) {
-            const T sign = norm && gamma[o] < 0 ? T(-1) : T(1);
             const T point = by_point[c * stride + o], offset = by_offset[c * stride + o];
-            w[c * out_channels + o] = sign * point;
-            w[(channels + c) * out_channels + o] = sign * (offset - point);
+            w[c * out_channels + o] = sign[o] * point;
+            w[(channels + c) * out_channels + o] = sign[o] * (offset - point);
         }
 }
 

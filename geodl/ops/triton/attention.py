@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.attention import Graph
+from geodl.ops.attention import Graph, score_sizes
 from geodl.ops.triton.launch import ROW_TILES, Tile, accumulator, blocks, device_of, tile
 
 
@@ -26,7 +26,7 @@ def attend(
     slope: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     x, source, target = x.contiguous(), source.contiguous(), target.contiguous()
-    (rows, heads, depth), channels = target.shape, x.shape[2]
+    (rows, heads, depth), channels = score_sizes(target), x.shape[2]
     kept = torch.float64 if x.dtype == torch.float64 else torch.float32
     out = x.new_empty(rows, heads, channels)
     maximum, total = x.new_empty(rows, heads, dtype=kept), x.new_empty(rows, heads, dtype=kept)
@@ -57,7 +57,7 @@ def attend_backward(
     slope: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     grad, x, source, target = grad.contiguous(), x.contiguous(), source.contiguous(), target.contiguous()
-    (rows, heads, _), channels, edges = target.shape, x.shape[2], graph.col.numel()
+    (rows, heads, _), channels, edges = score_sizes(target), x.shape[2], graph.col.numel()
     mean = (grad * out).sum(2, dtype=maximum.dtype)
     scores = _scores(None, None, source, target, vector, graph, slope, maximum.dtype)
     weight, by_scores = torch.empty_like(scores), torch.empty_like(scores)
@@ -94,7 +94,7 @@ def _scores(
     slope: float,
     dtype: torch.dtype,
 ) -> Tensor:
-    rows, heads, depth = target.shape
+    rows, heads, depth = score_sizes(target)
     out = source.new_empty(graph.col.numel(), heads, dtype=dtype)
     if out.numel() == 0:
         return out
@@ -122,7 +122,7 @@ def _adjoint(
     out = torch.empty_like(own)
     if out.numel() == 0:
         return out
-    rows, heads, depth = own.shape
+    rows, heads, depth = score_sizes(own)
     block = tile(ROW_TILES, own, depth)
     with device_of(own):
         _slope_rows[blocks(rows, block.rows), heads, blocks(depth, block.channels)](
