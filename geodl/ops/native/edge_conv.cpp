@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 namespace geodl {
 namespace {
@@ -314,18 +315,37 @@ struct Points {
     int64_t space() const { return mean ? block * channels : 0; }
 };
 
-// The mean over all edges.
+// The means over all edges of these points, which are one signal used in several ways, one after the other.
 template <class T>
-void mean_point(const Points<T>& points, int64_t edges, double* mean, int threads) {
-    const int64_t channels = points.channels;
+void mean_points(std::initializer_list<Points<T>> used, int64_t edges, double* means, int threads) {
+    const Points<T>& points = *used.begin();
+    const int64_t channels = points.channels, numbers = static_cast<int64_t>(used.size()) * channels;
     const Chunks chunks(points.size);
-    const Buffer<double> parts(chunks.count * channels);
-    std::fill_n(parts.get(), chunks.count * channels, 0.0);
-    chunks.for_each(team_size(points.size * channels / 4, threads), [&](int64_t chunk, int64_t begin, int64_t end, int) {
-        weigh_rows(points.uses, points.x, channels, parts.get() + chunk * channels, begin, end);
+    const Buffer<double> parts(chunks.count * numbers);
+    std::fill_n(parts.get(), chunks.count * numbers, 0.0);
+    chunks.for_each(team_size(points.size * numbers / 4, threads), [&](int64_t chunk, int64_t begin, int64_t end, int) {
+        double* sum = parts.get() + chunk * numbers;
+        for (const Points<T>& use : used) {
+            weigh_rows(use.uses, points.x, channels, sum, begin, end);
+            sum += channels;
+        }
     });
-    add_up(chunks, parts.get(), channels, mean);
-    for (int64_t c = 0; c < channels; ++c) mean[c] /= static_cast<double>(edges);
+    add_up(chunks, parts.get(), numbers, means);
+    for (int64_t n = 0; n < numbers; ++n) means[n] /= static_cast<double>(edges);
+}
+
+// Puts the means of both, which are the same points if `shared`, into `means`, and centres both on theirs.
+template <class T>
+void centre_on_means(Points<T>& destinations, Points<T>& sources, bool shared, int64_t edges, double* means, int threads) {
+    double *m = means, *s = m + destinations.channels;
+    if (shared) {
+        mean_points({destinations, sources}, edges, means, threads);
+    } else {
+        mean_points({destinations}, edges, m, threads);
+        mean_points({sources}, edges, s, threads);
+    }
+    destinations.mean = m;
+    sources.mean = s;
 }
 
 // -1 where gamma is negative, else 1; 1 everywhere without gamma.
@@ -427,11 +447,8 @@ void edge_conv(std::uintptr_t rowptr, int64_t num_dst, std::uintptr_t col, std::
 
     const Buffer<double> means(2 * channels);
     if (norm) {
-        double *m = means.get(), *s = m + channels;
-        mean_point(destinations, edges, m, threads);
-        mean_point(sources, edges, s, threads);
-        destinations.mean = m;
-        sources.mean = s;
+        centre_on_means(destinations, sources, shared, edges, means.get(), threads);
+        const double *m = destinations.mean, *s = sources.mean;
         const Buffer<double> sum(out_channels);
         for (int64_t o = 0; o < out_channels; ++o) sum.get()[o] = bias ? static_cast<double>(bias[o]) : 0.0;
         for (int64_t c = 0; c < channels; ++c) {
@@ -543,13 +560,7 @@ void edge_conv_backward(std::uintptr_t rowptr, int64_t num_dst, std::uintptr_t c
     Points<T> destinations{at<const T>(shared ? x : x_dst), num_dst, channels, {graph.rowptr, nullptr}, nullptr};
     Points<T> sources{at<const T>(x), num_src, channels, {transpose.rowptr, nullptr}, nullptr};
     const Buffer<double> means(2 * channels);
-    if (norm) {
-        double *m = means.get(), *s = m + channels;
-        mean_point(destinations, edges, m, threads);
-        mean_point(sources, edges, s, threads);
-        destinations.mean = m;
-        sources.mean = s;
-    }
+    if (norm) centre_on_means(destinations, sources, shared, edges, means.get(), threads);
 
     const Chunks chunks(num_dst);
     const Buffer<T> y(num_dst * out_channels);
