@@ -57,7 +57,7 @@ class CustomOp:
             return output
 
         methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
-        made = type(self._name, (torch.autograd.Function,), methods)
+        made: Any = type(self._name, (torch.autograd.Function,), methods)
         # Function.apply looks for transforms first, which is done here already.
         self._differentiable = super(torch.autograd.Function, made).apply
 

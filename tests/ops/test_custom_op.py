@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from geodl.ops import aggregate
+from geodl.ops import aggregate, attention, edge_conv
 from geodl.ops.custom_op import custom_op
 
 from .cases.graphs import neighbors_of
@@ -80,3 +81,43 @@ def test_without_a_derivative_it_says_so():
         assert "autograd" in str(error)
     else:
         raise AssertionError("a derivative that nobody registered")
+
+
+def test_what_is_left_of_a_transform_is_read_as_the_tensor_that_it_wraps():
+    neighbors, kept, x = neighbors_of([2, 1], 3), [], torch.randn(3, 2)
+
+    def keeping(x):
+        kept.append(2 * x)
+        return (x**2).sum()
+
+    torch.func.grad(keeping)(x)
+    for enabled in (True, False):
+        with torch.set_grad_enabled(enabled):
+            assert torch.equal(aggregate(kept[0], neighbors), aggregate(2 * x, neighbors))
+
+
+class Silent(torch.autograd.Function):
+    """Hands no gradient on."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return None
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [
+        lambda x, neighbors: aggregate(x, neighbors, reduce="max"),
+        lambda x, neighbors: attention(x[:, None], neighbors, x[:, :1], x[:2, :1]),
+        lambda x, neighbors: edge_conv(x, neighbors, x.new_ones(4, 2), x_dst=x[:2]),
+    ],
+    ids=["aggregate max", "attention", "edge_conv"],
+)
+def test_no_gradient_of_the_result_is_none_of_the_input(apply):
+    x = torch.randn(3, 2, requires_grad=True)
+    out = Silent.apply(apply(x, neighbors_of([2, 1], 3)))
+    assert torch.autograd.grad(out.sum(), x, allow_unused=True)[0] is None
