@@ -9,7 +9,7 @@ if a gradient will be asked for. Both ways have the same function and the same d
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -57,7 +57,7 @@ class CustomOp:
             return output
 
         methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
-        made: Any = type(self._name, (torch.autograd.Function,), methods)
+        made = cast(type[torch.autograd.Function], type(self._name, (torch.autograd.Function,), methods))
         # Function.apply looks for transforms first, which is done here already.
         self._differentiable = super(torch.autograd.Function, made).apply
 
