@@ -59,7 +59,7 @@ class CustomOp:
         methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
         made = cast(type[torch.autograd.Function], type(self._name, (torch.autograd.Function,), methods))
         # Function.apply looks for transforms first, which is done here already.
-        self._differentiable = super(torch.autograd.Function, made).apply
+        self._differentiable = super(torch.autograd.Function, made).apply  # type: ignore[misc]
 
 
 def custom_op(name: str) -> Callable[[Callable[..., Any]], CustomOp]:
