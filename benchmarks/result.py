@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from geodl import __version__
+from geodl.whole_file import whole_file
 
 _PACKAGES = (
     "geodl",
@@ -128,11 +129,9 @@ def write_result(
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     text = json.dumps(result, indent=2, allow_nan=False) + "\n"
-    out.mkdir(parents=True, exist_ok=True)
     path = out / "result.json"
-    temporary = path.with_name(f".result.json.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text)
     return path
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
+
+from geodl.whole_file import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 _SECTION = re.compile(r"(<!-- results: (?P<names>[\w\- ]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
@@ -295,9 +296,8 @@ def _hardware(hardware: dict[str, Any] | str) -> str:
 
 def main() -> None:
     path = ROOT / "README.md"
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(render(path.read_text()))
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(render(path.read_text()))
 
 
 if __name__ == "__main__":

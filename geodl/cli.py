@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from geodl import __version__
 from geodl.data import InvariantSignal, Mesh, OperatorCache, precompute
 from geodl.matching import Match, SpectralShape, match
 from geodl.models import FunctionalMapNet, load_weights
+from geodl.whole_file import whole_file
 
 ENDINGS = (".obj", ".off", ".ply", ".stl")
 
@@ -151,10 +151,8 @@ def picture(meshes: list[Mesh], p2p_21: Tensor, path: Path, up: str) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text)
 
 
 if __name__ == "__main__":

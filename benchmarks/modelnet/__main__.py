@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from pathlib import Path
@@ -31,6 +30,7 @@ from benchmarks.modelnet.pictures import confusion_picture, misclassified_pictur
 from benchmarks.modelnet.training import check_settings, step, train
 from benchmarks.operators.measure import keep_freed_memory, peak_megabytes, return_freed_memory
 from benchmarks.result import command, portable, write_result
+from geodl.whole_file import whole_file
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -172,9 +172,8 @@ def one_seed(
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(found))
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(found))
 
 
 def summary(chosen: argparse.Namespace, found: list[dict[str, Any]], preparation: float) -> dict[str, Any]:

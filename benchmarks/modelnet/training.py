@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch_geometric.transforms import BaseTransform
 
 from benchmarks.modelnet.data import Part, packed
 from benchmarks.modelnet.networks import Network, scores
+from geodl.whole_file import whole_file
 
 SMOOTHING = 0.2
 WARM_UP = 0.1  # of all steps, the part in which the learning rate rises
@@ -96,8 +96,6 @@ def save(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: Mapping[str, Any],
     epochs: int, seconds: float,
 ) -> None:  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     held = {
         "settings": dict(settings),
         "epochs": epochs,
@@ -105,8 +103,8 @@ def save(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
-    torch.save(held, temporary)
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        torch.save(held, temporary)
 
 
 def check_settings(path: Path, found: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from geodl.whole_file import whole_file
 
 FORMATS = (".ply", ".off", ".obj", ".stl")
 
@@ -73,15 +73,8 @@ def write_mesh(path: Path, pos: NDArray[Any], face: NDArray[np.int64], attribute
     if path.suffix.lower() not in writers:
         raise ValueError(f"{path}: unknown mesh format {path.suffix!r}; geodl writes {', '.join(FORMATS)}")
     data = writers[path.suffix.lower()](pos, face, attributes)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def _triangles(polygons: Any) -> NDArray[np.int64]:

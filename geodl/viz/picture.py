@@ -13,6 +13,7 @@ import numpy as np
 from geodl.viz.renderer import INSTALL_OPEN3D, render
 from geodl.viz.scene import Floats, Scene
 from geodl.viz.shading import shade
+from geodl.whole_file import whole_file
 
 __all__ = ["ColorBar", "deliver", "save_figure"]
 
@@ -49,13 +50,8 @@ def save_figure(figure: Any, path: Path) -> Path:
     """Write a figure to a temporary name and move it into place, so that no half picture is ever seen."""
     if path.suffix.lower() != ".png":
         raise ValueError(f"path must end in .png, it is {str(path)!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as part:
         figure.savefig(part, format="png")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 
