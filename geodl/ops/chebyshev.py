@@ -56,9 +56,9 @@ def polynomial(x: Tensor, matrix: Matrix, filters: Tensor) -> Tensor:
     doubled, minus = [2.0] * max(powers - 2, 0), [-1.0] * max(powers - 2, 0)
     first = [1.0] * min(powers - 1, 1)
     if out_channels <= channels:
-        weighted: Tensor = matmul(x, filters.transpose(0, 1).flatten(1)).view(-1, powers, out_channels)
-        out: Tensor = recurrence(weighted, *matrix, doubled + first, minus, 1, True)
-        return out.squeeze(1)
-    basis: Tensor = recurrence(x.unsqueeze(1), *matrix, first + doubled, minus, powers, False)
-    out = matmul(basis.flatten(1), filters.flatten(0, 1))
+        weighted = matmul(x, filters.transpose(0, 1).flatten(1))
+        out: Tensor = recurrence(weighted, *matrix, doubled + first, minus, powers, 1, True)
+        return out
+    basis = recurrence(x, *matrix, first + doubled, minus, 1, powers, False)
+    out = matmul(basis, filters.flatten(0, 1))
     return out

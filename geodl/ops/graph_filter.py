@@ -107,24 +107,27 @@ def recurrence(
     transposed: bool,
     alpha: Sequence[float],
     beta: Sequence[float],
+    sources: int,
     keep: int,
     backwards: bool,
 ) -> Tensor:
     """``z_k = s_k + alpha[k-1] A z_(k-1) + beta[k-2] z_(k-2)`` for k = 0 .. len(alpha).
 
     Args:
-        source: ``[N, S, C]``, s_0 .. s_(S-1); those that follow are 0.
+        source: ``[N, S C]``, s_0 .. s_(S-1) side by side; those that follow are 0.
+        sources: S.
         keep: how many of the last states to return.
         backwards: sources and states lie in memory in the order of descending k.
 
     Returns:
-        ``[N, keep, C]``
+        ``[N, keep C]``
     """
     matrix = Matrix(values, rowptr, col, t_rowptr, t_row, perm, symmetric, transposed)
     step = implementation(source, "graph_filter", "step")
-    source, (values, edge, rowptr, col) = source.contiguous(), matrix.operand()
-    points, sources, channels = source.shape
-    out = new_empty(source, points, keep, channels)
+    values, edge, rowptr, col = matrix.operand()
+    points, channels = source.shape[0], source.shape[1] // sources
+    result = new_empty(source, points, keep * channels)
+    source, out = source.contiguous().view(points, sources, channels), result.view(points, keep, channels)
     states: list[Tensor] = []
     for k in range(len(alpha) + 1):
         d = source[:, sources - 1 - k if backwards else k] if k < sources else None
@@ -143,7 +146,7 @@ def recurrence(
         elif d is not None and kept == 0:
             state.copy_(d)
         states.append(state)
-    return out
+    return result
 
 
 @custom_op("filter_step")
@@ -177,7 +180,8 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
 @recurrence.register_fake
 def _(source: Tensor, *rest: Any) -> Tensor:
-    return source.new_empty(source.shape[0], rest[-2], source.shape[2])
+    *_, sources, keep, _ = rest
+    return source.new_empty(source.shape[0], source.shape[1] // sources * keep)
 
 
 @filter_step.register_fake
@@ -194,8 +198,8 @@ def _(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _save_recurrence(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    source, *matrix, ctx.alpha, ctx.beta, ctx.keep, ctx.backwards = inputs
-    ctx.sources, ctx.flags = source.shape[1], matrix[6:]
+    source, *matrix, ctx.alpha, ctx.beta, ctx.sources, ctx.keep, ctx.backwards = inputs
+    ctx.flags = matrix[6:]
     # The source is read by the gradient of the values alone: it is not kept without need.
     ctx.save_for_backward(source if ctx.needs_input_grad[1] else None, *matrix[:6])
 
@@ -205,12 +209,14 @@ def _differentiate_recurrence(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
     matrix, alpha, beta = Matrix(*tensors, *ctx.flags), ctx.alpha, ctx.beta
     adjoint = (*matrix.t(), alpha[::-1], beta[::-1])
     if not ctx.needs_input_grad[1]:
-        return recurrence(g, *adjoint, ctx.sources, not ctx.backwards), *[None] * 12
+        return recurrence(g, *adjoint, ctx.keep, ctx.sources, not ctx.backwards), *[None] * 13
     # Here state k of the recurrence and state k of its adjoint lie at the same place.
-    adjoints = recurrence(g, *adjoint, len(alpha) + 1, not ctx.backwards)
-    if len(alpha) == 0:
-        return adjoints, torch.zeros_like(matrix.values), *[None] * 11
-    states = recurrence(source, *matrix, alpha, beta, len(alpha) + 1, ctx.backwards)
+    steps, channels = len(alpha), source.shape[1] // ctx.sources
+    adjoints = recurrence(g, *adjoint, ctx.keep, steps + 1, not ctx.backwards)
+    if steps == 0:
+        return adjoints, torch.zeros_like(matrix.values), *[None] * 12
+    states = recurrence(source, *matrix, alpha, beta, ctx.sources, steps + 1, ctx.backwards)
+    adjoints, states = (every.unflatten(1, (steps + 1, channels)) for every in (adjoints, states))
     if ctx.backwards:
         left, right, scales = adjoints[:, :-1], states[:, 1:], alpha[::-1]
         by_source = adjoints[:, -ctx.sources :]
@@ -219,7 +225,7 @@ def _differentiate_recurrence(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         by_source = adjoints[:, : ctx.sources]
     scaled = torch.stack([scale * part for scale, part in zip(scales, right.unbind(1), strict=True)], 1)
     by_values = matrix.gradient(left.flatten(1), scaled.flatten(1))
-    return by_source, by_values, *[None] * 11
+    return by_source.flatten(1), by_values, *[None] * 12
 
 
 def _save_step(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
