@@ -14,12 +14,14 @@ all of whose resident memory counts (VmHWM; on a GPU the peak of the allocator).
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from geodl.ops import BatchNorm, Neighbors, aggregate, attention, chebyshev, edg
 
 DEGREE, CHANNELS, WINDOWS, POWERS, HEADS = 16, 64, 4, 4, 8
 EDGES = tuple(round(10 ** (4 + step / 2)) for step in range(7))
-PASSES = 7  # through all sizes, so that an hour in which the machine is slow is no size's alone
+PASSES = 9  # through all sizes, so that a time in which the machine is slow is no size's alone
 SECONDS = 0.1  # how long one size of one operator is repeated in one pass
 
 
@@ -120,7 +122,11 @@ GRAPHS = {"near": near_graph, "random": random_graph}
 def nanoseconds(
     name: str, graph: str, edges: Sequence[int], seconds: float, device: torch.device
 ) -> list[list[float]]:
-    """Median times an edge for every number of edges, of forward and of forward + backward; of a control, its one."""
+    """Times an edge for every number of edges, of forward and of forward + backward; of a control, its one.
+
+    Each is the median of its quietest pass: what else a machine does, or the host of a virtual one, delays short calls
+    more than long ones.
+    """
     graphs = [GRAPHS[graph](size // DEGREE, DEGREE, device) for size in edges]
     ways: list[list[Run]] = []
     for neighbors in graphs:
@@ -128,16 +134,17 @@ def nanoseconds(
             ways.append([CONTROLS[name](neighbors, CHANNELS)])
         else:
             call = OPERATORS[name](neighbors, CHANNELS)
-            ways.append([step(call, backward) for backward in (False, True)])
-    taken: dict[Run, list[float]] = {run: [] for runs in ways for run in runs}
+            ways.append([partial(call.function, *call.inputs), step(call, backward=True)])
+    quietest = {run: math.inf for runs in ways for run in runs}
     for _ in range(PASSES):
-        for run, times in taken.items():
+        for run in quietest:
             run()  # brings what the size before drove out of the caches
-            start = time.perf_counter()
-            while not times or time.perf_counter() - start < seconds:
+            start, times = time.perf_counter(), [milliseconds(run, device)]
+            while time.perf_counter() - start < seconds:
                 times.append(milliseconds(run, device))
+            quietest[run] = min(quietest[run], statistics.median(times))
     return [
-        [1e6 * statistics.median(taken[run]) / neighbors.num_edges for run in runs]
+        [1e6 * quietest[run] / neighbors.num_edges for run in runs]
         for runs, neighbors in zip(ways, graphs, strict=True)
     ]
 
