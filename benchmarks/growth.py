@@ -188,27 +188,23 @@ def _resident() -> int:
 
 
 def draw(growth: dict[str, dict[str, Any]], path: Path) -> None:
-    """Nanoseconds an edge over the number of edges."""
+    """Nanoseconds an edge over the number of edges, forward and forward + backward."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name in OPERATORS:
-        found = growth[name]
-        for graph, style in zip(GRAPHS, ("-", ":"), strict=True):
-            times = found[graph]["ns_per_edge"]
-            label = name if style == "-" else None
-            color = axes.get_lines()[-1].get_color() if style == ":" else None
-            axes.loglog(
-                [int(edges) for edges in times], list(times.values()), style, color=color, label=label
-            )
-    axes.set(
-        xlabel="edges",
-        ylabel="ns an edge, forward + backward",
-        title=f"Degree {DEGREE}, {CHANNELS} channels; dotted: neighbours drawn from all nodes",
-    )
-    axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize="small")
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, way in zip(figure.subplots(1, 2, sharey=True), ("forward", "forward + backward"), strict=True):
+        for number, name in enumerate(OPERATORS):
+            for graph, style in zip(GRAPHS, ("-", ":"), strict=True):
+                found = growth[name][graph]
+                times = (found["forward"] if way == "forward" else found)["ns_per_edge"]
+                edges = [int(size) for size in times]
+                label = name if style == "-" else None
+                axes.loglog(edges, list(times.values()), style, color=f"C{number}", label=label)
+        axes.set(xlabel="edges", title=way)
+        axes.grid(alpha=0.3, which="both")
+    figure.axes[0].set_ylabel("ns an edge")
+    figure.axes[0].legend(fontsize="small")
+    figure.suptitle(f"Degree {DEGREE}, {CHANNELS} channels; dotted: neighbours drawn from all nodes")
     figure.savefig(path, dpi=150)
 
 
