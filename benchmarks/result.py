@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from geodl import __version__
-from geodl.whole_file import whole_file
+from geodl.data.whole_file import whole_file
 
 _PACKAGES = (
     "geodl",

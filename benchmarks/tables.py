@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from geodl.whole_file import whole_file
+from geodl.data.whole_file import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 _SECTION = re.compile(r"(<!-- results: (?P<names>[\w\- ]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from geodl import __version__
 from geodl.data import InvariantSignal, Mesh, OperatorCache, precompute
+from geodl.data.whole_file import whole_file
 from geodl.matching import Match, SpectralShape, match
 from geodl.models import FunctionalMapNet, load_weights
-from geodl.whole_file import whole_file
 
 ENDINGS = (".obj", ".off", ".ply", ".stl")
 

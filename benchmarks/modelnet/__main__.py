@@ -30,7 +30,7 @@ from benchmarks.modelnet.pictures import confusion_picture, misclassified_pictur
 from benchmarks.modelnet.training import check_settings, step, train
 from benchmarks.operators.measure import keep_freed_memory, peak_megabytes, return_freed_memory
 from benchmarks.result import command, portable, write_result
-from geodl.whole_file import whole_file
+from geodl.data.whole_file import whole_file
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:

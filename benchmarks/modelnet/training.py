@@ -15,7 +15,7 @@ from torch_geometric.transforms import BaseTransform
 
 from benchmarks.modelnet.data import Part, packed
 from benchmarks.modelnet.networks import Network, scores
-from geodl.whole_file import whole_file
+from geodl.data.whole_file import whole_file
 
 SMOOTHING = 0.2
 WARM_UP = 0.1  # of all steps, the part in which the learning rate rises

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodl.whole_file import whole_file
+from geodl.data.whole_file import whole_file
 
 FORMATS = (".ply", ".off", ".obj", ".stl")
 

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from geodl.whole_file import whole_file
+from geodl.data.whole_file import whole_file
 
 
 def save_weights(model: nn.Module, path: str | Path) -> Path:

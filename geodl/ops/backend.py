@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, cast
 
 import torch  # before the extension, so that both share one OpenMP runtime
@@ -117,16 +118,16 @@ def implementation(x: Tensor, operator: str, name: str) -> Callable[..., Any]:
 
     It is ``<backend>_<name>`` in ``geodl.ops.<operator>``, or ``name`` in ``geodl.ops.triton.<operator>``.
     """
-    return _implementation(select(x), operator, name)
+    backend = select(x)
+    found = getattr(_module(backend, operator), name if backend == "triton" else f"{backend}_{name}")
+    return cast(Callable[..., Any], found)
 
 
 @functools.cache
-def _implementation(backend: str, operator: str, name: str) -> Callable[..., Any]:
+def _module(backend: str, operator: str) -> ModuleType:
     if backend == "triton":
-        found = getattr(importlib.import_module(f"geodl.ops.triton.{operator}"), name)
-    else:
-        found = getattr(sys.modules[f"geodl.ops.{operator}"], f"{backend}_{name}")
-    return cast(Callable[..., Any], found)
+        return importlib.import_module(f"geodl.ops.triton.{operator}")
+    return sys.modules[f"geodl.ops.{operator}"]
 
 
 def serves_indices(index: Tensor) -> bool:

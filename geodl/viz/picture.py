@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from geodl.data.whole_file import whole_file
 from geodl.viz.renderer import INSTALL_OPEN3D, render
 from geodl.viz.scene import Floats, Scene
 from geodl.viz.shading import shade
-from geodl.whole_file import whole_file
 
 __all__ = ["ColorBar", "deliver", "save_figure"]
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from geodl.whole_file import whole_file
+from geodl.data.whole_file import whole_file
 
 
 def test_the_old_file_stays_until_the_block_has_ended(tmp_path):
