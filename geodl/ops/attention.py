@@ -14,6 +14,9 @@ hold no value per edge and channel, and what they keep for the backward pass is 
 - ``edge_scores(a, b, source, target, graph, slope) -> [E, H]``, which is P
 - ``edge_scores_adjoint(u, source, target, graph, slope) -> ([S, H, D], [N, H, D])``, which is its adjoint
 
+The first two also take the source and target of a score of GAT as they are given, ``[S, H]`` and ``[N, H]``, and return their
+gradients alike.
+
 Second derivatives are written with P, its adjoint and the primitives of aggregate, on values per edge and head.
 """
 
@@ -521,9 +524,10 @@ def _differentiate_backward(
 ) -> tuple[Tensor | None, ...]:
     # With w the softmax weights, m their scale, p = <grad_i, x_j>, and t = P(va, vb), the results of the backward
     # pass times v are the sum over edges of  w (m <grad_i, vx_j> + vscale p + m p (t - mean of t under w)).
-    grad, _, _, _, x, *scores, vector, scale, rowptr, col, t_rowptr, t_row, perm = ctx.saved_tensors
-    graph, (source, target) = Graph(rowptr, col, t_rowptr, t_row, perm), map(_deep, scores)
-    rows, va, vb = _Rows.of(graph), _deep(va), _deep(vb)
+    grad, _, _, _, x, of_source, of_target, vector, scale, *tensors = ctx.saved_tensors
+    graph = Graph(*tensors)
+    rows = _Rows.of(graph)
+    source, target, va, vb = map(_deep, (of_source, of_target, va, vb))
     w = _softmax(_scores(source, target, vector, graph, ctx.slope), rows)
     t = _edge_scores(va, vb, source, target, *graph, ctx.slope)
     p, q = _head_dot(grad, x, graph), _head_dot(grad, vx, graph)
@@ -538,7 +542,7 @@ def _differentiate_backward(
     )
     a, b = _edge_scores_adjoint(by_s, source, target, *graph, ctx.slope)
     by_source, by_target, by_vector = _by_scores(a, b, source, target, vector)
-    by_scores = by_source.view(scores[0].shape), by_target.view(scores[1].shape), by_vector
+    by_scores = by_source.view(of_source.shape), by_target.view(of_target.shape), by_vector
     by_scale = None if scale is None else w * (q + p * centred)
     return by_grad, None, None, None, by_x, *by_scores, by_scale, *[None] * 6
 
