@@ -119,7 +119,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "face_normals": geometry.face_normals,
     "vertex_normals": geometry.vertex_normals,
     "point_normals": geometry.point_normals,
-    "differential_coordinates": geometry.differential_coordinates,
+    "laplacian_coordinates": geometry.laplacian_coordinates,
     "tangent_frames": geometry.tangent_frames,
     "gradient": geometry.gradient,
     "laplacian": geometry.laplacian,
@@ -143,7 +143,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
 # Functions that may answer infinity: between components.
 _UNBOUNDED = {"geodesic_distance"}
 # Functions whose answer may be zero everywhere: a plane has no curvature; a triangle's vertices may have no neighbours there.
-_MAY_BE_ZERO = {"validate", "curvature", "differential_coordinates", "edges", "shot"}
+_MAY_BE_ZERO = {"validate", "curvature", "laplacian_coordinates", "edges", "shot"}
 
 
 def examine(shape: Any) -> dict[str, Any]:

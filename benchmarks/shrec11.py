@@ -38,8 +38,8 @@ from geodl.data import (
     GeodesicOperators,
     Mesh,
     OperatorCache,
+    RandomRotate,
     RandomScale,
-    RandomTurn,
     SpectralOperators,
     UnitArea,
 )
@@ -247,7 +247,7 @@ def main(argv: list[str] | None = None) -> None:
                 Clouds([meshes[k] for k in numbers], chosen.points, np.random.default_rng([seed, part]))
                 for part, numbers in enumerate((train_numbers, test_numbers))
             ]
-            turn = Compose([RandomTurn("any"), RandomScale(0.8, 1.25, anisotropic=True)])
+            turn = Compose([RandomRotate("any"), RandomScale(0.8, 1.25, anisotropic=True)])
             sets[0] = Changed(sets[0], turn)
         else:
             sets = [Subset(prepared, numbers) for numbers in (train_numbers, test_numbers)]  # type: ignore[arg-type]

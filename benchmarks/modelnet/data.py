@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform, Compose
 
-from geodl.data import Jitter, RandomSample, RandomScale, RandomTranslate, RandomTurn
+from geodl.data import FixedPoints, RandomJitter, RandomRotate, RandomScale, RandomTranslate
 from geodl.datasets import ModelNet, ModelNetOccupancy, Solids
 
 Clouds = Solids | ModelNet | ModelNetOccupancy
@@ -110,11 +110,11 @@ def augmentation(data: str, points: int, up: Literal["y", "z"]) -> BaseTransform
     chosen = SETTINGS[data]
     return Compose(
         [
-            RandomSample(points),
-            RandomTurn(up, chosen.turn),
+            FixedPoints(points),
+            RandomRotate(up, chosen.turn),
             RandomScale(1 / chosen.scale, chosen.scale, anisotropic=True),
             RandomTranslate(chosen.translate),
-            Jitter(),
+            RandomJitter(),
         ]
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from geodl.models import DGCNN, KPCNN, DeLA, PointNet, PointNet2, PointNeXt
-from geodl.models.pointnet import transform_penalty
+from geodl.models.pointnet import feature_transform_regularizer
 
 PENALTY = 0.001  # weight of PointNet's penalty on matrices of features that are far from rotations
 
@@ -43,5 +43,5 @@ def scores(model: nn.Module, pos: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor |
     """Scores of the classes ``[B, classes]``, and what the network adds to the loss in training."""
     if isinstance(model, PointNet):
         pooled, matrices = model.features(pos, ptr)
-        return model.head(pooled), PENALTY * transform_penalty(matrices)
+        return model.head(pooled), PENALTY * feature_transform_regularizer(matrices)
     return model(pos, ptr), 0.0

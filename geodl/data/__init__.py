@@ -1,12 +1,12 @@
 """Shapes as PyG Data, their files, packed batches, and a cache of their operators."""
 
 from geodl.data.augment import (
-    Jitter,
+    FixedPoints,
     RandomDropout,
-    RandomSample,
+    RandomJitter,
+    RandomRotate,
     RandomScale,
     RandomTranslate,
-    RandomTurn,
 )
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
@@ -28,21 +28,21 @@ from geodl.data.transforms import (
 __all__ = [
     "CORRUPTIONS",
     "DataLoader",
+    "FixedPoints",
     "GeodesicOperators",
     "Graph",
     "Grid",
     "InvariantSignal",
-    "Jitter",
     "Mesh",
     "NeighborSampler",
     "OperatorCache",
     "PrecomputeReport",
     "RSMix",
     "RandomDropout",
-    "RandomSample",
+    "RandomJitter",
+    "RandomRotate",
     "RandomScale",
     "RandomTranslate",
-    "RandomTurn",
     "SpectralOperators",
     "UnitArea",
     "VertexSignal",

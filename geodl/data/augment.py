@@ -13,7 +13,7 @@ from torch_geometric.transforms import BaseTransform
 
 from geodl.geometry.cloud import check_cloud
 
-__all__ = ["Jitter", "RandomDropout", "RandomSample", "RandomScale", "RandomTranslate", "RandomTurn"]
+__all__ = ["FixedPoints", "RandomDropout", "RandomJitter", "RandomRotate", "RandomScale", "RandomTranslate"]
 
 Axis = Literal["x", "y", "z", "any"]
 
@@ -71,7 +71,7 @@ class RandomTranslate(BaseTransform):
         return data
 
 
-class RandomTurn(BaseTransform):
+class RandomRotate(BaseTransform):
     r"""Turns every cloud about the origin, its ``normal`` and the vectors of its ``x`` with it: :math:`p' = R p`.
 
     About a coordinate axis the angle is drawn evenly from :math:`[-degrees, degrees]`. About "any" axis, R is drawn evenly from all
@@ -138,7 +138,7 @@ class RandomTurn(BaseTransform):
         return cosine * torch.eye(3, dtype=pos.dtype, device=pos.device) + sine * cross + (1 - cosine) * along
 
 
-class Jitter(BaseTransform):
+class RandomJitter(BaseTransform):
     r"""Moves every point by noise of its own, :math:`p' = p + \min(\max(\epsilon, -clip), clip), \; \epsilon \sim N(0, \sigma^2)`.
 
     Args:
@@ -192,7 +192,7 @@ class RandomDropout(BaseTransform):
         return chosen_points(data, kept, ptr)
 
 
-class RandomSample(BaseTransform):
+class FixedPoints(BaseTransform):
     """Takes ``count`` points of every cloud, none twice, in random order; a cloud of no more points keeps them all.
 
     Every attribute that has a row a point is sampled with them. A batch comes back as a plain ``Data`` with ``ptr`` and ``batch``.

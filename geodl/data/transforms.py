@@ -10,9 +10,9 @@ from torch_geometric.transforms import BaseTransform
 from geodl.data.cache import OperatorCache
 from geodl.geometry import (
     chart_radius,
-    differential_coordinates,
     differential_invariants,
     face_areas,
+    laplacian_coordinates,
     mean_edge_length,
     surface_area,
     vertex_areas,
@@ -53,7 +53,7 @@ class VertexSignal(BaseTransform):
         areas = face_areas(data)
         centroid = (areas[:, None] * data.pos[data.face].mean(0)).sum(0) / areas.sum()
         position = (data.pos - centroid) / surface_area(data).sqrt()
-        differential = differential_coordinates(data) / mean_edge_length(data)
+        differential = laplacian_coordinates(data) / mean_edge_length(data)
         signal = [position, vertex_normals(data), differential]
         if self.meshing:
             area = vertex_areas(data)

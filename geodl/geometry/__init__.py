@@ -4,7 +4,7 @@ from geodl.geometry.charts import ChartReport, Charts, chart_radius, geodesic_ch
 from geodl.geometry.cloud import point_normals
 from geodl.geometry.coarsening import Coarsening, coarsen, hierarchy
 from geodl.geometry.curvature import Curvature, angle_deficit, curvature
-from geodl.geometry.differential import differential_coordinates
+from geodl.geometry.differential import laplacian_coordinates
 from geodl.geometry.distance import geodesic_distance
 from geodl.geometry.gradient import Gradient, gradient, tangent_frames
 from geodl.geometry.invariants import DifferentialInvariants, differential_invariants
@@ -42,7 +42,6 @@ __all__ = [
     "chart_radius",
     "coarsen",
     "curvature",
-    "differential_coordinates",
     "differential_invariants",
     "edges",
     "face_areas",
@@ -54,6 +53,7 @@ __all__ = [
     "heat_kernel_signature",
     "hierarchy",
     "laplacian",
+    "laplacian_coordinates",
     "mean_edge_length",
     "point_normals",
     "polar_template",

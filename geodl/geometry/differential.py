@@ -9,10 +9,10 @@ from geodl.geometry.measures import edges
 from geodl.geometry.surface import Surface, check_surface
 from geodl.ops import Neighbors, aggregate
 
-__all__ = ["differential_coordinates"]
+__all__ = ["laplacian_coordinates"]
 
 
-def differential_coordinates(mesh: Surface) -> Tensor:
+def laplacian_coordinates(mesh: Surface) -> Tensor:
     r"""Mean of the edge neighbours of every vertex, relative to the vertex: the uniform Laplacian of the positions.
 
     .. math:: \delta_i = \frac{1}{|N(i)|} \sum_{j \in N(i)} p_j - p_i

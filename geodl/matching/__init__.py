@@ -5,8 +5,8 @@ from geodl.matching.evaluation import PROTOCOLS, CorrespondenceReport, MatchedPa
 from geodl.matching.functional_map import functional_map, resolvent_mask
 from geodl.matching.icp import icp
 from geodl.matching.losses import bijectivity_loss, coupling_loss, orthogonality_loss
-from geodl.matching.match import Match, SpectralShape, first_map, match
-from geodl.matching.point_map import point_map, pull_back, soft_pull_back
+from geodl.matching.match import Match, SpectralShape, initial_fmap, match
+from geodl.matching.point_map import fmap_to_p2p, p2p_to_fmap, soft_p2p_to_fmap
 from geodl.matching.trust import Trust, orientation, trust
 from geodl.matching.zoomout import bijective_zoomout, soft_zoomout, spread, zoomout
 
@@ -21,17 +21,17 @@ __all__ = [
     "bijectivity_loss",
     "coupling_loss",
     "evaluate",
-    "first_map",
+    "fmap_to_p2p",
     "functional_map",
     "icp",
+    "initial_fmap",
     "match",
     "match_descriptors",
     "orientation",
     "orthogonality_loss",
-    "point_map",
-    "pull_back",
+    "p2p_to_fmap",
     "resolvent_mask",
-    "soft_pull_back",
+    "soft_p2p_to_fmap",
     "soft_zoomout",
     "spread",
     "trust",

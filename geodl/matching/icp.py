@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry import Spectrum
-from geodl.matching.point_map import point_map, pull_back
+from geodl.matching.point_map import fmap_to_p2p, p2p_to_fmap
 
 __all__ = ["icp"]
 
@@ -47,10 +47,10 @@ def icp(c_12: Tensor, spectrum_1: Spectrum, spectrum_2: Spectrum, iterations: in
     scale = (spectrum_2.mass.sum() / spectrum_1.mass.sum()).sqrt().to(c_12.dtype)
     before = None
     for _ in range(iterations):
-        p2p = point_map(c_12, phi_1, phi_2)
+        p2p = fmap_to_p2p(c_12, phi_1, phi_2)
         if before is not None and torch.equal(p2p, before):
             break
         before = p2p
-        u, _, vh = torch.linalg.svd(pull_back(p2p, phi_1, phi_2, mass), full_matrices=False)
+        u, _, vh = torch.linalg.svd(p2p_to_fmap(p2p, phi_1, phi_2, mass), full_matrices=False)
         c_12 = scale * (u @ vh)
     return c_12

@@ -39,7 +39,7 @@ def coupling_loss(c: Tensor, of_points: Tensor) -> Tensor:
 
     Args:
         c: ``[..., K2, K1]``, from descriptors.
-        of_points: ``[..., K2, K1]``, of the (soft) point map, as :func:`soft_pull_back` or :func:`pull_back` give it.
+        of_points: ``[..., K2, K1]``, of the (soft) point map, as :func:`soft_p2p_to_fmap` or :func:`p2p_to_fmap` give it.
 
     Raises:
         ValueError: the two differ in shape.

@@ -22,11 +22,11 @@ from geodl.geometry import (
 from geodl.matching.descriptors import match_descriptors
 from geodl.matching.functional_map import functional_map
 from geodl.matching.losses import orthogonality_loss
-from geodl.matching.point_map import point_map, pull_back
+from geodl.matching.point_map import fmap_to_p2p, p2p_to_fmap
 from geodl.matching.trust import Trust, orientation, trust
 from geodl.matching.zoomout import spread, zoomout
 
-__all__ = ["Match", "SpectralShape", "first_map", "match"]
+__all__ = ["Match", "SpectralShape", "initial_fmap", "match"]
 
 # Of the families of differential invariants: found on pairs of FAUST's shapes, by the error of the map after ZoomOut.
 _FAMILIES = (1.0, 3.0, 3.0, 2.0, 2.0)
@@ -147,22 +147,22 @@ def match(
     prepared = time.perf_counter()
     phi_1, phi_2 = one.embedding(), two.embedding()
     if features is None:
-        c_12 = first_map(one, two)
+        c_12 = initial_fmap(one, two)
     else:
         found = match_descriptors(features(one)[one.used], features(two)[two.used])
         size = min(_FIRST, one.size, two.size)
-        c_12 = pull_back(found, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)
+        c_12 = p2p_to_fmap(found, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)
     places = spread(two.mesh.pos[two.used], _SAMPLES)
     c_12 = zoomout(c_12, phi_1, phi_2, min(k, one.size, two.size), _STEP, (None, places))
-    p2p_21 = _at_all(point_map(c_12, phi_1.evecs, phi_2.evecs), two.used, one.used)
-    p2p_12 = _at_all(point_map(c_12.mT, phi_2.evecs, phi_1.evecs), one.used, two.used)
+    p2p_21 = _at_all(fmap_to_p2p(c_12, phi_1.evecs, phi_2.evecs), two.used, one.used)
+    p2p_12 = _at_all(fmap_to_p2p(c_12.mT, phi_2.evecs, phi_1.evecs), one.used, two.used)
     turned = orientation(c_12, one.spectrum, two.spectrum, one.gradient, two.gradient)
     judged = trust(one.mesh, two.mesh, p2p_21, p2p_12, turned)
     seconds = (prepared - began, time.perf_counter() - prepared)
     return Match(p2p_21, p2p_12, c_12, judged, tuple(_notes(one, two)), seconds)
 
 
-def first_map(shape_1: SpectralShape, shape_2: SpectralShape) -> Tensor:
+def initial_fmap(shape_1: SpectralShape, shape_2: SpectralShape) -> Tensor:
     """The functional map ``[K, K]`` of the shapes' differential invariants, with K = 60 or what they have.
 
     Descriptors of shape 1 are carried to shape 2, and those of shape 2 to shape 1. Of these two maps, after a little ZoomOut, the

@@ -12,13 +12,13 @@ from geodl.ops import aggregate, knn
 from geodl.ops.aggregate import edge_dot
 from geodl.ops.neighbors import transpose_for
 
-__all__ = ["point_map", "pull_back", "soft_pull_back"]
+__all__ = ["fmap_to_p2p", "p2p_to_fmap", "soft_p2p_to_fmap"]
 
 # Entries of a block of the soft map that are held at once.
 _BLOCK = 1 << 22
 
 
-def point_map(c_12: Tensor, evecs_1: Tensor, evecs_2: Tensor) -> Tensor:
+def fmap_to_p2p(c_12: Tensor, evecs_1: Tensor, evecs_2: Tensor) -> Tensor:
     r"""The point map that a functional map stands for.
 
     .. math:: p2p_{21}(j) = \arg\min_i \| \Phi_1(i) - C_{12}^\top \Phi_2(j) \|
@@ -52,7 +52,7 @@ def nearest(source: Tensor, target: Tensor) -> Tensor:
     return knn(source.contiguous(), 1, queries=target.contiguous()).col
 
 
-def pull_back(p2p_21: Tensor, evecs_1: Tensor, evecs_2: Tensor, mass_2: Tensor) -> Tensor:
+def p2p_to_fmap(p2p_21: Tensor, evecs_1: Tensor, evecs_2: Tensor, mass_2: Tensor) -> Tensor:
     r"""The functional map of a point map.
 
     .. math:: C_{12} = \Phi_2^\top M_2 \, \Pi_{21} \Phi_1
@@ -88,7 +88,7 @@ def fit(basis: Tensor, x: Tensor) -> Tensor:
     return solved
 
 
-def soft_pull_back(
+def soft_p2p_to_fmap(
     features_1: Tensor, features_2: Tensor, x: Tensor, temperature: float = 0.07, top_k: int | None = None
 ) -> Tensor:
     r"""A signal on shape 1 as shape 2 sees it through the soft point map of two sets of features.

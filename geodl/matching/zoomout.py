@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry import Spectrum
-from geodl.matching.point_map import fit, nearest, soft_pull_back
+from geodl.matching.point_map import fit, nearest, soft_p2p_to_fmap
 from geodl.ops import farthest_points
 
 __all__ = ["bijective_zoomout", "soft_zoomout", "zoomout"]
@@ -116,13 +116,13 @@ def soft_zoomout(
 
     Args:
         c_12, spectrum_1, spectrum_2, k, step, samples: as for :func:`zoomout`.
-        temperature, top_k: of the soft map, see :func:`soft_pull_back`.
+        temperature, top_k: of the soft map, see :func:`soft_p2p_to_fmap`.
 
     Returns:
         ``[k, k]``, differentiable in ``c_12``.
 
     Raises:
-        ValueError: as :func:`zoomout` and :func:`soft_pull_back`.
+        ValueError: as :func:`zoomout` and :func:`soft_p2p_to_fmap`.
 
     Magnet & Ovsjanikov, "Memory-scalable and simplified functional map learning", CVPR 2024.
     """
@@ -130,7 +130,7 @@ def soft_zoomout(
     for size_2, size_1 in _sizes(c_12, one, two, k, step):
         phi_1, phi_2 = one.evecs[:, : c_12.shape[1]], two.evecs[:, : c_12.shape[0]] @ c_12
         unit = phi_1.square().sum(1).mean().sqrt()
-        seen = soft_pull_back(phi_1 / unit, phi_2 / unit, one.evecs[:, :size_1], temperature, top_k)
+        seen = soft_p2p_to_fmap(phi_1 / unit, phi_2 / unit, one.evecs[:, :size_1], temperature, top_k)
         c_12 = two.fit(seen, size_2)
     return c_12
 

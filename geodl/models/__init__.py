@@ -25,7 +25,7 @@ from geodl.models.lenet5 import LeNet5
 from geodl.models.monet import MoNet
 from geodl.models.node_classifier import NodeClassifier
 from geodl.models.perceptron import MultilayerPerceptron, Perceptron
-from geodl.models.pointnet import PointNet, transform_penalty
+from geodl.models.pointnet import PointNet, feature_transform_regularizer
 from geodl.models.pointnet2 import PointNet2
 from geodl.models.pointnet2_parts import PointNet2Parts
 from geodl.models.pointnet_parts import PointNetParts
@@ -81,7 +81,7 @@ __all__ = [
     "ResNet50",
     "ResNet101",
     "ResNet152",
+    "feature_transform_regularizer",
     "load_weights",
     "save_weights",
-    "transform_penalty",
 ]

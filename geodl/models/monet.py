@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from geodl.geometry import Charts
 from geodl.models.node_classifier import ConvolutionalClassifier
-from geodl.nn import MixtureConv, degree_charts
+from geodl.nn import GMMConv, degree_charts
 from geodl.nn.sparse_features import Features
 from geodl.ops import Neighbors
 
@@ -44,12 +44,12 @@ class MoNet(ConvolutionalClassifier):
         dropout: float = 0.5,
     ) -> None:
         widths = [in_channels, *[hidden] * (layers - 1), num_classes]
-        convs = [_OnDegrees(MixtureConv(c, d, windows, dim), dim) for c, d in pairwise(widths)]
+        convs = [_OnDegrees(GMMConv(c, d, windows, dim), dim) for c, d in pairwise(widths)]
         super().__init__(convs, dropout=dropout)
 
 
 class _OnDegrees(nn.Module):
-    def __init__(self, conv: MixtureConv, dim: int) -> None:
+    def __init__(self, conv: GMMConv, dim: int) -> None:
         super().__init__()
         self.conv, self.coordinates = conv, nn.Linear(2, dim)
 

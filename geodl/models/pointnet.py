@@ -12,7 +12,7 @@ from geodl.models.published import named, rename
 from geodl.nn.mlp import mlp
 from geodl.ops import from_basis
 
-__all__ = ["PointNet", "transform_penalty"]
+__all__ = ["PointNet", "feature_transform_regularizer"]
 
 
 class PointNet(nn.Module):
@@ -64,7 +64,8 @@ class PointNet(nn.Module):
     def features(
         self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What ``head`` reads, ``[B, 1024]``, and the matrices of the features, ``[B, 64, 64]``, for :func:`transform_penalty`."""
+        """What ``head`` reads, ``[B, 1024]``, and the matrices of the features, ``[B, 64, 64]``,
+        for :func:`feature_transform_regularizer`."""
         clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
         signal = align(clouds, self.align)
         y = self.lift(signal)
@@ -113,7 +114,7 @@ def align(clouds: Clouds, network: TNet) -> Tensor:
     return pos if clouds.x is None else torch.cat([pos, clouds.x], dim=1)
 
 
-def transform_penalty(matrices: Tensor) -> Tensor:
+def feature_transform_regularizer(matrices: Tensor) -> Tensor:
     r"""How far matrices ``[B, K, K]`` are from orthogonal ones, :math:`\overline{\|I - A A^\top\|_F^2}`, a number.
 
     PointNet's loss adds 0.001 of it for the matrices of the features (Qi et al. 2017, eq. 2).

@@ -4,6 +4,7 @@ from geodl.nn.arma import ARMAConv
 from geodl.nn.bernstein import BernConv
 from geodl.nn.cayley import CayleyConv
 from geodl.nn.chebyshev import ChebConv
+from geodl.nn.contrastive import contrastive_loss
 from geodl.nn.decoupled import DecoupledAggregation, SpatialEncoding
 from geodl.nn.deformable_kp_conv import DeformableKPConv
 from geodl.nn.diffusion import DiffusionBlock, LearnedTimeDiffusion
@@ -16,6 +17,7 @@ from geodl.nn.gat import GATConv, GATv2Conv
 from geodl.nn.gcn import GCNConv
 from geodl.nn.geodesic import GeodesicConv, gaussian_windows
 from geodl.nn.gin import GINConv
+from geodl.nn.gmm_conv import GMMConv, degree_charts
 from geodl.nn.graph_matrix import (
     GraphMatrix,
     normalized_adjacency,
@@ -28,12 +30,10 @@ from geodl.nn.grid_windows import GridWindows, chart_windows, grid_windows, tran
 from geodl.nn.inverted_residual import InvResMLP, ResidualAbstraction
 from geodl.nn.kp_conv import KPConv, kernel_points
 from geodl.nn.level import Level, graph_levels, mesh_levels
-from geodl.nn.mixture import MixtureConv, degree_charts
 from geodl.nn.pagerank import PersonalizedPageRank
 from geodl.nn.pooling import GlobalMeanPool, LpPool, MaxPool, MeanPool
 from geodl.nn.sage import SAGEConv
 from geodl.nn.set_abstraction import SetAbstraction
-from geodl.nn.siamese import siamese_loss
 from geodl.nn.signal_norm import SignalBatchNorm
 from geodl.nn.sparse_features import SparseFeatures
 from geodl.nn.spline_conv import SplineConv
@@ -54,6 +54,7 @@ __all__ = [
     "GATv2Conv",
     "GCNConv",
     "GINConv",
+    "GMMConv",
     "GeodesicConv",
     "GlobalMeanPool",
     "GraphMatrix",
@@ -67,7 +68,6 @@ __all__ = [
     "LpPool",
     "MaxPool",
     "MeanPool",
-    "MixtureConv",
     "PersonalizedPageRank",
     "ResidualAbstraction",
     "SAGEConv",
@@ -78,6 +78,7 @@ __all__ = [
     "SpatialGradientFeatures",
     "SplineConv",
     "chart_windows",
+    "contrastive_loss",
     "degree_charts",
     "gaussian_windows",
     "graph_levels",
@@ -89,7 +90,6 @@ __all__ = [
     "normalized_adjacency",
     "normalized_laplacian",
     "scaled_laplacian",
-    "siamese_loss",
     "spline_windows",
     "transposed_windows",
     "with_self_loops",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geodl.nn import siamese_loss
+from geodl.nn import contrastive_loss
 from geodl.training.labelling import CorrespondenceModule
 
 
@@ -68,7 +68,7 @@ class DescriptorModule(CorrespondenceModule):
             positive.device
         )
         negative = (positive + shift) % other_label.numel()
-        return siamese_loss(anchor[shared], other[positive], other[negative])
+        return contrastive_loss(anchor[shared], other[positive], other[negative])
 
     def predict_step(self, batch: Any, _: int) -> list[Tensor]:
         return list(self(batch).split(batch.ptr.diff().tolist()))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geodl.matching import bijectivity_loss, coupling_loss, orthogonality_loss, soft_pull_back
+from geodl.matching import bijectivity_loss, coupling_loss, orthogonality_loss, soft_p2p_to_fmap
 from geodl.matching.point_map import fit
 from geodl.models import FunctionalMapNet
 from geodl.training.labelling import CorrespondenceModule
@@ -118,7 +118,7 @@ class FunctionalMapModule(CorrespondenceModule):
         for (a, b), forth, back in zip(pairs.numbers, pairs.forth, pairs.back, strict=True):
             at_a, at_b = (self._draw(ptr[s + 1] - ptr[s], pairs) + ptr[s] for s in (a, b))
             for c, x, y in ((forth, at_a, at_b), (back, at_b, at_a)):
-                seen = soft_pull_back(features[x], features[y], evecs[x], self.temperature)
+                seen = soft_p2p_to_fmap(features[x], features[y], evecs[x], self.temperature)
                 coupling = coupling + coupling_loss(c, fit(evecs[y], seen)) / c.shape[-1]
         k = pairs.forth.shape[-1]
         return {

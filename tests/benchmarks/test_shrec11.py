@@ -11,7 +11,7 @@ import trimesh
 
 from benchmarks import shrec11
 from benchmarks.tables import digits_table
-from geodl.data import Mesh, RandomTurn
+from geodl.data import Mesh, RandomRotate
 from geodl.datasets import SHREC11
 
 STRETCH = {"disc": (1.0, 1.0, 0.3), "rod": (0.3, 0.3, 1.0), "star": (1.0, 1.0, 1.0)}
@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
             pos = ball * radius * torch.tensor(stretch) * (1 + 0.1 * torch.rand(3))
             folder = tmp_path / "SHREC11" / name / ("train" if k < 4 else "test")
             folder.mkdir(parents=True, exist_ok=True)
-            RandomTurn("any")(Mesh(pos, face)).save(folder / f"T{k}.obj")
+            RandomRotate("any")(Mesh(pos, face)).save(folder / f"T{k}.obj")
     return tmp_path
 
 

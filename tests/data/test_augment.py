@@ -14,13 +14,13 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import Compose
 
 from geodl.data import (
-    Jitter,
+    FixedPoints,
     Mesh,
     RandomDropout,
-    RandomSample,
+    RandomJitter,
+    RandomRotate,
     RandomScale,
     RandomTranslate,
-    RandomTurn,
     RSMix,
     collate,
 )
@@ -42,10 +42,10 @@ def seeded(seed: int = 0) -> torch.Generator:
 ALL: dict[str, Callable[[torch.Generator | None], Any]] = {
     "scale": lambda g: RandomScale(0.5, 2.0, True, generator=g),
     "translate": lambda g: RandomTranslate(0.2, generator=g),
-    "turn": lambda g: RandomTurn("any", generator=g),
-    "jitter": lambda g: Jitter(0.02, 0.05, generator=g),
+    "turn": lambda g: RandomRotate("any", generator=g),
+    "jitter": lambda g: RandomJitter(0.02, 0.05, generator=g),
     "dropout": lambda g: RandomDropout(0.8, generator=g),
-    "sample": lambda g: RandomSample(20, generator=g),
+    "sample": lambda g: FixedPoints(20, generator=g),
 }
 
 
@@ -99,7 +99,7 @@ def test_turn(axis: str, degrees: float) -> None:
     shape = cloud(12, dtype=torch.float64)
     shape.x = torch.cat([shape.normal, shape.pos, torch.randn(12, 2, dtype=torch.float64)], dim=1)
     batch = collate([shape] * 400)
-    turned = RandomTurn(axis, degrees, vectors=2, generator=seeded())(batch)  # type: ignore[arg-type]
+    turned = RandomRotate(axis, degrees, vectors=2, generator=seeded())(batch)  # type: ignore[arg-type]
     pos = turned.pos.view(400, 12, 3)
     turns = torch.linalg.lstsq(shape.pos.expand(400, -1, -1), pos).solution.transpose(1, 2)
     identity = torch.eye(3, dtype=torch.float64).expand(400, 3, 3)
@@ -125,9 +125,9 @@ def test_turn(axis: str, degrees: float) -> None:
 
 def test_jitter() -> None:
     shape = cloud(20000)
-    noise = Jitter(0.01, 0.05, generator=seeded())(shape).pos - shape.pos
+    noise = RandomJitter(0.01, 0.05, generator=seeded())(shape).pos - shape.pos
     assert abs(float(noise.std()) - 0.01) < 2e-4 and float(noise.mean().abs()) < 2e-4
-    clipped = Jitter(0.1, 0.05, generator=seeded())(shape).pos - shape.pos
+    clipped = RandomJitter(0.1, 0.05, generator=seeded())(shape).pos - shape.pos
     assert float(clipped.abs().max()) == pytest.approx(0.05, abs=1e-6)
     # P(|e| > 0.05) of a normal number of deviation 0.1 is 0.617.
     assert abs(float((clipped.abs() > 0.0499).double().mean()) - 0.617) < 0.01
@@ -155,7 +155,7 @@ def test_dropout_removes_points() -> None:
 
 def test_sample() -> None:
     batch = collate([cloud(100), cloud(30), cloud(8)])
-    taken = RandomSample(30, generator=seeded())(batch)
+    taken = FixedPoints(30, generator=seeded())(batch)
     assert taken.ptr.tolist() == [0, 30, 60, 68]
     for k in range(3):
         number = taken.x[taken.ptr[k] : taken.ptr[k + 1], 0].long()
@@ -166,7 +166,7 @@ def test_sample() -> None:
     counts = torch.zeros(20)
     generator = seeded()
     for _ in range(500):
-        counts[RandomSample(5, generator)(cloud(20)).x[:, 0].long()] += 1
+        counts[FixedPoints(5, generator)(cloud(20)).x[:, 0].long()] += 1
     assert float((counts / 500 - 0.25).abs().max()) < 0.09
 
 
@@ -229,10 +229,10 @@ def test_mix_of_unequal_clouds_takes_no_more_than_there_is() -> None:
 
 def test_what_cannot_be_is_said() -> None:
     sphere = Mesh.from_trimesh(trimesh.creation.icosphere(1))
-    for remove in (RandomDropout(), RandomSample(3)):
+    for remove in (RandomDropout(), FixedPoints(3)):
         with pytest.raises(ValueError, match="a shape with face"):
             remove(sphere)
-    assert RandomTurn("any")(sphere).face.shape == sphere.face.shape
+    assert RandomRotate("any")(sphere).face.shape == sphere.face.shape
     with pytest.raises(ValueError, match="needs a batch"):
         RSMix()(cloud(5))
     broken = cloud(5)
@@ -242,7 +242,7 @@ def test_what_cannot_be_is_said() -> None:
         with pytest.raises(ValueError, match="point 3 is not finite"):
             make(None)(broken)
     with pytest.raises(ValueError, match="x must begin with 2 vectors"):
-        RandomTurn(vectors=2)(cloud(5))
+        RandomRotate(vectors=2)(cloud(5))
     batch = collate([cloud(5), cloud(6)])
     batch.y = None
     with pytest.raises(ValueError, match=r"needs y \[2\]"):
@@ -256,13 +256,13 @@ def test_what_cannot_be_is_said() -> None:
         lambda: RandomScale(2.0, 1.0),
         lambda: RandomTranslate(-1.0),
         lambda: RandomTranslate(math.nan),
-        lambda: RandomTurn("w"),  # type: ignore[arg-type]
-        lambda: RandomTurn("z", 200),
-        lambda: RandomTurn(vectors=-1),
-        lambda: Jitter(-0.1),
-        lambda: Jitter(0.1, math.nan),
+        lambda: RandomRotate("w"),  # type: ignore[arg-type]
+        lambda: RandomRotate("z", 200),
+        lambda: RandomRotate(vectors=-1),
+        lambda: RandomJitter(-0.1),
+        lambda: RandomJitter(0.1, math.nan),
         lambda: RandomDropout(1.0),
-        lambda: RandomSample(0),
+        lambda: FixedPoints(0),
         lambda: RSMix(chance=1.5),
         lambda: RSMix(most=-0.1),
     ],
@@ -273,4 +273,4 @@ def test_wrong_numbers_are_refused(wrong: Callable[[], Any]) -> None:
 
 
 def test_workers_can_be_sent_them() -> None:
-    assert pickle.loads(pickle.dumps(RandomTurn("any", 30))).degrees == 30
+    assert pickle.loads(pickle.dumps(RandomRotate("any", 30))).degrees == 30

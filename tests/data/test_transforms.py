@@ -12,15 +12,15 @@ from geodl.data import (
     GeodesicOperators,
     Mesh,
     OperatorCache,
-    RandomTurn,
+    RandomRotate,
     SpectralOperators,
     VertexSignal,
     collate,
 )
 from geodl.geometry import (
-    differential_coordinates,
     gradient,
     heat_kernel_signature,
+    laplacian_coordinates,
     mean_edge_length,
     spectrum,
     surface_area,
@@ -48,7 +48,7 @@ def test_sphere_in_closed_form() -> None:
 
 def test_differential_coordinates_are_in_edge_lengths(body: Mesh) -> None:
     x = VertexSignal()(body.clone()).x
-    torch.testing.assert_close(x[:, 6:], differential_coordinates(body) / mean_edge_length(body))
+    torch.testing.assert_close(x[:, 6:], laplacian_coordinates(body) / mean_edge_length(body))
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
@@ -152,7 +152,7 @@ def test_diffusionnet_classifies_ragged_clouds(tmp_path: Path) -> None:
     shape = scan(200, normals=True)
     net = DiffusionNet(4, 5, width=8, blocks=2, outputs="global").eval()
     scores = []
-    for pose in (shape, RandomTurn("any")(shape)):
+    for pose in (shape, RandomRotate("any")(shape)):
         cloud = carry(pose)
         scores.append(net(heat_kernel_signature(cloud.spectrum, 4), cloud.spectrum, cloud.gradient))
     torch.testing.assert_close(scores[0], scores[1], atol=1e-3, rtol=1e-3)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from geodl.data import DataLoader, RandomSample
+from geodl.data import DataLoader, FixedPoints
 from geodl.datasets import ScanObjectNN
 from geodl.datasets.scanobjectnn import SCANOBJECTNN
 
@@ -74,7 +74,7 @@ def test_classes_are_those_of_the_official_list() -> None:
 
 def test_batches_and_other_points_in_every_epoch(tmp_path: Path) -> None:
     write_all(tmp_path)
-    data = ScanObjectNN(tmp_path, "train", "bg", num_points=2048, transform=RandomSample(64))
+    data = ScanObjectNN(tmp_path, "train", "bg", num_points=2048, transform=FixedPoints(64))
     batch = next(iter(DataLoader(data, batch_size=4)))
     assert batch.pos.shape == (256, 3) and batch.foreground.shape == (256,) and batch.y.shape == (4,)
     assert not torch.equal(data[0].pos, data[0].pos)

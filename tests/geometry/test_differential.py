@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from geodl.geometry import differential_coordinates
+from geodl.geometry import laplacian_coordinates
 
 
 def test_definition_on_a_fan_and_a_lonely_vertex() -> None:
@@ -14,7 +14,7 @@ def test_definition_on_a_fan_and_a_lonely_vertex() -> None:
     expected = torch.zeros_like(pos)
     for i, others in linked.items():
         expected[i] = pos[others].mean(0) - pos[i]
-    torch.testing.assert_close(differential_coordinates(SimpleNamespace(pos=pos, face=face)), expected)
+    torch.testing.assert_close(laplacian_coordinates(SimpleNamespace(pos=pos, face=face)), expected)
 
 
 def test_zero_inside_a_flat_regular_mesh() -> None:
@@ -25,6 +25,6 @@ def test_zero_inside_a_flat_regular_mesh() -> None:
         [torch.stack([corner, corner + 5, corner + 6]), torch.stack([corner, corner + 6, corner + 1])], 1
     )
     inside = ((i > 0) & (i < 4) & (j > 0) & (j < 4)).reshape(-1)
-    delta = differential_coordinates(SimpleNamespace(pos=pos, face=face))
+    delta = laplacian_coordinates(SimpleNamespace(pos=pos, face=face))
     torch.testing.assert_close(delta[inside], torch.zeros(9, 3, dtype=torch.float64))
     assert float(delta[~inside].norm(dim=1).min()) > 0.1

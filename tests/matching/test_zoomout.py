@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry import Spectrum, spectrum
-from geodl.matching import bijective_zoomout, icp, point_map, soft_zoomout, spread, zoomout
+from geodl.matching import bijective_zoomout, fmap_to_p2p, icp, soft_zoomout, spread, zoomout
 from tests.geometry.shapes import Shape, bumpy
 
 K = 40
@@ -38,9 +38,9 @@ def disturbed(size: int, seed: int = 0, scale: float = 2.0) -> Tensor:
 def test_zoomout(pair: tuple[Shape, Spectrum, Spectrum, Tensor], sampled: bool, dtype: torch.dtype) -> None:
     shape, one, two, order = pair
     c = disturbed(8).to(dtype)
-    before = point_map(c, one.evecs.to(dtype), two.evecs.to(dtype))
+    before = fmap_to_p2p(c, one.evecs.to(dtype), two.evecs.to(dtype))
     samples = (None, spread(shape.pos[order], 200)) if sampled else None
-    after = point_map(zoomout(c, one, two, K, 4, samples), one.evecs.to(dtype), two.evecs.to(dtype))
+    after = fmap_to_p2p(zoomout(c, one, two, K, 4, samples), one.evecs.to(dtype), two.evecs.to(dtype))
     assert float((before == order).double().mean()) < 0.7
     assert float((after == order).double().mean()) > 0.99
 
@@ -48,8 +48,8 @@ def test_zoomout(pair: tuple[Shape, Spectrum, Spectrum, Tensor], sampled: bool, 
 def test_bijective_zoomout(pair: tuple[Shape, Spectrum, Spectrum, Tensor]) -> None:
     _, one, two, order = pair
     forth, back = bijective_zoomout(disturbed(8), disturbed(8, 1, 0.5), one, two, step=4)
-    assert torch.equal(point_map(forth, one.evecs, two.evecs), order)
-    assert torch.equal(order[point_map(back, two.evecs, one.evecs)], torch.arange(order.numel()))
+    assert torch.equal(fmap_to_p2p(forth, one.evecs, two.evecs), order)
+    assert torch.equal(order[fmap_to_p2p(back, two.evecs, one.evecs)], torch.arange(order.numel()))
     torch.testing.assert_close(forth @ back, torch.eye(K, dtype=torch.float64), atol=1e-6, rtol=0)
 
 
@@ -73,7 +73,7 @@ def test_icp(pair: tuple[Shape, Spectrum, Spectrum, Tensor]) -> None:
     _, one, two, order = pair
     c = icp(disturbed(20), one, two, 30)
     torch.testing.assert_close(c, 2 * torch.eye(20, dtype=torch.float64), atol=1e-6, rtol=0)
-    assert torch.equal(point_map(c, one.evecs, two.evecs), order)
+    assert torch.equal(fmap_to_p2p(c, one.evecs, two.evecs), order)
 
 
 def test_what_does_not_fit_is_named(pair: tuple[Shape, Spectrum, Spectrum, Tensor]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from geodl.models import DGCNN, KPCNN, DeLA, PointNet, PointNet2, PointNeXt, transform_penalty
+from geodl.models import DGCNN, KPCNN, DeLA, PointNet, PointNet2, PointNeXt, feature_transform_regularizer
 from geodl.models.clouds import read_clouds
 from tests.models import published_clouds as published
 
@@ -280,5 +280,5 @@ def test_mixed_precision(name: str) -> None:
 
 def test_transform_penalty() -> None:
     turn, _ = torch.linalg.qr(torch.randn(3, 6, 6, dtype=torch.float64))
-    assert float(transform_penalty(turn)) < 1e-20
-    assert float(transform_penalty(2 * turn)) == pytest.approx(9 * 6)
+    assert float(feature_transform_regularizer(turn)) < 1e-20
+    assert float(feature_transform_regularizer(2 * turn)) == pytest.approx(9 * 6)

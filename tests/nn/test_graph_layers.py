@@ -19,7 +19,7 @@ from geodl.nn import (
     GATv2Conv,
     GCNConv,
     GINConv,
-    MixtureConv,
+    GMMConv,
     PersonalizedPageRank,
     SAGEConv,
     SparseFeatures,
@@ -176,7 +176,7 @@ def test_equals_pyg_with_the_same_weights(name: str, channels: tuple[int, int], 
 
 
 def test_mixture_equals_pyg_with_the_same_weights() -> None:
-    ours, theirs = randomised(MixtureConv(6, 5, 4, 3)), pyg.GMMConv(6, 5, 3, 4, aggr="add", root_weight=False)
+    ours, theirs = randomised(GMMConv(6, 5, 4, 3)), pyg.GMMConv(6, 5, 3, 4, aggr="add", root_weight=False)
     set_(theirs, g=ours.filters.transpose(0, 1).flatten(1), mu=ours.mean, sigma=ours.scale, bias=ours.bias)
     edge_index = graph()
     neighbors = Neighbors.from_edge_index(edge_index, 40)
@@ -263,7 +263,7 @@ def test_bernstein_is_the_dense_formula_and_begins_as_the_identity() -> None:
 
 
 def mixture(c: int, d: int) -> nn.Module:
-    conv = MixtureConv(c, d, 3)
+    conv = GMMConv(c, d, 3)
 
     class OnDegrees(nn.Module):
         def __init__(self) -> None:
@@ -381,6 +381,6 @@ def test_errors_say_what_was_wrong() -> None:
         GINConv(nn.Linear(3, 2))
     with pytest.raises(ValueError, match="dimension 2"):
         neighbors = Neighbors.from_edge_index(graph(), 40)
-        MixtureConv(3, 2, 4, dim=3)(torch.ones(40, 3), degree_charts(neighbors))
+        GMMConv(3, 2, 4, dim=3)(torch.ones(40, 3), degree_charts(neighbors))
     with pytest.raises(ValueError, match=r"shape \[39"):
         GCNConv(3, 2)(torch.ones(39, 3), neighbors)

@@ -10,7 +10,7 @@ from geodl.nn.glorot import glorot
 from geodl.nn.sparse_features import Features, patch_conv_of
 from geodl.ops import Neighbors
 
-__all__ = ["MixtureConv", "degree_charts"]
+__all__ = ["GMMConv", "degree_charts"]
 
 
 def degree_charts(neighbors: Neighbors, dtype: torch.dtype = torch.float32) -> Charts:
@@ -34,7 +34,7 @@ def degree_charts(neighbors: Neighbors, dtype: torch.dtype = torch.float32) -> C
     return Charts(neighbors, coords, "cartesian")
 
 
-class MixtureConv(nn.Module):
+class GMMConv(nn.Module):
     r"""Mixture model convolution,
 
     .. math:: y_i = b + \sum_m \sum_{j \in N(i)} w_m(u_{ij}) \, x_j W_m, \qquad

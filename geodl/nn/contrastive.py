@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def siamese_loss(
+def contrastive_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, balance: float = 0.5
 ) -> Tensor:
     r"""Corresponding points get near descriptors, other points descriptors at least a margin apart.
