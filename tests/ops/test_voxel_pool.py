@@ -189,7 +189,9 @@ def test_agrees_with_torch_cluster():
 
 
 def test_agrees_with_open3d():
-    open3d = pytest.importorskip("open3d")
+    open3d = pytest.importorskip(
+        "open3d", reason="needs Open3D and the system's libusb", exc_type=ImportError
+    )
     pos = torch.rand(5000, 3, dtype=torch.float64)
     pos = torch.cat([pos, torch.zeros(1, 3, dtype=torch.float64)])
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(pos.numpy()))
