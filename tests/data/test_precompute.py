@@ -14,7 +14,7 @@ import pytest
 import torch
 import trimesh
 
-from geodl.data import Mesh, OperatorCache, precompute
+from geodl.data import Mesh, OperatorCache, PrecomputeReport, precompute
 from geodl.geometry import gradient, spectrum
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +36,7 @@ def test_all_operators_of_all_shapes(tmp_path: Path, workers: int, context: str)
     cache = OperatorCache(tmp_path)
     options = {"workers": workers, "multiprocessing_context": context, "progress": False}
     report = precompute(shapes, cache, k=9, **options)  # type: ignore[arg-type]
+    assert isinstance(report, PrecomputeReport)
     assert (report.shapes, report.computed, report.failed) == (5, 15, {})
     assert "5 shapes in" in str(report) and "FAILED" not in str(report)
     before = cache.computed
@@ -90,7 +91,7 @@ def test_torchrun_divides_the_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyP
 SCRIPT = """
 import os, sys, time, torch, trimesh
 from pathlib import Path
-from geodl.data import Mesh, OperatorCache, precompute
+from geodl.data import Mesh, OperatorCache, PrecomputeReport, precompute
 
 class Slow:
     def __len__(self):

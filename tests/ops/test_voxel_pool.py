@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from geodl.ops import use_backend, voxel_neighbors, voxel_pool
+from geodl.ops import VoxelPool, use_backend, voxel_neighbors, voxel_pool
 
 from .devices import BACKENDS, device_of
 
@@ -55,6 +55,7 @@ def test_definition(sizes, scale, dtype, backend):
             reduce: voxel_pool(x, pos, scale * 0.8, ptr, reduce) for reduce in ("mean", "sum", "max", "min")
         }
     assert rows(neighbors) == voxels and voxel_ptr.tolist() == begins
+    assert all(isinstance(found, VoxelPool) for found in pooled.values())
     for reduce, (values, places, out_ptr, cluster) in pooled.items():
         expected = (
             np.stack([getattr(np, reduce)(x.cpu().numpy()[i], 0) for i in voxels])
