@@ -30,7 +30,9 @@ def entries(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
-@pytest.mark.parametrize(("workers", "context"), [(0, "spawn"), (2, "fork"), (2, "spawn")])
+@pytest.mark.parametrize(
+    ("workers", "context"), [(0, "spawn"), (2, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)]
+)
 def test_all_operators_of_all_shapes(tmp_path: Path, workers: int, context: str) -> None:
     shapes = [ball(number) for number in range(5)]
     cache = OperatorCache(tmp_path)
@@ -133,6 +135,7 @@ def alive(process: int) -> bool:
     return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_resumes(tmp_path: Path, how: signal.Signals) -> None:
@@ -153,6 +156,7 @@ def test_a_killed_run_resumes(tmp_path: Path, how: signal.Signals) -> None:
     assert len(entries(tmp_path)) == 60
 
 
+@pytest.mark.slow
 def test_two_machines_at_once(tmp_path: Path) -> None:
     runs = [start(tmp_path, RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK="0") for rank in (0, 1)]
     for run in runs:

@@ -21,6 +21,11 @@ DTYPES = (torch.float32, torch.float64)
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
 
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+variants_are_slow = pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow if case.variant else ()) for case in CASES],
+    ids=lambda case: case.name,
+)
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
 
@@ -167,11 +172,7 @@ def test_batch_gives_the_numbers_of_each_shape_alone(case, backend):
 
 
 @every_backend
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(case, marks=pytest.mark.slow if case.variant else ()) for case in CASES],
-    ids=lambda case: case.name,
-)
+@variants_are_slow
 def test_derivatives(case, backend):
     require(backend, case)
     # Triton's interpreter is slow and a numerical derivative calls it for every number: the smallest graph
@@ -257,7 +258,7 @@ def test_custom_ops_are_registered_correctly(operator):
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["transpose-cached", "transpose-made-inside"])
-@cases
+@variants_are_slow
 def test_compiles_into_one_graph(case, warm):
     """With Neighbors from outside and as an argument; the graph is run by PyTorch, not by Inductor."""
     neighbors = GRAPHS["power-law"]()
