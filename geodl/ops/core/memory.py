@@ -21,7 +21,9 @@ def resolve(tensor: Tensor, name: str) -> Tensor:
     if tensor.is_neg():  # a view that stands for the negative of what lies in memory
         tensor = tensor.resolve_neg()
     tensor = tensor.contiguous()
-    if tensor.data_ptr() == 0 and tensor.numel():
+    if tensor.numel() == 0:  # a slice of nothing may begin anywhere
+        return tensor
+    if tensor.data_ptr() == 0:
         if tensor._is_zerotensor():  # what forward mode writes for a tangent of zeros
             return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
         raise ValueError(f"{name} of shape {list(tensor.shape)} has no memory: its storage was freed")
