@@ -104,7 +104,7 @@ def differentiable(device: torch.device) -> dict[str, Call]:
         "chebyshev": filtered(chebyshev),
         "bernstein": filtered(bernstein),
         "arma": Call(
-            lambda x, *weights: arma(x, neighbors, laplacian, *weights, 2, torch.relu, symmetric=True),
+            lambda x, a, w, v: arma(x, neighbors, laplacian, a, w, v, 2, torch.relu, symmetric=True),
             [x, *(random(1, CHANNELS, CHANNELS) for _ in range(3))],
         ),
         "cayley": Call(
