@@ -163,14 +163,14 @@ class RandomJitter(BaseTransform):
 
 
 class RandomDropout(BaseTransform):
-    """Leaves out points: of every cloud a share drawn evenly from ``[0, most]``, each point by its own chance, never all.
+    """Leaves out points: of every cloud a share drawn evenly from ``[0, max_ratio]``, each point by its own chance, never all.
 
     The points are gone. PointNet++ puts copies of the first point in their place, as its batches must have one size; packed
     clouds need not. Every attribute that has a row a point loses the same rows. A batch comes back as a plain ``Data`` with ``ptr``
     and ``batch``.
 
     Args:
-        most: largest share; PointNet++'s is 0.875.
+        max_ratio: largest share; PointNet++'s is 0.875.
         generator: as of :class:`RandomScale`.
 
     Raises:
@@ -178,14 +178,14 @@ class RandomDropout(BaseTransform):
             operators, which would not fit fewer points.
     """
 
-    def __init__(self, most: float = 0.875, generator: Generator | None = None) -> None:
-        if not 0 <= most < 1:
-            raise ValueError(f"most must be at least 0 and below 1, got {most}")
-        self.most, self.generator = most, generator
+    def __init__(self, max_ratio: float = 0.875, generator: Generator | None = None) -> None:
+        if not 0 <= max_ratio < 1:
+            raise ValueError(f"max_ratio must be at least 0 and below 1, got {max_ratio}")
+        self.max_ratio, self.generator = max_ratio, generator
 
     def forward(self, data: Any) -> Any:
         pos, ptr = check_cloud(data), cloud_ptr(data)
-        share = spread(uniform(0, self.most, (len(ptr) - 1,), pos, self.generator), ptr)
+        share = spread(uniform(0, self.max_ratio, (len(ptr) - 1,), pos, self.generator), ptr)
         chance = uniform(0, 1, (pos.shape[0],), pos, self.generator)
         first = torch.segment_reduce(chance, "max", offsets=ptr)
         kept = ((chance >= share) | (chance == spread(first, ptr))).nonzero().squeeze(1)

@@ -20,7 +20,7 @@ class RSMix(BaseTransform):
     The k points nearest to a random point a of a cloud of n points make way for the k points nearest to a random point b of its
     partner, moved by a - b, with
 
-    .. math:: k = \lceil u \; most \; n \rceil, \qquad u \sim U(0, 1),
+    .. math:: k = \lceil u \; \mathrm{max\_ratio} \; n \rceil, \qquad u \sim U(0, 1),
 
     but no more than the partner has. Partners are a random permutation of the batch. The batch that comes back has ``y_mixed [B]``,
     the partner's ``y``, and ``mixed [B]``, the share k / n of its points (0 where nothing was mixed), for the loss
@@ -32,7 +32,7 @@ class RSMix(BaseTransform):
 
     Args:
         p: probability of a cloud to be mixed; 0.5 in the paper.
-        most: largest share that is replaced; 0.5 in the paper (512 points of 1024).
+        max_ratio: largest share that is replaced; 0.5 in the paper (512 points of 1024).
         generator: source of randomness; torch's own if not given.
 
     Raises:
@@ -42,11 +42,11 @@ class RSMix(BaseTransform):
     Lee et al., "Regularization strategy for point cloud via rigidly mixed sample", CVPR 2021.
     """
 
-    def __init__(self, p: float = 0.5, most: float = 0.5, generator: Generator | None = None) -> None:
-        for name, share in (("p", p), ("most", most)):
+    def __init__(self, p: float = 0.5, max_ratio: float = 0.5, generator: Generator | None = None) -> None:
+        for name, share in (("p", p), ("max_ratio", max_ratio)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {share}")
-        self.p, self.most, self.generator = p, most, generator
+        self.p, self.max_ratio, self.generator = p, max_ratio, generator
 
     def forward(self, data: Any) -> Any:
         pos, y = check_cloud(data), getattr(data, "y", None)
@@ -68,7 +68,7 @@ class RSMix(BaseTransform):
 
         partner = draw().argsort()
         receiver = partner.argsort()  # whom a cloud gives a piece
-        share = draw() * self.most * (draw() < self.p)
+        share = draw() * self.max_ratio * (draw() < self.p)
         count = torch.minimum((share * sizes).ceil().long(), sizes[partner])
         hole, piece = (ptr[:-1] + torch.minimum((draw() * sizes).long(), sizes - 1) for _ in range(2))
 

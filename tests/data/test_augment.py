@@ -221,7 +221,7 @@ def test_mix_leaves_some_alone() -> None:
 def test_mix_of_unequal_clouds_takes_no_more_than_there_is() -> None:
     batch = collate([cloud(1, 0), cloud(500, 1)])
     for seed in range(20):
-        mixed = RSMix(p=1.0, most=1.0, generator=seeded(seed))(batch)
+        mixed = RSMix(p=1.0, max_ratio=1.0, generator=seeded(seed))(batch)
         assert mixed.ptr.tolist() == [0, 1, 501] and bool(mixed.pos.isfinite().all())
         if mixed.y_mixed.tolist() == [1, 0]:
             assert float(mixed.mixed[1]) == pytest.approx(1 / 500)
@@ -264,7 +264,7 @@ def test_what_cannot_be_is_said() -> None:
         lambda: RandomDropout(1.0),
         lambda: FixedPoints(0),
         lambda: RSMix(p=1.5),
-        lambda: RSMix(most=-0.1),
+        lambda: RSMix(max_ratio=-0.1),
     ],
 )
 def test_wrong_numbers_are_refused(wrong: Callable[[], Any]) -> None:
