@@ -100,7 +100,7 @@ def _arma(stacks: int) -> Recipe:
         layers = [pyg.ARMAConv(a, b, stacks, 1, True, dropout=0.75) for a, b in ((c, 16), (16, k))]
         return Peer(*layers, input_dropout=0.0)
 
-    return Recipe(lambda c, k: ARMA(c, k, stacks=stacks), peer, epochs=1000, patience=100)
+    return Recipe(lambda c, k: ARMA(c, k, num_stacks=stacks), peer, epochs=1000, patience=100)
 
 
 def _cheb(order: int) -> Recipe:

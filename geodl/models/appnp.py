@@ -15,7 +15,7 @@ class APPNP(PredictThenPropagate):
         in_channels: of the nodes.
         num_classes: number of scores.
         hidden: width of the hidden layer.
-        steps: of the power iteration.
+        K: steps of the power iteration.
         alpha: probability of the restart.
         dropout: before both layers.
 
@@ -27,8 +27,8 @@ class APPNP(PredictThenPropagate):
         in_channels: int,
         num_classes: int,
         hidden: int = 64,
-        steps: int = 10,
+        K: int = 10,
         alpha: float = 0.1,
         dropout: float = 0.5,
     ) -> None:
-        super().__init__(in_channels, num_classes, hidden, dropout, PersonalizedPageRank(steps, alpha))
+        super().__init__(in_channels, num_classes, hidden, dropout, PersonalizedPageRank(K, alpha))

@@ -15,8 +15,8 @@ class ARMA(ConvolutionalClassifier):
         in_channels: of the nodes.
         num_classes: number of scores.
         hidden: width of the hidden layer.
-        stacks: recursions side by side.
-        steps: of a recursion.
+        num_stacks: recursions side by side.
+        num_layers: steps of a recursion, as of :class:`~geodl.nn.ARMAConv`.
         dropout: before the second layer.
         skip_dropout: of the signal that is added in every step.
         recursion_dropout: of the signal that a recursion begins with, as it enters the sums over neighbours.
@@ -30,14 +30,16 @@ class ARMA(ConvolutionalClassifier):
         in_channels: int,
         num_classes: int,
         hidden: int = 16,
-        stacks: int = 2,
-        steps: int = 1,
+        num_stacks: int = 2,
+        num_layers: int = 1,
         dropout: float = 0.5,
         skip_dropout: float = 0.75,
         recursion_dropout: float = 0.75,
     ) -> None:
         convs = [
-            ARMAConv(*channels, stacks, steps, dropout=skip_dropout, recursion_dropout=recursion_dropout)
+            ARMAConv(
+                *channels, num_stacks, num_layers, dropout=skip_dropout, recursion_dropout=recursion_dropout
+            )
             for channels in ((in_channels, hidden), (hidden, num_classes))
         ]
         super().__init__(convs, dropout=dropout, input_dropout=0.0)
