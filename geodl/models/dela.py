@@ -173,10 +173,10 @@ class Encoder(nn.Module):
         """Points and signal of every stage."""
         pos, ptr = _UNIT * centred(clouds.pos, clouds.ptr), clouds.ptr
         height = _UNIT / 10 * clouds.pos[:, self.up : self.up + 1]
-        height = height - clouds.spread(-clouds.pool(-height, "max"))
+        height = height - clouds.to_points(-clouds.pool(-height, "max"))
         if self.training:
             lifted = height.new_empty(ptr.shape[0] - 1, 1).uniform_(-self.lift, self.lift)
-            height = height + clouds.spread(lifted)
+            height = height + clouds.to_points(lifted)
         signal = height if clouds.x is None else torch.cat([clouds.x, height], dim=1)
         neighbors = knn(pos, self.k, ptr)
         y = self.norms[0](self.read[0](pos, signal, neighbors))
