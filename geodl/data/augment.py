@@ -42,7 +42,7 @@ class RandomScale(BaseTransform):
     def forward(self, data: Any) -> Any:
         pos, ptr = check_cloud(data), cloud_ptr(data)
         shape = (len(ptr) - 1, 3 if self.anisotropic else 1)
-        factor = spread(uniform(self.low, self.high, shape, pos, self.generator), ptr)
+        factor = to_points(uniform(self.low, self.high, shape, pos, self.generator), ptr)
         data.pos = pos * factor
         if self.anisotropic and (normal := getattr(data, "normal", None)) is not None:
             data.normal = torch.nn.functional.normalize(normal / factor, dim=1)
@@ -67,7 +67,9 @@ class RandomTranslate(BaseTransform):
 
     def forward(self, data: Any) -> Any:
         pos, ptr = check_cloud(data), cloud_ptr(data)
-        data.pos = pos + spread(uniform(-self.limit, self.limit, (len(ptr) - 1, 3), pos, self.generator), ptr)
+        data.pos = pos + to_points(
+            uniform(-self.limit, self.limit, (len(ptr) - 1, 3), pos, self.generator), ptr
+        )
         return data
 
 
@@ -110,7 +112,7 @@ class RandomRotate(BaseTransform):
         if self.vectors and (x is None or x.dim() != 2 or x.shape[1] < 3 * self.vectors):
             told = "None" if x is None else f"of shape {list(x.shape)}"
             raise ValueError(f"x must begin with {self.vectors} vectors of 3 columns, but it is {told}")
-        turns = spread(self._turns(len(ptr) - 1, pos), ptr)
+        turns = to_points(self._turns(len(ptr) - 1, pos), ptr)
         data.pos = _turned(pos, turns)
         if (normal := getattr(data, "normal", None)) is not None:
             data.normal = _turned(normal, turns)
@@ -185,10 +187,10 @@ class RandomDropout(BaseTransform):
 
     def forward(self, data: Any) -> Any:
         pos, ptr = check_cloud(data), cloud_ptr(data)
-        share = spread(uniform(0, self.max_ratio, (len(ptr) - 1,), pos, self.generator), ptr)
+        share = to_points(uniform(0, self.max_ratio, (len(ptr) - 1,), pos, self.generator), ptr)
         chance = uniform(0, 1, (pos.shape[0],), pos, self.generator)
         first = torch.segment_reduce(chance, "max", offsets=ptr)
-        kept = ((chance >= share) | (chance == spread(first, ptr))).nonzero().squeeze(1)
+        kept = ((chance >= share) | (chance == to_points(first, ptr))).nonzero().squeeze(1)
         return chosen_points(data, kept, ptr)
 
 
@@ -213,7 +215,7 @@ class FixedPoints(BaseTransform):
     def forward(self, data: Any) -> Any:
         pos, ptr = check_cloud(data), cloud_ptr(data)
         order = order_within(uniform(0, 1, (pos.shape[0],), pos, self.generator), ptr)
-        rank = torch.arange(pos.shape[0], device=pos.device) - spread(ptr[:-1], ptr)
+        rank = torch.arange(pos.shape[0], device=pos.device) - to_points(ptr[:-1], ptr)
         return chosen_points(data, order[rank < self.count], ptr)
 
 
@@ -226,7 +228,7 @@ def cloud_ptr(data: Any) -> Tensor:
     return torch.tensor([0, data.pos.shape[0]], device=data.pos.device) if ptr is None else ptr
 
 
-def spread(of_cloud: Tensor, ptr: Tensor) -> Tensor:
+def to_points(of_cloud: Tensor, ptr: Tensor) -> Tensor:
     """What every point's cloud has, ``[B, ...]`` -> ``[N, ...]``."""
     return of_cloud.repeat_interleave(ptr.diff(), dim=0)
 
@@ -234,7 +236,7 @@ def spread(of_cloud: Tensor, ptr: Tensor) -> Tensor:
 def order_within(key: Tensor, ptr: Tensor) -> Tensor:
     """The points of every cloud by ascending key, clouds in their order, ``[N]``."""
     order = key.argsort(stable=True)
-    cloud = spread(torch.arange(len(ptr) - 1, device=ptr.device), ptr)
+    cloud = to_points(torch.arange(len(ptr) - 1, device=ptr.device), ptr)
     return order[cloud[order].argsort(stable=True)]
 
 
@@ -255,7 +257,7 @@ def chosen_points(data: Any, chosen: Tensor, ptr: Tensor) -> Any:
         if "num_nodes" in data:
             rows["num_nodes"] = len(chosen)
         return data.update(rows)
-    cloud = spread(torch.arange(len(ptr) - 1, device=ptr.device), ptr)[chosen]
+    cloud = to_points(torch.arange(len(ptr) - 1, device=ptr.device), ptr)[chosen]
     return packed(data, rows, cloud)
 
 

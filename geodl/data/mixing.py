@@ -8,7 +8,7 @@ import torch
 from torch import Generator
 from torch_geometric.transforms import BaseTransform
 
-from geodl.data.augment import cloud_ptr, order_within, packed, refuse_operators, spread, uniform
+from geodl.data.augment import cloud_ptr, order_within, packed, refuse_operators, to_points, uniform
 from geodl.geometry.cloud import check_cloud
 
 __all__ = ["RSMix"]
@@ -72,12 +72,12 @@ class RSMix(BaseTransform):
         count = torch.minimum((share * sizes).ceil().long(), sizes[partner])
         hole, piece = (ptr[:-1] + torch.minimum((draw() * sizes).long(), sizes - 1) for _ in range(2))
 
-        place = torch.arange(len(pos), device=pos.device) - spread(ptr[:-1], ptr)
-        nearest = order_within((pos - spread(pos[hole], ptr)).square().sum(1), ptr)
-        left = nearest[place >= spread(count, ptr)].sort().values
-        nearest = order_within((pos - spread(pos[piece], ptr)).square().sum(1), ptr)
-        given = nearest[place < spread(count[receiver], ptr)]
-        cloud = spread(torch.arange(clouds, device=pos.device), ptr)
+        place = torch.arange(len(pos), device=pos.device) - to_points(ptr[:-1], ptr)
+        nearest = order_within((pos - to_points(pos[hole], ptr)).square().sum(1), ptr)
+        left = nearest[place >= to_points(count, ptr)].sort().values
+        nearest = order_within((pos - to_points(pos[piece], ptr)).square().sum(1), ptr)
+        given = nearest[place < to_points(count[receiver], ptr)]
+        cloud = to_points(torch.arange(clouds, device=pos.device), ptr)
         cloud = torch.cat([cloud[left], receiver[cloud[given]]])
         order = cloud.argsort(stable=True)
         taken = torch.cat([left, given])
