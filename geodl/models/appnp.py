@@ -13,7 +13,7 @@ class APPNP(PredictThenPropagate):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layer.
         K: steps of the power iteration.
         alpha: probability of the restart.
@@ -25,10 +25,10 @@ class APPNP(PredictThenPropagate):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 64,
         K: int = 10,
         alpha: float = 0.1,
         dropout: float = 0.5,
     ) -> None:
-        super().__init__(in_channels, num_classes, hidden, dropout, PersonalizedPageRank(K, alpha))
+        super().__init__(in_channels, out_channels, hidden, dropout, PersonalizedPageRank(K, alpha))

@@ -13,7 +13,7 @@ class ARMA(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layer.
         num_stacks: recursions side by side.
         num_layers: steps of a recursion, as of :class:`~geodl.nn.ARMAConv`.
@@ -28,7 +28,7 @@ class ARMA(ConvolutionalClassifier):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 16,
         num_stacks: int = 2,
         num_layers: int = 1,
@@ -40,6 +40,6 @@ class ARMA(ConvolutionalClassifier):
             ARMAConv(
                 *channels, num_stacks, num_layers, dropout=skip_dropout, recursion_dropout=recursion_dropout
             )
-            for channels in ((in_channels, hidden), (hidden, num_classes))
+            for channels in ((in_channels, hidden), (hidden, out_channels))
         ]
         super().__init__(convs, dropout=dropout, input_dropout=0.0)

@@ -15,7 +15,7 @@ class GAT(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of a head of the first layer.
         heads: of the first layer, side by side.
         output_heads: of the second, whose mean is taken.
@@ -29,7 +29,7 @@ class GAT(ConvolutionalClassifier):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 8,
         heads: int = 8,
         output_heads: int = 1,
@@ -37,7 +37,7 @@ class GAT(ConvolutionalClassifier):
     ) -> None:
         convs = [
             self._layer(in_channels, hidden, heads, dropout=dropout),
-            self._layer(hidden * heads, num_classes, output_heads, concat=False, dropout=dropout),
+            self._layer(hidden * heads, out_channels, output_heads, concat=False, dropout=dropout),
         ]
         super().__init__(convs, functional.elu, dropout)
 

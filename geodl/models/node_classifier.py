@@ -44,7 +44,7 @@ class NodeClassifier(nn.Module):
     ``network(x, neighbors)`` takes both ready-made.
 
     Shapes:
-        x ``[N, in_channels]`` or :class:`~geodl.nn.SparseFeatures`, neighbors of N nodes -> ``[N, num_classes]``, before the
+        x ``[N, in_channels]`` or :class:`~geodl.nn.SparseFeatures`, neighbors of N nodes -> ``[N, out_channels]``, before the
         softmax. Graphs side by side (PyG's ``Batch``) get the scores of each alone.
     """
 
