@@ -56,7 +56,7 @@ def molecules(make: Callable[..., Data], seed: int) -> list[Data]:
 class Ours(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.nodes = GIN(FEATURES, HIDDEN, hidden=HIDDEN, layers=LAYERS, dropout=0)
+        self.nodes = GIN(FEATURES, HIDDEN, hidden=HIDDEN, layers=LAYERS)
         self.last = nn.Linear(HIDDEN, CLASSES)
 
     def forward(self, batch: Data) -> Tensor:

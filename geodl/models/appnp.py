@@ -17,7 +17,7 @@ class APPNP(PredictThenPropagate):
         hidden: width of the hidden layer.
         K: steps of the power iteration.
         alpha: probability of the restart.
-        dropout: before both layers.
+        dropout: before both layers; 0.5 in the paper.
 
     Gasteiger, Bojchevski and Günnemann, ICLR 2019, without dropout of edges.
     """
@@ -29,6 +29,6 @@ class APPNP(PredictThenPropagate):
         hidden: int = 64,
         K: int = 10,
         alpha: float = 0.1,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(in_channels, out_channels, hidden, dropout, PersonalizedPageRank(K, alpha))

@@ -17,8 +17,8 @@ class ARMA(ConvolutionalClassifier):
         hidden: width of the hidden layer.
         num_stacks: recursions side by side.
         num_layers: steps of a recursion, as of :class:`~geodl.nn.ARMAConv`.
-        dropout: before the second layer.
-        skip_dropout: of the signal that is added in every step.
+        dropout: before the second layer; 0.5 in the paper.
+        skip_dropout: of the signal that is added in every step; 0.75 in the paper.
         recursion_dropout: of the signal that a recursion begins with, as it enters the sums over neighbours.
 
     Bianchi, Grattarola, Livi and Alippi, IEEE TPAMI 2021. They drop out the added signal alone; both are dropped out in the
@@ -32,9 +32,9 @@ class ARMA(ConvolutionalClassifier):
         hidden: int = 16,
         num_stacks: int = 2,
         num_layers: int = 1,
-        dropout: float = 0.5,
-        skip_dropout: float = 0.75,
-        recursion_dropout: float = 0.75,
+        dropout: float = 0.0,
+        skip_dropout: float = 0.0,
+        recursion_dropout: float = 0.0,
     ) -> None:
         convs = [
             ARMAConv(

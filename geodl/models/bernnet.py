@@ -22,6 +22,6 @@ class BernNet(PredictThenPropagate):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, hidden: int = 64, order: int = 10, dropout: float = 0.5
+        self, in_channels: int, out_channels: int, hidden: int = 64, order: int = 10, dropout: float = 0.0
     ) -> None:
         super().__init__(in_channels, out_channels, hidden, dropout, BernConv(order))

@@ -33,7 +33,7 @@ class CayleyNet(ConvolutionalClassifier):
         order: int = 1,
         iterations: int = 5,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
         widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         super().__init__([CayleyConv(c, d, order, iterations) for c, d in pairwise(widths)], dropout=dropout)

@@ -31,7 +31,7 @@ class ChebNet(ConvolutionalClassifier):
         hidden: int = 16,
         order: int = 3,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
         widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         super().__init__([ChebConv(c, d, order) for c, d in pairwise(widths)], dropout=dropout)

@@ -31,7 +31,7 @@ class FeaStNet(ConvolutionalClassifier):
         hidden: int = 16,
         windows: int = 4,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
         widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         super().__init__([FeaStConv(c, d, windows) for c, d in pairwise(widths)], dropout=dropout)

@@ -19,7 +19,7 @@ class GAT(ConvolutionalClassifier):
         hidden: width of a head of the first layer.
         heads: of the first layer, side by side.
         output_heads: of the second, whose mean is taken.
-        dropout: before every layer, and of the attention.
+        dropout: before every layer, and of the attention; 0.6 in the paper.
 
     Velickovic et al., ICLR 2018.
     """
@@ -33,7 +33,7 @@ class GAT(ConvolutionalClassifier):
         hidden: int = 8,
         heads: int = 8,
         output_heads: int = 1,
-        dropout: float = 0.6,
+        dropout: float = 0.0,
     ) -> None:
         convs = [
             self._layer(in_channels, hidden, heads, dropout=dropout),

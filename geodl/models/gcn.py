@@ -18,13 +18,13 @@ class GCN(ConvolutionalClassifier):
         out_channels: number of scores.
         hidden: width of the hidden layers.
         layers: number of convolutions.
-        dropout: before every convolution.
+        dropout: before every convolution; 0.5 in the paper.
 
     Kipf and Welling, ICLR 2017.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, hidden: int = 16, layers: int = 2, dropout: float = 0.5
+        self, in_channels: int, out_channels: int, hidden: int = 16, layers: int = 2, dropout: float = 0.0
     ) -> None:
         widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         super().__init__([GCNConv(c, d) for c, d in pairwise(widths)], dropout=dropout)

@@ -26,7 +26,7 @@ class GIN(ConvolutionalClassifier):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, hidden: int = 16, layers: int = 2, dropout: float = 0.5
+        self, in_channels: int, out_channels: int, hidden: int = 16, layers: int = 2, dropout: float = 0.0
     ) -> None:
         widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         mlps = [

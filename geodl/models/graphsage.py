@@ -31,7 +31,7 @@ class GraphSAGE(ConvolutionalClassifier):
         out_channels: int,
         hidden: int = 16,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
         reduce: Literal["mean", "max"] = "mean",
     ) -> None:
         widths = [in_channels, *[hidden] * (layers - 1), out_channels]

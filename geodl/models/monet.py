@@ -41,7 +41,7 @@ class MoNet(ConvolutionalClassifier):
         windows: int = 3,
         dim: int = 2,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
         widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         convs = [_OnDegrees(GMMConv(c, d, windows, dim), dim) for c, d in pairwise(widths)]

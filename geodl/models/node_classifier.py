@@ -73,7 +73,7 @@ class ConvolutionalClassifier(NodeClassifier):
         self,
         convs: Iterable[nn.Module],
         activation: Callable[[Tensor], Tensor] = torch.relu,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
         input_dropout: float | None = None,
     ) -> None:
         super().__init__()
