@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import geodl.ops
-from geodl.ops import Neighbors, aggregate, backend, backends, use_backend
+from geodl.ops import Neighbors, aggregate, backends, use_backend
+from geodl.ops.core import dispatch as backend
 
 NEIGHBORS = Neighbors(torch.tensor([0, 2]), torch.tensor([0, 1]), 2)
 
