@@ -147,7 +147,7 @@ class Encoder(nn.Module):
             raise ValueError(f"k must be at least 1 and up an axis, 0, 1 or 2, got {k} and {up}")
         self.counts, self.spreads, self.k, self.up, self.lift = list(counts), list(spreads), k, up, lift
         stages = len(widths)
-        rates = torch.linspace(0, drop_path, _DEPTH * stages).view(stages, _DEPTH).tolist()
+        rates = torch.linspace(0, drop_path, _DEPTH * stages, device="cpu").view(stages, _DEPTH).tolist()
         reads = [SpatialEncoding(1 + in_channels, [24, 48, widths[0]])]
         reads += [SpatialEncoding(0, [12, 24, 48]) for _ in widths[1:]]
         self.read = nn.ModuleList(reads)

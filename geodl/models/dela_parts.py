@@ -47,7 +47,7 @@ class DeLAParts(nn.Module):
         super().__init__()
         self.in_channels, self.categories = in_channels, categories
         self.encoder = Encoder(in_channels, _WIDTHS, _COUNTS, _SPREADS, k, up, drop_path, lift=0.4)
-        self.rates = torch.linspace(0, drop_path, len(_WIDTHS)).tolist()
+        self.rates = torch.linspace(0, drop_path, len(_WIDTHS), device="cpu").tolist()
         self.carry = nn.ModuleList()
         for c in _WIDTHS:
             norm = nn.BatchNorm1d(c)

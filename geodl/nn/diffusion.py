@@ -17,6 +17,7 @@ from geodl.nn.dtype_of import dtype_of
 from geodl.nn.plain import is_plain
 from geodl.ops import heat_diffuse
 from geodl.ops.backend import select
+from geodl.ops.core.watch import watched
 from geodl.ops.recycled import Recycled
 
 __all__ = ["DiffusionBlock", "LearnedTimeDiffusion"]
@@ -171,6 +172,7 @@ class DiffusionBlock(nn.Module):
                 for tensor in (spectrum.evals, spectrum.evecs, spectrum.mass, gradient.values)
             )
             and select(x) == "native"
+            and not watched()
             and not torch.is_autocast_enabled(x.device.type)
             and not torch.compiler.is_compiling()
         )
@@ -192,7 +194,7 @@ class DiffusionBlock(nn.Module):
             self.features.imag,
             spectrum,
             gradient,
-            list(self.layers.parameters()),
+            [tensor for layer in self.layers for tensor in (layer.weight, layer.bias)],
             self.dropout.p if self.training else 0.0,
             memory,
         )

@@ -112,18 +112,9 @@ def statistics(norm: nn.BatchNorm1d | None) -> BatchNorm | None:
     return BatchNorm(mean, variance, norm.weight, norm.bias, by_batch, norm.momentum, norm.eps)
 
 
-def own_edges(neighbors: Neighbors) -> Neighbors:
-    """Every edge as a point that its own row reads."""
-    edges, device = neighbors.num_edges, neighbors.device
-    every = torch.arange(edges + 1, device=device)
-    own = Neighbors._valid(neighbors.rowptr, every[:-1], edges)
-    own._transpose = Neighbors._valid(every, neighbors.row, neighbors.num_dst), every[:-1]
-    return own
-
-
 def edge_maximum(messages: Tensor, neighbors: Neighbors) -> Tensor:
     """Maximum over every row of what its edges have, ``[E, C]`` -> ``[N, C]``."""
-    return aggregate(messages, own_edges(neighbors), reduce="max")
+    return aggregate(messages, neighbors.edges(), reduce="max")
 
 
 def _fused_max(messages: Tensor, neighbors: Neighbors, layers: Layers) -> Tensor:
@@ -138,7 +129,7 @@ def _fused_max(messages: Tensor, neighbors: Neighbors, layers: Layers) -> Tensor
     both = torch.cat([weight, weight])
     nothing = messages.new_zeros(neighbors.num_dst, messages.shape[1])  # rows have no part in a message
     norm = statistics(layers.norm)
-    return edge_conv(messages, own_edges(neighbors), both, last.bias, norm, layers.negative_slope, nothing)
+    return edge_conv(messages, neighbors.edges(), both, last.bias, norm, layers.negative_slope, nothing)
 
 
 def _offset_max(signal: Tensor, neighbors: Neighbors, layers: Layers, index: Tensor | None) -> Tensor:
