@@ -119,7 +119,7 @@ def read_clouds(
     if not pos.is_floating_point():
         raise ValueError(f"pos must be floating point, not {pos.dtype}")
     if ptr is None:
-        ptr = torch.tensor([0, pos.shape[0]], device=pos.device)
+        ptr = torch.arange(2, device=pos.device) * pos.shape[0]
     if ptr.dtype != torch.int64 or ptr.dim() != 1 or ptr.shape[0] < 2:
         raise ValueError(
             f"ptr must be int64 of shape [B + 1] with B at least 1, not {ptr.dtype} {list(ptr.shape)}"
@@ -134,13 +134,13 @@ def read_clouds(
         if x.device != pos.device:
             raise ValueError(f"pos is on {pos.device} but x is on {x.device}")
         x = x.to(dtype) if channels else None
-    clouds = Clouds(pos.to(dtype), x, ptr, None)
-    if pos.device.type == "cpu":
+    clouds = Clouds(pos.to(dtype), x, ptr.contiguous(), None)
+    if pos.device.type == "cpu" and not torch.compiler.is_compiling():
         _check_values(clouds)
     if not sort:
         return clouds
     order = _order(clouds.signal, clouds.cloud)
-    return Clouds(clouds.pos[order], None if x is None else x[order], ptr, order)
+    return Clouds(clouds.pos[order], None if x is None else x[order], clouds.ptr, order)
 
 
 def _check_values(clouds: Clouds) -> None:
@@ -186,7 +186,8 @@ def one_hot(category: Tensor, categories: int, clouds: Clouds) -> Tensor:
         raise ValueError(
             f"category must be int64 of shape [{count}], not {category.dtype} {list(category.shape)}"
         )
-    if category.device.type == "cpu" and not 0 <= int(category.min()) <= int(category.max()) < categories:
+    known = category.device.type == "cpu" and not torch.compiler.is_compiling()
+    if known and not 0 <= int(category.min()) <= int(category.max()) < categories:
         raise ValueError(
             f"category holds {int(category.min())}..{int(category.max())}, but there are {categories} categories"
         )
