@@ -16,6 +16,7 @@ from geodl.models.published import named, rename, unwrapped
 from geodl.nn import DecoupledAggregation, SpatialEncoding
 from geodl.nn.set_abstraction import centred
 from geodl.ops import Neighbors, farthest_points, knn
+from geodl.ops.dynamic_size import at_least
 
 __all__ = ["DeLA"]
 
@@ -185,6 +186,7 @@ class Encoder(nn.Module):
             if stage:
                 kept = self.skip[stage - 1](y) + self.down[stage - 1](y, neighbors)
                 index, ptr = farthest_points(pos, self.counts[stage - 1], ptr)
+                at_least(index.shape[0], 2 if self.training else 1)
                 pos, y = pos[index], kept[index]
                 neighbors = knn(pos, self.k, ptr)
                 lies = self.read[stage](pos, None, neighbors)

@@ -12,6 +12,7 @@ from geodl.nn.edge_max import message_max, statistics
 from geodl.nn.edge_sum import edge_sum
 from geodl.nn.mlp import mlp
 from geodl.ops import Neighbors, edge_conv
+from geodl.ops.dynamic_size import at_least
 
 __all__ = ["EdgeConv"]
 
@@ -56,6 +57,7 @@ class EdgeConv(nn.Module):
     def forward(self, x: Tensor, neighbors: Neighbors, x_dst: Tensor | None = None) -> Tensor:
         if x.dim() != 2 or x.shape[1] != self.in_channels:
             raise ValueError(f"x must have shape [num_src, {self.in_channels}], not {list(x.shape)}")
+        at_least(neighbors.num_edges, 2 if self.training else 1)
         if len(self.rest):
             return self._edge_wise(x, neighbors, x if x_dst is None else x_dst)
         return edge_conv(x, neighbors, self.weight, None, statistics(self.norm), self.negative_slope, x_dst)

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from geodl.nn.edge_sum import edge_sum
 from geodl.ops import BatchNorm, Neighbors, edge_conv
+from geodl.ops.dynamic_size import at_least
 
 
 def network_max(
@@ -26,6 +27,7 @@ def network_max(
         neighbors: of the rows among the points.
         index: ``[N]``, which of the points the rows are; all if not given.
     """
+    at_least(neighbors.num_edges, 2 if network.training else 1)
     layers = list(network)
     negative_slope = 1.0
     if isinstance(layers[-1], nn.ReLU):

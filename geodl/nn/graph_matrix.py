@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geodl.ops import Neighbors, aggregate
 from geodl.ops.graph_filter import filter_step, matrix_for
-from geodl.ops.self_loops import change_self_loops
+from geodl.ops.row_edges import change_self_loops
 
 __all__ = [
     "GraphMatrix",

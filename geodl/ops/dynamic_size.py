@@ -1,4 +1,4 @@
-"""dynamic_size: in a fake kernel, a size that only the values will tell."""
+"""Sizes that only the values will tell: how a fake kernel gives them, and what a layer knows of them nevertheless."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ def dynamic_size(least: int = 0) -> int:
     size = environment.create_unbacked_symint()
     _constrain_range_for_size(size, min=least)
     return cast(int, size)
+
+
+def at_least(size: int, least: int) -> None:
+    """Tells whoever traces what torch's own layers ask of a size; the traced graph checks it when it runs."""
+    if torch.compiler.is_compiling():
+        torch._check(size >= least)
