@@ -14,7 +14,7 @@ from torch.nn import functional
 from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import DecoupledAggregation, SpatialEncoding
-from geodl.nn.set_abstraction import centred
+from geodl.nn.set_abstraction import centred, cloud_of
 from geodl.ops import Neighbors, farthest_points, knn
 from geodl.ops.dynamic_size import at_least
 
@@ -234,7 +234,7 @@ class _Block(nn.Module):
         if not self.training or rate == 0:
             return y
         kept = y.new_empty(ptr.shape[0] - 1, 1).bernoulli_(1 - rate) / (1 - rate)
-        return y * torch.repeat_interleave(kept, ptr.diff(), dim=0, output_size=y.shape[0])
+        return y * kept[cloud_of(ptr, y.shape[0])]
 
 
 def _perceptron(channels: int, scale: float) -> nn.Sequential:

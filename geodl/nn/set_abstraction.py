@@ -12,6 +12,7 @@ from geodl.nn.edge_max import network_max
 from geodl.nn.mlp import mlp
 from geodl.ops import Neighbors, aggregate, farthest_points, knn, radius
 from geodl.ops.dynamic_size import at_least
+from geodl.ops.neighbors import edge_rows
 from geodl.ops.row_edges import first_of_rows
 
 __all__ = ["SetAbstraction"]
@@ -114,9 +115,10 @@ def centred(pos: Tensor, ptr: Tensor) -> Tensor:
     """Every cloud moved to its mean: far from the origin, differences of products would lose digits."""
     own = torch.arange(pos.shape[0], device=pos.device)
     means = aggregate(pos, Neighbors._valid(ptr, own, pos.shape[0]), reduce="mean")
-    return pos - means[_cloud_of(ptr, pos.shape[0])]
+    return pos - means[cloud_of(ptr, pos.shape[0])]
 
 
-def _cloud_of(ptr: Tensor, points: int) -> Tensor:
-    clouds = torch.arange(ptr.shape[0] - 1, device=ptr.device)
-    return torch.repeat_interleave(clouds, ptr.diff(), output_size=points)
+def cloud_of(ptr: Tensor, points: int) -> Tensor:
+    """The cloud of every point, ``[P]``."""
+    of_points: Tensor = edge_rows(ptr, torch.arange(points, device=ptr.device))
+    return of_points

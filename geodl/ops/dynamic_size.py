@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+from torch import Tensor
+
+from geodl.ops.custom_op import custom_op
 
 
 def dynamic_size(least: int = 0) -> int:
@@ -27,3 +30,22 @@ def at_least(size: int, least: int) -> None:
     """Tells whoever traces what torch's own layers ask of a size; the traced graph checks it when it runs."""
     if torch.compiler.is_compiling():
         torch._check(size >= least)
+
+
+def of_any_size(x: Tensor, least: int) -> Tensor:
+    """The vector; for whoever traces, one of unknown size, so that a batch of one shape is no graph of its own."""
+    if not torch.compiler.is_compiling():
+        return x
+    copy: Tensor = _copied(x)
+    at_least(copy.shape[0], least)
+    return copy
+
+
+@custom_op("of_any_size")
+def _copied(x: Tensor) -> Tensor:
+    return x.clone()
+
+
+@_copied.register_fake
+def _(x: Tensor) -> Tensor:
+    return x.new_empty(dynamic_size())
