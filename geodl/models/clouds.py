@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from geodl.nn.set_abstraction import cloud_of
 from geodl.ops import Neighbors, aggregate
-from geodl.ops.dynamic_size import of_any_size
+from geodl.ops.dynamic_size import at_least, of_any_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,9 @@ class CloudClassifier(nn.Module):
             ValueError: shapes that do not fit; on the CPU, a cloud without points or a number that is not finite; in training, a
                 batch that leaves a single cloud or cell, which has no statistics.
         """
-        scores: Tensor = self.head(self.features(pos, ptr, x))
+        read = self.features(pos, ptr, x)
+        at_least(read.shape[0], 2 if self.training else 1)
+        scores: Tensor = self.head(read)
         return scores
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
