@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import native, serves_indices
+from geodl.ops.core.csr import CSR
 from geodl.ops.custom_op import custom_op
 
 __all__ = ["Neighbors"]
@@ -168,6 +169,10 @@ class Neighbors:
             self._transpose = (Neighbors._valid(rowptr, row, self.num_dst), perm)
         return self._transpose
 
+    def edges(self) -> Neighbors:
+        """The same rows, with every edge as a source of its own."""
+        return Neighbors._valid(self.rowptr, torch.arange(self.num_edges, device=self.device), self.num_edges)
+
     def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Neighbors:
         """The same neighbourhoods, and what they have cached, on another device."""
 
@@ -279,3 +284,13 @@ def transpose_for(
         return None, None, None
     transposed, perm = neighbors.t()
     return transposed.rowptr, transposed.col, perm
+
+
+def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
+    """The neighbours as operators take them, with the transpose if a gradient of one of the inputs will be asked for."""
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in inputs):
+        transposed, perm = neighbors.t()
+        return CSR(
+            neighbors.rowptr, neighbors.col, neighbors.num_src, transposed.rowptr, transposed.col, perm
+        )
+    return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
