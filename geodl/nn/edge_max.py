@@ -56,15 +56,10 @@ def message_max(
     """
     assert isinstance(layer, nn.Linear)
     messages = messages.to(layer.weight.dtype)  # operators stay in full precision under mixed precision
-    edges, channels = messages.shape
-    number = torch.arange(edges, device=messages.device)
-    own = Neighbors._valid(neighbors.rowptr, number, edges)
-    every = torch.arange(edges + 1, device=messages.device)
-    own._transpose = Neighbors._valid(every, neighbors.row, neighbors.num_dst), number
     weight = layer.weight.t()
     both = torch.cat([weight, weight])
-    nothing = messages.new_zeros(neighbors.num_dst, channels)  # rows have no part in a message
-    return edge_conv(messages, own, both, layer.bias, statistics(norm), negative_slope, nothing)
+    nothing = messages.new_zeros(neighbors.num_dst, messages.shape[1])  # rows have no part in a message
+    return edge_conv(messages, neighbors.edges(), both, layer.bias, statistics(norm), negative_slope, nothing)
 
 
 def _offset_max(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from geodl.nn.mlp import mlp
-from geodl.ops import Neighbors, aggregate, knn
+from geodl.ops import aggregate, knn
 
 __all__ = ["FeaturePropagation", "interpolate"]
 
@@ -38,8 +37,7 @@ def interpolate(
     """
     neighbors, distance = knn(pos, k, ptr, queries, query_ptr, return_distance=True)
     weight = 1 / (distance**power + 1e-8)
-    own = torch.arange(weight.shape[0], device=weight.device)
-    total = aggregate(weight[:, None], Neighbors._valid(neighbors.rowptr, own, weight.shape[0]))[:, 0]
+    total = aggregate(weight[:, None], neighbors.edges())[:, 0]
     return aggregate(x, neighbors, (weight / total[neighbors.row]).to(x.dtype))
 
 

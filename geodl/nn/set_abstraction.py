@@ -110,7 +110,7 @@ def group(
 def centred(pos: Tensor, ptr: Tensor) -> Tensor:
     """Every cloud moved to its mean: far from the origin, differences of products would lose digits."""
     own = torch.arange(pos.shape[0], device=pos.device)
-    means = aggregate(pos, Neighbors._valid(ptr, own, pos.shape[0]), reduce="mean")
+    means = aggregate(pos, Neighbors.trusted(ptr, own, pos.shape[0]), reduce="mean")
     return pos - means[_cloud_of(ptr, pos.shape[0])]
 
 
@@ -127,4 +127,4 @@ def _first(neighbors: Neighbors, most: int) -> Neighbors:
     col = neighbors.col[order][place < most]
     degrees = neighbors.degree().clamp(max=most)
     rowptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
-    return Neighbors._valid(rowptr, col, neighbors.num_src)
+    return Neighbors.trusted(rowptr, col, neighbors.num_src)
