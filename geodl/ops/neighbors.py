@@ -129,15 +129,15 @@ class Neighbors(Structure):
         return self.rowptr.diff()
 
     @classmethod
-    def trusted(  # type: ignore[override]  # the base takes any fields
-        cls, rowptr: Tensor, col: Tensor, num_src: int, order: Tensor | None = None
-    ) -> Neighbors:
+    def trusted(cls, rowptr: Tensor, col: Tensor, num_src: int, order: Tensor | None = None) -> Neighbors:
         """Neighbours that are right by construction: their values are not read, which would wait for the device.
 
         Args:
             rowptr, col, num_src, order: as of :class:`Neighbors`. What would raise there is looked for only if they are changed.
         """
-        return super().trusted(rowptr, col, num_src, order)
+        made = Neighbors.__new__(Neighbors)
+        made.rowptr, made.col, made.num_src, made.order = rowptr, col, num_src, order
+        return made if torch.compiler.is_compiling() else made.trust()
 
     @classmethod
     def from_edge_index(cls, edge_index: Tensor, num_dst: int, num_src: int | None = None) -> Neighbors:

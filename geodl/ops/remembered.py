@@ -20,7 +20,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 try:
     from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as _outside_of_transforms
 except ImportError:
-    _outside_of_transforms = nullcontext
+    _outside_of_transforms = nullcontext  # type: ignore[assignment]
 
 Made = TypeVar("Made")
 

@@ -141,10 +141,16 @@ class Structure(Remembers):
     """
 
     layout: ClassVar[Layout]
+    _counted: ClassVar[Sequence[tuple[str, Rows | Pointer | Count]]]
+    _leaves: ClassVar[Sequence[str]]
+    _fixed: ClassVar[Sequence[str]]
     _pieces: ClassVar[tuple[_Piece, ...] | None] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        cls._counted = [(n, spec) for n, spec in cls.layout.items() if not isinstance(spec, Fixed | Part)]
+        cls._fixed = [name for name, spec in cls.layout.items() if isinstance(spec, Fixed)]
+        cls._leaves = [name for name in cls.layout if name not in cls._fixed]
         _pytree.register_pytree_node(
             cls,
             _flatten,
@@ -165,10 +171,13 @@ class Structure(Remembers):
     def trusted(cls, *values: Any, **named: Any) -> Self:
         """The structure of these fields, right by construction: to read their values for a check would wait for the device."""
         made = cls._made(dict(zip(cls.layout, values, strict=False)) | named)
-        if not torch.compiler.is_compiling():
-            made._settle()
-            Remembers.memory(made)
-        return made
+        return made if torch.compiler.is_compiling() else made.trust()
+
+    def trust(self) -> Self:
+        """Takes itself as it is now for right."""
+        self._settle()
+        super().memory()
+        return self
 
     def check(self) -> None:
         """Raises what is wrong with the fields. Asked when it is made, and before it is used after a change."""
@@ -180,10 +189,9 @@ class Structure(Remembers):
     def sizes(self) -> dict[str, int]:
         """How many points, edges, or whatever else it counts, there are."""
         known: dict[str, int] = {}
-        for name, spec in self.layout.items():
-            value = getattr(self, name)
-            if isinstance(spec, Rows | Pointer | Count) and value is not None:
-                known.setdefault(spec.of, spec.size(value))
+        for name, spec in self._counted:
+            if spec.of not in known and (value := getattr(self, name)) is not None:
+                known[spec.of] = spec.size(value)
         return known
 
     # --- moving
@@ -228,7 +236,7 @@ class Structure(Remembers):
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
         for tensor in self.tensors():
-            tensor.record_stream(stream)  # type: ignore[arg-type]  # torch's own stub asks for its base class
+            tensor.record_stream(stream)
 
     # --- batches
 
@@ -274,8 +282,7 @@ class Structure(Remembers):
         if not torch.compiler.is_compiling():
             for part in parts:
                 part.memory()  # checks it, if it was changed
-            made._settle()
-            Remembers.memory(made)
+            made.trust()
             pieces = zip(begins, sizes, parts, alike, strict=True)
             vars(made)["_pieces"] = tuple(
                 _Piece(begin, size, part._kept(), batch is not part) for begin, size, part, batch in pieces
@@ -302,7 +309,7 @@ class Structure(Remembers):
             value = getattr(self, name)
             if isinstance(value, Structure):
                 value = value[number]
-            elif isinstance(spec, Rows | Pointer | Count) and value is not None:
+            elif value is not None and not isinstance(spec, Fixed | Part):
                 value = spec.take(value, begin, size)
             values[name] = value
         made = self._made(values | kept)
@@ -421,16 +428,14 @@ class Structure(Remembers):
         if self._pieces is not None:
             vars(made)["_pieces"] = self._pieces
         known = self.memory()
-        made._settle()
-        memory = Remembers.memory(made)
+        made.trust()
         if carry:
             for key, (answer, _) in known.answers.items():
-                moved = _mapped(answer, function, carry)
-                memory.answers[key] = moved, mark(moved)
+                made.know(key, _mapped(answer, function, carry))
         return made
 
     def _kept(self) -> dict[str, Any]:
-        kept = {name: getattr(self, name) for name, spec in self.layout.items() if isinstance(spec, Fixed)}
+        kept = {name: getattr(self, name) for name in self._fixed}
         return kept if self._pieces is None else kept | {"_pieces": self._pieces}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -475,29 +480,27 @@ def _mapped(value: Any, function: Callable[[Tensor], Tensor], carry: bool) -> An
 # --- pytrees: tensors, counts and structures are leaves; what makes no other graph is not compared
 
 
-def _split_names(cls: type[Structure]) -> tuple[list[str], list[str]]:
-    """Fields that are leaves, and others that results depend on."""
-    leaves = [name for name, spec in cls.layout.items() if not isinstance(spec, Fixed)]
-    return leaves, [name for name, spec in cls.layout.items() if isinstance(spec, Fixed) and spec.read]
+def _read(cls: type[Structure]) -> list[str]:
+    """Fields without tensors that results depend on."""
+    return [name for name in cls._fixed if cast(Fixed, cls.layout[name]).read]
 
 
 def _flatten(structure: Structure) -> tuple[list[Any], Any]:
-    leaves, fixed = _split_names(type(structure))
-    kept = {name: value for name, value in structure._kept().items() if name not in fixed}
-    values = tuple(getattr(structure, name) for name in fixed)
-    return [getattr(structure, name) for name in leaves], (values, _Aside(kept))
+    read = _read(type(structure))
+    kept = {name: value for name, value in structure._kept().items() if name not in read}
+    values = tuple(getattr(structure, name) for name in read)
+    return [getattr(structure, name) for name in structure._leaves], (values, _Aside(kept))
 
 
 def _flatten_with_keys(structure: Structure) -> tuple[list[tuple[Any, Any]], Any]:
     values, context = _flatten(structure)
-    keys = map(_pytree.GetAttrKey, _split_names(type(structure))[0])
+    keys = map(_pytree.GetAttrKey, structure._leaves)
     return list(zip(keys, values, strict=True)), context
 
 
 def _unflatten(cls: type[Structure], values: Iterable[Any], context: Any) -> Structure:
-    leaves, fixed = _split_names(cls)
     told, aside = context
-    given = dict(zip(leaves, values, strict=True)) | dict(zip(fixed, told, strict=True))
+    given = dict(zip(cls._leaves, values, strict=True)) | dict(zip(_read(cls), told, strict=True))
     return cls._made(dict.fromkeys(cls.layout) | given | aside.kept)
 
 
@@ -506,6 +509,5 @@ def _dumped(context: Any) -> str:
 
 
 def _loaded(cls: type[Structure], text: str) -> Any:
-    specs = [cls.layout[name] for name in _split_names(cls)[1]]
-    told = zip(specs, json.loads(text), strict=True)
-    return tuple(cast(Fixed, spec).decode(value) for spec, value in told), _Aside({})
+    told = zip(_read(cls), json.loads(text), strict=True)
+    return tuple(cast(Fixed, cls.layout[name]).decode(value) for name, value in told), _Aside({})
