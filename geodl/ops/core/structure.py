@@ -419,7 +419,8 @@ class Structure(Remembers):
 
     def _map(self, function: Callable[[Tensor], Tensor], carry: bool = False) -> Self:
         """The same with other tensors, and with what was made of them, if that is carried along."""
-        values = {name: _mapped(getattr(self, name), function, carry) for name in self.layout}
+        values = {name: getattr(self, name) for name in self.layout}
+        values |= {name: _mapped(values[name], function, carry) for name in self._leaves}
         if all(value is getattr(self, name) for name, value in values.items()):
             return self
         made = self._made(values)
