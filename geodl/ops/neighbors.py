@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import native, serves_indices
+from geodl.ops.core.csr import CSR, Known
 from geodl.ops.core.structure import Count, Layout, Pointer, Rows, Structure
 from geodl.ops.custom_op import custom_op
 from geodl.ops.remembered import mark, remembered
@@ -232,9 +233,8 @@ class Neighbors(Structure):
 
         return remembered(self, "symmetric", make)
 
-    def mark(
-        self,
-    ) -> tuple[Hashable, ...]:  # as the base has it, without a loop: every gradient asks for the transpose
+    def mark(self) -> tuple[Hashable, ...]:
+        # As the base has it, without a loop: every operator asks for it.
         return mark(self.rowptr), mark(self.col), self.num_src, mark(self.order)
 
     def check(self) -> None:
@@ -304,3 +304,23 @@ def transpose_for(
         return None, None, None
     transposed, perm = neighbors.t()
     return transposed.rowptr, transposed.col, perm
+
+
+def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
+    """The neighbours as operators take them, with the transpose if a gradient of one of the inputs will be asked for."""
+    if torch.compiler.is_compiling():
+        return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
+
+    def known() -> Known:
+        # Tensors of our own in the same memory: nobody gives them other memory, shapes or dtypes.
+        return Known(neighbors.rowptr.detach(), neighbors.col.detach(), neighbors.num_src)
+
+    def transposed() -> tuple[Known, Tensor, Tensor, Tensor]:
+        other, perm = neighbors.t()
+        graph = Known(*known()[:3], other.rowptr.detach(), other.col.detach(), perm.detach())
+        return graph, other.rowptr, other.col, perm  # which whoever asked for t() may have changed
+
+    for tensor in inputs:
+        if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
+            return remembered(neighbors, "csr and transpose", transposed)[0]
+    return remembered(neighbors, "csr", known)

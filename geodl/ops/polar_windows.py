@@ -8,11 +8,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
-from geodl.ops.neighbors import Neighbors
-from geodl.ops.windows import check_index, check_windows
+from geodl.ops.neighbors import Neighbors, csr_for
+from geodl.ops.windows import check_index, count_windows
 
 __all__ = ["PolarWindows"]
+
+_WINDOWS = Declaration.parse("weight[E,M]; graph:csr[N,S,E] index:int[E,M]? ->")
 
 
 @dataclass(eq=False)
@@ -56,7 +59,8 @@ class PolarWindows(Structure):
             raise ValueError(
                 f"there must be at least one ring and one ray, not {self.rings} rings and {self.rays} rays"
             )
-        check_windows(self.neighbors, self.weight, self.index, self.num_windows)
+        count_windows(self.weight, self.index, self.num_windows)
+        _WINDOWS.bind((self.weight, csr_for(self.neighbors), self.index))
         check_index(self.index, self.num_windows)
 
     @property
