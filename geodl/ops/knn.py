@@ -97,7 +97,7 @@ def knn(
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     rowptr, col, squared = nearest(x.detach(), ptr, _detached(queries), query_ptr, k, loop)
-    neighbors = Neighbors._valid(rowptr, col, x.shape[0])
+    neighbors = Neighbors.trusted(rowptr, col, x.shape[0])
     return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 

@@ -107,7 +107,7 @@ def radius(
         raise ValueError(f"max_neighbors must be at least 1, got {max_neighbors}")
     asked = None if queries is None else queries.detach()
     rowptr, col, squared = within(x.detach(), ptr, asked, query_ptr, r, max_neighbors, loop)
-    neighbors = Neighbors._valid(rowptr, col, x.shape[0])
+    neighbors = Neighbors.trusted(rowptr, col, x.shape[0])
     return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 

@@ -100,7 +100,7 @@ def voxel_neighbors(pos: Tensor, size: float | Tensor, ptr: Tensor | None = None
     if ptr is None:
         ptr = torch.arange(2, device=pos.device) * pos.shape[0]
     rowptr, col, voxel_ptr = group_voxels(pos.detach(), size, ptr)
-    return Neighbors._valid(rowptr, col, pos.shape[0]), voxel_ptr
+    return Neighbors.trusted(rowptr, col, pos.shape[0]), voxel_ptr
 
 
 def _check(pos: Tensor, size: float | Tensor, ptr: Tensor | None) -> Tensor:
