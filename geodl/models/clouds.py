@@ -52,12 +52,6 @@ class Clouds:
         cloud._transpose, of_cloud._transpose = (of_cloud, own), None
         return aggregate(y, cloud)
 
-    def joint(self, layer: nn.Linear, pooled: Tensor, local: Tensor) -> Tensor:
-        """A linear layer of what the cloud has, ``[B, C]``, and the point, ``[P, C']``; the former costs a product a cloud."""
-        weight = layer.weight
-        of_cloud = functional.linear(pooled, weight[:, : pooled.shape[1]], layer.bias)
-        return functional.linear(local, weight[:, pooled.shape[1] :]) + self.to_points(of_cloud)
-
     def restore(self, y: Tensor) -> Tensor:
         """Rows in the order in which the points were given."""
         return y if self.order is None else y[self.order.argsort()]

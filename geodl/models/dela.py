@@ -14,6 +14,7 @@ from torch.nn import functional
 from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import DecoupledAggregation, SpatialEncoding
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.set_abstraction import centred
 from geodl.ops import Neighbors, farthest_points, knn
 
@@ -74,7 +75,7 @@ class DeLA(CloudClassifier):
         return self.head(self._pool(stages[-1])), self.encoder.offset_loss(stages)
 
     def _stages(self, pos: Tensor, ptr: Tensor | None, x: Tensor | None) -> list[Points]:
-        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
         return cast(list[Points], self.encoder(clouds))
 
     def _pool(self, points: Points) -> Tensor:
@@ -152,7 +153,7 @@ class Encoder(nn.Module):
             lift,
         )
         stages = len(widths)
-        rates = torch.linspace(0, drop_path, _DEPTH * stages).view(stages, _DEPTH).tolist()
+        rates = torch.linspace(0, drop_path, _DEPTH * stages, device="cpu").view(stages, _DEPTH).tolist()
         reads = [SpatialEncoding(1 + in_channels, [24, 48, widths[0]])]
         reads += [SpatialEncoding(0, [12, 24, 48]) for _ in widths[1:]]
         self.read = nn.ModuleList(reads)
@@ -185,7 +186,7 @@ class Encoder(nn.Module):
             height = height + clouds.to_points(lifted)
         signal = height if clouds.x is None else torch.cat([clouds.x, height], dim=1)
         neighbors = knn(pos, self.k, ptr)
-        y = self.norms[0](self.read[0](pos, signal, neighbors))
+        y = self.norms[0](self.project[0](self.read[0](pos, signal, neighbors)))
         reached: list[Points] = []
         for stage, block in enumerate(self.blocks):
             if stage:
@@ -206,11 +207,7 @@ class Encoder(nn.Module):
             rowptr, col = points.neighbors.rowptr, points.neighbors.col
             place = torch.rand(points.pos.shape[0], device=col.device) * rowptr.diff()
             other = col[rowptr[:-1] + place.long()]
-            first, *rest = cast(nn.Sequential, tell)
-            told = first(points.x)
-            told = told[other] - told
-            for layer in rest:
-                told = layer(told)
+            told = tell(points.x[other] - points.x)
             errors.append(functional.mse_loss(told, (points.pos[other] - points.pos) / scale))
         return torch.stack(errors).sum()
 

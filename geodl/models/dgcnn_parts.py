@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import Clouds, one_hot, read_clouds
 from geodl.models.dgcnn import edge_filter
+from geodl.models.joint import joint
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import EdgeConv
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.ops import Neighbors, from_basis, knn
 
@@ -69,7 +70,7 @@ class DGCNNParts(nn.Module):
         Raises:
             ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
         """
-        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
         known = self.known(one_hot(category, self.categories, clouds))
         matrices = self.align(clouds, knn(clouds.pos, self.k, clouds.ptr))
         y = from_basis(matrices.to(clouds.pos.dtype), clouds.pos, clouds.ptr)
@@ -80,8 +81,7 @@ class DGCNNParts(nn.Module):
             layers.append(y)
         local = torch.cat(layers, dim=1)
         pooled = torch.cat([clouds.pool(self.embed(local), "max"), known], dim=1)
-        scores: Tensor = self.head[1:](clouds.joint(cast(nn.Linear, self.head[0]), pooled, local))
-        return clouds.restore(scores)
+        return clouds.restore(joint(self.head, clouds, pooled, local))
 
     @classmethod
     def from_published(cls, weights: Mapping[str, Tensor], k: int = 40, dropout: float = 0.5) -> DGCNNParts:
