@@ -44,7 +44,7 @@ class Clouds:
         """``[P, C]`` -> ``[B, C]``."""
         return pool(y, self.ptr, reduce)
 
-    def spread(self, y: Tensor) -> Tensor:
+    def to_points(self, y: Tensor) -> Tensor:
         """What every point's cloud has, ``[B, C]`` -> ``[P, C]``."""
         of_cloud = members(self.ptr, self.pos.shape[0])
         cloud, own = of_cloud.t()

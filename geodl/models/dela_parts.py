@@ -89,7 +89,7 @@ class DeLAParts(nn.Module):
         self, pos: Tensor, category: Tensor, ptr: Tensor | None, x: Tensor | None
     ) -> tuple[Tensor, list[Points]]:
         clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
-        y = clouds.spread(self.known(one_hot(category, self.categories, clouds)))
+        y = clouds.to_points(self.known(one_hot(category, self.categories, clouds)))
         stages = cast(list[Points], self.encoder(clouds))
         for points, carry, rate in zip(stages, self.carry, self.rates, strict=True):
             carried = self._to_all(carry(points.x), points, stages[0])

@@ -23,7 +23,7 @@ class MoNet(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layers.
         windows: number of Gaussians.
         dim: of the learned coordinates.
@@ -36,14 +36,14 @@ class MoNet(ConvolutionalClassifier):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 16,
         windows: int = 3,
         dim: int = 2,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
-        widths = [in_channels, *[hidden] * (layers - 1), num_classes]
+        widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         convs = [_OnDegrees(GMMConv(c, d, windows, dim), dim) for c, d in pairwise(widths)]
         super().__init__(convs, dropout=dropout)
 

@@ -86,7 +86,7 @@ class PointNet2Parts(nn.Module):
         """
         dtype, sort = dtype_of(self), self.grouping == "nearest"
         clouds = read_clouds(pos, ptr, x, self.in_channels, dtype, sort)
-        known = clouds.spread(one_hot(category, self.categories, clouds))
+        known = clouds.to_points(one_hot(category, self.categories, clouds))
         reached = [(clouds.pos, clouds.signal, clouds.ptr)]
         for level in self.levels:
             reached.append(level(*reached[-1]))

@@ -89,7 +89,7 @@ class PointNeXtParts(nn.Module):
             pool(layer(y), ptr, "max") for layer, (_, y, ptr) in zip(self.whole, reached[-2:], strict=True)
         ]
         pos, y, ptr = reached[0]
-        reached[0] = pos, torch.cat([clouds.spread(torch.cat([*maxima, known], dim=1)), y], dim=1), ptr
+        reached[0] = pos, torch.cat([clouds.to_points(torch.cat([*maxima, known], dim=1)), y], dim=1), ptr
         sample_pos, sample_y, sample_ptr = reached[-1]
         for level in (3, 2, 1, 0):
             pos, y, ptr = reached[level]
