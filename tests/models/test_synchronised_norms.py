@@ -68,9 +68,10 @@ def process(rank: int, folder: str) -> None:
     found: dict[str, dict[str, Tensor]] = {}
     for name in NETWORKS:
         net = nn.SyncBatchNorm.convert_sync_batchnorm(network(name))
-        spread = nn.parallel.DistributedDataParallel(net, find_unused_parameters=name.startswith("DeLA"))
-        y = learn(spread, name, [2 * rank, 2 * rank + 1])
-        gradients = {key: p.grad * 2 for key, p in net.named_parameters() if p.grad is not None}
+        y = learn(net, name, [2 * rank, 2 * rank + 1])
+        gradients = {key: p.grad for key, p in net.named_parameters() if p.grad is not None}
+        for gradient in gradients.values():  # as DistributedDataParallel does, which wants GPUs for these norms
+            distributed.all_reduce(gradient)
         found[name] = {"scores": y} | gradients | dict(net.named_buffers())
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
