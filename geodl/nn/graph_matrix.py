@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geodl.ops import Neighbors, aggregate
 from geodl.ops.graph_filter import filter_step, matrix_for
+from geodl.ops.row_edges import change_self_loops
 
 __all__ = [
     "GraphMatrix",
@@ -48,6 +49,11 @@ class GraphMatrix:
 
 
 def _once(neighbors: Neighbors, name: str, make: Callable[[], GraphMatrix | Neighbors]) -> object:
+    if (
+        torch.compiler.is_compiling()
+    ):  # what one graph leaves behind would be an input of the next, another graph
+        with torch.no_grad():
+            return make()
     made = vars(neighbors).setdefault("_matrices", {})
     if name not in made:
         # Not of inference mode, whose tensors could not be trained with afterwards.
@@ -59,16 +65,8 @@ def _once(neighbors: Neighbors, name: str, make: Callable[[], GraphMatrix | Neig
 def with_self_loops(neighbors: Neighbors) -> Neighbors:
     """Every point reads itself once, after its other neighbours (computed once for each ``neighbors``)."""
 
-    def make() -> Neighbors:
-        kept = neighbors.row != neighbors.col
-        loops = torch.arange(neighbors.num_dst, device=neighbors.device)
-        edge_index = torch.cat([neighbors.to_edge_index()[:, kept], loops.expand(2, -1)], dim=1)
-        looped = Neighbors.from_edge_index(edge_index, neighbors.num_dst)
-        looped.order = None
-        return looped
-
     _check_square(neighbors)
-    made = _once(neighbors, "loops", make)
+    made = _once(neighbors, "loops", lambda: change_self_loops(neighbors, add=True))
     assert isinstance(made, Neighbors)
     return made
 
@@ -148,7 +146,8 @@ def _laplacian(neighbors: Neighbors, scale: float, diagonal: float, dtype: torch
             return GraphMatrix(adjacency.neighbors, -scale * adjacency.values, adjacency.symmetric)
         looped = with_self_loops(adjacency.neighbors)
         values = adjacency.values.new_full((looped.num_edges,), diagonal)
-        values[looped.row != looped.col] = -scale * adjacency.values  # other edges keep their order
+        # Other edges keep their order.
+        values = values.masked_scatter(looped.row != looped.col, -scale * adjacency.values)
         return GraphMatrix(looped, values, adjacency.symmetric)
 
     _check_square(neighbors)
@@ -169,9 +168,8 @@ def _adjacency(
             loops = places.row == places.col
             weight = weight.new_ones(places.num_edges).masked_scatter(~loops, weight)
     else:
-        places = neighbors
-        if not bool(kept.all()):
-            places = Neighbors.from_edge_index(neighbors.to_edge_index()[:, kept], neighbors.num_dst)
+        plain = not torch.compiler.is_compiling() and bool(kept.all())
+        places = neighbors if plain else change_self_loops(neighbors, add=False)
     ones = torch.ones(places.num_src, 1, dtype=dtype, device=places.device)
     degree = aggregate(ones, places, weight).squeeze(1)
     scale = degree.rsqrt().where(degree > 0, 0)
@@ -186,7 +184,8 @@ def _in_order(places: Neighbors, values: Tensor) -> GraphMatrix:
     ordered, back = transposed.t()
     by_column, by_row = values[perm], values[perm[back]]
     symmetric = (
-        torch.equal(transposed.rowptr, ordered.rowptr)
+        not torch.compiler.is_compiling()  # which looks at no values
+        and torch.equal(transposed.rowptr, ordered.rowptr)
         and torch.equal(transposed.col, ordered.col)
         and torch.equal(by_column, by_row)
     )
