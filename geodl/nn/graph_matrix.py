@@ -12,6 +12,7 @@ from geodl.ops import Neighbors, aggregate
 from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 from geodl.ops.graph_filter import filter_step, matrix_for
 from geodl.ops.remembered import Memory, remembered
+from geodl.ops.row_edges import change_self_loops
 
 __all__ = [
     "GraphMatrix",
@@ -66,16 +67,8 @@ class GraphMatrix(Structure):
 def with_self_loops(neighbors: Neighbors) -> Neighbors:
     """Every point reads itself once, after its other neighbours (remembered)."""
 
-    def make() -> Neighbors:
-        kept = neighbors.row != neighbors.col
-        loops = torch.arange(neighbors.num_dst, device=neighbors.device)
-        edge_index = torch.cat([neighbors.to_edge_index()[:, kept], loops.expand(2, -1)], dim=1)
-        looped = Neighbors.from_edge_index(edge_index, neighbors.num_dst)
-        looped.order = None
-        return looped
-
     _check_square(neighbors)
-    return remembered(neighbors, "loops", make)
+    return remembered(neighbors, "loops", lambda: change_self_loops(neighbors, add=True))
 
 
 def normalized_adjacency(
@@ -148,7 +141,8 @@ def _laplacian(neighbors: Neighbors, scale: float, diagonal: float, dtype: torch
             return GraphMatrix(adjacency.neighbors, -scale * adjacency.values, adjacency.symmetric)
         looped = with_self_loops(adjacency.neighbors)
         values = adjacency.values.new_full((looped.num_edges,), diagonal)
-        values[looped.row != looped.col] = -scale * adjacency.values  # other edges keep their order
+        # Other edges keep their order.
+        values = values.masked_scatter(looped.row != looped.col, -scale * adjacency.values)
         return GraphMatrix(looped, values, adjacency.symmetric)
 
     _check_square(neighbors)
@@ -167,9 +161,8 @@ def _adjacency(
             loops = places.row == places.col
             weight = weight.new_ones(places.num_edges).masked_scatter(~loops, weight)
     else:
-        places = neighbors
-        if not bool(kept.all()):
-            places = Neighbors.from_edge_index(neighbors.to_edge_index()[:, kept], neighbors.num_dst)
+        plain = not torch.compiler.is_compiling() and bool(kept.all())
+        places = neighbors if plain else change_self_loops(neighbors, add=False)
     ones = torch.ones(places.num_src, 1, dtype=dtype, device=places.device)
     degree = aggregate(ones, places, weight).squeeze(1)
     scale = degree.rsqrt().where(degree > 0, 0)
@@ -184,7 +177,8 @@ def _in_order(places: Neighbors, values: Tensor) -> GraphMatrix:
     ordered, back = transposed.t()
     by_column, by_row = values[perm], values[perm[back]]
     symmetric = (
-        torch.equal(transposed.rowptr, ordered.rowptr)
+        not torch.compiler.is_compiling()  # which looks at no values
+        and torch.equal(transposed.rowptr, ordered.rowptr)
         and torch.equal(transposed.col, ordered.col)
         and torch.equal(by_column, by_row)
     )

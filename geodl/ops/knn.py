@@ -19,6 +19,7 @@ from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
 from geodl.ops.custom_op import custom_op
+from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.remembered import remembered
 
@@ -162,7 +163,7 @@ def _(
     if ptr is None:
         edges = rows * torch.sym_max(torch.sym_min(k, x.shape[0] - (0 if loop else 1)), 0)
     else:
-        edges = torch.library.get_ctx().new_dynamic_size()
+        edges = dynamic_size()
     rowptr, col = (x.new_empty(size, dtype=torch.int64) for size in (rows + 1, edges))
     return rowptr, col, x.new_empty(edges, dtype=measured_dtype(x))
 

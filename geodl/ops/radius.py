@@ -16,6 +16,7 @@ from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
 from geodl.ops.custom_op import custom_op
+from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.knn import (
     CHUNK,
     Layout,
@@ -141,7 +142,7 @@ def _(
     max_neighbors: int | None,
     loop: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    rows, edges = (x if queries is None else queries).shape[0], torch.library.get_ctx().new_dynamic_size()
+    rows, edges = (x if queries is None else queries).shape[0], dynamic_size()
     rowptr, col = (x.new_empty(size, dtype=torch.int64) for size in (rows + 1, edges))
     return rowptr, col, x.new_empty(edges, dtype=measured_dtype(x))
 

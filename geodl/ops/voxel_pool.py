@@ -10,6 +10,7 @@ from torch import Tensor
 from geodl.ops.aggregate import REDUCTIONS, aggregate
 from geodl.ops.backend import kernel, select
 from geodl.ops.custom_op import custom_op
+from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["VoxelPool", "voxel_neighbors", "voxel_pool"]
@@ -139,7 +140,7 @@ def group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor
 
 @group_voxels.register_fake
 def _(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    voxels_and_one = torch.library.get_ctx().new_dynamic_size(min=1)
+    voxels_and_one = dynamic_size(1)
     return ptr.new_empty(voxels_and_one), ptr.new_empty(pos.shape[0]), torch.empty_like(ptr)
 
 
