@@ -317,12 +317,12 @@ def native_gather_sum(
 ) -> Tensor:
     x, weight, position = x.contiguous(), contiguous(weight), contiguous(position)
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
-    out = new_empty(x, rows, channels)
+    out, sizes = new_empty(x, rows, channels), (col.shape[0], x.shape[0])
     graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, *addresses(weight)
     if position is None:
-        kernel("gather_sum", x.dtype)(*graph, 0, out.data_ptr(), threads)
+        kernel("gather_sum", x.dtype)(*graph, 0, out.data_ptr(), threads, *sizes)
     else:
-        kernel("pick", x.dtype)(*graph, position.data_ptr(), out.data_ptr(), threads)
+        kernel("pick", x.dtype)(*graph, position.data_ptr(), out.data_ptr(), threads, *sizes)
     return out
 
 
@@ -337,14 +337,14 @@ def native_scatter_sum(
 ) -> Tensor:
     g, weight, position = g.contiguous(), contiguous(weight), contiguous(position)
     rows, channels, threads = t_rowptr.shape[0] - 1, g.shape[1], torch.get_num_threads()
-    out = new_empty(g, rows, channels)
+    out, sizes = new_empty(g, rows, channels), (t_row.shape[0], g.shape[0])
     weights = addresses(weight, perm)
     graph = t_rowptr.data_ptr(), rows, t_row.data_ptr(), g.data_ptr(), channels, *weights
     if position is None:
-        kernel("gather_sum", g.dtype)(*graph, out.data_ptr(), threads)
+        kernel("gather_sum", g.dtype)(*graph, out.data_ptr(), threads, *sizes)
     else:
         selection = rowptr.data_ptr(), position.data_ptr()
-        kernel("gather_selected", g.dtype)(*graph, *selection, out.data_ptr(), threads)
+        kernel("gather_selected", g.dtype)(*graph, *selection, out.data_ptr(), threads, *sizes)
     return out
 
 
@@ -353,7 +353,8 @@ def native_edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tenso
     rows, channels, threads = rowptr.shape[0] - 1, x.shape[1], torch.get_num_threads()
     out = new_empty(g, col.shape[0])
     graph = rowptr.data_ptr(), rows, col.data_ptr(), *addresses(position)
-    kernel("edge_dot", g.dtype)(*graph, g.data_ptr(), x.data_ptr(), channels, out.data_ptr(), threads)
+    sizes = col.shape[0], x.shape[0]
+    kernel("edge_dot", g.dtype)(*graph, g.data_ptr(), x.data_ptr(), channels, out.data_ptr(), threads, *sizes)
     return out
 
 
@@ -365,5 +366,7 @@ def native_gather_max(
     values = new_empty(x, rows, channels)
     position = new_empty(x, rows, channels, dtype=torch.int32)
     graph = rowptr.data_ptr(), rows, col.data_ptr(), x.data_ptr(), channels, *addresses(weight)
-    kernel("gather_max", x.dtype)(*graph, largest, values.data_ptr(), position.data_ptr(), threads)
+    kernel("gather_max", x.dtype)(
+        *graph, largest, *addresses(values, position), threads, col.shape[0], x.shape[0]
+    )
     return values, position

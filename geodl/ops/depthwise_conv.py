@@ -21,7 +21,7 @@ from torch import Tensor
 from geodl.ops.backend import addresses, implementation, kernel, new_empty
 from geodl.ops.custom_op import custom_op
 from geodl.ops.patch_gather import reference_gather, reference_gather_backward
-from geodl.ops.windows import Windows, check_index, derivatives_of_adjoint, wanted
+from geodl.ops.windows import Windows, derivatives_of_adjoint, wanted
 
 # --- reference ----------------------------------------------------------------------------------------------
 
@@ -73,7 +73,7 @@ def native_conv_backward(
             *addresses(windows.col, windows.weight, windows.index), windows.weight.shape[1], len(filters),
             x.data_ptr(), *x.shape, *addresses(filters, grad),
             *addresses(grad_weight if need_weight else None, grad_filters if need_filters else None),
-            torch.get_num_threads(),
+            torch.get_num_threads(), len(windows.col),
         )  # fmt: skip
     return grad_x, grad_weight, grad_filters
 
@@ -86,13 +86,11 @@ def _native_sum(
         return x.new_zeros(len(rowptr) - 1, x.shape[1])
     x, filters = x.contiguous(), filters.contiguous()
     out = new_empty(x, len(rowptr) - 1, x.shape[1])
-    fits = kernel("depthwise", x.dtype)(
+    kernel("depthwise", x.dtype)(
         *addresses(rowptr), len(rowptr) - 1, *addresses(col, edge, windows.weight, windows.index),
         windows.weight.shape[1], len(filters), x.data_ptr(), *x.shape, *addresses(filters, out),
-        torch.get_num_threads(),
+        torch.get_num_threads(), len(col),
     )  # fmt: skip
-    if not fits:
-        check_index(windows.index, len(filters))
     return out
 
 

@@ -100,12 +100,11 @@ def reference_gather_backward(
 def native_gather(x: Tensor, windows: Windows, num_windows: int) -> Tensor:
     x, windows = x.contiguous(), windows.contiguous()
     out = new_empty(x, windows.num_dst, num_windows, x.shape[1])
-    fits = kernel("patch_gather", x.dtype)(
+    kernel("patch_gather", x.dtype)(
         *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
-        windows.weight.shape[1], num_windows, x.data_ptr(), *x.shape, out.data_ptr(), torch.get_num_threads(),
+        windows.weight.shape[1], num_windows, x.data_ptr(), *x.shape, out.data_ptr(),
+        torch.get_num_threads(), len(windows.col),
     )  # fmt: skip
-    if not fits:
-        check_index(windows.index, num_windows)
     return out
 
 
@@ -117,7 +116,8 @@ def native_gather_backward(
     kernel("patch_gather_backward", x.dtype)(
         *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
         windows.weight.shape[1], grad.shape[1], x.data_ptr(), *x.shape, grad.data_ptr(),
-        *addresses(grad_x if need_x else None, grad_weight if need_weight else None), torch.get_num_threads(),
+        *addresses(grad_x if need_x else None, grad_weight if need_weight else None),
+        torch.get_num_threads(), len(windows.col),
     )  # fmt: skip
     return grad_x, grad_weight
 

@@ -31,7 +31,7 @@ from torch import Tensor
 from geodl.ops.backend import addresses, implementation, in_huge_pages, kernel, new_empty
 from geodl.ops.custom_op import custom_op
 from geodl.ops.patch_gather import reference_gather, reference_gather_backward
-from geodl.ops.windows import Windows, check_index, derivatives_of_adjoint, wanted
+from geodl.ops.windows import Windows, derivatives_of_adjoint, wanted
 
 # --- reference ----------------------------------------------------------------------------------------------
 
@@ -120,13 +120,11 @@ def _native_conv(
     x, windows, filters = x.contiguous(), windows.contiguous(), filters.contiguous()
     rings, rays, _, out_channels = filters.shape
     out = new_empty(x, windows.num_dst, *([rotations] if pool is _Pool.NONE else []), out_channels)
-    fits = kernel("window_conv", x.dtype)(
+    kernel("window_conv", x.dtype)(
         *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
         windows.weight.shape[1], x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels,
-        rotations, int(pool), *addresses(out, selection), torch.get_num_threads(),
+        rotations, int(pool), *addresses(out, selection), torch.get_num_threads(), len(windows.col),
     )  # fmt: skip
-    if not fits:
-        check_index(windows.index, rings * rays)
     return out
 
 
@@ -147,7 +145,7 @@ def native_conv_backward(
     kernel("window_conv_backward", x.dtype)(
         *addresses(windows.rowptr), windows.num_dst, *addresses(windows.col, windows.weight, windows.index),
         windows.weight.shape[1], x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels,
-        rotations, *addresses(grad, selection, *results), torch.get_num_threads(),
+        rotations, *addresses(grad, selection, *results), torch.get_num_threads(), len(windows.col),
     )  # fmt: skip
     grad_x, grad_weight, grad_filters = grads
     return grad_x, grad_weight, grad_filters
