@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from geodl.ops import aggregate, knn
 from geodl.ops.aggregate import edge_dot
-from geodl.ops.neighbors import transpose_for
+from geodl.ops.neighbors import csr_for
 
 __all__ = ["fmap_to_p2p", "p2p_to_fmap", "soft_p2p_to_fmap"]
 
@@ -129,8 +129,8 @@ def soft_p2p_to_fmap(
     if top_k < 1:
         raise ValueError(f"top_k must be positive, got {top_k}")
     neighbors = knn(features_1.detach(), top_k, queries=features_2.detach())
-    graph = (neighbors.rowptr, neighbors.col, *transpose_for(features_1, neighbors))
-    score = (edge_dot(features_2, features_1, None, *graph) - half[neighbors.col, 0]) / temperature
+    graph = csr_for(neighbors, features_1)
+    score = (edge_dot(features_2, features_1, graph, None) - half[neighbors.col, 0]) / temperature
     weight = score.view(features_2.shape[0], -1).softmax(dim=1)
     return aggregate(x, neighbors, weight.reshape(-1))
 

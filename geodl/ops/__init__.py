@@ -1,12 +1,12 @@
 """Custom operators: tensors in, tensors out."""
 
-from geodl.ops.aggregate import aggregate
+from geodl.ops.aggregate import aggregate, edge_sum, gather
 from geodl.ops.arma import arma
 from geodl.ops.attention import attention, attention_weights
-from geodl.ops.backend import backends, use_backend
 from geodl.ops.bernstein import bernstein
 from geodl.ops.cayley import cayley
 from geodl.ops.chebyshev import chebyshev
+from geodl.ops.core.dispatch import backends, use_backend
 from geodl.ops.edge_conv import BatchNorm, edge_conv
 from geodl.ops.farthest_points import farthest_points
 from geodl.ops.knn import knn
@@ -33,8 +33,10 @@ __all__ = [
     "cayley",
     "chebyshev",
     "edge_conv",
+    "edge_sum",
     "farthest_points",
     "from_basis",
+    "gather",
     "heat_diffuse",
     "knn",
     "patch_conv",

@@ -30,6 +30,7 @@ from torch.nn import functional
 
 from geodl.ops.aggregate import edge_dot, gather_sum, scatter_sum
 from geodl.ops.backend import addresses, contiguous, implementation, kernel, new_empty
+from geodl.ops.core import CSR
 from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors, edge_rows, transpose, transpose_for
 
@@ -177,6 +178,9 @@ class Graph(NamedTuple):
     t_rowptr: Tensor | None
     t_row: Tensor | None
     perm: Tensor | None
+
+    def csr(self, num_src: int) -> CSR:
+        return CSR(self.rowptr, self.col, num_src, self.t_rowptr, self.t_row, self.perm)
 
     def with_transpose(self, num_src: int) -> Graph:
         """The same; if a gradient is asked for after all, the transpose is made."""
@@ -538,7 +542,11 @@ def _differentiate_backward(
     by_s = w * (by_w - rows.spread(rows.sum(w * by_w)))
     by_grad = _head_sum(vx, w * m, graph) + _head_sum(x, by_p, graph)
     by_x = torch.stack(
-        [scatter_sum(g, u, None, *graph) for g, u in zip(grad.unbind(1), by_p.unbind(1), strict=True)], 1
+        [
+            scatter_sum(g, u, graph.csr(x.shape[0]), None)
+            for g, u in zip(grad.unbind(1), by_p.unbind(1), strict=True)
+        ],
+        1,
     )
     a, b = _edge_scores_adjoint(by_s, source, target, *graph, ctx.slope)
     by_source, by_target, by_vector = _by_scores(a, b, source, target, vector)
@@ -591,11 +599,15 @@ class _Rows(NamedTuple):
 
     def sum(self, values: Tensor) -> Tensor:
         graph = self.rowptr, self.edge, self.edge_ptr, self.row, self.edge
-        return cast(Tensor, gather_sum(values, None, None, *graph))
+        return cast(
+            Tensor, gather_sum(values, None, CSR(graph[0], graph[1], values.shape[0], *graph[2:]), None)
+        )
 
     def spread(self, values: Tensor) -> Tensor:
         graph = self.edge_ptr, self.row, self.rowptr, self.edge, self.edge
-        return cast(Tensor, gather_sum(values, None, None, *graph))
+        return cast(
+            Tensor, gather_sum(values, None, CSR(graph[0], graph[1], values.shape[0], *graph[2:]), None)
+        )
 
 
 def _scores(source: Tensor, target: Tensor, vector: Tensor | None, graph: Graph, slope: float) -> Tensor:
@@ -614,11 +626,16 @@ def _softmax(scores: Tensor, rows: _Rows) -> Tensor:
 
 def _head_sum(x: Tensor, weight: Tensor, graph: Graph) -> Tensor:
     """``[N, H, C]``: sums of x over the edges of every row, with a weight per edge and head."""
-    sums = [gather_sum(y, w, None, *graph) for y, w in zip(x.unbind(1), weight.unbind(1), strict=True)]
+    sums = [
+        gather_sum(y, w, graph.csr(y.shape[0]), None)
+        for y, w in zip(x.unbind(1), weight.unbind(1), strict=True)
+    ]
     return torch.stack(sums, 1)
 
 
 def _head_dot(g: Tensor, x: Tensor, graph: Graph) -> Tensor:
     """``[E, H]``: products of the row of g and the row of x that an edge joins, over the channels of a head."""
-    products = [edge_dot(h, y, None, *graph) for h, y in zip(g.unbind(1), x.unbind(1), strict=True)]
+    products = [
+        edge_dot(h, y, graph.csr(y.shape[0]), None) for h, y in zip(g.unbind(1), x.unbind(1), strict=True)
+    ]
     return torch.stack(products, 1)

@@ -43,6 +43,7 @@ from torch.nn import functional
 
 from geodl.ops.aggregate import gather_sum, reference_gather_max, scatter_sum
 from geodl.ops.backend import addresses, contiguous, implementation, in_huge_pages, kernel
+from geodl.ops.core import CSR
 from geodl.ops.custom_op import custom_op
 from geodl.ops.neighbors import Neighbors, check_signal, edge_rows, transpose
 
@@ -375,8 +376,13 @@ def turned(weight: Tensor, gamma: Tensor | None) -> tuple[Tensor, Tensor, Tensor
 
 def sum_over_readers(y: Tensor, u: Tensor | None, position: Tensor, *graph: Tensor) -> tuple[Tensor, Tensor]:
     """Sums over the destinations that read a source: of y where they have selected it, and of u if there is one."""
-    selected = scatter_sum(y, None, position, *graph)
-    return selected, y.new_empty(0) if u is None else scatter_sum(u, None, None, *graph)
+    csr = _csr(graph)
+    selected = scatter_sum(y, None, csr, position)
+    return selected, y.new_empty(0) if u is None else scatter_sum(u, None, csr, None)
+
+
+def _csr(graph: tuple[Tensor, ...]) -> CSR:
+    return CSR(graph[0], graph[1], graph[2].shape[0] - 1, *graph[2:])
 
 
 def reads_of(col: Tensor, t_rowptr: Tensor | None, num_src: int) -> Tensor:
@@ -422,11 +428,12 @@ def _terms(
     degree, reads = degree.to(x.dtype)[:, None], reads.to(x.dtype)[:, None]
     first, second, _ = turned(weight, gamma)
     u, v = destinations @ first, sources @ second
-    of_neighbors = gather_sum(v, None, None, *graph)
+    csr = _csr(graph)
+    of_neighbors = gather_sum(v, None, csr, None)
     u = u - (degree * u + of_neighbors).sum(0) / edges  # zero, but not its derivative
     total = degree * u + of_neighbors
-    extremum = u + gather_sum(v, None, position, *graph)
-    squares = (u * total).sum(0) + (v * (reads * v + scatter_sum(u, None, None, *graph))).sum(0)
+    extremum = u + gather_sum(v, None, csr, position)
+    squares = (u * total).sum(0) + (v * (reads * v + scatter_sum(u, None, csr, None))).sum(0)
     variance = variance + (squares - squares.detach()) / edges  # they cancel where u is near -v
     return variance, u, v, extremum, total
 
@@ -507,13 +514,13 @@ def reference_forward(
     messages = messages if bias is None else messages + bias
     rest: tuple[Tensor, ...] = ()
     if gamma is None:
-        y, position = reference_gather_max(messages, None, rowptr, every, True)
+        y, position = reference_gather_max(messages, None, CSR(rowptr, every, len(every)), True)
     else:
         first, second, sign = turned(weight, gamma)
         mean = messages.mean(0)
         messages = sign * (messages - mean)
         variance = messages.square().mean(0)
-        extremum, position = reference_gather_max(messages, None, rowptr, every, True)
+        extremum, position = reference_gather_max(messages, None, CSR(rowptr, every, len(every)), True)
         total = torch.segment_reduce(messages, "sum", offsets=rowptr, axis=0, initial=0)
         destinations, sources, _, _ = centred(x_dst, x, rowptr.diff(), reads_of(col, t_rowptr, len(x)))
         rest = mean, variance, destinations @ first, sources @ second, extremum, total

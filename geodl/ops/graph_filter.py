@@ -26,6 +26,7 @@ from torch import Tensor
 
 from geodl.ops.aggregate import edge_dot
 from geodl.ops.backend import addresses, implementation, kernel, new_empty
+from geodl.ops.core import CSR
 from geodl.ops.custom_op import custom_op
 from geodl.ops.matrix_products import native_sum
 from geodl.ops.neighbors import Neighbors, check_edges, check_like, check_signal, transpose, transpose_for
@@ -65,7 +66,7 @@ class Matrix(NamedTuple):
     def gradient(self, g: Tensor, x: Tensor) -> Tensor:
         """Derivative of ``<g, A x>`` by the values, ``[E]``."""
         g, x = (x, g) if self.transposed else (g, x)
-        by_values: Tensor = edge_dot(g, x, None, *self[1:6])
+        by_values: Tensor = edge_dot(g, x, CSR(self[1], self[2], self[1].shape[0] - 1, *self[3:6]), None)
         return by_values
 
 

@@ -1,4 +1,4 @@
-"""aggregate: the four primitives of geodl/ops/aggregate.py (see there) as gathers, over the CSR or over its transpose."""
+"""aggregate: the four operators of geodl/ops/aggregate.py (see there) as gathers, over the CSR or over its transpose."""
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 
@@ -9,18 +9,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.backend import contiguous
+from geodl.ops.aggregate import edge_dot, gather_max, gather_sum, scatter_sum
+from geodl.ops.core import CSR
 from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, row_tiles, tile
 
 PIECE = 4096  # edges of a sum that one program adds up: a power of two, longer rows are cut into pieces
 
 
-def gather_sum(
-    x: Tensor, weight: Tensor | None, position: Tensor | None, rowptr: Tensor, col: Tensor
-) -> Tensor:
+@gather_sum.triton
+def _(x: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> Tensor:
     if position is None:
-        return _sum(x, weight, None, None, None, rowptr, col)
-    x, position = x.contiguous(), position.contiguous()
+        return _sum(x, weight, None, None, None, graph.rowptr, graph.col)
     out = torch.empty_like(position, dtype=x.dtype)
     rows, channels = out.shape
     if out.numel() == 0:
@@ -28,53 +27,45 @@ def gather_sum(
     block = tile(ROW_TILES, x, channels)
     with device_of(x):
         _take_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, None if weight is None else weight.contiguous(), position, rowptr, col, out, rows, channels,
+            x, weight, position, graph.rowptr, graph.col, out, rows, channels,
             ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
         )  # fmt: skip
     return out
 
 
-def scatter_sum(
-    g: Tensor,
-    weight: Tensor | None,
-    position: Tensor | None,
-    rowptr: Tensor,
-    t_rowptr: Tensor,
-    t_row: Tensor,
-    perm: Tensor,
-) -> Tensor:
-    return _sum(g, weight, perm, position, rowptr, t_rowptr, t_row)
+@scatter_sum.triton
+def _(g: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> Tensor:
+    t_rowptr, t_row, perm = graph.transpose()
+    return _sum(g, weight, perm, position, graph.rowptr, t_rowptr, t_row)
 
 
-def edge_dot(g: Tensor, x: Tensor, position: Tensor | None, rowptr: Tensor, col: Tensor) -> Tensor:
-    g, x = g.contiguous(), x.contiguous()
+@edge_dot.triton
+def _(g: Tensor, x: Tensor, graph: CSR, position: Tensor | None) -> Tensor:
     rows, channels = g.shape
-    if col.numel() == 0 or channels == 0:
-        return g.new_zeros(col.numel())
-    out = g.new_empty(col.numel())
+    if graph.num_edges == 0 or channels == 0:
+        return g.new_zeros(graph.num_edges)
+    out = g.new_empty(graph.num_edges)
     block = tile(ROW_TILES, x, channels)
     with device_of(x):
         _dot_rows[(blocks(rows, block.rows),)](
-            g, x, None if position is None else position.contiguous(), rowptr, col, out, rows, channels,
+            g, x, position, graph.rowptr, graph.col, out, rows, channels,
             ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
             num_warps=block.warps,
         )  # fmt: skip
     return out
 
 
-def gather_max(
-    x: Tensor, weight: Tensor | None, rowptr: Tensor, col: Tensor, largest: bool
-) -> tuple[Tensor, Tensor]:
-    x = x.contiguous()
-    rows, channels = rowptr.numel() - 1, x.shape[1]
+@gather_max.triton
+def _(x: Tensor, weight: Tensor | None, graph: CSR, largest: bool) -> tuple[Tensor, Tensor]:
+    rows, channels = graph.num_dst, x.shape[1]
     values = x.new_empty(rows, channels)
     position = x.new_empty(rows, channels, dtype=torch.int32)
     if values.numel() == 0:
         return values, position
-    block = tile(row_tiles(rows, channels, col.numel()), x, channels)
+    block = tile(row_tiles(rows, channels, graph.num_edges), x, channels)
     with device_of(x):
         _max_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, None if weight is None else weight.contiguous(), rowptr, col, values, position, rows, channels,
+            x, weight, graph.rowptr, graph.col, values, position, rows, channels,
             LARGEST=largest, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
             UNROLL=block.unroll, num_warps=block.warps,
         )  # fmt: skip
@@ -90,13 +81,11 @@ def _sum(
     rowptr: Tensor,
     col: Tensor,
 ) -> Tensor:
-    x = x.contiguous()
     rows, channels = rowptr.numel() - 1, x.shape[1]
     out = x.new_empty(rows, channels)
     if out.numel() == 0:
         return out
     edges, block = col.numel(), tile(ROW_TILES, x, channels)
-    weight, position = contiguous(weight), contiguous(position)
     terms, partial = (x, weight, edge, position, start), None
     with device_of(x):
         if edges > PIECE:

@@ -1,0 +1,230 @@
+"""Derivatives of operators: what PyTorch's autograd, forward mode, torch.func and torch.library each want to be told.
+
+An operator states one backward rule and one forward rule. Here they become a function of autograd for plain calls, the same with
+rules for torch.func (which takes graphs apart into tensors), and what torch.library registers for compiled programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from geodl.ops.core import watch
+from geodl.ops.core.declaration import Declaration, Item
+from geodl.ops.core.dispatch import forced
+from geodl.ops.core.operator import Gradients, Operator, total
+from geodl.ops.core.plain import write_restore, write_save
+
+__all__ = ["adjoint_operator", "register"]
+
+
+def register(
+    op: Operator,
+    backward: Callable[..., Gradients],
+    jvp: Callable[..., Any],
+    linear: bool,
+    saves: Sequence[str] | None,
+) -> Callable[..., Any]:
+    """Gives the operator its derivatives; returns the function that plain calls go through."""
+    rule = _Rule(op, backward, jvp, linear, saves)
+    plain = rule.function(op._run, rule.setup)
+    op._transformed = rule.function(lambda *flat: op._overload(*flat), rule.setup_flat)
+    op._definition.register_autograd(rule.backward, setup_context=rule.setup_flat)
+    op._definition.register_vmap(lambda info, dims, *flat: rule.vmap(info, dims, flat))
+    return watch.applier(plain)
+
+
+class _Rule:
+    def __init__(
+        self,
+        op: Operator,
+        backward: Callable[..., Gradients],
+        jvp: Callable[..., Any],
+        linear: bool,
+        saves: Sequence[str] | None,
+    ) -> None:
+        self.op, self.derive, self.push = op, backward, jvp
+        declaration = op.declaration
+        self.count = op.num_differentiable
+        keeps: list[str | bool] = [saves is None or item.name in saves for item in declaration.arguments]
+        for k in range(self.count if linear and self.count > 1 else 0):
+            # The derivative by one argument of a linear operator reads all the others.
+            keeps[k] = (
+                keeps[k] and "(" + " or ".join(f"needs[{j}]" for j in range(self.count) if j != k) + ")"
+            )
+        kept = [saves is not None and item.name in saves for item in declaration.results]
+        self.save, self.restore = (
+            write_save(declaration, keeps, kept),
+            write_restore(declaration, keeps, kept),
+        )
+        self.constant = tuple(k for k, item in enumerate(declaration.results) if item.kind != "T")
+
+    def setup(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """After a plain call."""
+        outputs = output if type(output) is tuple else (output,)
+        if self.constant:
+            ctx.mark_non_differentiable(*[outputs[k] for k in self.constant])
+        ctx.set_materialize_grads(False)
+        ctx.forced = forced.get()
+        if forward_ad._current_level >= 0:
+            ctx.given = inputs, outputs  # for the forward rule, which runs before this call is over
+        self.save(ctx, inputs, outputs)
+
+    def setup_flat(self, ctx: Any, inputs: Sequence[Any], output: Any) -> None:
+        """After a call with graphs taken apart."""
+        self.setup(ctx, tuple(self.op._grouped(inputs)), output)
+        ctx.given = tuple(self.op._grouped(inputs)), output if isinstance(output, tuple) else (output,)
+
+    def backward(self, ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        needs = ctx.needs_input_grad
+        nothing = (None,) * (len(needs) - self.count)
+        if grads[0] is None and all(grad is None for grad in grads):
+            return (None,) * len(needs)
+        inputs, outputs = self.restore(ctx)
+        if ctx.forced is None:
+            found = self.derive(inputs, outputs, grads, needs[: self.count])
+        else:
+            token = forced.set(ctx.forced)
+            try:
+                found = self.derive(inputs, outputs, grads, needs[: self.count])
+            finally:
+                forced.reset(token)
+        # What is differentiated stands before the graphs, so that grouped and flat arguments begin alike.
+        return (*found, *nothing)
+
+    def jvp(self, ctx: Any, tangents: Sequence[Any]) -> Any:
+        inputs, outputs = ctx.given
+        inputs = tuple(map(_primal, inputs))
+        found = self.push(inputs, tuple(map(_primal, outputs)), [t for t in tangents[: self.count]])
+        if len(outputs) == 1:
+            return found
+        parts = found if isinstance(found, tuple) else (found,)
+        return (*parts, *(None,) * (len(outputs) - len(parts)))
+
+    def vmap(self, info: Any, dims: Sequence[Any], flat: Sequence[Any]) -> Any:
+        """One call an entry of the batch."""
+        sliced = [
+            self.op(
+                *self.op._grouped(
+                    [a.select(d, b) if isinstance(d, int) else a for a, d in zip(flat, dims, strict=True)]
+                )
+            )
+            for b in range(info.batch_size)
+        ]
+        if isinstance(sliced[0], tuple):
+            return tuple(torch.stack(parts) for parts in zip(*sliced, strict=True)), (0,) * len(sliced[0])
+        return torch.stack(sliced), 0
+
+    def function(self, run: Callable[..., Any], setup: Callable[..., None]) -> type[torch.autograd.Function]:
+        methods: dict[str, Callable[..., Any]] = {
+            "forward": run,
+            "setup_context": lambda ctx, inputs, output: setup(ctx, inputs, output),
+            "backward": lambda ctx, *grads: self.backward(ctx, *grads),
+            "jvp": lambda ctx, *tangents: self.jvp(ctx, tangents),
+            "vmap": lambda info, dims, *flat: self.vmap(info, dims, flat),
+        }
+        made = type(
+            self.op.name, (torch.autograd.Function,), {name: staticmethod(f) for name, f in methods.items()}
+        )
+        return cast(type[torch.autograd.Function], made)
+
+
+def _primal(value: Any) -> Any:
+    return (
+        forward_ad.unpack_dual(value).primal
+        if isinstance(value, Tensor) and forward_ad._current_level >= 0
+        else value
+    )
+
+
+def adjoint_operator(op: Operator, name: str) -> Operator:
+    """The adjoint of an operator that is linear in each differentiable argument, as an operator that backends implement.
+
+    ``adjoint(grad, *arguments, needs)`` gives the derivative of ``<grad, op(...)>`` by every differentiable argument; those that
+    are not needed, and those of arguments that are None, are empty. With it ``op`` has its derivatives, and the adjoint its own:
+    with f the operator, b the adjoint and v the cotangents of b's results,
+
+        <v, b(g, a)> = sum over k of <g, f(a with a_k replaced by v_k)>,
+
+    so that each derivative is f or b with one argument replaced.
+    """
+    count = op.num_differentiable
+    line = op.declaration
+    grad = Item("grad", "T", line.results[0].sizes, False)
+    needs_item = Item("needs", "bools", None, False)
+    declaration = Declaration((grad, *line.differentiable), (*line.structure, needs_item), ())
+    made = Operator(name, declaration, results=count)
+
+    @made.fake
+    def _(grad: Tensor, *arguments: Any) -> Any:
+        *given, needs = arguments
+        found = tuple(
+            grad.new_empty(a.shape if need and a is not None else (0,))
+            for a, need in zip(given[:count], needs, strict=True)
+        )
+        return found if count > 1 else found[0]
+
+    @op.adjoint
+    def _(grad: Tensor, *arguments: Any) -> Gradients:
+        *given, needs = arguments
+        needs = [bool(need) and a is not None for need, a in zip(needs, given[:count], strict=True)]
+        found = made(grad, *given, needs)
+        return [
+            by if need else None for by, need in zip(found if count > 1 else (found,), needs, strict=True)
+        ]
+
+    def replaced(given: Sequence[Any], k: int, value: Tensor) -> list[Any]:
+        return [*given[:k], value, *given[k + 1 :]]
+
+    def backward(
+        inputs: tuple[Any, ...], outputs: tuple[Any, ...], grads: Gradients, needs: Sequence[bool]
+    ) -> Gradients:
+        grad, *given, needed = inputs
+        by_grad: Tensor | None = None
+        by_given: list[Tensor | None] = [None] * count
+        for k, v in enumerate(grads):
+            if v is None or not needed[k]:
+                continue
+            arguments = replaced(given, k, v)
+            if needs[0]:
+                by_grad = total(by_grad, op(*arguments))
+            wanted = [need and j != k for j, need in enumerate(needs[1:])]
+            if any(wanted):
+                found = made(grad, *arguments, wanted)
+                found = found if count > 1 else (found,)
+                by_given = [
+                    total(old, new) if want else old
+                    for old, new, want in zip(by_given, found, wanted, strict=True)
+                ]
+        return (by_grad, *by_given)
+
+    def jvp(inputs: tuple[Any, ...], outputs: tuple[Any, ...], tangents: Gradients) -> Any:
+        grad, *given, needed = inputs
+        terms: list[tuple[Tensor, list[Any], list[bool]]] = []
+        if tangents[0] is not None:
+            terms.append((tangents[0], given, list(needed)))
+        for k, tangent in enumerate(tangents[1:]):
+            if tangent is not None:
+                terms.append(
+                    (grad, replaced(given, k, tangent), [need and j != k for j, need in enumerate(needed)])
+                )
+        found: list[Tensor | None] = [None] * count
+        for g, arguments, wanted in terms:
+            if any(wanted):
+                parts = made(g, *arguments, wanted)
+                parts = parts if count > 1 else (parts,)
+                found = [
+                    total(old, new) if want else old
+                    for old, new, want in zip(found, parts, wanted, strict=True)
+                ]
+        filled = tuple(
+            torch.zeros_like(out) if part is None else part for part, out in zip(found, outputs, strict=True)
+        )
+        return filled if count > 1 else filled[0]
+
+    made.differentiable(backward, jvp)
+    return made

@@ -1,0 +1,300 @@
+"""Operator: declared once, and from that its schema, fake kernel, checks, dispatch and derivatives.
+
+    gather = Operator("gather", "x[S,C]; graph:csr[N,S,E] -> [E,C]")
+
+    @gather.reference
+    def _(x, graph):
+        return x[graph.col]
+
+    @gather.native              # C++; `@gather.triton` likewise, in the module of the same name in geodl.ops.triton
+    def _(x, graph): ...
+
+    @gather.adjoint             # linear in x: its derivatives of every order, forward and reverse, follow from this
+    def _(grad, x, graph, needs):
+        return (edge_sum_by_source(grad, graph),)
+
+An operator is called with its arguments in order. On plain tensors, which is the ordinary case, the implementation runs at once,
+as an autograd function if a gradient will be asked for; a call that is compiled, traced or intercepted takes that of
+``torch.ops.geodl``, one that torch.func transforms the autograd function with all its rules. All have the same functions.
+
+Half precision is computed, and so accumulated, in float32 wherever no kernel of its own does so, and its result rounded once.
+Under autocast mixed floating dtypes are promoted to the widest; else they are an error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.autograd import profiler as _profiler
+
+from geodl.ops.core import watch
+from geodl.ops.core.csr import CSR
+from geodl.ops.core.declaration import Declaration
+from geodl.ops.core.dispatch import select
+from geodl.ops.core.memory import resolve
+from geodl.ops.core.plain import PLAIN, write_prepare
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Gradients = Sequence[Tensor | None]
+
+HALF = frozenset((torch.float16, torch.bfloat16))
+
+
+class Operator:
+    """``torch.ops.geodl.<name>``, declared by a line as :mod:`geodl.ops.core.declaration` reads it.
+
+    Args:
+        name: of the operator.
+        declaration: its arguments and results.
+        results: how many results there are, where the declaration does not say which.
+    """
+
+    def __init__(self, name: str, declaration: str | Declaration, results: int | None = None) -> None:
+        self.name = name
+        self.declaration = Declaration.parse(declaration) if isinstance(declaration, str) else declaration
+        items = self.declaration.arguments
+        self.num_differentiable = len(self.declaration.differentiable)
+        self._module = sys._getframe(1).f_globals["__name__"]
+        self._implementations: dict[str, Callable[..., Any]] = {}
+        self._prepare = write_prepare(self.declaration)
+        self._tensors = tuple((k, item.name) for k, item in enumerate(items) if item.is_tensor)
+        self._graphs = tuple(k for k, item in enumerate(items) if item.kind == "csr")
+        self._lead = self._tensors[0][0] if self._tensors else -1
+        self._apply: Callable[..., Any] | None = None
+        self._fake: Callable[..., Any] = self._declared_results
+        self._definition = torch.library.custom_op(
+            f"geodl::{name}", self._from_library, mutates_args=(), schema=self.declaration.schema(results)
+        )
+        self._definition.register_fake(lambda *flat: self._fake(*self._grouped(flat)))
+        self._overload = getattr(torch.ops.geodl, name).default
+
+        self._transformed: Any = None
+
+    # --- what an operator is given ---------------------------------------------------------------------------
+
+    def reference(self, function: Function) -> Function:
+        """The definition in PyTorch."""
+        self._implementations["reference"] = function
+        return function
+
+    def native(self, function: Function) -> Function:
+        """C++ on the CPU, for float32 and float64; tensors come contiguous."""
+        self._implementations["native"] = function
+        return function
+
+    def triton(self, function: Function) -> Function:
+        """On a GPU; half precision included."""
+        self._implementations["triton"] = function
+        return function
+
+    def fake(self, function: Function) -> Function:
+        """The results as uninitialised tensors, where the declaration can't say their shapes."""
+        self._fake = function
+        return function
+
+    def adjoint(self, function: Function) -> Function:
+        """For an operator that is linear in each differentiable argument: ``function(grad, *arguments, needs)``.
+
+        It gives the derivative of ``<grad, operator(...)>`` by every differentiable argument, of those that are needed, made of
+        operators.
+        """
+
+        def backward(
+            inputs: tuple[Any, ...], outputs: tuple[Any, ...], grads: Gradients, needs: Sequence[bool]
+        ) -> Gradients:
+            return function(grads[0], *inputs, needs)  # type: ignore[no-any-return]
+
+        def jvp(inputs: tuple[Any, ...], outputs: tuple[Any, ...], tangents: Gradients) -> Tensor | None:
+            return total(
+                *(
+                    self(*inputs[:k], tangent, *inputs[k + 1 :])
+                    for k, tangent in enumerate(tangents)
+                    if tangent is not None
+                )
+            )
+
+        self.differentiable(backward, jvp, linear=True)
+        return function
+
+    def differentiable(
+        self,
+        backward: Callable[..., Gradients],
+        jvp: Callable[..., Any],
+        linear: bool = False,
+        saves: Sequence[str] | None = None,
+    ) -> None:
+        """The derivative of its own.
+
+        Args:
+            backward: ``(inputs, outputs, grads, needs)`` to the gradients of the differentiable arguments; a gradient of an
+                output that nobody uses is None. Of operators, so that second derivatives exist.
+            jvp: ``(inputs, outputs, tangents)`` to the tangent of the result, or a tuple; a tangent may be None.
+            linear: the derivative by one argument does not read that argument, which then is not kept.
+            saves: names of the arguments and results that backward reads; all arguments, and no result, if not given.
+        """
+        from geodl.ops.core.derivative import register
+
+        self._apply = register(self, backward, jvp, linear, saves)
+
+    # --- calls -----------------------------------------------------------------------------------------------
+
+    def __call__(self, *arguments: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return self._overload(*self._flat(self._promoted(arguments)))
+        if watch.watched():
+            return self._watched(arguments)
+        try:
+            prepared = self._prepare(*arguments)
+        except (AttributeError, TypeError, ValueError, RuntimeError):
+            prepared = None
+        if prepared is None:
+            return self._mended(arguments)
+        return self._plain(*prepared)
+
+    def _plain(self, asked: bool, arguments: tuple[Any, ...]) -> Any:
+        """A call of checked tensors that nobody looks at; ``asked`` says that one of them wants a gradient."""
+        if self._apply is not None and (
+            (asked and torch.is_grad_enabled()) or forward_ad._current_level >= 0
+        ):
+            return self._apply(*arguments)
+        if _profiler._is_profiler_enabled:
+            return self._overload(*self._flat(arguments))
+        return self._run(*arguments)
+
+    def _mended(self, arguments: Sequence[Any]) -> Any:
+        """A call that does not fit as it is: of tensors that are not plain, of mixed dtypes under autocast, or wrong."""
+        if any(
+            isinstance(a, Tensor) and (type(a) not in PLAIN or watch.wrapped(a))
+            for a in self._flat(arguments)
+        ):
+            return self._watched(arguments)
+        prepared = self._prepare(*self._resolved(self._promoted(arguments)))
+        assert prepared is not None, f"{self.name} refuses what its declaration takes"
+        return self._plain(*prepared)
+
+    def _promoted(self, arguments: Sequence[Any]) -> Sequence[Any]:
+        """The arguments with one floating dtype under autocast, checked."""
+        device = next(
+            (arguments[k].device.type for k, _ in self._tensors if isinstance(arguments[k], Tensor)), "cpu"
+        )
+        if _autocast(device):
+            given = [
+                k
+                for k, item in enumerate(self.declaration.arguments)
+                if item.kind in ("T", "const") and arguments[k] is not None
+            ]
+            dtypes = {arguments[k].dtype for k in given if arguments[k].is_floating_point()}
+            if len(dtypes) > 1:
+                widest = torch.float64 if torch.float64 in dtypes else torch.float32
+                arguments = [a.to(widest) if k in given else a for k, a in enumerate(arguments)]
+        if not torch.compiler.is_compiling():
+            self.declaration.bind(arguments)
+        return arguments
+
+    def _watched(self, arguments: Sequence[Any]) -> Any:
+        """A call that somebody looks at, or of tensors that are not plain."""
+        for k, name in self._tensors:
+            if arguments[k] is not None and not isinstance(arguments[k], Tensor):
+                raise ValueError(f"{name} must be a tensor, not {type(arguments[k]).__name__}")
+        arguments = self._promoted(arguments)
+        flat = self._flat(arguments)
+        if self._apply is not None and (
+            watch.transformed() or forward_ad._current_level >= 0 or any(map(_is_wrapped, flat))
+        ):
+            return self._transformed.apply(*flat)
+        return self._overload(*flat)
+
+    def _from_library(self, *flat: Any) -> Any:
+        arguments = self._grouped(flat)
+        self.declaration.bind(arguments)
+        return self._run(*self._resolved(arguments))
+
+    def _resolved(self, arguments: Sequence[Any]) -> list[Any]:
+        """The arguments in memory that kernels can read."""
+        found = list(arguments)
+        for k, name in self._tensors:
+            found[k] = None if found[k] is None else resolve(found[k], name)
+        for k in self._graphs:
+            found[k] = found[k].resolved()
+        return found
+
+    def _run(self, *arguments: Any) -> Any:
+        """The implementation for checked arguments in plain memory."""
+        lead = arguments[self._lead]
+        backend = select(lead)
+        if lead.dtype in HALF and backend != "triton":
+            return self._run_half(arguments, lead.dtype)
+        found = self._implementations.get(backend) or self._implementation(backend)
+        if torch.is_autocast_enabled("cpu" if lead.is_cpu else "cuda"):
+            with torch.autocast(lead.device.type, enabled=False):
+                return found(*arguments)
+        return found(*arguments)
+
+    def _run_half(self, arguments: Sequence[Any], dtype: torch.dtype) -> Any:
+        wide = [a.float() if isinstance(a, Tensor) and a.dtype == dtype else a for a in arguments]
+        out = self._run(*wide)
+        several = isinstance(out, tuple)
+        parts = out if several else (out,)
+        # The adjoint of an operator has a result for every argument, all of the operator's dtype.
+        kinds = [item.kind for item in self.declaration.results] or ["T"] * len(parts)
+        parts = tuple(
+            part.to(dtype) if kind in ("T", "const") else part
+            for part, kind in zip(parts, kinds, strict=True)
+        )
+        return parts if several else parts[0]
+
+    def _implementation(self, backend: str) -> Callable[..., Any]:
+        found = self._implementations.get(backend)
+        if found is None:
+            if backend == "triton":
+                importlib.import_module(f"geodl.ops.triton.{self._module.rpartition('.')[2]}")
+            found = self._implementations.get(backend) or self._implementations["reference"]
+            self._implementations[backend] = found
+        return found
+
+    # --- arguments as torch.library takes them: a graph is six of them -----------------------------------------
+
+    def _flat(self, arguments: Sequence[Any]) -> list[Any]:
+        flat: list[Any] = []
+        for argument in arguments:
+            if isinstance(argument, CSR):
+                flat.extend(argument)
+            else:
+                flat.append(argument)
+        return flat
+
+    def _grouped(self, flat: Sequence[Any]) -> list[Any]:
+        grouped: list[Any] = []
+        position = 0
+        for k in range(len(self.declaration.arguments)):
+            if k in self._graphs:
+                grouped.append(CSR(*flat[position : position + 6]))
+                position += 6
+            else:
+                grouped.append(flat[position])
+                position += 1
+        return grouped
+
+    def _declared_results(self, *arguments: Any) -> Any:
+        results = self.declaration.new_results(arguments)
+        return results if len(results) > 1 else results[0]
+
+
+def _autocast(device: str) -> bool:
+    return device in ("cpu", "cuda") and torch.is_autocast_enabled(device)
+
+
+def _is_wrapped(value: Any) -> bool:
+    return isinstance(value, Tensor) and watch.wrapped(value)
+
+
+def total(*terms: Tensor | None) -> Tensor | None:
+    """Sum of the terms that exist."""
+    present = [term for term in terms if term is not None]
+    return sum(present[1:], present[0]) if present else None
