@@ -108,6 +108,10 @@ def edge_sum(values: Tensor, neighbors: Neighbors) -> Tensor:
 
 
 def _by_channel(x: Tensor, neighbors: Neighbors, weight: Tensor, reduce: str) -> Tensor:
+    if weight.shape != (neighbors.num_edges, x.shape[-1]):
+        raise ValueError(
+            f"weight must have shape [E] or [E, C] = {[neighbors.num_edges, x.shape[-1]]}, not {list(weight.shape)}"
+        )
     messages = gather(x, neighbors) * weight
     return aggregate(messages, neighbors.edges(), reduce=reduce)
 

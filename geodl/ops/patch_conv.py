@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from geodl.ops.depthwise_conv import depthwise_conv
-from geodl.ops.neighbors import Neighbors, check_like, check_signal, transpose_for
+from geodl.ops.neighbors import Neighbors, csr_for
 from geodl.ops.window_conv import window_conv
-from geodl.ops.windows import Windows, check_filters, check_windows, windows_for
+from geodl.ops.windows import check_filters, count_windows, graph_for
 
 __all__ = ["patch_conv"]
 
@@ -58,9 +58,9 @@ def patch_conv(
     if filters.dim() != 3:
         form = "[M, C, C']" if groups == 1 else "[M, C / groups, C']"
         raise ValueError(f"filters must have shape {form}, not {list(filters.shape)}")
-    num_windows = check_windows(neighbors, weight, index, filters.shape[0])
-    check_signal(x, neighbors)
-    check_like(x, "weight", weight)
+    num_windows = count_windows(weight, index, filters.shape[0])
+    if x.dim() != 2:
+        raise ValueError(f"x must have shape [S, C], not {list(x.shape)}")
     channels, out_channels = x.shape[1], filters.shape[2]
     if groups < 1 or channels % groups or out_channels % groups:
         raise ValueError(f"groups must divide {channels} and {out_channels} channels, got {groups}")
@@ -76,9 +76,9 @@ def patch_conv(
 
 
 def _dense(x: Tensor, neighbors: Neighbors, weight: Tensor, filters: Tensor, index: Tensor | None) -> Tensor:
-    windows = windows_for(x, neighbors, weight, index, filters)
+    graph = graph_for(x, neighbors, weight, filters)
     out: Tensor = window_conv(
-        x, *windows, filters.unsqueeze(1), 1, None
+        x, weight, filters.unsqueeze(1), graph, index, 1
     )  # a single ray leaves nothing to rotate
     return out.squeeze(1)
 
@@ -95,6 +95,5 @@ def _depthwise(
     x: Tensor, neighbors: Neighbors, weight: Tensor, filters: Tensor, index: Tensor | None
 ) -> Tensor:
     x = x.unsqueeze(2).expand(-1, -1, filters.shape[1] // x.shape[1]).flatten(1)  # each, once an output
-    windows = Windows(neighbors.rowptr, neighbors.col, *transpose_for(x, neighbors), weight, index)
-    out: Tensor = depthwise_conv(x, *windows, filters)
+    out: Tensor = depthwise_conv(x, weight, filters, csr_for(neighbors, x), index)
     return out

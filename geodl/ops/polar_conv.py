@@ -6,10 +6,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from geodl.ops.neighbors import check_like, check_signal
 from geodl.ops.polar_windows import PolarWindows
 from geodl.ops.window_conv import window_conv, window_conv_max
-from geodl.ops.windows import check_filters, windows_for
+from geodl.ops.windows import check_filters, graph_for
 
 __all__ = ["polar_conv"]
 
@@ -48,8 +47,6 @@ def polar_conv(
 
     Masci et al., "Geodesic convolutional neural networks on Riemannian manifolds", 2015, eq. 9-10.
     """
-    check_signal(x, windows.neighbors)
-    check_like(x, "weight", windows.weight)
     check_filters(filters, x, (windows.rings, windows.rays))
     rotations = windows.rays if rotations is None else rotations
     if rotations < 1 or windows.rays % rotations:
@@ -58,9 +55,9 @@ def polar_conv(
         raise ValueError(f'pool must be "max" or None, not {pool!r}')
     if rotations == 1:  # no turn: the rays are so many more windows
         filters = filters.flatten(0, 1).unsqueeze(1)
-    tensors = windows_for(x, windows.neighbors, windows.weight, windows.index, filters)
+    graph = graph_for(x, windows.neighbors, windows.weight, filters)
     if pool is None or rotations == 1:
-        out: Tensor = window_conv(x, *tensors, filters, rotations, None)
+        out: Tensor = window_conv(x, windows.weight, filters, graph, windows.index, rotations)
         return out.squeeze(1) if pool == "max" else out
-    values: Tensor = window_conv_max(x, *tensors, filters, rotations)[0]
+    values: Tensor = window_conv_max(x, windows.weight, filters, graph, windows.index, rotations)[0]
     return values

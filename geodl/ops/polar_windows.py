@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geodl.ops.neighbors import Neighbors
-from geodl.ops.windows import check_index, check_windows
+from geodl.ops.core.declaration import Declaration
+from geodl.ops.neighbors import Neighbors, csr_for
+from geodl.ops.windows import check_index, count_windows
 
 __all__ = ["PolarWindows"]
+
+_WINDOWS = Declaration.parse("weight[E,M]; graph:csr[N,S,E] index:int[E,M]? ->")
 
 
 @dataclass(eq=False)
@@ -47,7 +50,8 @@ class PolarWindows:
             raise ValueError(
                 f"there must be at least one ring and one ray, not {self.rings} rings and {self.rays} rays"
             )
-        check_windows(self.neighbors, self.weight, self.index, self.num_windows)
+        count_windows(self.weight, self.index, self.num_windows)
+        _WINDOWS.bind((self.weight, csr_for(self.neighbors), self.index))
         if not torch.compiler.is_compiling():
             check_index(self.index, self.num_windows)
 

@@ -173,14 +173,17 @@ X = torch.zeros(2, 3)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((X[0], NEIGHBORS), r"neighbors have 2 sources but x has shape \[3\]"),
+        ((X[0], NEIGHBORS), r"x must have shape \[S, C\] = \[2, C\], not \[3\]"),
         ((torch.zeros(3, 2), NEIGHBORS), r"neighbors have 2 sources but x has shape \[3, 2\]"),
         ((X.long(), NEIGHBORS), "x must be floating point, not torch.int64"),
         ((X.to("meta"), NEIGHBORS), "x is on meta but neighbors are on cpu"),
         ((X, NEIGHBORS, torch.ones(3)), r"neighbors have 2 edges but weight has shape \[3\]"),
-        ((X, NEIGHBORS, torch.ones(2, 1)), r"neighbors have 2 edges but weight has shape \[2, 1\]"),
+        (
+            (X, NEIGHBORS, torch.ones(2, 1)),
+            r"weight must have shape \[E\] or \[E, C\] = \[2, 3\], not \[2, 1\]",
+        ),
         ((X, NEIGHBORS, torch.ones(2).double()), "x is torch.float32 but weight is torch.float64"),
-        ((X, NEIGHBORS, torch.ones(2).to("meta")), "x is on cpu but weight is on meta"),
+        ((X, NEIGHBORS, torch.ones(2).to("meta")), "weight is on meta but neighbors are on cpu"),
         ((X, NEIGHBORS, None, "median"), "reduce must be one of sum, mean, max, min, not 'median'"),
     ],
 )

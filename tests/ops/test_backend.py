@@ -13,7 +13,9 @@ import torch
 
 import geodl.ops
 from geodl.ops import Neighbors, aggregate, backends, use_backend
+from geodl.ops.aggregate import scatter_sum
 from geodl.ops.core import dispatch as backend
+from geodl.ops.core import memory
 
 NEIGHBORS = Neighbors(torch.tensor([0, 2]), torch.tensor([0, 1]), 2)
 
@@ -49,19 +51,20 @@ def test_warns_once_and_runs_the_reference_without_the_extension(monkeypatch):
     assert len(caught) == 1
 
 
-@pytest.mark.skipif(backends()["native"] != "available", reason="the extension is not built")
-def test_native_refuses_what_it_does_not_serve():
-    x = torch.zeros(2, 1, dtype=torch.float16)
-    expected = "serves float32 and float64 on the CPU, not torch.float16 on cpu"
-    with use_backend("native"), pytest.raises(ValueError, match=expected):
-        aggregate(x, NEIGHBORS)
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_runs_the_reference_on_the_cpu(dtype):
-    x = torch.tensor([[1.0], [2.0]], dtype=dtype)
-    assert backend.select(x) == "reference"
-    assert aggregate(x, NEIGHBORS).item() == 3 and aggregate(x, NEIGHBORS, reduce="max").dtype == dtype
+@pytest.mark.parametrize("name", ["reference", "native"])
+def test_half_precision_is_accumulated_in_float32(dtype, name):
+    """4,000 neighbours of 1, of which half precision alone would make 256 or 2048."""
+    if backends()[name] != "available":
+        pytest.skip(backends()[name])
+    many = Neighbors(torch.tensor([0, 4000]), torch.zeros(4000, dtype=torch.int64), 1)
+    x = torch.ones(1, 1, dtype=dtype, requires_grad=True)
+    with use_backend(name):
+        out = aggregate(x, many)
+        (gradient,) = torch.autograd.grad(out, x, torch.ones_like(out))
+        mean, largest = aggregate(x, many, reduce="mean"), aggregate(x, many, reduce="max")
+    assert out.dtype == gradient.dtype == mean.dtype == largest.dtype == dtype
+    assert out.item() == gradient.item() == 4000 and mean.item() == largest.item() == 1
 
 
 def test_nests_and_restores_after_an_error():
@@ -74,13 +77,27 @@ def test_nests_and_restores_after_an_error():
     assert backend.select(x) == default
 
 
-def test_forces_every_thread():
+def test_forces_its_own_thread_alone():
     chosen = []
+    default = backend.select(torch.zeros(1))
     with use_backend("reference"):
         thread = threading.Thread(target=lambda: chosen.append(backend.select(torch.zeros(1))))
         thread.start()
         thread.join()
-    assert chosen == ["reference"]
+    assert chosen == [default]
+
+
+def test_a_backward_pass_runs_where_its_forward_pass_ran(monkeypatch):
+    """Whatever the thread or the time: with the extension gone, only what is forced to the reference can run."""
+    x = torch.ones(2, 1, requires_grad=True)
+    seen = []
+    monkeypatch.setitem(
+        scatter_sum._implementations, "reference", lambda g, *rest: seen.append(1) or torch.zeros(2, 1)
+    )
+    with use_backend("reference"):
+        out = aggregate(x, NEIGHBORS)
+    out.sum().backward()
+    assert seen == [1]
 
 
 def test_arguments_are_checked_whatever_the_backend():
@@ -111,8 +128,8 @@ def test_triton_needs_a_gpu_or_the_interpreter(monkeypatch):
 @pytest.mark.skipif(backend.native is None, reason="the C++ extension is not built")
 def test_large_pages_keep_what_was_written():
     """And are asked for within the tensor alone, at whatever address it starts and however short it is."""
-    whole = torch.arange(2 * backend.HUGE // 4, dtype=torch.int32)
+    whole = torch.arange(2 * memory.HUGE // 4, dtype=torch.int32)
     for part in (whole, whole[1000:-1000], whole[:5], whole[:0]):
         backend.native.use_huge_pages(part.data_ptr(), part.nbytes)
-        assert backend.in_huge_pages(part) is part
+        assert memory.in_huge_pages(part) is part
     assert torch.equal(whole, torch.arange(len(whole), dtype=torch.int32))

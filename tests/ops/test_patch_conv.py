@@ -143,7 +143,7 @@ def test_errors_name_the_argument():
         patch_conv(x, neighbors, weight, torch.randn(4, 2, 6))
     with pytest.raises(ValueError, match="weight has 4 windows but 5 are expected"):
         patch_conv(x, neighbors, weight, torch.randn(5, 3, 6))
-    with pytest.raises(ValueError, match=r"filters are torch\.float64 but x is torch\.float32"):
+    with pytest.raises(ValueError, match=r"x is torch\.float32 but filters is torch\.float64"):
         patch_conv(x, neighbors, weight, torch.randn(4, 3, 6, dtype=torch.float64))
     with pytest.raises(ValueError, match="groups must divide 3 and 6 channels, got 2"):
         patch_conv(x, neighbors, weight, torch.randn(4, 1, 6), groups=2)

@@ -57,13 +57,11 @@ def test_errors_name_the_argument():
     x, weight = torch.randn(2, 3), torch.randn(3, 4)
     with pytest.raises(ValueError, match=r"neighbors have 2 sources but x has shape \[5, 3\]"):
         patch_gather(torch.randn(5, 3), neighbors, weight)
-    with pytest.raises(
-        ValueError, match=r"weight must have one row for each of the 3 edges, not shape \[2, 4\]"
-    ):
+    with pytest.raises(ValueError, match=r"neighbors have 3 edges but weight has shape \[2, 4\]"):
         patch_gather(x, neighbors, weight[:2])
     with pytest.raises(ValueError, match=r"x is torch\.float64 but weight is torch\.float32"):
         patch_gather(x.double(), neighbors, weight)
-    with pytest.raises(ValueError, match=r"index has shape \[3, 2\] but weight has \[3, 4\]"):
+    with pytest.raises(ValueError, match=r"index must have shape \[E, W\] = \[3, 4\], not \[3, 2\]"):
         patch_gather(x, neighbors, weight, torch.zeros(3, 2, dtype=torch.int64), 4)
     with pytest.raises(ValueError, match=r"index must be int64, not torch\.int32"):
         patch_gather(x, neighbors, weight, torch.zeros(3, 4, dtype=torch.int32), 4)

@@ -52,6 +52,10 @@ class CSR(NamedTuple):
 
         return CSR(*self[:3], *transpose(self.rowptr, self.col, self.num_src))
 
+    def transpose(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Rowptr ``[S+1]``, row ``[E]`` and perm ``[E]`` of the transpose, made now if nobody foresaw that it is needed."""
+        return cast(tuple[Tensor, Tensor, Tensor], self.with_transpose()[3:])
+
     def t(self) -> CSR:
         """The transpose, with this one as its own transpose."""
         known = self.with_transpose()

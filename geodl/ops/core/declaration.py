@@ -160,6 +160,7 @@ class _Binding:
         self.sizes: dict[str, Any] = {}
         self.first: tuple[str, Tensor] | None = None
         self.floating: str | None = None
+        self.told: dict[str, str] = {}  # sizes that a graph has, and what it has so many of
 
     def all(self, arguments: Sequence[Any]) -> dict[str, Any]:
         # Ints and the structure first: who disagrees with them is the signal, which the message should name.
@@ -190,6 +191,7 @@ class _Binding:
         )  # fmt: skip
         for name, size, tensor, optional in parts:
             self._tensor(Item(name, "int", (size,), optional), tensor)
+        self.told |= {points: "destinations", sources: "sources", edges: "edges"}
 
     def _tensor(self, item: Item, tensor: Any) -> None:
         name = item.name
@@ -204,7 +206,10 @@ class _Binding:
             self.first = name, tensor
             self.sizes["device"] = tensor.device
         elif tensor.device != self.first[1].device:
-            raise ValueError(f"{self.first[0]} is on {self.first[1].device} but {name} is on {tensor.device}")
+            first, device = self.first[0], self.first[1].device
+            if self.told and first == "rowptr":  # a user knows a graph by the name of neighbors
+                raise ValueError(f"{name} is on {tensor.device} but neighbors are on {device}")
+            raise ValueError(f"{first} is on {device} but {name} is on {tensor.device}")
         self._shape(item, tensor)
 
     def _dtype(self, item: Item, tensor: Tensor) -> None:
@@ -229,7 +234,12 @@ class _Binding:
             fits = len(known) == len(rest) and all(map(_equal, known, rest))
         if fits:
             for size, extent in zip(fixed, shape, strict=False):
-                fits = self._size(size, extent) and fits
+                if not self._size(size, extent):
+                    fits = False
+                    if size in self.told:
+                        raise ValueError(
+                            f"neighbors have {self.sizes[size]} {self.told[size]} but {item.name} has shape {list(shape)}"
+                        )
         if not fits:
             form = ", ".join(sizes)
             values = [str(self._known(size)) for size in sizes]

@@ -154,7 +154,7 @@ class _Rule:
         def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
             self.save(ctx, inputs, output, grouped)
 
-        methods = {
+        methods: dict[str, Callable[..., Any]] = {
             "forward": run,
             "setup_context": setup_context,
             "backward": lambda ctx, *grads: self.backward(ctx, grads, grouped),

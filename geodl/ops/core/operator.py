@@ -159,7 +159,7 @@ class Operator:
                     return self._watched(arguments)
                 differentiate = differentiate or tensor.requires_grad
         if not self._checked(arguments):
-            arguments = self._promoted(arguments)
+            arguments = tuple(self._promoted(arguments))
         if differentiate and self._apply is not None and torch.is_grad_enabled():
             return self._apply(*arguments)
         if _profiler._is_profiler_enabled:
@@ -177,7 +177,7 @@ class Operator:
         device = next(
             (arguments[k].device.type for k, _ in self._tensors if isinstance(arguments[k], Tensor)), "cpu"
         )
-        if torch.is_autocast_enabled(device):
+        if _autocast(device):
             given = [
                 k
                 for k, item in enumerate(self.declaration.arguments)
@@ -221,7 +221,7 @@ class Operator:
         backend = select(lead)
         if lead.dtype in HALF and backend != "triton":
             return self._run_half(arguments, lead.dtype)
-        if torch.is_autocast_enabled(lead.device.type):
+        if _autocast(lead.device.type):
             with torch.autocast(lead.device.type, enabled=False):
                 return self._implementation(backend)(*arguments)
         return self._implementation(backend)(*arguments)
@@ -277,6 +277,10 @@ class Operator:
     def _declared_results(self, *arguments: Any) -> Any:
         results = self.declaration.new_results(arguments)
         return results if len(results) > 1 else results[0]
+
+
+def _autocast(device: str) -> bool:
+    return device in ("cpu", "cuda") and torch.is_autocast_enabled(device)
 
 
 def _is_wrapped(value: Any) -> bool:

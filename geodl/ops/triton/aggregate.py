@@ -35,8 +35,8 @@ def _(x: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> 
 
 @scatter_sum.triton
 def _(g: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> Tensor:
-    graph = graph.with_transpose()
-    return _sum(g, weight, graph.perm, position, graph.rowptr, graph.t_rowptr, graph.t_row)
+    t_rowptr, t_row, perm = graph.transpose()
+    return _sum(g, weight, perm, position, graph.rowptr, t_rowptr, t_row)
 
 
 @edge_dot.triton

@@ -1,4 +1,4 @@
-"""depthwise_conv: the primitives of geodl/ops/depthwise_conv.py (see there).
+"""depthwise_conv: the operators of geodl/ops/depthwise_conv.py (see there).
 
 Dense windows are read into registers and meet the filters there, once a row; of sparse ones, each edge looks up the few
 filters that it meets. The gradient of the signal is the same over the transpose. That of filters is the one that needs
@@ -9,11 +9,15 @@ the patches in memory, for as many rows at a time as fit in ``CHUNK_BYTES``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from geodl.ops.core import CSR
+from geodl.ops.depthwise_conv import depthwise_conv, depthwise_conv_adjoint
 from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
 from geodl.ops.triton.windows import assert_index, read
 from geodl.ops.windows import Windows
@@ -41,33 +45,37 @@ PRODUCT_TILES = {
 }
 
 
-def conv(x: Tensor, windows: Windows, filters: Tensor) -> Tensor:
-    windows = windows.contiguous()
-    assert_index(windows.index, len(filters))
-    return _sum(x, windows.rowptr, windows.col, None, windows, filters)
+@depthwise_conv.triton
+def _(x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None) -> Tensor:
+    assert_index(index, len(filters))
+    return _sum(x, graph.rowptr, graph.col, None, Windows(graph, weight, index), filters)
 
 
-def conv_backward(
+@depthwise_conv_adjoint.triton
+def _(
     grad: Tensor,
     x: Tensor,
-    windows: Windows,
+    weight: Tensor,
     filters: Tensor,
-    need_x: bool,
-    need_weight: bool,
-    need_filters: bool,
+    graph: CSR,
+    index: Tensor | None,
+    needs: Sequence[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    grad, x, windows, filters = grad.contiguous(), x.contiguous(), windows.contiguous(), filters.contiguous()
-    grad_x = _sum(grad, *windows.transposed(len(x)), windows, filters) if need_x else x.new_empty(0)
-    grad_weight = _products(grad, x, windows, filters) if need_weight else x.new_empty(0)
-    grad_filters = _by_filters(grad, x, windows, filters) if need_filters else x.new_empty(0)
-    return grad_x, grad_weight, grad_filters
+    by_x = by_weight = by_filters = x.new_empty(0)
+    windows = Windows(graph, weight, index)
+    if needs[0]:
+        by_x = _sum(grad, *graph.transpose(), windows, filters)
+    if needs[1]:
+        by_weight = _products(grad, x, windows, filters)
+    if needs[2]:
+        by_filters = _by_filters(grad, x, windows, filters)
+    return by_x, by_weight, by_filters
 
 
 def _sum(
     x: Tensor, rowptr: Tensor, col: Tensor, edge: Tensor | None, windows: Windows, filters: Tensor
 ) -> Tensor:
     """Over the CSR, or over its transpose, whose k-th edge is ``edge[k]``."""
-    x, filters = x.contiguous(), filters.contiguous()
     rows, channels = rowptr.numel() - 1, x.shape[1]
     columns = windows.weight.shape[1]
     out = x.new_empty(rows, channels)
@@ -95,7 +103,7 @@ def _products(grad: Tensor, x: Tensor, windows: Windows, filters: Tensor) -> Ten
     column_blocks = blocks(columns, block.windows)
     with device_of(x):
         _multiply_edges[(blocks(rows, block.rows) * column_blocks,)](
-            grad, x, windows.rowptr, windows.col, windows.index, filters, out, rows, columns, column_blocks,
+            grad, x, windows.graph.rowptr, windows.graph.col, windows.index, filters, out, rows, columns, column_blocks,
             channels, ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows,
             CHANNELS=block.channels, num_warps=block.warps,
         )  # fmt: skip
@@ -108,8 +116,8 @@ def _by_filters(grad: Tensor, x: Tensor, windows: Windows, filters: Tensor) -> T
     out = torch.zeros_like(filters, dtype=sums)
     chunk = max(1, CHUNK_BYTES // max(1, num_windows * channels * x.element_size()))
     for begin in range(0, rows, chunk):
-        rowptr = windows.rowptr[begin : begin + chunk + 1]
-        patches = read(x, rowptr, windows.col, None, windows.weight, windows.index, num_windows)
+        rowptr = windows.graph.rowptr[begin : begin + chunk + 1]
+        patches = read(x, rowptr, windows.graph.col, None, windows.weight, windows.index, num_windows)
         out += patches.mul_(grad[begin : begin + chunk].unsqueeze(1)).sum(0, dtype=sums)
     return out.to(x.dtype)
 

@@ -1,16 +1,19 @@
-"""patch_gather: the primitives of geodl/ops/patch_gather.py (see there)."""
+"""patch_gather: the operators of geodl/ops/patch_gather.py (see there)."""
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from geodl.ops.core import CSR
+from geodl.ops.patch_gather import read_patches, read_patches_adjoint
 from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
 from geodl.ops.triton.windows import assert_index, edge_products, read
-from geodl.ops.windows import Windows
 
 SPREAD_TILES = {
     4: Tile(rows=16, windows=16, channels=4, warps=4),
@@ -21,17 +24,23 @@ SPREAD_TILES = {
 }
 
 
-def gather(x: Tensor, windows: Windows, num_windows: int) -> Tensor:
-    windows = windows.contiguous()
-    assert_index(windows.index, num_windows)
-    return read(x.contiguous(), windows.rowptr, windows.col, None, windows.weight, windows.index, num_windows)
+@read_patches.triton
+def _(x: Tensor, weight: Tensor, graph: CSR, index: Tensor | None, num_windows: int) -> Tensor:
+    assert_index(index, num_windows)
+    return read(x, graph.rowptr, graph.col, None, weight, index, num_windows)
 
 
-def gather_backward(
-    grad: Tensor, x: Tensor, windows: Windows, need_x: bool, need_weight: bool
+@read_patches_adjoint.triton
+def _(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    graph: CSR,
+    index: Tensor | None,
+    num_windows: int,
+    needs: Sequence[bool],
 ) -> tuple[Tensor, Tensor]:
-    grad, x, windows = grad.contiguous(), x.contiguous(), windows.contiguous()
-    weight, index = windows.weight, windows.index
+    need_x, need_weight = needs
     grad_x = x.new_empty(x.shape if need_x else 0)
     new = weight.new_empty if grad.numel() else weight.new_zeros
     grad_weight = new(weight.shape if need_weight else 0)
@@ -41,12 +50,12 @@ def gather_backward(
         block = tile(SPREAD_TILES, x, channels, columns)
         with device_of(x):
             _spread[blocks(rows, block.rows), blocks(channels, block.channels)](
-                grad, *windows.transposed(rows), weight, index, grad_x, rows, columns, grad.shape[1], channels,
+                grad, *graph.transpose(), weight, index, grad_x, rows, columns, grad.shape[1], channels,
                 ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows, CHANNELS=block.channels,
                 num_warps=block.warps,
             )  # fmt: skip
     if grad_weight.numel() and grad.numel():
-        edge_products(x, grad, windows.rowptr, windows.col, None, index, grad_weight)
+        edge_products(x, grad, graph.rowptr, graph.col, None, index, grad_weight)
     return grad_x, grad_weight
 
 

@@ -1,4 +1,4 @@
-"""window_conv: the primitives of geodl/ops/window_conv.py (see there): windows read by kernels, filters applied by GEMM.
+"""window_conv: the operators of geodl/ops/window_conv.py (see there): windows read by kernels, filters applied by GEMM.
 
 Forward, all rotations of a filter are a circular correlation over the angle. A ray is ``a = step * p + q`` with T = rotations
 positions p, which turns permute cyclically, and step = rays / T offsets q, which they leave alone. A real Fourier transform
@@ -20,15 +20,23 @@ so that it costs no more than a convolution without rotations. Patches are made 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from geodl.ops.core import CSR
 from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
 from geodl.ops.triton.windows import Turns, assert_index, edge_products, read
+from geodl.ops.window_conv import (
+    window_conv,
+    window_conv_adjoint,
+    window_conv_at,
+    window_conv_at_adjoint,
+    window_conv_max,
+)
 from geodl.ops.windows import Windows
 
 # About the second-level cache of a large GPU, so that what a chunk writes is read back from there.
@@ -42,45 +50,73 @@ TILES = {
 }
 
 
-def conv(x: Tensor, windows: Windows, filters: Tensor, rotations: int) -> Tensor:
-    out = x.new_empty(windows.num_dst, rotations, filters.shape[-1])
-    return _convolve(x, windows, filters, rotations, out, None, pool=False)
+@window_conv.triton
+def _(x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int) -> Tensor:
+    out = x.new_empty(graph.num_dst, rotations, filters.shape[-1])
+    return _convolve(x, Windows(graph, weight, index), filters, rotations, out, None, pool=False)
 
 
-def conv_max(x: Tensor, windows: Windows, filters: Tensor, rotations: int) -> tuple[Tensor, Tensor]:
-    out = x.new_empty(windows.num_dst, filters.shape[-1])
+@window_conv_max.triton
+def _(
+    x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int
+) -> tuple[Tensor, Tensor]:
+    out = x.new_empty(graph.num_dst, filters.shape[-1])
     selection = torch.zeros_like(out, dtype=torch.int16)
-    return _convolve(x, windows, filters, rotations, out, selection, pool=True), selection
+    return _convolve(
+        x, Windows(graph, weight, index), filters, rotations, out, selection, pool=True
+    ), selection
 
 
-def conv_at(x: Tensor, windows: Windows, filters: Tensor, rotations: int, selection: Tensor) -> Tensor:
-    out = x.new_empty(windows.num_dst, filters.shape[-1])
-    return _convolve(x, windows, filters, rotations, out, selection.contiguous(), pool=False)
+@window_conv_at.triton
+def _(
+    x: Tensor,
+    weight: Tensor,
+    filters: Tensor,
+    graph: CSR,
+    index: Tensor | None,
+    rotations: int,
+    selection: Tensor,
+) -> Tensor:
+    out = x.new_empty(graph.num_dst, filters.shape[-1])
+    return _convolve(x, Windows(graph, weight, index), filters, rotations, out, selection, pool=False)
 
 
-def conv_backward(
+@window_conv_adjoint.triton
+def _(
+    grad: Tensor, x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int,
+    needs: Sequence[bool],
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    return _adjoint(grad, x, Windows(graph, weight, index), filters, rotations, None, needs)
+
+
+@window_conv_at_adjoint.triton
+def _(
+    grad: Tensor, x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int,
+    selection: Tensor, needs: Sequence[bool],
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    return _adjoint(grad, x, Windows(graph, weight, index), filters, rotations, selection, needs)
+
+
+def _adjoint(
     grad: Tensor,
     x: Tensor,
     windows: Windows,
     filters: Tensor,
     rotations: int,
     selection: Tensor | None,
-    need_x: bool,
-    need_weight: bool,
-    need_filters: bool,
+    needs: Sequence[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    grad, x, windows = grad.contiguous(), x.contiguous(), windows.contiguous()
-    selection = None if selection is None else selection.contiguous()
+    need_x, need_weight, need_filters = needs
     rings, rays, channels, out_channels = filters.shape
     num_windows, num_src = rings * rays, x.shape[0]
-    anything = grad.numel() and x.numel() and num_windows and windows.col.numel()
+    anything = grad.numel() and x.numel() and num_windows and windows.graph.num_edges
     new = x.new_empty if anything else x.new_zeros
     grad_x = new(x.shape if need_x else 0)
     grad_weight = new(windows.weight.shape if need_weight else 0)
     sums = torch.promote_types(x.dtype, torch.float32)  # of chunks, which half precision would round
     by_filters = x.new_zeros(channels, num_windows * out_channels, dtype=sums)
     if anything:
-        rowptr, row, edge = windows.transposed(num_src)
+        rowptr, row, edge = windows.graph.transpose()
         turns = None if rotations == 1 else Turns(rays, rotations, selection)
         out_first = filters.movedim(3, 2).reshape(num_windows * out_channels, channels)
         channels_first = filters.movedim(2, 0).reshape(channels, num_windows * out_channels)
@@ -112,16 +148,21 @@ def _convolve(
     pool: bool,
 ) -> Tensor:
     """Writes all rotations to ``out``; or the one in ``selection``; or the greatest, and which it is to ``selection``."""
-    x, windows, filters = x.contiguous(), windows.contiguous(), filters.contiguous()
     rings, rays, channels, out_channels = filters.shape
     num_windows = rings * rays
     assert_index(windows.index, num_windows)
     if out.numel() == 0 or num_windows * channels == 0:
         return out.zero_()
     by_frequency = filters if rotations == 1 else _transform_filters(filters, rotations)
-    for begin, end in _chunks(windows.num_dst, num_windows * channels, x):
+    for begin, end in _chunks(windows.graph.num_dst, num_windows * channels, x):
         patches = read(
-            x, windows.rowptr[begin : end + 1], windows.col, None, windows.weight, windows.index, num_windows
+            x,
+            windows.graph.rowptr[begin : end + 1],
+            windows.graph.col,
+            None,
+            windows.weight,
+            windows.index,
+            num_windows,
         )
         if rotations == 1:
             torch.mm(
