@@ -164,17 +164,17 @@ def _folded(norm: BatchNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tenso
 # --- operators ------------------------------------------------------------------------------------------------
 # The norm's scale is None where there is no norm, and then P = 0, else P = D.
 # ``position`` is the place in the row of the edge that was taken, -1 if the row is empty; ``statistics`` mean and variance of
-# the messages; ``of_rows`` u, the d_e that was taken, and the sum of d_e over the row; ``of_sources`` v.
+# the messages; ``terms`` the rows of u, of the d_e that was taken, of the sum of d_e over the row, and of v.
 
 edge_max = Operator(
     "edge_max",
     "x[S,C] x_dst[N,C]? weight[C*2,D] bias[D]? norm_weight[D]? norm_bias[D]?; graph:csr[N,S,E] negative_slope:float eps:float"
-    " -> out[N,D] position:int32[N,D] statistics:acc[2,P] of_rows:const[3,N,P] of_sources:const[S,P]",
+    " -> out[N,D] position:int32[N,D] statistics:acc[2,P] terms:const[R,P]",
 )
 edge_max_backward = Operator(
     "edge_max_backward",
     "grad[N,D] x[S,C] x_dst[N,C]? weight[C*2,D] norm_weight[D]?; graph:csr[N,S,E] negative_slope:float eps:float out:const[N,D]"
-    " position:int32[N,D] statistics:acc[2,P] of_rows:const[3,N,P] of_sources:const[S,P] need_x:bool"
+    " position:int32[N,D] statistics:acc[2,P] terms:const[R,P] need_x:bool"
     " -> by_x[S,C] by_dst[N,C] by_weight[C*2,D] by_bias[D] by_norm_weight[P] by_norm_bias[P]",
 )
 
@@ -183,7 +183,14 @@ Tensors = tuple[Tensor, ...]
 
 @edge_max.fake
 def new_results(
-    x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Any, gamma: Tensor | None, beta: Any, graph: CSR, *_: Any
+    x: Tensor,
+    x_dst: Tensor | None,
+    weight: Tensor,
+    bias: Any,
+    gamma: Tensor | None,
+    beta: Any,
+    graph: CSR,
+    *_: Any,
 ) -> Tensors:
     """Uninitialised results."""
     _check_destinations(x_dst, graph)
@@ -193,18 +200,23 @@ def new_results(
         new_empty(x, points, channels),
         new_empty(x, points, channels, dtype=torch.int32),
         new_empty(x, 2, normalised, dtype=torch.promote_types(x.dtype, torch.float32)),
-        new_empty(x, 3, points, normalised),
-        new_empty(x, x.shape[0], normalised),
+        new_empty(x, 3 * points + x.shape[0], normalised),
     )
 
 
 @edge_max_backward.fake
 def new_gradients(
-    grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, *given: Any
+    grad: Tensor,
+    x: Tensor,
+    x_dst: Tensor | None,
+    weight: Tensor,
+    gamma: Tensor | None,
+    graph: CSR,
+    *given: Any,
 ) -> Tensors:
     """Uninitialised gradients; that of ``bias`` is zero where a norm takes the mean away."""
-    *_, statistics, _, _, need_x = given
-    check_norm(x_dst, gamma, graph, statistics)
+    *_, statistics, terms, need_x = given
+    check_norm(x_dst, gamma, graph, statistics, terms)
     channels, normalised = weight.shape[1], statistics.shape[1]
     return (
         new_empty(x, *(x.shape if need_x else (0,))),
@@ -216,14 +228,22 @@ def new_gradients(
     )
 
 
-def check_norm(x_dst: Tensor | None, gamma: Tensor | None, graph: CSR, statistics: Tensor) -> None:
+def check_norm(
+    x_dst: Tensor | None, gamma: Tensor | None, graph: CSR, statistics: Tensor, terms: Tensor
+) -> None:
     """Checks what the declaration of the backward pass does not say."""
     _check_destinations(x_dst, graph)
-    if statistics.shape[1] != (0 if gamma is None else gamma.shape[0]):
-        raise ValueError(
-            f"statistics of {statistics.shape[1]} channels do not fit "
-            + ("no norm" if gamma is None else f"a norm of {gamma.shape[0]}")
-        )
+    shape = 3 * (graph.rowptr.shape[0] - 1) + graph.num_src, 0 if gamma is None else gamma.shape[0]
+    if terms.shape != shape:
+        raise ValueError(f"terms must have shape {list(shape)}, not {list(terms.shape)}")
+    if statistics.dtype != torch.promote_types(terms.dtype, torch.float32):
+        raise ValueError(f"statistics are {statistics.dtype}, which sums of {terms.dtype} are not")
+
+
+def parts_of(terms: Tensor, graph: CSR) -> Sequence[Tensor]:
+    """u, extremum, total and v."""
+    points = graph.rowptr.shape[0] - 1
+    return torch.split(terms, [points, points, points, graph.num_src])
 
 
 def _check_destinations(x_dst: Tensor | None, graph: CSR) -> None:
@@ -243,26 +263,23 @@ def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> S
     return cast(Tensors, found)
 
 
-def _jvp(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None]) -> Tensor:
+def _jvp(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None]) -> Tensor | None:
     *given, graph, negative_slope, eps = inputs
-    out, position, statistics, *_ = outputs
-
-    def forward(*given: Any) -> Tensors:
-        return (given_selection(*given, graph, negative_slope, eps, out, position, statistics),)
-
-    return _pushed(forward, given, tangents)[0]
+    constant = graph, negative_slope, eps, *outputs[:3]
+    return _pushed(lambda *duals: (given_selection(*constant, *duals),), given, tangents)[0]
 
 
 def _again(given: Sequence[Any]) -> Callable[..., Tensors]:
     """The backward pass as a differentiable function of its differentiable arguments."""
-    graph, negative_slope, eps, out, position, statistics, _, _, need_x = given
+    graph, negative_slope, eps, out, position, statistics, _, need_x = given
     graph = graph.with_transpose()
 
-    def backward(grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None) -> Tensors:
-        variance, *terms = _terms(x, x_dst, weight, gamma, graph, position, statistics)
-        return gradients(
-            grad, x, x_dst, weight, gamma, graph, negative_slope, eps, out, position, variance, *terms, need_x
-        )
+    def backward(
+        grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None
+    ) -> Tensors:
+        terms = _terms(x, x_dst, weight, gamma, graph, position, statistics)
+        given = x, x_dst, weight, gamma, graph, negative_slope, eps, out, position, need_x
+        return gradients(grad, *given, *terms)
 
     return backward
 
@@ -291,7 +308,7 @@ def _jvp_of_backward(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None
     )
 
 
-def _pushed(function: Callable[..., Tensors], given: Sequence[Any], tangents: Sequence[Tensor | None]) -> Any:
+def _pushed(function: Callable[..., Tensors], given: Sequence[Any], tangents: Sequence[Tensor | None]) -> list[Tensor | None]:
     """Tangents of the results of a function, for those of its arguments."""
     with forward_ad._set_fwd_grad_enabled(True):
         duals = [
@@ -301,13 +318,9 @@ def _pushed(function: Callable[..., Tensors], given: Sequence[Any], tangents: Se
         return [forward_ad.unpack_dual(result).tangent for result in function(*duals)]
 
 
-edge_max.differentiable(
-    _backward,
-    _jvp,
-    saves=(
-        "x", "x_dst", "weight", "norm_weight", "out", "position", "statistics", "of_rows", "of_sources",
-    ),
-)  # fmt: skip
+KEPT = ("x", "x_dst", "weight", "norm_weight", "out", "position", "statistics", "terms")
+
+edge_max.differentiable(_backward, _jvp, saves=KEPT)
 edge_max_backward.differentiable(_backward_of_backward, _jvp_of_backward)
 
 
@@ -368,8 +381,8 @@ def _terms(
 
 
 def given_selection(
-    x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
     graph: CSR, negative_slope: float, eps: float, out: Tensor, position: Tensor, statistics: Tensor,
+    x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
 ) -> Tensor:  # fmt: skip
     """The forward pass: what has the value ``out`` and its derivatives."""
     first, second, sign = turned(weight, gamma)
@@ -386,8 +399,8 @@ def given_selection(
 
 def gradients(
     grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None,
-    graph: CSR, negative_slope: float, eps: float, out: Tensor, position: Tensor,
-    variance: Tensor, u: Tensor, v: Tensor, extremum: Tensor, total: Tensor, need_x: bool,
+    graph: CSR, negative_slope: float, eps: float, out: Tensor, position: Tensor, need_x: bool,
+    variance: Tensor, u: Tensor, v: Tensor, extremum: Tensor, total: Tensor,
 ) -> Tensors:  # fmt: skip
     """The backward pass."""
     first, second, sign = turned(weight, gamma)
@@ -440,8 +453,7 @@ def _(*given: Any) -> Tensors:
         destinations, sources, _, _ = centred(x, x_dst, graph.rowptr.diff(), reads_of(graph))
         rest = (
             torch.stack([mean, variance]),
-            torch.stack([destinations @ first, extremum, graph.sum_rows(messages)]),
-            sources @ second,
+            torch.cat([destinations @ first, extremum, graph.sum_rows(messages), sources @ second]),
         )
         y = extremum * sign * gamma * (variance + eps).rsqrt()
     y = y if beta is None else y + beta
@@ -454,10 +466,9 @@ def _(*given: Any) -> Tensors:
 @edge_max_backward.reference
 def _(*given: Any) -> Tensors:
     new_gradients(*given)
-    *inputs, graph, negative_slope, eps, out, position, statistics, (u, extremum, total), v, need_x = _double(given)
-    found = gradients(
-        *inputs, graph.with_transpose(), negative_slope, eps, out, position, statistics[1], u, v, extremum, total, need_x
-    )  # fmt: skip
+    grad, *inputs, statistics, terms, need_x = _double(given)
+    u, extremum, total, v = parts_of(terms, inputs[4])
+    found = gradients(grad, *(*inputs, need_x, statistics[1], u, v, extremum, total))
     return tuple(by.to(given[0].dtype) for by in found)
 
 
@@ -477,12 +488,12 @@ def _(
     x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
     graph: CSR, negative_slope: float, eps: float,
 ) -> Tensors:  # fmt: skip
-    results = out, position, statistics, of_rows, of_sources = new_results(x, x_dst, weight, bias, gamma, beta, graph)
+    results = out, position, statistics, terms = new_results(x, x_dst, weight, bias, gamma, beta, graph)
     if weight.shape[1] > 0:
         kernel("edge_conv", x.dtype)(
             graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, graph.t_rowptr), x_dst is None,
             *addresses(x_dst, x), *x.shape, weight.data_ptr(), weight.shape[1], *addresses(bias, gamma, beta),
-            negative_slope, eps, *addresses(out, position), *_kept(statistics, of_rows, of_sources),
+            negative_slope, eps, *addresses(out, position), *_kept(statistics, terms, graph),
             torch.get_num_threads(),
         )  # fmt: skip
     return results
@@ -491,9 +502,9 @@ def _(
 @edge_max_backward.native
 def _(
     grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, negative_slope: float,
-    eps: float, out: Tensor, position: Tensor, statistics: Tensor, of_rows: Tensor, of_sources: Tensor, need_x: bool,
+    eps: float, out: Tensor, position: Tensor, statistics: Tensor, terms: Tensor, need_x: bool,
 ) -> Tensors:  # fmt: skip
-    results = new_gradients(grad, x, x_dst, weight, gamma, graph, statistics, of_rows, of_sources, need_x)
+    results = new_gradients(grad, x, x_dst, weight, gamma, graph, statistics, terms, need_x)
     if weight.shape[1] == 0:
         return tuple(result.zero_() for result in results)
     graph = graph.with_transpose()
@@ -501,16 +512,17 @@ def _(
     kernel("edge_conv_backward", x.dtype)(
         graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, *graph[3:]), x_dst is None, *addresses(x_dst, x),
         *x.shape, weight.data_ptr(), weight.shape[1], *addresses(gamma), negative_slope, eps, grad.data_ptr(),
-        *addresses(out, position), *_kept(statistics, of_rows, of_sources)[1:], *addresses(by_dst, by_x, *by_layer),
+        *addresses(out, position), *_kept(statistics, terms, graph)[1:], *addresses(by_dst, by_x, *by_layer),
         torch.get_num_threads(),
     )  # fmt: skip
     return results
 
 
-def _kept(statistics: Tensor, of_rows: Tensor, of_sources: Tensor) -> tuple[int, ...]:
+def _kept(statistics: Tensor, terms: Tensor, graph: CSR) -> tuple[int, ...]:
     """Where mean, variance, u, v, extremum and total lie; 0 without norm."""
-    if of_rows.shape[2] == 0:
+    channels = terms.shape[1]
+    if channels == 0:
         return 0, 0, 0, 0, 0, 0
-    mean, u, size = statistics.data_ptr(), of_rows.data_ptr(), of_rows[0].nbytes
-    variance = mean + statistics[0].nbytes
-    return mean, variance, u, of_sources.data_ptr(), u + size, u + 2 * size
+    row, mean, u = channels * terms.itemsize, statistics.data_ptr(), terms.data_ptr()
+    size = graph.num_dst * row
+    return mean, mean + row, u, u + 3 * size, u + size, u + 2 * size

@@ -33,7 +33,8 @@ def to_basis(x: Tensor, evecs: Tensor, mass: Tensor, ptr: Tensor) -> Tensor:
         ptr: ``[B + 1]`` int64, ascending from 0 to V: shape b has the vertices ``ptr[b] .. ptr[b + 1] - 1``.
 
     Returns:
-        ``[B, K, C]``, 0 for a shape without vertices; half precision is summed in float32. Differentiable to any order in ``x``, ``evecs`` and ``mass``.
+        ``[B, K, C]``, 0 for a shape without vertices; half precision is summed in float32. Differentiable to any order in
+        ``x``, ``evecs`` and ``mass``.
 
     Raises:
         ValueError: a shape, dtype or device that does not fit; on the CPU, a ``ptr`` that is no segmentation.

@@ -20,7 +20,9 @@ def resolve(tensor: Tensor, name: str) -> Tensor:
     """
     if tensor.is_neg():  # a view that stands for the negative of what lies in memory
         tensor = tensor.resolve_neg()
-    if tensor._is_zerotensor():  # what forward mode writes for a tangent of zeros: its slices have addresses near 0
+    if (
+        tensor._is_zerotensor()
+    ):  # what forward mode writes for a tangent of zeros: its slices have addresses near 0
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
     tensor = tensor.contiguous()
     if tensor.data_ptr() == 0 and tensor.numel():

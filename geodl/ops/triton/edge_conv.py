@@ -13,7 +13,15 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.core import CSR
-from geodl.ops.edge_conv import Tensors, check_norm, edge_max, edge_max_backward, new_results, reads_of
+from geodl.ops.edge_conv import (
+    Tensors,
+    check_norm,
+    edge_max,
+    edge_max_backward,
+    new_results,
+    parts_of,
+    reads_of,
+)
 from geodl.ops.triton.edge_norm import (
     activated_backward,
     centred,
@@ -31,13 +39,16 @@ def _(
     graph: CSR, negative_slope: float, eps: float,
 ) -> Tensors:  # fmt: skip
     results = new_results(x, x_dst, weight, bias, gamma, beta, graph)
-    out, position, (mean, variance), (u, extremum, total), v = results
+    out, position, (mean, variance), terms = results
+    u, extremum, total, v = parts_of(terms, graph)
     first, second = turned(weight, gamma)
     if gamma is None:
         u, v = (x if x_dst is None else x_dst) @ first, x @ second
         _reduce(u, v, bias, graph, negative_slope, out, position, None)
         return results
-    destinations, sources, m, offset = centred(x, x_dst, graph.rowptr.diff(), reads_of(graph), graph.num_edges)
+    destinations, sources, m, offset = centred(
+        x, x_dst, graph.rowptr.diff(), reads_of(graph), graph.num_edges
+    )
     torch.mm(destinations, first, out=u)
     torch.mm(sources, second, out=v)
     of_mean = torch.cat([m, offset]) @ weight.to(m)
@@ -59,13 +70,14 @@ def _(
 @edge_max_backward.triton
 def _(
     grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, negative_slope: float,
-    eps: float, out: Tensor, position: Tensor, statistics: Tensor, of_rows: Tensor, of_sources: Tensor, need_x: bool,
+    eps: float, out: Tensor, position: Tensor, statistics: Tensor, terms: Tensor, need_x: bool,
 ) -> Tensors:  # fmt: skip
-    check_norm(x_dst, gamma, graph, statistics)
-    graph, (_, extremum, total), variance = graph.with_transpose(), of_rows, statistics[1]
+    check_norm(x_dst, gamma, graph, statistics, terms)
+    u, extremum, total, v = parts_of(terms, graph)
+    graph, variance = graph.with_transpose(), statistics[1]
     first, second = turned(weight, gamma)
     y, of_y = activated_backward(grad, out, position, None if gamma is None else extremum, negative_slope)
-    selected, of_readers = _sum_over_readers(y, None if gamma is None else of_rows[0], position, graph)
+    selected, of_readers = _sum_over_readers(y, None if gamma is None else u, position, graph)
     destinations, sources = x if x_dst is None else x_dst, x
     by_u, by_v, by_beta, by_gamma = y, selected, of_y[0].to(x.dtype), x.new_empty(0)
     if gamma is None:
@@ -74,7 +86,7 @@ def _(
         degree, reads = graph.rowptr.diff(), reads_of(graph)
         destinations, sources, _, _ = centred(x, x_dst, degree, reads, graph.num_edges)
         by_u, by_v, by_gamma = normalised_backward(
-            y, selected, of_readers, of_y, total, of_sources, gamma, variance, eps, degree, reads, graph.num_edges
+            y, selected, of_readers, of_y, total, v, gamma, variance, eps, degree, reads, graph.num_edges
         )
         by_bias = torch.zeros_like(by_beta)
     by_weight = turned_back(destinations.T @ by_u, sources.T @ by_v, gamma)
@@ -113,9 +125,7 @@ def _reduce(
     return squares
 
 
-def _sum_over_readers(
-    y: Tensor, u: Tensor | None, position: Tensor, graph: CSR
-) -> tuple[Tensor, Tensor]:
+def _sum_over_readers(y: Tensor, u: Tensor | None, position: Tensor, graph: CSR) -> tuple[Tensor, Tensor]:
     sources, channels = graph.num_src, y.shape[1]
     selected = y.new_empty(sources, channels)
     sums = y.new_empty(0 if u is None else selected.shape)
