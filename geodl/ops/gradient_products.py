@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from geodl.ops.core import CSR
-from geodl.ops.core.checks import compile_checks
 from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses
+from geodl.ops.core.plain import write_prepare
 from geodl.ops.neighbors import Neighbors
 
 _PRODUCTS = Declaration.parse("signals[S,3,C] weight[E,2] inner[N,4,C] out[N,C]; graph:csr[N,S,E]")
 _ADJOINT = Declaration.parse("inner[S,4,C] grad[S,C] weight[E,2] out[N,3,C]; graph:csr[N,S,E]")
-_FITS = {line: compile_checks(line) for line in (_PRODUCTS, _ADJOINT)}
+_PREPARE = {line: write_prepare(line) for line in (_PRODUCTS, _ADJOINT)}
 
 
 def write_products(signals: Tensor, neighbors: Neighbors, weight: Tensor, inner: Tensor, out: Tensor) -> None:
@@ -25,7 +25,7 @@ def write_products(signals: Tensor, neighbors: Neighbors, weight: Tensor, inner:
     into ``inner [N, 4, C]`` ``dx p``, ``dx r - dy m``, ``dy p`` and ``dy r + dx m``; into ``out [N, C]`` the tanh of the first
     times the second, plus the third times the fourth.
 
-    All tensors are contiguous, in float32 or float64 on the CPU.
+    In float32 or float64 on the CPU; what is written to is contiguous.
     """
     _write("gradient_products", _PRODUCTS, neighbors, weight, (signals,), (inner, out))
 
@@ -41,13 +41,16 @@ def write_adjoint(inner: Tensor, grad: Tensor, transposed: Neighbors, weight: Te
 def _write(
     name: str, line: Declaration, neighbors: Neighbors, weight: Tensor, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
 ) -> None:
-    graph = CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
-    given = (*inputs, weight, *outputs, graph)
-    if not _FITS[line](*given):
+    given = (*inputs, weight, *outputs, CSR(neighbors.rowptr, neighbors.col, neighbors.num_src))
+    prepared = _PREPARE[line](*given)
+    if prepared is None:
         line.bind(given)
-    if not all(tensor.is_contiguous() for tensor in (*given[:-1], *graph[:2])):
-        raise ValueError(f"{name} needs contiguous tensors")
-    kernel(name, weight.dtype)(
-        graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, weight, *inputs), outputs[-1].shape[-1],
+        raise ValueError(f"{name} writes numbers of plain tensors alone")
+    *tensors, graph = prepared[1]
+    if any(tensor.data_ptr() != out.data_ptr() for tensor, out in zip(tensors[-len(outputs) :], outputs, strict=True)):
+        raise ValueError(f"{name} writes into contiguous memory alone")
+    read, weights = tensors[: len(inputs)], tensors[len(inputs)]
+    kernel(name, weights.dtype)(
+        graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, weights, *read), outputs[-1].shape[-1],
         *addresses(*outputs), torch.get_num_threads(),
     )  # fmt: skip

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from geodl.ops.core import Operator
-from geodl.ops.core.checks import compile_checks
 from geodl.ops.core.declaration import Declaration
+from geodl.ops.core.plain import write_prepare
 
 __all__ = ["from_basis", "heat_diffuse", "to_basis"]
 
@@ -94,7 +94,7 @@ def heat_diffuse(x: Tensor, evals: Tensor, evecs: Tensor, mass: Tensor, time: Te
 _BASIS = Declaration.parse("evecs[V,K] x[V,C] mass[V]; ptr[B+1]")
 _HEAT = Declaration.parse("evecs[V,K] x[V,C] evals[B,K] mass[V] time[C]; ptr[B+1]")
 
-_FITS = {line: compile_checks(line) for line in (_BASIS, _HEAT)}
+_PREPARE = {line: write_prepare(line) for line in (_BASIS, _HEAT)}
 
 
 def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
@@ -102,7 +102,7 @@ def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
     *floating, ptr = given
     if torch.is_autocast_enabled(given[0].device.type) and len({tensor.dtype for tensor in floating}) > 1:
         given = *(tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in floating), ptr
-    if not torch.compiler.is_compiling() and not _FITS[line](*given):
+    if not torch.compiler.is_compiling() and _PREPARE[line](*given) is None:
         line.bind(given)
     return given
 
