@@ -260,7 +260,7 @@ def _check_destinations(x_dst: Tensor | None, graph: CSR) -> None:
 def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Sequence[Tensor | None]:
     x, x_dst, weight, _, gamma, _, *rest = inputs
     found = edge_max_backward(grads[0], x, x_dst, weight, gamma, *rest, *outputs, needs[0] or needs[1])
-    return cast(Tensors, found)
+    return [by if need else None for by, need in zip(found, needs, strict=False)]
 
 
 def _jvp(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None]) -> Tensor | None:
@@ -308,7 +308,9 @@ def _jvp_of_backward(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None
     )
 
 
-def _pushed(function: Callable[..., Tensors], given: Sequence[Any], tangents: Sequence[Tensor | None]) -> list[Tensor | None]:
+def _pushed(
+    function: Callable[..., Tensors], given: Sequence[Any], tangents: Sequence[Tensor | None]
+) -> list[Tensor | None]:
     """Tangents of the results of a function, for those of its arguments."""
     with forward_ad._set_fwd_grad_enabled(True):
         duals = [

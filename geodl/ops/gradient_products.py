@@ -39,7 +39,12 @@ def write_adjoint(inner: Tensor, grad: Tensor, transposed: Neighbors, weight: Te
 
 
 def _write(
-    name: str, line: Declaration, neighbors: Neighbors, weight: Tensor, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
+    name: str,
+    line: Declaration,
+    neighbors: Neighbors,
+    weight: Tensor,
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Tensor, ...],
 ) -> None:
     given = (*inputs, weight, *outputs, CSR(neighbors.rowptr, neighbors.col, neighbors.num_src))
     prepared = _PREPARE[line](*given)
@@ -47,7 +52,10 @@ def _write(
         line.bind(given)
         raise ValueError(f"{name} writes numbers of plain tensors alone")
     *tensors, graph = prepared[1]
-    if any(tensor.data_ptr() != out.data_ptr() for tensor, out in zip(tensors[-len(outputs) :], outputs, strict=True)):
+    if any(
+        tensor.data_ptr() != out.data_ptr()
+        for tensor, out in zip(tensors[-len(outputs) :], outputs, strict=True)
+    ):
         raise ValueError(f"{name} writes into contiguous memory alone")
     read, weights = tensors[: len(inputs)], tensors[len(inputs)]
     kernel(name, weights.dtype)(

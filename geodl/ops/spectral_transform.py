@@ -102,7 +102,13 @@ def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
     *floating, ptr = given
     if torch.is_autocast_enabled(given[0].device.type) and len({tensor.dtype for tensor in floating}) > 1:
         given = *(tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in floating), ptr
-    if not torch.compiler.is_compiling() and _PREPARE[line](*given) is None:
+    if torch.compiler.is_compiling():
+        return given
+    try:
+        fits = _PREPARE[line](*given) is not None
+    except (AttributeError, TypeError, RuntimeError):
+        fits = False
+    if not fits:
         line.bind(given)
     return given
 
