@@ -38,7 +38,7 @@ from torch.nn import functional
 from geodl.ops.aggregate import gather_sum, reference_gather_max, scatter_sum
 from geodl.ops.core import CSR, Operator
 from geodl.ops.core.dispatch import kernel
-from geodl.ops.core.memory import addresses, new_empty
+from geodl.ops.core.memory import addresses, in_huge_pages
 from geodl.ops.neighbors import Neighbors, csr_for
 
 __all__ = ["BatchNorm", "edge_conv"]
@@ -197,10 +197,10 @@ def new_results(
     points, channels = graph.rowptr.shape[0] - 1, weight.shape[1]
     normalised = 0 if gamma is None else channels
     return (
-        new_empty(x, points, channels),
-        new_empty(x, points, channels, dtype=torch.int32),
-        new_empty(x, 2, normalised, dtype=torch.promote_types(x.dtype, torch.float32)),
-        new_empty(x, 3 * points + x.shape[0], normalised),
+        x.new_empty(points, channels),
+        x.new_empty(points, channels, dtype=torch.int32),
+        x.new_empty(2, normalised, dtype=torch.promote_types(x.dtype, torch.float32)),
+        x.new_empty(3 * points + x.shape[0], normalised),
     )
 
 
@@ -219,12 +219,12 @@ def new_gradients(
     check_norm(x_dst, gamma, graph, statistics, terms)
     channels, normalised = weight.shape[1], statistics.shape[1]
     return (
-        new_empty(x, *(x.shape if need_x else (0,))),
-        new_empty(x, *(x_dst.shape if need_x and x_dst is not None else (0,))),
-        new_empty(x, *weight.shape),
-        new_empty(x, channels),
-        new_empty(x, normalised),
-        new_empty(x, normalised),
+        x.new_empty(x.shape if need_x else 0),
+        x.new_empty(x_dst.shape if need_x and x_dst is not None else 0),
+        x.new_empty(weight.shape),
+        x.new_empty(channels),
+        x.new_empty(normalised),
+        x.new_empty(normalised),
     )
 
 
@@ -490,7 +490,8 @@ def _(
     x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
     graph: CSR, negative_slope: float, eps: float,
 ) -> Tensors:  # fmt: skip
-    results = out, position, statistics, terms = new_results(x, x_dst, weight, bias, gamma, beta, graph)
+    results = tuple(map(in_huge_pages, new_results(x, x_dst, weight, bias, gamma, beta, graph)))
+    out, position, statistics, terms = results
     if weight.shape[1] > 0:
         kernel("edge_conv", x.dtype)(
             graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, graph.t_rowptr), x_dst is None,
@@ -506,7 +507,9 @@ def _(
     grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, negative_slope: float,
     eps: float, out: Tensor, position: Tensor, statistics: Tensor, terms: Tensor, need_x: bool,
 ) -> Tensors:  # fmt: skip
-    results = new_gradients(grad, x, x_dst, weight, gamma, graph, statistics, terms, need_x)
+    results = tuple(
+        map(in_huge_pages, new_gradients(grad, x, x_dst, weight, gamma, graph, statistics, terms, need_x))
+    )
     if weight.shape[1] == 0:
         return tuple(result.zero_() for result in results)
     graph = graph.with_transpose()

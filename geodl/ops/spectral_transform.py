@@ -84,7 +84,7 @@ def heat_diffuse(x: Tensor, evals: Tensor, evecs: Tensor, mass: Tensor, time: Te
 
     Sharp et al., "DiffusionNet: discretization agnostic learning on surfaces", 2022, eq. 7.
     """
-    if evals.dim() == 1:
+    if evals.dim() == 1 and ptr.shape == (2,):
         evals = evals[None]
     evecs, x, evals, mass, time, ptr = _fitting(_HEAT, evecs, x, evals, mass, time, ptr)
     decay = (-evals[:, :, None] * time).exp()
