@@ -151,7 +151,8 @@ class DiffusionBlock(nn.Module):
     ) -> bool:
         """Whether this is the block that most networks are made of, on the CPU, and no derivative by the operators is asked for."""
         return (
-            isinstance(spectrum, Spectrum)
+            not torch.compiler.is_compiling()
+            and isinstance(spectrum, Spectrum)
             and gradient is not None
             and self.diffusion.method == "spectral"
             and self.features is not None
@@ -165,7 +166,6 @@ class DiffusionBlock(nn.Module):
             )
             and select(x) == "native"
             and not torch.is_autocast_enabled(x.device.type)
-            and not torch.compiler.is_compiling()
         )
 
     def _fused(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:
