@@ -41,7 +41,7 @@ def social_network(chosen: argparse.Namespace) -> Graph:
 
 def full_batch(graph: Graph, chosen: argparse.Namespace) -> dict[str, Any]:
     """GCN: every epoch is one step over the whole graph."""
-    network = GCN(chosen.channels, COMMUNITIES, chosen.channels)
+    network = GCN(chosen.channels, COMMUNITIES, chosen.channels, dropout=0.5)
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
     times = []
     for _ in range(chosen.epochs):
@@ -59,7 +59,7 @@ def full_batch(graph: Graph, chosen: argparse.Namespace) -> dict[str, Any]:
 
 def sampled(graph: Graph, chosen: argparse.Namespace) -> dict[str, Any]:
     """GraphSAGE on batches of 1024 training nodes, with ten neighbours of each and ten of each of those."""
-    network = GraphSAGE(chosen.channels, COMMUNITIES, chosen.channels)
+    network = GraphSAGE(chosen.channels, COMMUNITIES, chosen.channels, dropout=0.5)
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
     sampler = NeighborSampler(graph, FANOUT, chosen.seed)
     loader = NodeLoader(graph, sampler, input_nodes=graph.train_mask, batch_size=BATCH, shuffle=True)

@@ -13,9 +13,9 @@ from geodl.matching import (
     CorrespondenceReport,
     MatchedPair,
     evaluate,
+    farthest_vertices,
     fmap_to_p2p,
     p2p_to_fmap,
-    spread,
     zoomout,
 )
 
@@ -33,7 +33,7 @@ def refine(p2p_21: Tensor, spectrum_1: Spectrum, spectrum_2: Spectrum, pos_2: Te
     size = min(FIRST, spectrum_1.evecs.shape[1], spectrum_2.evecs.shape[1])
     grown = min(REFINED, spectrum_1.evecs.shape[1], spectrum_2.evecs.shape[1])
     c_12 = p2p_to_fmap(p2p_21, spectrum_1.evecs[:, :size], spectrum_2.evecs[:, :size], spectrum_2.mass)
-    c_12 = zoomout(c_12, spectrum_1, spectrum_2, grown, 10, (None, spread(pos_2, SAMPLES)))
+    c_12 = zoomout(c_12, spectrum_1, spectrum_2, grown, 10, (None, farthest_vertices(pos_2, SAMPLES)))
     return fmap_to_p2p(c_12, spectrum_1.evecs, spectrum_2.evecs)
 
 

@@ -22,6 +22,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,13 @@ def _arma(stacks: int) -> Recipe:
         layers = [pyg.ARMAConv(a, b, stacks, 1, True, dropout=0.75) for a, b in ((c, 16), (16, k))]
         return Peer(*layers, input_dropout=0.0)
 
-    return Recipe(lambda c, k: ARMA(c, k, stacks=stacks), peer, epochs=1000, patience=100)
+    ours = partial(ARMA, num_stacks=stacks, dropout=0.5, skip_dropout=0.75, recursion_dropout=0.75)
+    return Recipe(ours, peer, epochs=1000, patience=100)
 
 
 def _cheb(order: int) -> Recipe:
     return Recipe(
-        lambda c, k: ChebNet(c, k, order=order),
+        partial(ChebNet, order=order, dropout=0.5),
         lambda c, k: Peer(pyg.ChebConv(c, 16, order), pyg.ChebConv(16, k, order)),
     )
 
@@ -125,19 +127,25 @@ def recipes(data: str) -> dict[str, Recipe]:
 
     return {
         "gcn": Recipe(
-            GCN, lambda c, k: Peer(pyg.GCNConv(c, 16, cached=True), pyg.GCNConv(16, k, cached=True))
+            partial(GCN, dropout=0.5),
+            lambda c, k: Peer(pyg.GCNConv(c, 16, cached=True), pyg.GCNConv(16, k, cached=True)),
         ),
-        "gat": attentive(GAT, pyg.GATConv),
+        "gat": attentive(partial(GAT, dropout=0.6), pyg.GATConv),
         "chebnet": _cheb(2 if citeseer else 3),
         "arma": _arma(3 if citeseer else 2),
-        "appnp": Recipe(APPNP, _appnp),
-        "graphsage": Recipe(GraphSAGE, lambda c, k: Peer(pyg.SAGEConv(c, 16), pyg.SAGEConv(16, k))),
-        "gin": Recipe(GIN, None),
-        "gatv2": attentive(GATv2, pyg.GATv2Conv),
-        "cayleynet": Recipe(CayleyNet, None),
-        "bernnet": Recipe(BernNet, None),
-        "feastnet": Recipe(FeaStNet, lambda c, k: Peer(pyg.FeaStConv(c, 16, 4), pyg.FeaStConv(16, k, 4))),
-        "monet": Recipe(MoNet, None),
+        "appnp": Recipe(partial(APPNP, dropout=0.5), _appnp),
+        "graphsage": Recipe(
+            partial(GraphSAGE, dropout=0.5), lambda c, k: Peer(pyg.SAGEConv(c, 16), pyg.SAGEConv(16, k))
+        ),
+        "gin": Recipe(partial(GIN, dropout=0.5), None),
+        "gatv2": attentive(partial(GATv2, dropout=0.6), pyg.GATv2Conv),
+        "cayleynet": Recipe(partial(CayleyNet, dropout=0.5), None),
+        "bernnet": Recipe(partial(BernNet, dropout=0.5), None),
+        "feastnet": Recipe(
+            partial(FeaStNet, dropout=0.5),
+            lambda c, k: Peer(pyg.FeaStConv(c, 16, 4), pyg.FeaStConv(16, k, 4)),
+        ),
+        "monet": Recipe(partial(MoNet, dropout=0.5), None),
     }
 
 

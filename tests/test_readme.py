@@ -17,7 +17,7 @@ from geodl.geometry import geodesic_charts
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-ROOMS = ["ops", "geometry", "data", "datasets", "nn", "models", "matching", "training", "viz"]
+ROOMS = ["ops", "geometry", "data", "datasets", "nn", "models", "matching", "training", "viz", "testing"]
 
 
 def listed() -> set[str]:
@@ -69,9 +69,11 @@ def test_nothing_imports_upward() -> None:
         "models": 5,
         "training": 6,
         "viz": 6,
+        "testing": 6,
+        "cli": 7,
     }
     for path in (ROOT / "geodl").rglob("*.py"):
-        room = path.relative_to(ROOT / "geodl").parts[0]
+        room = path.relative_to(ROOT / "geodl").parts[0].removesuffix(".py")
         if room not in height:
             continue
         for imported in re.findall(r"^\s*(?:from|import) geodl\.(\w+)", path.read_text(), re.MULTILINE):

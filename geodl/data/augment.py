@@ -42,7 +42,7 @@ class RandomScale(BaseTransform):
     def forward(self, data: Any) -> Any:
         pos, ptr = check_cloud(data), cloud_ptr(data)
         shape = (len(ptr) - 1, 3 if self.anisotropic else 1)
-        factor = spread(uniform(self.low, self.high, shape, pos, self.generator), ptr)
+        factor = to_points(uniform(self.low, self.high, shape, pos, self.generator), ptr)
         data.pos = pos * factor
         if self.anisotropic and (normal := getattr(data, "normal", None)) is not None:
             data.normal = torch.nn.functional.normalize(normal / factor, dim=1)
@@ -67,7 +67,9 @@ class RandomTranslate(BaseTransform):
 
     def forward(self, data: Any) -> Any:
         pos, ptr = check_cloud(data), cloud_ptr(data)
-        data.pos = pos + spread(uniform(-self.limit, self.limit, (len(ptr) - 1, 3), pos, self.generator), ptr)
+        data.pos = pos + to_points(
+            uniform(-self.limit, self.limit, (len(ptr) - 1, 3), pos, self.generator), ptr
+        )
         return data
 
 
@@ -110,7 +112,7 @@ class RandomRotate(BaseTransform):
         if self.vectors and (x is None or x.dim() != 2 or x.shape[1] < 3 * self.vectors):
             told = "None" if x is None else f"of shape {list(x.shape)}"
             raise ValueError(f"x must begin with {self.vectors} vectors of 3 columns, but it is {told}")
-        turns = spread(self._turns(len(ptr) - 1, pos), ptr)
+        turns = to_points(self._turns(len(ptr) - 1, pos), ptr)
         data.pos = _turned(pos, turns)
         if (normal := getattr(data, "normal", None)) is not None:
             data.normal = _turned(normal, turns)
@@ -163,14 +165,14 @@ class RandomJitter(BaseTransform):
 
 
 class RandomDropout(BaseTransform):
-    """Leaves out points: of every cloud a share drawn evenly from ``[0, most]``, each point by its own chance, never all.
+    """Leaves out points: of every cloud a share drawn evenly from ``[0, max_ratio]``, each point by its own chance, never all.
 
     The points are gone. PointNet++ puts copies of the first point in their place, as its batches must have one size; packed
     clouds need not. Every attribute that has a row a point loses the same rows. A batch comes back as a plain ``Data`` with ``ptr``
     and ``batch``.
 
     Args:
-        most: largest share; PointNet++'s is 0.875.
+        max_ratio: largest share; PointNet++'s is 0.875.
         generator: as of :class:`RandomScale`.
 
     Raises:
@@ -178,17 +180,17 @@ class RandomDropout(BaseTransform):
             operators, which would not fit fewer points.
     """
 
-    def __init__(self, most: float = 0.875, generator: Generator | None = None) -> None:
-        if not 0 <= most < 1:
-            raise ValueError(f"most must be at least 0 and below 1, got {most}")
-        self.most, self.generator = most, generator
+    def __init__(self, max_ratio: float = 0.875, generator: Generator | None = None) -> None:
+        if not 0 <= max_ratio < 1:
+            raise ValueError(f"max_ratio must be at least 0 and below 1, got {max_ratio}")
+        self.max_ratio, self.generator = max_ratio, generator
 
     def forward(self, data: Any) -> Any:
         pos, ptr = check_cloud(data), cloud_ptr(data)
-        share = spread(uniform(0, self.most, (len(ptr) - 1,), pos, self.generator), ptr)
+        share = to_points(uniform(0, self.max_ratio, (len(ptr) - 1,), pos, self.generator), ptr)
         chance = uniform(0, 1, (pos.shape[0],), pos, self.generator)
         first = torch.segment_reduce(chance, "max", offsets=ptr)
-        kept = ((chance >= share) | (chance == spread(first, ptr))).nonzero().squeeze(1)
+        kept = ((chance >= share) | (chance == to_points(first, ptr))).nonzero().squeeze(1)
         return chosen_points(data, kept, ptr)
 
 
@@ -213,7 +215,7 @@ class FixedPoints(BaseTransform):
     def forward(self, data: Any) -> Any:
         pos, ptr = check_cloud(data), cloud_ptr(data)
         order = order_within(uniform(0, 1, (pos.shape[0],), pos, self.generator), ptr)
-        rank = torch.arange(pos.shape[0], device=pos.device) - spread(ptr[:-1], ptr)
+        rank = torch.arange(pos.shape[0], device=pos.device) - to_points(ptr[:-1], ptr)
         return chosen_points(data, order[rank < self.count], ptr)
 
 
@@ -226,7 +228,7 @@ def cloud_ptr(data: Any) -> Tensor:
     return torch.tensor([0, data.pos.shape[0]], device=data.pos.device) if ptr is None else ptr
 
 
-def spread(of_cloud: Tensor, ptr: Tensor) -> Tensor:
+def to_points(of_cloud: Tensor, ptr: Tensor) -> Tensor:
     """What every point's cloud has, ``[B, ...]`` -> ``[N, ...]``."""
     return of_cloud.repeat_interleave(ptr.diff(), dim=0)
 
@@ -234,7 +236,7 @@ def spread(of_cloud: Tensor, ptr: Tensor) -> Tensor:
 def order_within(key: Tensor, ptr: Tensor) -> Tensor:
     """The points of every cloud by ascending key, clouds in their order, ``[N]``."""
     order = key.argsort(stable=True)
-    cloud = spread(torch.arange(len(ptr) - 1, device=ptr.device), ptr)
+    cloud = to_points(torch.arange(len(ptr) - 1, device=ptr.device), ptr)
     return order[cloud[order].argsort(stable=True)]
 
 
@@ -255,7 +257,7 @@ def chosen_points(data: Any, chosen: Tensor, ptr: Tensor) -> Any:
         if "num_nodes" in data:
             rows["num_nodes"] = len(chosen)
         return data.update(rows)
-    cloud = spread(torch.arange(len(ptr) - 1, device=ptr.device), ptr)[chosen]
+    cloud = to_points(torch.arange(len(ptr) - 1, device=ptr.device), ptr)[chosen]
     return packed(data, rows, cloud)
 
 

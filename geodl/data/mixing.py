@@ -8,7 +8,7 @@ import torch
 from torch import Generator
 from torch_geometric.transforms import BaseTransform
 
-from geodl.data.augment import cloud_ptr, order_within, packed, refuse_operators, spread, uniform
+from geodl.data.augment import cloud_ptr, order_within, packed, refuse_operators, to_points, uniform
 from geodl.geometry.cloud import check_cloud
 
 __all__ = ["RSMix"]
@@ -17,10 +17,10 @@ __all__ = ["RSMix"]
 class RSMix(BaseTransform):
     r"""Rigid subset mix: in every cloud of a batch a piece is cut out, and a piece of another cloud is put there, as it is.
 
-    The k points nearest to a random point p of a cloud of n points make way for the k points nearest to a random point q of its
-    partner, moved by p - q, with
+    The k points nearest to a random point a of a cloud of n points make way for the k points nearest to a random point b of its
+    partner, moved by a - b, with
 
-    .. math:: k = \lceil u \; most \; n \rceil, \qquad u \sim U(0, 1),
+    .. math:: k = \lceil u \; \mathrm{max\_ratio} \; n \rceil, \qquad u \sim U(0, 1),
 
     but no more than the partner has. Partners are a random permutation of the batch. The batch that comes back has ``y_mixed [B]``,
     the partner's ``y``, and ``mixed [B]``, the share k / n of its points (0 where nothing was mixed), for the loss
@@ -31,22 +31,22 @@ class RSMix(BaseTransform):
     point goes along. It comes as a plain ``Data`` with ``ptr`` and ``batch``.
 
     Args:
-        chance: of a cloud to be mixed; 0.5 in the paper.
-        most: largest share that is replaced; 0.5 in the paper (512 points of 1024).
+        p: probability of a cloud to be mixed; 0.5 in the paper.
+        max_ratio: largest share that is replaced; 0.5 in the paper (512 points of 1024).
         generator: source of randomness; torch's own if not given.
 
     Raises:
-        ValueError: a chance or share outside [0, 1]; on use, no batch with ``ptr`` and ``y [B]``, a ``pos`` that is no finite
+        ValueError: a probability or share outside [0, 1]; on use, no batch with ``ptr`` and ``y [B]``, a ``pos`` that is no finite
             ``[N, 3]``, a cloud without points, or shapes with faces, edges or operators.
 
     Lee et al., "Regularization strategy for point cloud via rigidly mixed sample", CVPR 2021.
     """
 
-    def __init__(self, chance: float = 0.5, most: float = 0.5, generator: Generator | None = None) -> None:
-        for name, share in (("chance", chance), ("most", most)):
+    def __init__(self, p: float = 0.5, max_ratio: float = 0.5, generator: Generator | None = None) -> None:
+        for name, share in (("p", p), ("max_ratio", max_ratio)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {share}")
-        self.chance, self.most, self.generator = chance, most, generator
+        self.p, self.max_ratio, self.generator = p, max_ratio, generator
 
     def forward(self, data: Any) -> Any:
         pos, y = check_cloud(data), getattr(data, "y", None)
@@ -68,16 +68,16 @@ class RSMix(BaseTransform):
 
         partner = draw().argsort()
         receiver = partner.argsort()  # whom a cloud gives a piece
-        share = draw() * self.most * (draw() < self.chance)
+        share = draw() * self.max_ratio * (draw() < self.p)
         count = torch.minimum((share * sizes).ceil().long(), sizes[partner])
         hole, piece = (ptr[:-1] + torch.minimum((draw() * sizes).long(), sizes - 1) for _ in range(2))
 
-        place = torch.arange(len(pos), device=pos.device) - spread(ptr[:-1], ptr)
-        nearest = order_within((pos - spread(pos[hole], ptr)).square().sum(1), ptr)
-        left = nearest[place >= spread(count, ptr)].sort().values
-        nearest = order_within((pos - spread(pos[piece], ptr)).square().sum(1), ptr)
-        given = nearest[place < spread(count[receiver], ptr)]
-        cloud = spread(torch.arange(clouds, device=pos.device), ptr)
+        place = torch.arange(len(pos), device=pos.device) - to_points(ptr[:-1], ptr)
+        nearest = order_within((pos - to_points(pos[hole], ptr)).square().sum(1), ptr)
+        left = nearest[place >= to_points(count, ptr)].sort().values
+        nearest = order_within((pos - to_points(pos[piece], ptr)).square().sum(1), ptr)
+        given = nearest[place < to_points(count[receiver], ptr)]
+        cloud = to_points(torch.arange(clouds, device=pos.device), ptr)
         cloud = torch.cat([cloud[left], receiver[cloud[given]]])
         order = cloud.argsort(stable=True)
         taken = torch.cat([left, given])

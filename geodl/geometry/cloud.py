@@ -66,12 +66,12 @@ def point_normals(shape: Any, neighbors: int = POINT_NEIGHBORS) -> Tensor:
     size = offsets.abs().amax(dim=(1, 2), keepdim=True)
     offsets = offsets / torch.where(size > 0, size, 1.0)
     offsets = offsets - offsets.mean(dim=1, keepdim=True)
-    spread, axes = torch.linalg.eigh(offsets.transpose(1, 2) @ offsets)
+    variance, axes = torch.linalg.eigh(offsets.transpose(1, 2) @ offsets)
     normal = axes[:, :, 0]
     outward = (normal * (points - points.mean(dim=0))).sum(dim=1, keepdim=True)
     normal = torch.where(outward < 0, -normal, normal)
     # On a line two directions are spread least.
-    has_one = spread[:, 1] > 1e-10 * spread[:, 2]
+    has_one = variance[:, 1] > 1e-10 * variance[:, 2]
     if not bool(has_one.all()):
         _warn(int((~has_one).sum()), len(points))
     return torch.where(has_one[:, None], normal, 0.0).to(pos.dtype)

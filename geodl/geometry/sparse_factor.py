@@ -9,6 +9,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 
+from geodl.geometry.blas import single_threaded_blas
 from geodl.geometry.native import native, num_threads
 
 __all__ = ["SparseFactor"]
@@ -18,6 +19,7 @@ class SparseFactor:
     r"""The factors :math:`P A P^\top = L D L^\top` of a sparse symmetric matrix, for solving with many right-hand sides.
 
     SuperLU orders and factors, without pivoting; the solves are ours, as SuperLU takes right-hand sides one by one.
+    Neither depends on the number of threads.
 
     Args:
         matrix: ``[n, n]``, symmetric; positive definite for a backward stable factorisation.
@@ -26,6 +28,7 @@ class SparseFactor:
         ValueError: the matrix is singular to working precision.
     """
 
+    @single_threaded_blas()
     def __init__(self, matrix: Any) -> None:
         options = {"SymmetricMode": True}
         try:
@@ -62,4 +65,5 @@ class SparseFactor:
         if self._unpivoted:
             native().ldl_solve(*self._below, self._diagonal, x, num_threads())
         else:
-            x[:] = self._factors.solve(x[self._place])[self._order]
+            with single_threaded_blas():
+                x[:] = self._factors.solve(x[self._place])[self._order]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
+from geodl.geometry.blas import single_threaded_blas
 from geodl.geometry.laplacian import Laplacian, laplacian
 from geodl.geometry.native import native, num_threads
 from geodl.geometry.sparse_factor import SparseFactor
@@ -133,7 +134,8 @@ def spectrum(shape: Any, k: int, kind: str | None = None) -> Spectrum:
     checked at the end. Should they exceed 1e-6, ARPACK is asked instead, with a warning.
 
     A component that is apart from the others adds an eigenvalue 0. Signs are fixed: an eigenvector's entry of largest size is
-    positive.
+    positive. On one machine a spectrum is the same to the last bit for any number of threads, of torch, OpenMP or BLAS; between
+    processors it differs by rounding.
 
     Args:
         shape: anything that :func:`laplacian` takes, a :class:`Laplacian`, or a packed batch of meshes with ``ptr``.
@@ -160,6 +162,7 @@ def spectrum(shape: Any, k: int, kind: str | None = None) -> Spectrum:
     return _solve(laplacian(shape, kind), k, num_threads()).to(tensor.device)
 
 
+@single_threaded_blas()
 def _solve(operator: Laplacian, k: int, threads: int) -> Spectrum:
     mass = operator.mass.cpu().numpy()
     heavy = np.flatnonzero(mass > 0)

@@ -8,7 +8,7 @@ from geodl.matching.losses import bijectivity_loss, coupling_loss, orthogonality
 from geodl.matching.match import Match, SpectralShape, initial_fmap, match
 from geodl.matching.point_map import fmap_to_p2p, p2p_to_fmap, soft_p2p_to_fmap
 from geodl.matching.trust import Trust, orientation, trust
-from geodl.matching.zoomout import bijective_zoomout, soft_zoomout, spread, zoomout
+from geodl.matching.zoomout import bijective_zoomout, farthest_vertices, soft_zoomout, zoomout
 
 __all__ = [
     "PROTOCOLS",
@@ -21,6 +21,7 @@ __all__ = [
     "bijectivity_loss",
     "coupling_loss",
     "evaluate",
+    "farthest_vertices",
     "fmap_to_p2p",
     "functional_map",
     "icp",
@@ -33,7 +34,6 @@ __all__ = [
     "resolvent_mask",
     "soft_p2p_to_fmap",
     "soft_zoomout",
-    "spread",
     "trust",
     "zoomout",
 ]

@@ -24,7 +24,7 @@ from geodl.matching.functional_map import functional_map
 from geodl.matching.losses import orthogonality_loss
 from geodl.matching.point_map import fmap_to_p2p, p2p_to_fmap
 from geodl.matching.trust import Trust, orientation, trust
-from geodl.matching.zoomout import spread, zoomout
+from geodl.matching.zoomout import farthest_vertices, zoomout
 
 __all__ = ["Match", "SpectralShape", "initial_fmap", "match"]
 
@@ -152,7 +152,7 @@ def match(
         found = match_descriptors(features(one)[one.used], features(two)[two.used])
         size = min(_FIRST, one.size, two.size)
         c_12 = p2p_to_fmap(found, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)
-    places = spread(two.mesh.pos[two.used], _SAMPLES)
+    places = farthest_vertices(two.mesh.pos[two.used], _SAMPLES)
     c_12 = zoomout(c_12, phi_1, phi_2, min(k, one.size, two.size), _STEP, (None, places))
     p2p_21 = _at_all(fmap_to_p2p(c_12, phi_1.evecs, phi_2.evecs), two.used, one.used)
     p2p_12 = _at_all(fmap_to_p2p(c_12.mT, phi_2.evecs, phi_1.evecs), one.used, two.used)
@@ -173,7 +173,7 @@ def initial_fmap(shape_1: SpectralShape, shape_2: SpectralShape) -> Tensor:
     phi_1, phi_2 = shape_1.embedding(), shape_2.embedding()
     evals_1, evals_2 = phi_1.evals[:size], phi_2.evals[:size]
     forth, back = _carry(a, b, evals_1, evals_2), _carry(b, a, evals_2, evals_1).mT
-    places = spread(shape_2.mesh.pos[shape_2.used], _SAMPLES // 2)
+    places = farthest_vertices(shape_2.mesh.pos[shape_2.used], _SAMPLES // 2)
     maps = [zoomout(c, phi_1, phi_2, grown, _STEP, (None, places)) for c in (forth, back)]
     return min(maps, key=lambda c: float(orthogonality_loss(c)))
 

@@ -33,7 +33,7 @@ def zoomout(
         k: size of the result; all eigenpairs that both spectra have if not given.
         step: eigenvectors that are added at a turn.
         samples: vertices of shape 1 and of shape 2 that the turns look at, int64; all where it is None. A few hundred of shape 2,
-            spread evenly (:func:`spread`), give nearly the same map in a fraction of the time.
+            spread evenly (:func:`farthest_vertices`), give nearly the same map in a fraction of the time.
 
     Returns:
         ``[k, k]`` in the dtype of ``c_12``.
@@ -135,7 +135,7 @@ def soft_zoomout(
     return c_12
 
 
-def spread(pos: Tensor, count: int) -> Tensor:
+def farthest_vertices(pos: Tensor, count: int) -> Tensor:
     """Vertices spread evenly over a shape, by farthest-point sampling: ``[min(count, V)]`` int64."""
     return farthest_points(pos, count)[0]
 

@@ -19,8 +19,8 @@ class AlexNet(nn.Module):
     ``"2012"`` is the published one: convolutions 2, 4 and 5 in two groups, one a GPU, and local response normalisation: 60,965,224.
 
     Args:
-        out_channels: classes.
         in_channels: channels of the images.
+        out_channels: classes.
         variant: "torchvision" or "2012".
         dropout: probability of dropping a hidden unit in training.
 
@@ -35,8 +35,8 @@ class AlexNet(nn.Module):
 
     def __init__(
         self,
-        out_channels: int = 1000,
         in_channels: int = 3,
+        out_channels: int = 1000,
         variant: Literal["torchvision", "2012"] = "torchvision",
         dropout: float = 0.5,
     ) -> None:

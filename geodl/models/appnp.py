@@ -13,11 +13,11 @@ class APPNP(PredictThenPropagate):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layer.
-        steps: of the power iteration.
+        K: steps of the power iteration.
         alpha: probability of the restart.
-        dropout: before both layers.
+        dropout: before both layers; 0.5 in the paper.
 
     Gasteiger, Bojchevski and Günnemann, ICLR 2019, without dropout of edges.
     """
@@ -25,10 +25,10 @@ class APPNP(PredictThenPropagate):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 64,
-        steps: int = 10,
+        K: int = 10,
         alpha: float = 0.1,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
-        super().__init__(in_channels, num_classes, hidden, dropout, PersonalizedPageRank(steps, alpha))
+        super().__init__(in_channels, out_channels, hidden, dropout, PersonalizedPageRank(K, alpha))

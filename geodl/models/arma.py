@@ -13,12 +13,12 @@ class ARMA(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layer.
-        stacks: recursions side by side.
-        steps: of a recursion.
-        dropout: before the second layer.
-        skip_dropout: of the signal that is added in every step.
+        num_stacks: recursions side by side.
+        num_layers: steps of a recursion, as of :class:`~geodl.nn.ARMAConv`.
+        dropout: before the second layer; 0.5 in the paper.
+        skip_dropout: of the signal that is added in every step; 0.75 in the paper.
         recursion_dropout: of the signal that a recursion begins with, as it enters the sums over neighbours.
 
     Bianchi, Grattarola, Livi and Alippi, IEEE TPAMI 2021. They drop out the added signal alone; both are dropped out in the
@@ -28,16 +28,18 @@ class ARMA(ConvolutionalClassifier):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 16,
-        stacks: int = 2,
-        steps: int = 1,
-        dropout: float = 0.5,
-        skip_dropout: float = 0.75,
-        recursion_dropout: float = 0.75,
+        num_stacks: int = 2,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        skip_dropout: float = 0.0,
+        recursion_dropout: float = 0.0,
     ) -> None:
         convs = [
-            ARMAConv(*channels, stacks, steps, dropout=skip_dropout, recursion_dropout=recursion_dropout)
-            for channels in ((in_channels, hidden), (hidden, num_classes))
+            ARMAConv(
+                *channels, num_stacks, num_layers, dropout=skip_dropout, recursion_dropout=recursion_dropout
+            )
+            for channels in ((in_channels, hidden), (hidden, out_channels))
         ]
         super().__init__(convs, dropout=dropout, input_dropout=0.0)

@@ -13,7 +13,7 @@ class BernNet(PredictThenPropagate):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layer.
         order: of the Bernstein polynomials.
         dropout: before both layers.
@@ -22,6 +22,6 @@ class BernNet(PredictThenPropagate):
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, hidden: int = 64, order: int = 10, dropout: float = 0.5
+        self, in_channels: int, out_channels: int, hidden: int = 64, order: int = 10, dropout: float = 0.0
     ) -> None:
-        super().__init__(in_channels, num_classes, hidden, dropout, BernConv(order))
+        super().__init__(in_channels, out_channels, hidden, dropout, BernConv(order))

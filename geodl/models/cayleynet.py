@@ -15,7 +15,7 @@ class CayleyNet(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layers.
         order: r, of the Cayley polynomials.
         iterations: of Jacobi.
@@ -28,12 +28,12 @@ class CayleyNet(ConvolutionalClassifier):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 16,
         order: int = 1,
         iterations: int = 5,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
-        widths = [in_channels, *[hidden] * (layers - 1), num_classes]
+        widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         super().__init__([CayleyConv(c, d, order, iterations) for c, d in pairwise(widths)], dropout=dropout)

@@ -15,7 +15,7 @@ class ChebNet(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layers.
         order: number of polynomials of a filter.
         layers: number of convolutions.
@@ -27,11 +27,11 @@ class ChebNet(ConvolutionalClassifier):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 16,
         order: int = 3,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
-        widths = [in_channels, *[hidden] * (layers - 1), num_classes]
+        widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         super().__init__([ChebConv(c, d, order) for c, d in pairwise(widths)], dropout=dropout)

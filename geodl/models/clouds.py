@@ -46,19 +46,13 @@ class Clouds:
         """``[P, C]`` -> ``[B, C]``."""
         return pool(y, self.ptr, reduce)
 
-    def spread(self, y: Tensor) -> Tensor:
+    def to_points(self, y: Tensor) -> Tensor:
         """What every point's cloud has, ``[B, C]`` -> ``[P, C]``."""
         of_cloud = members(self.ptr, self.pos.shape[0])
         cloud, own = of_cloud.t()
         # Either knows the other, but not both: what holds itself is freed late.
         cloud._transpose, of_cloud._transpose = (of_cloud, own), None
         return aggregate(y, cloud)
-
-    def joint(self, layer: nn.Linear, pooled: Tensor, local: Tensor) -> Tensor:
-        """A linear layer of what the cloud has, ``[B, C]``, and the point, ``[P, C']``; the former costs a product a cloud."""
-        weight = layer.weight
-        of_cloud = functional.linear(pooled, weight[:, : pooled.shape[1]], layer.bias)
-        return functional.linear(local, weight[:, pooled.shape[1] :]) + self.spread(of_cloud)
 
     def restore(self, y: Tensor) -> Tensor:
         """Rows in the order in which the points were given."""

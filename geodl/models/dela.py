@@ -14,6 +14,7 @@ from torch.nn import functional
 from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import DecoupledAggregation, SpatialEncoding
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.set_abstraction import centred, cloud_of
 from geodl.ops import Neighbors, farthest_points, knn
 from geodl.ops.dynamic_size import at_least
@@ -75,7 +76,7 @@ class DeLA(CloudClassifier):
         return self.head(self._pool(stages[-1])), self.encoder.offset_loss(stages)
 
     def _stages(self, pos: Tensor, ptr: Tensor | None, x: Tensor | None) -> list[Points]:
-        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
         return cast(list[Points], self.encoder(clouds))
 
     def _pool(self, points: Points) -> Tensor:
@@ -126,7 +127,7 @@ class Encoder(nn.Module):
         in_channels: of the signal beside positions and heights.
         widths: channels of every stage.
         counts: how many points the stages after the first keep of a cloud.
-        spreads: by which offsets are divided that the signals must tell, of every stage.
+        offset_scales: by which offsets are divided that the signals must tell, of every stage.
         k, up, drop_path: as for :class:`DeLA`.
         lift: how far a cloud is lifted at random in training, in units of the heights.
     """
@@ -136,7 +137,7 @@ class Encoder(nn.Module):
         in_channels: int,
         widths: Sequence[int],
         counts: Sequence[int],
-        spreads: Sequence[float],
+        offset_scales: Sequence[float],
         k: int,
         up: int,
         drop_path: float,
@@ -145,9 +146,15 @@ class Encoder(nn.Module):
         super().__init__()
         if k < 1 or up not in (0, 1, 2):
             raise ValueError(f"k must be at least 1 and up an axis, 0, 1 or 2, got {k} and {up}")
-        self.counts, self.spreads, self.k, self.up, self.lift = list(counts), list(spreads), k, up, lift
+        self.counts, self.offset_scales, self.k, self.up, self.lift = (
+            list(counts),
+            list(offset_scales),
+            k,
+            up,
+            lift,
+        )
         stages = len(widths)
-        rates = torch.linspace(0, drop_path, _DEPTH * stages).view(stages, _DEPTH).tolist()
+        rates = torch.linspace(0, drop_path, _DEPTH * stages, device="cpu").view(stages, _DEPTH).tolist()
         reads = [SpatialEncoding(1 + in_channels, [24, 48, widths[0]])]
         reads += [SpatialEncoding(0, [12, 24, 48]) for _ in widths[1:]]
         self.read = nn.ModuleList(reads)
@@ -174,13 +181,13 @@ class Encoder(nn.Module):
         """Points and signal of every stage."""
         pos, ptr = _UNIT * centred(clouds.pos, clouds.ptr), clouds.ptr
         height = _UNIT / 10 * clouds.pos[:, self.up : self.up + 1]
-        height = height - clouds.spread(-clouds.pool(-height, "max"))
+        height = height - clouds.to_points(-clouds.pool(-height, "max"))
         if self.training:
             lifted = height.new_empty(ptr.shape[0] - 1, 1).uniform_(-self.lift, self.lift)
-            height = height + clouds.spread(lifted)
+            height = height + clouds.to_points(lifted)
         signal = height if clouds.x is None else torch.cat([clouds.x, height], dim=1)
         neighbors = knn(pos, self.k, ptr)
-        y = self.norms[0](self.read[0](pos, signal, neighbors))
+        y = self.norms[0](self.project[0](self.read[0](pos, signal, neighbors)))
         reached: list[Points] = []
         for stage, block in enumerate(self.blocks):
             if stage:
@@ -198,16 +205,12 @@ class Encoder(nn.Module):
     def offset_loss(self, reached: Sequence[Points]) -> Tensor:
         """Mean squared error by which the signals of a point and a random neighbour tell their offset, summed over the stages."""
         errors = []
-        for points, tell, spread in zip(reached, self.tell, self.spreads, strict=True):
+        for points, tell, scale in zip(reached, self.tell, self.offset_scales, strict=True):
             rowptr, col = points.neighbors.rowptr, points.neighbors.col
             place = torch.rand(points.pos.shape[0], device=col.device) * rowptr.diff()
             other = col[rowptr[:-1] + place.long()]
-            first, *rest = cast(nn.Sequential, tell)
-            told = first(points.x)
-            told = told[other] - told
-            for layer in rest:
-                told = layer(told)
-            errors.append(functional.mse_loss(told, (points.pos[other] - points.pos) / spread))
+            told = tell(points.x[other] - points.x)
+            errors.append(functional.mse_loss(told, (points.pos[other] - points.pos) / scale))
         return torch.stack(errors).sum()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from geodl.models.clouds import one_hot, read_clouds
 from geodl.models.dela import Encoder, Points, encoder_names, initialise
 from geodl.models.published import named, rename, unwrapped
+from geodl.nn.dtype_of import dtype_of
 from geodl.ops import aggregate, knn
 
 __all__ = ["DeLAParts"]
@@ -46,7 +47,7 @@ class DeLAParts(nn.Module):
         super().__init__()
         self.in_channels, self.categories = in_channels, categories
         self.encoder = Encoder(in_channels, _WIDTHS, _COUNTS, _SPREADS, k, up, drop_path, lift=0.4)
-        self.rates = torch.linspace(0, drop_path, len(_WIDTHS)).tolist()
+        self.rates = torch.linspace(0, drop_path, len(_WIDTHS), device="cpu").tolist()
         self.carry = nn.ModuleList()
         for c in _WIDTHS:
             norm = nn.BatchNorm1d(c)
@@ -87,8 +88,8 @@ class DeLAParts(nn.Module):
     def _scores(
         self, pos: Tensor, category: Tensor, ptr: Tensor | None, x: Tensor | None
     ) -> tuple[Tensor, list[Points]]:
-        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
-        y = clouds.spread(self.known(one_hot(category, self.categories, clouds)))
+        clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
+        y = clouds.to_points(self.known(one_hot(category, self.categories, clouds)))
         stages = cast(list[Points], self.encoder(clouds))
         for points, carry, rate in zip(stages, self.carry, self.rates, strict=True):
             carried = self._to_all(carry(points.x), points, stages[0])

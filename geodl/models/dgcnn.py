@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from geodl.models.clouds import CloudClassifier, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import EdgeConv
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.ops import knn
 
@@ -48,7 +49,7 @@ class DGCNN(CloudClassifier):
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads: the maximum and the mean over every cloud, ``[B, 2048]``."""
-        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
         y = clouds.signal
         layers = []
         for conv in self.convs:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import Clouds, one_hot, read_clouds
 from geodl.models.dgcnn import edge_filter
+from geodl.models.joint import joint
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import EdgeConv
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.ops import Neighbors, from_basis, knn
 from geodl.ops.dynamic_size import at_least
@@ -25,6 +26,7 @@ class DGCNNParts(nn.Module):
     maximum over the cloud and what the cloud is known to be.
 
     Args:
+        in_channels: of the signal beside the positions, such as 3 for normals; 0 for none.
         out_channels: number of parts, of all categories together.
         k: neighbours of a point, itself among them; 40 for 2048 points.
         categories: number of categories.
@@ -33,13 +35,17 @@ class DGCNNParts(nn.Module):
     Wang et al., "Dynamic graph CNN for learning on point clouds", ACM TOG 2019, figure 3.
     """
 
-    def __init__(self, out_channels: int, k: int = 40, categories: int = 16, dropout: float = 0.5) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, k: int = 40, categories: int = 16, dropout: float = 0.5
+    ) -> None:
         super().__init__()
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        self.k, self.categories = k, categories
+        self.in_channels, self.k, self.categories = in_channels, k, categories
         self.align = _Alignment()
-        self.convs = nn.ModuleList([EdgeConv(3, 64, [64]), EdgeConv(64, 64, [64]), EdgeConv(64, 64)])
+        self.convs = nn.ModuleList(
+            [EdgeConv(3 + in_channels, 64, [64]), EdgeConv(64, 64, [64]), EdgeConv(64, 64)]
+        )
         self.embed = mlp([192, 1024], bias=False, negative_slope=0.2)
         self.known = mlp([categories, 64], bias=False, negative_slope=0.2)
         self.head = nn.Sequential(
@@ -48,13 +54,16 @@ class DGCNNParts(nn.Module):
             *mlp([256, 128], bias=False, negative_slope=0.2), nn.Linear(128, out_channels, bias=False),
         )  # fmt: skip
 
-    def forward(self, pos: Tensor, category: Tensor, ptr: Tensor | None = None) -> Tensor:
+    def forward(
+        self, pos: Tensor, category: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
+    ) -> Tensor:
         """Scores of the parts at every point.
 
         Args:
             pos: ``[P, 3]``, the points of all clouds, about the origin and of about unit size.
             category: ``[B]`` int64, what every cloud is known to be.
             ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
+            x: ``[P, in_channels]``.
 
         Returns:
             ``[P, out_channels]``.
@@ -62,20 +71,20 @@ class DGCNNParts(nn.Module):
         Raises:
             ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
         """
-        clouds = read_clouds(pos, ptr, None, 0, next(self.parameters()).dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
         known = one_hot(category, self.categories, clouds)
         at_least(known.shape[0], 2 if self.training else 1)
         known = self.known(known)
         matrices = self.align(clouds, knn(clouds.pos, self.k, clouds.ptr))
         y = from_basis(matrices.to(clouds.pos.dtype), clouds.pos, clouds.ptr)
+        y = y if clouds.x is None else torch.cat([y, clouds.x], dim=1)
         layers = []
         for conv in self.convs:
             y = conv(y, knn(y, self.k, clouds.ptr))
             layers.append(y)
         local = torch.cat(layers, dim=1)
         pooled = torch.cat([clouds.pool(self.embed(local), "max"), known], dim=1)
-        scores: Tensor = self.head[1:](clouds.joint(cast(nn.Linear, self.head[0]), pooled, local))
-        return clouds.restore(scores)
+        return clouds.restore(joint(self.head, clouds, pooled, local))
 
     @classmethod
     def from_published(cls, weights: Mapping[str, Tensor], k: int = 40, dropout: float = 0.5) -> DGCNNParts:
@@ -90,7 +99,9 @@ class DGCNNParts(nn.Module):
         """
         with named("DGCNNParts"):
             weights = unwrapped(weights)
-            model = cls(weights["conv11.weight"].shape[0], k, weights["conv7.0.weight"].shape[1], dropout)
+            in_channels = weights["conv1.0.weight"].shape[1] // 2 - 3
+            categories = weights["conv7.0.weight"].shape[1]
+            model = cls(in_channels, weights["conv11.weight"].shape[0], k, categories, dropout)
             # Batch norms are listed twice: as bn1 and as the second layer of conv1.
             twice = ("bn", "transform_net.bn1.", "transform_net.bn2.")
             state = rename({name: t for name, t in weights.items() if not name.startswith(twice)}, _NAMES)

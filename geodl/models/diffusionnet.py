@@ -15,6 +15,7 @@ from geodl.geometry import Gradient, Laplacian, Spectrum
 from geodl.nn import DiffusionBlock
 from geodl.nn.diffusion import Method
 from geodl.nn.diffusion_features import Variant
+from geodl.nn.dtype_of import dtype_of
 from geodl.ops import Neighbors, aggregate, to_basis
 
 __all__ = ["DiffusionNet"]
@@ -62,7 +63,7 @@ class DiffusionNet(nn.Module):
         super().__init__()
         if outputs not in OUTPUTS:
             raise ValueError(f"outputs must be one of {', '.join(OUTPUTS)}, not {outputs!r}")
-        self.outputs = outputs
+        self.in_channels, self.outputs = in_channels, outputs
         self.first = nn.Linear(in_channels, width)
         self.blocks = nn.ModuleList(
             DiffusionBlock(width, hidden, dropout, features, method) for _ in range(blocks)
@@ -94,8 +95,8 @@ class DiffusionNet(nn.Module):
             IndexError: a face refers to a vertex that does not exist.
             TypeError: a spectrum where Laplacians are needed, or the other way round.
         """
-        if x.dim() != 2 or x.shape[1] != self.first.in_features:
-            raise ValueError(f"x must have shape [V, {self.first.in_features}], not {list(x.shape)}")
+        if x.dim() != 2 or x.shape[1] != self.in_channels:
+            raise ValueError(f"x must have shape [V, {self.in_channels}], not {list(x.shape)}")
         vertices = x.shape[0]
         if isinstance(spectrum, Laplacian):
             spectrum = [spectrum]
@@ -103,7 +104,7 @@ class DiffusionNet(nn.Module):
         if mass.shape[0] != vertices:
             raise ValueError(f"spectrum has {mass.shape[0]} vertices but x has {vertices} rows")
         corners = self._corners(face, vertices)
-        dtype = self.first.weight.dtype
+        dtype = dtype_of(self)
         if isinstance(spectrum, Spectrum) and spectrum.evecs.dtype != dtype:
             spectrum = spectrum.to(dtype)
         if gradient is not None and gradient.values.dtype != dtype:

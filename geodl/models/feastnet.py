@@ -15,7 +15,7 @@ class FeaStNet(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layers.
         windows: filters that a neighbourhood is shared out among.
         layers: number of convolutions.
@@ -27,11 +27,11 @@ class FeaStNet(ConvolutionalClassifier):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 16,
         windows: int = 4,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
-        widths = [in_channels, *[hidden] * (layers - 1), num_classes]
+        widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         super().__init__([FeaStConv(c, d, windows) for c, d in pairwise(widths)], dropout=dropout)

@@ -15,11 +15,11 @@ class GAT(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of a head of the first layer.
         heads: of the first layer, side by side.
         output_heads: of the second, whose mean is taken.
-        dropout: before every layer, and of the attention.
+        dropout: before every layer, and of the attention; 0.6 in the paper.
 
     Velickovic et al., ICLR 2018.
     """
@@ -29,15 +29,15 @@ class GAT(ConvolutionalClassifier):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 8,
         heads: int = 8,
         output_heads: int = 1,
-        dropout: float = 0.6,
+        dropout: float = 0.0,
     ) -> None:
         convs = [
             self._layer(in_channels, hidden, heads, dropout=dropout),
-            self._layer(hidden * heads, num_classes, output_heads, concat=False, dropout=dropout),
+            self._layer(hidden * heads, out_channels, output_heads, concat=False, dropout=dropout),
         ]
         super().__init__(convs, functional.elu, dropout)
 

@@ -15,16 +15,16 @@ class GCN(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layers.
         layers: number of convolutions.
-        dropout: before every convolution.
+        dropout: before every convolution; 0.5 in the paper.
 
     Kipf and Welling, ICLR 2017.
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, hidden: int = 16, layers: int = 2, dropout: float = 0.5
+        self, in_channels: int, out_channels: int, hidden: int = 16, layers: int = 2, dropout: float = 0.0
     ) -> None:
-        widths = [in_channels, *[hidden] * (layers - 1), num_classes]
+        widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         super().__init__([GCNConv(c, d) for c, d in pairwise(widths)], dropout=dropout)

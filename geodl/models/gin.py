@@ -17,7 +17,7 @@ class GIN(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layers, and within each.
         layers: number of convolutions, each with a network of two layers.
         dropout: before every convolution.
@@ -26,9 +26,9 @@ class GIN(ConvolutionalClassifier):
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, hidden: int = 16, layers: int = 2, dropout: float = 0.5
+        self, in_channels: int, out_channels: int, hidden: int = 16, layers: int = 2, dropout: float = 0.0
     ) -> None:
-        widths = [in_channels, *[hidden] * (layers - 1), num_classes]
+        widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         mlps = [
             nn.Sequential(nn.Linear(c, hidden), nn.ReLU(), nn.Linear(hidden, d)) for c, d in pairwise(widths)
         ]

@@ -16,7 +16,7 @@ class GraphSAGE(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layers.
         layers: number of convolutions.
         dropout: before every convolution.
@@ -28,11 +28,11 @@ class GraphSAGE(ConvolutionalClassifier):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 16,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
         reduce: Literal["mean", "max"] = "mean",
     ) -> None:
-        widths = [in_channels, *[hidden] * (layers - 1), num_classes]
+        widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         super().__init__([SAGEConv(c, d, reduce) for c, d in pairwise(widths)], dropout=dropout)

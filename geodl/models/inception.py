@@ -106,8 +106,8 @@ class InceptionV1(nn.Module):
     0.5 in each channel.
 
     Args:
-        out_channels: classes.
         in_channels: channels of the images.
+        out_channels: classes.
         variant: "torchvision" or "2014".
         auxiliary: whether there are the two auxiliary heads.
         dropout: probability of dropping a feature in training.
@@ -124,8 +124,8 @@ class InceptionV1(nn.Module):
 
     def __init__(
         self,
-        out_channels: int = 1000,
         in_channels: int = 3,
+        out_channels: int = 1000,
         variant: Literal["torchvision", "2014"] = "torchvision",
         auxiliary: bool = False,
         dropout: float | None = None,
@@ -274,8 +274,8 @@ class InceptionV3(nn.Module):
     published weights want images with mean and deviation 0.5 in each channel.
 
     Args:
-        out_channels: classes.
         in_channels: channels of the images.
+        out_channels: classes.
         auxiliary: whether there is the auxiliary head.
         dropout: probability of dropping a feature in training.
 
@@ -287,7 +287,7 @@ class InceptionV3(nn.Module):
     """
 
     def __init__(
-        self, out_channels: int = 1000, in_channels: int = 3, auxiliary: bool = True, dropout: float = 0.5
+        self, in_channels: int = 3, out_channels: int = 1000, auxiliary: bool = True, dropout: float = 0.5
     ) -> None:
         super().__init__()
         self.Conv2d_1a_3x3 = ConvNorm(in_channels, 32, 3, 2)

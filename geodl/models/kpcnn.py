@@ -11,6 +11,7 @@ from torch.nn import functional
 from geodl.geometry import Charts
 from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.nn import KPConv
+from geodl.nn.dtype_of import dtype_of
 from geodl.ops import Neighbors, aggregate, radius, voxel_neighbors, voxel_pool
 from geodl.ops.dynamic_size import at_least
 
@@ -51,7 +52,7 @@ class KPCNN(CloudClassifier):
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads, ``[B, 16 width]``."""
-        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
         grid, y = self.encoder(clouds)[0][-1]
         return pool(y, grid.ptr, "mean")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
-
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from geodl.models.clouds import Clouds, one_hot, read_clouds
+from geodl.models.joint import joint
 from geodl.models.kpcnn import Cells, Encoder, unary
+from geodl.nn.dtype_of import dtype_of
+from geodl.nn.plain import plain_first
 from geodl.ops import aggregate, knn
 
 __all__ = ["KPFCNN"]
@@ -69,7 +71,7 @@ class KPFCNN(nn.Module):
         Raises:
             ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
         """
-        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
         known = one_hot(category, self.categories, clouds)
         reached, held = self.encoder(clouds)
         coarse, y = reached[-1]
@@ -78,7 +80,7 @@ class KPFCNN(nn.Module):
             y = self.ups[level](coarse, y, fine, skip)
             coarse = fine
         cells = Clouds(coarse.pos, None, coarse.ptr, None)
-        scores = self.head[1:](cells.joint(cast(nn.Linear, self.head[0]), known, y))
+        scores = joint(self.head, cells, known, y)
         return clouds.restore(aggregate(scores, held.t()[0]))
 
 
@@ -90,11 +92,13 @@ class _Up(nn.Module):
         self.layers = unary(coarse_channels + channels, out_channels)
 
     def forward(self, coarse: Cells, y: Tensor, fine: Cells, skip: Tensor) -> Tensor:
-        linear, *rest = self.layers
-        assert isinstance(linear, nn.Linear)
-        own, nearest = linear.weight[:, y.shape[1] :], linear.weight[:, : y.shape[1]]
         from_coarse = knn(coarse.pos, 1, coarse.ptr, fine.pos, fine.ptr)
-        y = functional.linear(skip, own) + aggregate(functional.linear(y, nearest), from_coarse)
+        first, rest = plain_first(self.layers)
+        if first is None:
+            y = self.layers(torch.cat([aggregate(y, from_coarse), skip], dim=1))
+            return y
+        nearest, own = first.weight[:, : y.shape[1]], first.weight[:, y.shape[1] :]
+        y = functional.linear(skip, own, first.bias) + aggregate(functional.linear(y, nearest), from_coarse)
         for layer in rest:
             y = layer(y)
         return y

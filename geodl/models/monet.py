@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from geodl.geometry import Charts
 from geodl.models.node_classifier import ConvolutionalClassifier
 from geodl.nn import GMMConv, degree_charts
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.sparse_features import Features
 from geodl.ops import Neighbors
 
@@ -23,7 +24,7 @@ class MoNet(ConvolutionalClassifier):
 
     Args:
         in_channels: of the nodes.
-        num_classes: number of scores.
+        out_channels: number of scores.
         hidden: width of the hidden layers.
         windows: number of Gaussians.
         dim: of the learned coordinates.
@@ -36,14 +37,14 @@ class MoNet(ConvolutionalClassifier):
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        out_channels: int,
         hidden: int = 16,
         windows: int = 3,
         dim: int = 2,
         layers: int = 2,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
     ) -> None:
-        widths = [in_channels, *[hidden] * (layers - 1), num_classes]
+        widths = [in_channels, *[hidden] * (layers - 1), out_channels]
         convs = [_OnDegrees(GMMConv(c, d, windows, dim), dim) for c, d in pairwise(widths)]
         super().__init__(convs, dropout=dropout)
 
@@ -54,6 +55,6 @@ class _OnDegrees(nn.Module):
         self.conv, self.coordinates = conv, nn.Linear(2, dim)
 
     def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
-        charts = degree_charts(neighbors, self.coordinates.weight.dtype)
+        charts = degree_charts(neighbors, dtype_of(self))
         y: Tensor = self.conv(x, Charts(neighbors, torch.tanh(self.coordinates(charts.coords)), "cartesian"))
         return y

@@ -44,7 +44,7 @@ class NodeClassifier(nn.Module):
     ``network(x, neighbors)`` takes both ready-made.
 
     Shapes:
-        x ``[N, in_channels]`` or :class:`~geodl.nn.SparseFeatures`, neighbors of N nodes -> ``[N, num_classes]``, before the
+        x ``[N, in_channels]`` or :class:`~geodl.nn.SparseFeatures`, neighbors of N nodes -> ``[N, out_channels]``, before the
         softmax. Graphs side by side (PyG's ``Batch``) get the scores of each alone.
     """
 
@@ -73,7 +73,7 @@ class ConvolutionalClassifier(NodeClassifier):
         self,
         convs: Iterable[nn.Module],
         activation: Callable[[Tensor], Tensor] = torch.relu,
-        dropout: float = 0.5,
+        dropout: float = 0.0,
         input_dropout: float | None = None,
     ) -> None:
         super().__init__()

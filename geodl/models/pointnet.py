@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from geodl.models.clouds import Clouds, read_clouds
 from geodl.models.published import named, rename
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.ops import from_basis
 from geodl.ops.dynamic_size import at_least
@@ -67,7 +68,7 @@ class PointNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """What ``head`` reads, ``[B, 1024]``, and the matrices of the features, ``[B, 64, 64]``,
         for :func:`feature_transform_regularizer`."""
-        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
         signal = align(clouds, self.align)
         y = self.lift(signal)
         matrices = self.align_features(y, clouds)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import SetAbstraction
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.nn.set_abstraction import Grouping
 
@@ -66,7 +67,7 @@ class PointNet2(CloudClassifier):
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads, ``[B, 1024]``."""
-        dtype, sort = next(self.parameters()).dtype, self.grouping == "nearest"
+        dtype, sort = dtype_of(self), self.grouping == "nearest"
         clouds: Clouds = read_clouds(pos, ptr, x, self.in_channels, dtype, sort)
         pos, x, ptr = clouds.pos, clouds.x, clouds.ptr
         for level in self.levels:

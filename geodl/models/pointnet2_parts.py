@@ -11,6 +11,7 @@ from geodl.models.clouds import one_hot, pool, read_clouds
 from geodl.models.pointnet2 import abstraction_names, positions_first
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import FeaturePropagation, SetAbstraction
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.nn.set_abstraction import Grouping
 
@@ -83,9 +84,9 @@ class PointNet2Parts(nn.Module):
         Raises:
             ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
         """
-        dtype, sort = next(self.parameters()).dtype, self.grouping == "nearest"
+        dtype, sort = dtype_of(self), self.grouping == "nearest"
         clouds = read_clouds(pos, ptr, x, self.in_channels, dtype, sort)
-        known = clouds.spread(one_hot(category, self.categories, clouds))
+        known = clouds.to_points(one_hot(category, self.categories, clouds))
         reached = [(clouds.pos, clouds.signal, clouds.ptr)]
         for level in self.levels:
             reached.append(level(*reached[-1]))

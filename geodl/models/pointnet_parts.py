@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, read_clouds
+from geodl.models.joint import joint
 from geodl.models.pointnet import TNet, align, tnet_names
 from geodl.models.published import named, rename
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.ops import from_basis
 
@@ -59,7 +60,7 @@ class PointNetParts(nn.Module):
         Raises:
             ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
         """
-        clouds = read_clouds(pos, ptr, x, self.in_channels, next(self.parameters()).dtype)
+        clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
         known = one_hot(category, self.categories, clouds)
         y = align(clouds, self.align)
         local = []
@@ -69,10 +70,7 @@ class PointNetParts(nn.Module):
         local.append(self.lift(from_basis(self.align_features(y, clouds), y, clouds.ptr)))
         local.append(self.points(local[-1]))
         pooled = torch.cat([clouds.pool(local[-1], "max"), known], dim=1)
-        scores: Tensor = self.head[1:](
-            clouds.joint(cast(nn.Linear, self.head[0]), pooled, torch.cat(local, dim=1))
-        )
-        return clouds.restore(scores)
+        return clouds.restore(joint(self.head, clouds, pooled, torch.cat(local, dim=1)))
 
     @classmethod
     def from_published(cls, weights: Mapping[str, Tensor]) -> PointNetParts:

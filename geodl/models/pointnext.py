@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import InvResMLP, ResidualAbstraction
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.nn.set_abstraction import Grouping, group
 
@@ -59,7 +60,7 @@ class PointNeXt(CloudClassifier):
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """What ``head`` reads, ``[B, 16 width]``."""
-        dtype, sort = next(self.parameters()).dtype, self.grouping == "nearest"
+        dtype, sort = dtype_of(self), self.grouping == "nearest"
         clouds = read_clouds(pos, ptr, x, self.in_channels, dtype, sort)
         pos, y, ptr = self.encoder(clouds)[-1]
         return pool(self.last(torch.cat([pos, y], dim=1)), ptr, "max")

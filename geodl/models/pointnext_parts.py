@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, pool, read_clouds
+from geodl.models.joint import joint
 from geodl.models.pointnext import Encoder, encoder_names
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import FeaturePropagation
+from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.nn.set_abstraction import Grouping
 
@@ -80,7 +81,7 @@ class PointNeXtParts(nn.Module):
         Raises:
             ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
         """
-        dtype, sort = next(self.parameters()).dtype, self.grouping == "nearest"
+        dtype, sort = dtype_of(self), self.grouping == "nearest"
         clouds = read_clouds(pos, ptr, x, self.in_channels, dtype, sort)
         known = one_hot(category, self.categories, clouds)
         reached = self.encoder(clouds)
@@ -88,15 +89,14 @@ class PointNeXtParts(nn.Module):
             pool(layer(y), ptr, "max") for layer, (_, y, ptr) in zip(self.whole, reached[-2:], strict=True)
         ]
         pos, y, ptr = reached[0]
-        reached[0] = pos, torch.cat([clouds.spread(torch.cat([*maxima, known], dim=1)), y], dim=1), ptr
+        reached[0] = pos, torch.cat([clouds.to_points(torch.cat([*maxima, known], dim=1)), y], dim=1), ptr
         sample_pos, sample_y, sample_ptr = reached[-1]
         for level in (3, 2, 1, 0):
             pos, y, ptr = reached[level]
             sample_y = self.ups[level](pos, y, ptr, sample_pos, sample_y, sample_ptr)
             sample_pos, sample_ptr = pos, ptr
         pooled = torch.cat([clouds.pool(sample_y, "max"), clouds.pool(sample_y, "mean")], dim=1)
-        scores: Tensor = self.head[1:](clouds.joint(cast(nn.Linear, self.head[0]), pooled, sample_y))
-        return clouds.restore(scores)
+        return clouds.restore(joint(self.head, clouds, pooled, sample_y))
 
     @classmethod
     def from_published(

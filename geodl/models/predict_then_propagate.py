@@ -15,11 +15,11 @@ class PredictThenPropagate(NodeClassifier):
     """A network of two layers for every node by itself, whose scores the graph then spreads."""
 
     def __init__(
-        self, in_channels: int, num_classes: int, hidden: int, dropout: float, propagation: nn.Module
+        self, in_channels: int, out_channels: int, hidden: int, dropout: float, propagation: nn.Module
     ) -> None:
         super().__init__()
         self.weight, self.bias = glorot(in_channels, hidden), nn.Parameter(torch.zeros(hidden))
-        self.head = nn.Linear(hidden, num_classes)
+        self.head = nn.Linear(hidden, out_channels)
         self.dropout, self.propagation = dropout, propagation
 
     def scores(self, x: Features, neighbors: Neighbors) -> Tensor:

@@ -69,8 +69,8 @@ class ResNet(nn.Module):
 
     Args:
         depth: 18, 34, 50, 101 or 152 layers with weights.
-        out_channels: classes.
         in_channels: channels of the signal.
+        out_channels: classes.
 
     Shapes:
         ``[B, in_channels, H, W]`` -> ``[B, out_channels]``; with a level of V points ``[B, in_channels, V]``, or
@@ -82,7 +82,7 @@ class ResNet(nn.Module):
     He, Zhang, Ren, Sun, "Deep residual learning for image recognition", 2016.
     """
 
-    def __init__(self, depth: int, out_channels: int = 1000, in_channels: int = 3) -> None:
+    def __init__(self, depth: int, in_channels: int = 3, out_channels: int = 1000) -> None:
         super().__init__()
         if depth not in _STAGES:
             raise ValueError(f"depth must be one of {', '.join(map(str, _STAGES))}, not {depth}")

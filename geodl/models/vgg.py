@@ -22,8 +22,8 @@ class VGG(nn.Module):
 
     Args:
         depth: 11, 13, 16 or 19 layers with weights.
-        out_channels: classes.
         in_channels: channels of the images.
+        out_channels: classes.
         batch_norm: whether every convolution is normalised.
         dropout: probability of dropping a hidden unit in training.
 
@@ -39,8 +39,8 @@ class VGG(nn.Module):
     def __init__(
         self,
         depth: int,
-        out_channels: int = 1000,
         in_channels: int = 3,
+        out_channels: int = 1000,
         batch_norm: bool = False,
         dropout: float = 0.5,
     ) -> None:

@@ -28,8 +28,8 @@ class ARMAConv(nn.Module):
     Args:
         in_channels: C.
         out_channels: C'.
-        stacks: S.
-        steps: T.
+        num_stacks: S.
+        num_layers: T.
         activation: sigma; None for the identity.
         dropout: of x in x V_s.
         bias: whether b is learned.
@@ -46,22 +46,24 @@ class ARMAConv(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        stacks: int = 1,
-        steps: int = 1,
+        num_stacks: int = 1,
+        num_layers: int = 1,
         activation: Callable[[Tensor], Tensor] | None = torch.relu,
         dropout: float = 0.0,
         bias: bool = True,
         recursion_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if stacks < 1 or steps < 1:
-            raise ValueError(f"stacks and steps must be at least 1, got {stacks} and {steps}")
-        self.steps, self.activation = steps, activation
+        if num_stacks < 1 or num_layers < 1:
+            raise ValueError(
+                f"num_stacks and num_layers must be at least 1, got {num_stacks} and {num_layers}"
+            )
+        self.num_layers, self.activation = num_layers, activation
         self.dropout, self.recursion_dropout = dropout, recursion_dropout
-        self.initial = glorot(stacks, in_channels, out_channels)
-        self.recurrent = glorot(stacks, out_channels, out_channels) if steps > 1 else None
-        self.skip = glorot(stacks, in_channels, out_channels)
-        self.bias = nn.Parameter(torch.zeros(stacks * out_channels)) if bias else None
+        self.initial = glorot(num_stacks, in_channels, out_channels)
+        self.recurrent = glorot(num_stacks, out_channels, out_channels) if num_layers > 1 else None
+        self.skip = glorot(num_stacks, in_channels, out_channels)
+        self.bias = nn.Parameter(torch.zeros(num_stacks * out_channels)) if bias else None
 
     def forward(self, x: Features, neighbors: Neighbors | GraphMatrix) -> Tensor:
         matrix = normalized_adjacency(neighbors, self_loops=False, dtype=self.skip.dtype)
@@ -82,5 +84,5 @@ class ARMAConv(nn.Module):
         )
         return arma(
             torch.cat([read, kept], 1), matrix.neighbors, matrix.values, initial, recurrent, skip,
-            self.steps, self.activation, matrix.symmetric,
+            self.num_layers, self.activation, matrix.symmetric,
         )  # fmt: skip

@@ -13,8 +13,11 @@ from geodl.geometry import Gradient, Laplacian, Spectrum
 from geodl.nn.diffusion_direct import implicit_diffuse
 from geodl.nn.diffusion_features import SpatialGradientFeatures, Variant
 from geodl.nn.diffusion_fused import fused_block
+from geodl.nn.dtype_of import dtype_of
+from geodl.nn.plain import is_plain
 from geodl.ops import heat_diffuse
 from geodl.ops.backend import select
+from geodl.ops.core.watch import watched
 from geodl.ops.recycled import Recycled
 
 __all__ = ["DiffusionBlock", "LearnedTimeDiffusion"]
@@ -116,6 +119,7 @@ class DiffusionBlock(nn.Module):
         method: Method = "spectral",
     ) -> None:
         super().__init__()
+        self.channels = channels
         self.diffusion = LearnedTimeDiffusion(channels, method)
         self.features = None if features is None else SpatialGradientFeatures(channels, features)
         inputs = channels * (2 if features is None else 3)
@@ -127,10 +131,9 @@ class DiffusionBlock(nn.Module):
     def forward(
         self, x: Tensor, spectrum: Spectrum | Sequence[Laplacian], gradient: Gradient | None = None
     ) -> Tensor:
-        channels = self.diffusion.time.shape[0]
-        if x.dim() != 2 or x.shape[1] != channels:
-            raise ValueError(f"x must have shape [V, {channels}], not {list(x.shape)}")
-        x = x.to(self.diffusion.time.dtype)  # operators stay in full precision under mixed precision
+        if x.dim() != 2 or x.shape[1] != self.channels:
+            raise ValueError(f"x must have shape [V, {self.channels}], not {list(x.shape)}")
+        x = x.to(dtype_of(self))  # operators stay in full precision under mixed precision
         if self._runs_fused(x, spectrum, gradient):
             assert isinstance(spectrum, Spectrum) and gradient is not None
             return self._fused(x, spectrum, gradient)
@@ -142,22 +145,27 @@ class DiffusionBlock(nn.Module):
             inputs.append(self.features(diffused, gradient))
         y = torch.cat(inputs, dim=1)
         for layer in self.layers[:-1]:
-            y = self.dropout(layer(y).relu_())
+            y = self.dropout(layer(y).relu())
         out: Tensor = x + self.layers[-1](y)
         return out
 
     def _runs_fused(
         self, x: Tensor, spectrum: Spectrum | Sequence[Laplacian], gradient: Gradient | None
     ) -> bool:
-        """Whether this is the block that most networks are made of, on the CPU, and no derivative by the operators is asked for."""
+        """Whether this is the block most networks are made of, its layers plain, on the CPU, and no derivative by operators
+        is asked for."""
         return (
             not torch.compiler.is_compiling()
             and isinstance(spectrum, Spectrum)
             and gradient is not None
+            and is_plain(self.diffusion, LearnedTimeDiffusion)
             and self.diffusion.method == "spectral"
             and self.features is not None
+            and is_plain(self.features, SpatialGradientFeatures)
             and self.features.variant == "complex"
             and len(self.layers) > 1
+            and all(is_plain(layer, nn.Linear) and layer.bias is not None for layer in self.layers)
+            and is_plain(self.dropout, nn.Dropout)
             and self.dropout.p < 1
             and x.shape[0] == spectrum.evecs.shape[0] == gradient.neighbors.num_dst
             and not any(
@@ -165,6 +173,7 @@ class DiffusionBlock(nn.Module):
                 for tensor in (spectrum.evals, spectrum.evecs, spectrum.mass, gradient.values)
             )
             and select(x) == "native"
+            and not watched()
             and not torch.is_autocast_enabled(x.device.type)
         )
 
@@ -185,7 +194,7 @@ class DiffusionBlock(nn.Module):
             self.features.imag,
             spectrum,
             gradient,
-            list(self.layers.parameters()),
+            [tensor for layer in self.layers for tensor in (layer.weight, layer.bias)],
             self.dropout.p if self.training else 0.0,
             memory,
         )

@@ -161,7 +161,8 @@ class _Block(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        given, kept = ctx.saved_tensors[: ctx.given], ctx.saved_tensors[ctx.given :]
+        saved = ctx.saved_tensors  # once: under a checkpoint they can't be had again
+        given, kept = saved[: ctx.given], saved[ctx.given :]
         if torch.is_grad_enabled():  # a derivative that will be differentiated
             y = _again(ctx, kept[3:], *given)
             found = iter(

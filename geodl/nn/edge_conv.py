@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from geodl.nn.edge_max import message_max, statistics
+from geodl.nn.edge_max import is_plain_norm, message_max, statistics
 from geodl.nn.edge_sum import edge_sum
 from geodl.nn.mlp import mlp
+from geodl.nn.plain import is_plain
 from geodl.ops import Neighbors, edge_conv
 from geodl.ops.dynamic_size import at_least
 
@@ -58,17 +60,15 @@ class EdgeConv(nn.Module):
         if x.dim() != 2 or x.shape[1] != self.in_channels:
             raise ValueError(f"x must have shape [num_src, {self.in_channels}], not {list(x.shape)}")
         at_least(neighbors.num_edges, 2 if self.training else 1)
-        if len(self.rest):
-            return self._edge_wise(x, neighbors, x if x_dst is None else x_dst)
-        return edge_conv(x, neighbors, self.weight, None, statistics(self.norm), self.negative_slope, x_dst)
+        if is_plain(self.rest, nn.Sequential) and not len(self.rest) and is_plain_norm(self.norm):
+            norm = statistics(self.norm)
+            return edge_conv(x, neighbors, self.weight, None, norm, self.negative_slope, x_dst)
+        return self._edge_wise(x, neighbors, x if x_dst is None else x_dst)
 
     def _edge_wise(self, x: Tensor, neighbors: Neighbors, x_dst: Tensor) -> Tensor:
         own, offset = self.weight.split(self.in_channels)
         messages = self.norm(edge_sum(x_dst @ (own - offset), x @ offset, neighbors))
-        *between, last, norm, _ = nn.LeakyReLU(self.negative_slope), *self.rest
-        for layer in between:
-            messages = layer(messages)
-        return message_max(messages, neighbors, last, norm, self.negative_slope)
+        return message_max(self.rest, functional.leaky_relu(messages, self.negative_slope), neighbors)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.weight.shape[1]}, negative_slope={self.negative_slope}"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geodl.nn.mlp import mlp
+from geodl.nn.plain import plain_first
 from geodl.ops import Neighbors, aggregate, knn
 
 __all__ = ["FeaturePropagation", "interpolate"]
@@ -46,7 +47,8 @@ def interpolate(
 class FeaturePropagation(nn.Module):
     """Interpolates the signal of the samples (:func:`interpolate`), appends it to that of the points, and applies a network.
 
-    Interpolation is linear, and so is the first layer: the samples' part of it is multiplied at the samples, which are fewer.
+    Interpolation is linear, and so is the first layer: where that is plain (:func:`~geodl.nn.plain.is_plain`), the samples' part of
+    it is multiplied at the samples, which are fewer.
 
     Args:
         in_channels: of the points' signal and the samples' together.
@@ -82,8 +84,11 @@ class FeaturePropagation(nn.Module):
             raise ValueError(
                 f"the signals of points and samples have {own + sample_x.shape[1]} channels together, not {self.in_channels}"
             )
-        first, *rest = self.layers
-        assert isinstance(first, nn.Linear)
+        first, rest = plain_first(self.layers)
+        if first is None:
+            y = interpolate(sample_x, sample_pos, sample_ptr, pos, ptr, power=self.power)
+            out: Tensor = self.layers(y if x is None else torch.cat([x, y], dim=1))
+            return out
         multiplied = functional.linear(sample_x, first.weight[:, own:])
         y = interpolate(multiplied, sample_pos, sample_ptr, pos, ptr, power=self.power)
         if x is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from geodl.nn.plain import plain_first
 from geodl.nn.sparse_features import Features, linear
 from geodl.ops import Neighbors, aggregate
 
@@ -16,7 +17,8 @@ class GINConv(nn.Module):
 
     .. math:: y_i = \text{mlp}\Bigl((1 + \epsilon) \, x_i + \sum_{j \in N(i)} x_j\Bigr) .
 
-    The sum commutes with the network's first layer, so the narrower side of that layer is what the graph carries.
+    The sum commutes with the network's first layer, so the narrower side of that layer is what the graph carries, where that layer
+    is plain (:func:`~geodl.nn.plain.is_plain`).
 
     Args:
         mlp: the network, ``nn.Sequential`` with ``nn.Linear`` first.
@@ -45,13 +47,14 @@ class GINConv(nn.Module):
             self.register_buffer("eps", torch.tensor(eps))
 
     def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
-        first = self.mlp[0]
-        assert isinstance(first, nn.Linear)
-        if isinstance(x, Tensor) and first.in_features < first.out_features:
-            out: Tensor = self.mlp((1 + self.eps) * x + aggregate(x, neighbors))
-            return out
+        first, rest = plain_first(self.mlp)
+        if first is None or (isinstance(x, Tensor) and first.in_features < first.out_features):
+            x = x if isinstance(x, Tensor) else x.to_dense()
+            h: Tensor = self.mlp((1 + self.eps) * x + aggregate(x, neighbors))
+            return h
         h = linear(x, first.weight.t())
         h = (1 + self.eps) * h + aggregate(h, neighbors)
         h = h if first.bias is None else h + first.bias
-        rest: Tensor = self.mlp[1:](h)
-        return rest
+        for layer in rest:
+            h = layer(h)
+        return h

@@ -48,7 +48,7 @@ class GMMConv(nn.Module):
         out_channels: C'.
         windows: M.
         dim: of the coordinates.
-        spread: the means begin uniformly in [0, spread], the widths at spread / 2.
+        max_coord: the means begin uniformly in [0, max_coord], the widths at max_coord / 2.
         bias: whether b is learned.
 
     Shapes:
@@ -67,14 +67,16 @@ class GMMConv(nn.Module):
         out_channels: int,
         windows: int,
         dim: int = 2,
-        spread: float = 1.0,
+        max_coord: float = 1.0,
         bias: bool = True,
     ) -> None:
         super().__init__()
-        if windows < 1 or dim < 1 or not spread > 0:
-            raise ValueError(f"windows, dim and spread must be positive, got {windows}, {dim} and {spread}")
-        self.mean = nn.Parameter(torch.rand(windows, dim) * spread)
-        self.scale = nn.Parameter(torch.full((windows, dim), spread / 2))
+        if windows < 1 or dim < 1 or not max_coord > 0:
+            raise ValueError(
+                f"windows, dim and max_coord must be positive, got {windows}, {dim} and {max_coord}"
+            )
+        self.mean = nn.Parameter(torch.rand(windows, dim) * max_coord)
+        self.scale = nn.Parameter(torch.full((windows, dim), max_coord / 2))
         self.filters = glorot(windows, in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 

@@ -49,7 +49,9 @@ class GraphMatrix:
 
 
 def _once(neighbors: Neighbors, name: str, make: Callable[[], GraphMatrix | Neighbors]) -> object:
-    if torch.compiler.is_compiling():  # what one graph leaves behind would be an input of the next, another graph
+    if (
+        torch.compiler.is_compiling()
+    ):  # what one graph leaves behind would be an input of the next, another graph
         with torch.no_grad():
             return make()
     made = vars(neighbors).setdefault("_matrices", {})

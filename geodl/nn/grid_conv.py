@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from geodl.geometry import Charts
 from geodl.nn.grid_windows import GridWindows, chart_windows, grid_windows, transposed_windows
-from geodl.ops import backend
+from geodl.ops.core.dispatch import forced
 
 if TYPE_CHECKING:
     from geodl.nn.level import Level
@@ -79,7 +79,7 @@ class GridConv(nn.modules.conv._ConvNd):
     def forward(self, x: Tensor, domain: Charts | GridWindows | Level | None = None) -> Tensor:
         if domain is not None:
             return _on_domain(self, x, domain, _taps_first(self.weight))
-        if backend._forced and backend._forced[-1] == "reference":
+        if forced.get() == "reference":
             return _on_grid(self, x, self._windows(x), _taps_first(self.weight))
         if self.padding_mode != "zeros":
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
@@ -144,7 +144,7 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
         if output_size is not None:
             given: list[Any] = [self.stride, self.padding, self.kernel_size, self._dim, self.dilation]
             more = tuple(self._output_padding(x, output_size, *given))
-        if backend._forced and backend._forced[-1] == "reference":
+        if forced.get() == "reference":
             size = tuple(x.shape[-len(self.kernel_size) :])
             windows = transposed_windows(
                 size, self.kernel_size, self.stride, self.padding, self.dilation, more

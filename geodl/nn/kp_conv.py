@@ -41,11 +41,12 @@ def kernel_points(count: int) -> Tensor:
 @lru_cache
 @torch.no_grad()
 def _minimum(count: int) -> Tensor:
-    centre = torch.zeros(_STARTS, 1, 3, dtype=torch.float64)
+    # On the CPU, whatever device networks are being made on: what is found here is kept.
+    centre = torch.zeros(_STARTS, 1, 3, dtype=torch.float64, device="cpu")
     if count == 1:
         return centre[0]
     generator = torch.Generator().manual_seed(count)
-    free = torch.randn(_STARTS, count - 1, 3, dtype=torch.float64, generator=generator)
+    free = torch.randn(_STARTS, count - 1, 3, dtype=torch.float64, generator=generator, device="cpu")
     free /= torch.linalg.vector_norm(free, dim=2, keepdim=True)
     velocity = torch.zeros_like(free)
     for _ in range(_STEPS):
@@ -105,11 +106,11 @@ class KPConv(nn.Module):
         if not extent > 0:
             raise ValueError(f"extent must be positive, got {extent}")
         self.extent = extent
-        self.register_buffer("points", (1.5 * kernel_points(kernel_size)).to(torch.get_default_dtype()))
         bound = 1 / math.sqrt(max(kernel_size * in_channels, 1))
         self.filters = nn.Parameter(
             torch.empty(kernel_size, in_channels, out_channels).uniform_(-bound, bound)
         )
+        self.register_buffer("points", (1.5 * kernel_points(kernel_size)).to(self.filters))
 
     def forward(self, x: Tensor, charts: Charts) -> Tensor:
         if charts.kind != "cartesian" or charts.coords.shape[1] != 3:

@@ -19,7 +19,7 @@ class PersonalizedPageRank(nn.Module):
     Nothing is learned. Step and restart are one pass over the edges.
 
     Args:
-        steps: K.
+        K: number of steps.
         alpha: probability of the restart, in [0, 1].
 
     Shapes:
@@ -28,18 +28,18 @@ class PersonalizedPageRank(nn.Module):
     Gasteiger, Bojchevski and Günnemann, "Predict then propagate: graph neural networks meet personalized PageRank", ICLR 2019.
     """
 
-    def __init__(self, steps: int = 10, alpha: float = 0.1) -> None:
+    def __init__(self, K: int = 10, alpha: float = 0.1) -> None:
         super().__init__()
-        if steps < 0 or not 0 <= alpha <= 1:
-            raise ValueError(f"steps must not be negative and alpha lie in [0, 1], got {steps} and {alpha}")
-        self.steps, self.alpha = steps, alpha
+        if K < 0 or not 0 <= alpha <= 1:
+            raise ValueError(f"K must not be negative and alpha lie in [0, 1], got {K} and {alpha}")
+        self.K, self.alpha = K, alpha
 
     def forward(self, x: Tensor, neighbors: Neighbors | GraphMatrix) -> Tensor:
         matrix = normalized_adjacency(neighbors, dtype=x.dtype)
         restart, z = self.alpha * x, x
-        for _ in range(self.steps):
+        for _ in range(self.K):
             z = matrix.step(z, 1 - self.alpha, restart)
         return z
 
     def extra_repr(self) -> str:
-        return f"steps={self.steps}, alpha={self.alpha}"
+        return f"K={self.K}, alpha={self.alpha}"

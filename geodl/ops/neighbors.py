@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.backend import native, serves_indices
-from geodl.ops.core.csr import CSR
+from geodl.ops.core.csr import CSR, Known
 from geodl.ops.custom_op import custom_op
 
 __all__ = ["Neighbors"]
@@ -99,6 +99,7 @@ class Neighbors:
     order: Tensor | None = None
     _transpose: tuple[Neighbors, Tensor] | None = field(default=None, init=False, repr=False)
     _row: Tensor | None = field(default=None, init=False, repr=False)
+    _csr: _Remembered | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not torch.compiler.is_compiling():
@@ -214,7 +215,7 @@ class Neighbors:
         """Neighbors valid by construction: to read the values for a check would wait for the device."""
         made = Neighbors.__new__(Neighbors)
         made.rowptr, made.col, made.num_src = rowptr, col, num_src
-        made.order = made._transpose = made._row = None
+        made.order = made._transpose = made._row = made._csr = None
         return made
 
     def _validate(self) -> None:
@@ -286,11 +287,38 @@ def transpose_for(
     return transposed.rowptr, transposed.col, perm
 
 
+class _Remembered:
+    """The graph of neighbours, and what it was made of."""
+
+    __slots__ = ("col", "graph", "places", "rowptr", "transposed", "versions")
+
+    def __init__(self, neighbors: Neighbors) -> None:
+        self.rowptr, self.col = neighbors.rowptr, neighbors.col
+        self.versions = self.rowptr._version, self.col._version, neighbors.num_src
+        self.places = self.rowptr.data_ptr(), self.col.data_ptr()
+        # Tensors of our own in the same memory: nobody gives them other memory, shapes or dtypes.
+        self.graph = Known(self.rowptr.detach(), self.col.detach(), neighbors.num_src)
+        self.transposed: Known | None = None
+
+
 def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
     """The neighbours as operators take them, with the transpose if a gradient of one of the inputs will be asked for."""
-    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in inputs):
-        transposed, perm = neighbors.t()
-        return CSR(
-            neighbors.rowptr, neighbors.col, neighbors.num_src, transposed.rowptr, transposed.col, perm
-        )
-    return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
+    rowptr, col = neighbors.rowptr, neighbors.col
+    if torch.compiler.is_compiling():
+        return CSR(rowptr, col, neighbors.num_src)
+    known = neighbors._csr
+    if (
+        known is None
+        or known.rowptr is not rowptr
+        or known.col is not col
+        or known.versions != (rowptr._version, col._version, neighbors.num_src)
+        or known.places != (rowptr.data_ptr(), col.data_ptr())
+    ):
+        known = neighbors._csr = _Remembered(neighbors)
+    for tensor in inputs:
+        if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
+            if known.transposed is None:
+                transposed, perm = neighbors.t()
+                known.transposed = Known(*known.graph[:3], transposed.rowptr, transposed.col, perm)
+            return known.transposed
+    return known.graph

@@ -45,7 +45,7 @@ def _max_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
 
 
 window_conv_max.differentiable(
-    _max_backward, _max_jvp, linear=True, saves=("x", "weight", "filters", "index", "selection")
+    _max_backward, _max_jvp, saves=("x", "weight", "filters", "index", "selection")
 )
 
 

@@ -11,6 +11,7 @@ from geodl.datasets import Puppets
 from geodl.viz import use_renderer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["labelling", "descriptor"])
 def test_trains_evaluates_draws_and_does_not_start_again(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -48,6 +48,7 @@ def run(root: Path, out: Path, *more: str) -> dict[str, object]:
     return metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fmaps-supervised", "fmaps-unsupervised"])
 def test_trains_matches_and_evaluates(method: str, root: Path, tmp_path: Path) -> None:
     found = run(root, tmp_path / "run", "--method", method, "--epochs", "2")

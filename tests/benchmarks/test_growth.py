@@ -10,6 +10,7 @@ import torch
 from benchmarks import growth
 
 
+@pytest.mark.slow
 def test_writes_times_memory_and_a_plot(tmp_path, monkeypatch):
     chosen = {name: growth.OPERATORS[name] for name in ("aggregate max", "patch_conv")}
     monkeypatch.setattr(growth, "OPERATORS", chosen)
@@ -37,6 +38,7 @@ def test_writes_times_memory_and_a_plot(tmp_path, monkeypatch):
     assert (tmp_path / "growth.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_says_why(monkeypatch):
     class Chosen:
         device, threads, seed = "cpu", 0, 0  # no thread

@@ -15,6 +15,7 @@ from benchmarks.tables import digits_table
 pytest.importorskip("sklearn")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["grid", "graph", "sphere"])
 def test_learns_something_and_writes_it_down(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -97,6 +97,7 @@ def test_needs_a_root() -> None:
         planetoid.main(["--data", "cora"])
 
 
+@pytest.mark.slow
 def test_large_graph_reports_both_ways(tmp_path: Path) -> None:
     sizes = ["--nodes", "3000", "--edges", "20000", "--channels", "16", "--epochs", "2", "--threads", "1"]
     large_graph.main([*sizes, "--out", str(tmp_path)])

@@ -32,6 +32,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", shrec11.NAMES)
 def test_learns_something_and_writes_it_down(
     model: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -179,7 +179,7 @@ def test_composed_on_one_point() -> None:
 def test_mix_exchanges_pieces() -> None:
     batch = collate([cloud(100 + 10 * k, label=k) for k in range(8)])
     batch.x = torch.cat([batch.batch[:, None], batch.x, batch.pos], dim=1)  # where a point was
-    mixed = RSMix(chance=1.0, generator=seeded())(batch)
+    mixed = RSMix(p=1.0, generator=seeded())(batch)
     assert torch.equal(mixed.ptr, batch.ptr) and torch.equal(mixed.y, batch.y)
     assert sorted(mixed.y_mixed.tolist()) == list(range(8)) and 0 < float(mixed.mixed.max()) <= 0.5 + 0.01
     for k in range(8):
@@ -205,12 +205,12 @@ def test_mix_exchanges_pieces() -> None:
             reach = torch.cdist(before[foreign], before[foreign]).amax(1)
             count = int(foreign.sum())
             assert bool((reach <= far[number[foreign], count - 1] + 1e-6).any())
-    assert torch.equal(mixed.pos, RSMix(chance=1.0, generator=seeded())(batch).pos)
+    assert torch.equal(mixed.pos, RSMix(p=1.0, generator=seeded())(batch).pos)
 
 
 def test_mix_leaves_some_alone() -> None:
     batch = collate([cloud(64, label=k) for k in range(200)])
-    mixed = RSMix(chance=0.5, generator=seeded())(batch)
+    mixed = RSMix(p=0.5, generator=seeded())(batch)
     alone = mixed.mixed == 0
     assert 70 < int(alone.sum()) < 130
     same = (mixed.pos == batch.pos).view(200, -1).all(1)
@@ -221,7 +221,7 @@ def test_mix_leaves_some_alone() -> None:
 def test_mix_of_unequal_clouds_takes_no_more_than_there_is() -> None:
     batch = collate([cloud(1, 0), cloud(500, 1)])
     for seed in range(20):
-        mixed = RSMix(chance=1.0, most=1.0, generator=seeded(seed))(batch)
+        mixed = RSMix(p=1.0, max_ratio=1.0, generator=seeded(seed))(batch)
         assert mixed.ptr.tolist() == [0, 1, 501] and bool(mixed.pos.isfinite().all())
         if mixed.y_mixed.tolist() == [1, 0]:
             assert float(mixed.mixed[1]) == pytest.approx(1 / 500)
@@ -263,8 +263,8 @@ def test_what_cannot_be_is_said() -> None:
         lambda: RandomJitter(0.1, math.nan),
         lambda: RandomDropout(1.0),
         lambda: FixedPoints(0),
-        lambda: RSMix(chance=1.5),
-        lambda: RSMix(most=-0.1),
+        lambda: RSMix(p=1.5),
+        lambda: RSMix(max_ratio=-0.1),
     ],
 )
 def test_wrong_numbers_are_refused(wrong: Callable[[], Any]) -> None:

@@ -165,6 +165,7 @@ def killed_writer(folder: Path, how: str, after: float = 0.0) -> None:
         process.stdout.close()  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_write(tmp_path: Path) -> None:
     killed_writer(tmp_path, "stuck")
     (temporary,) = tmp_path.iterdir()
@@ -181,6 +182,7 @@ def test_killed_in_the_middle_of_a_write(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
 
 
+@pytest.mark.slow
 def test_killed_at_any_time(tmp_path: Path) -> None:
     for after in (0.01, 0.08):
         killed_writer(tmp_path, "running", after)
@@ -193,6 +195,7 @@ def test_killed_at_any_time(tmp_path: Path) -> None:
             assert torch.equal(x, torch.full((200_000,), float(number)))
 
 
+@pytest.mark.slow
 def test_several_processes_at_once(tmp_path: Path) -> None:
     script = (
         "import sys, torch\nfrom geodl.data import OperatorCache\ncache = OperatorCache(sys.argv[1])\n"

@@ -289,7 +289,7 @@ def test_trimesh_and_back() -> None:
 
 
 def test_open3d() -> None:
-    pytest.importorskip("open3d", reason="needs Open3D (pip install open3d)")
+    pytest.importorskip("open3d", reason="needs Open3D and the system's libusb", exc_type=ImportError)
     mesh = tetrahedron()
     mesh.color = torch.randint(0, 256, (5, 3), dtype=torch.uint8)
     theirs = mesh.to_open3d()

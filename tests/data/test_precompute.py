@@ -14,7 +14,7 @@ import pytest
 import torch
 import trimesh
 
-from geodl.data import Mesh, OperatorCache, precompute
+from geodl.data import Mesh, OperatorCache, PrecomputeReport, precompute
 from geodl.geometry import gradient, spectrum
 
 ROOT = Path(__file__).parents[2]
@@ -30,12 +30,15 @@ def entries(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
 
 
-@pytest.mark.parametrize(("workers", "context"), [(0, "spawn"), (2, "fork"), (2, "spawn")])
+@pytest.mark.parametrize(
+    ("workers", "context"), [(0, "spawn"), (2, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)]
+)
 def test_all_operators_of_all_shapes(tmp_path: Path, workers: int, context: str) -> None:
     shapes = [ball(number) for number in range(5)]
     cache = OperatorCache(tmp_path)
     options = {"workers": workers, "multiprocessing_context": context, "progress": False}
     report = precompute(shapes, cache, k=9, **options)  # type: ignore[arg-type]
+    assert isinstance(report, PrecomputeReport)
     assert (report.shapes, report.computed, report.failed) == (5, 15, {})
     assert "5 shapes in" in str(report) and "FAILED" not in str(report)
     before = cache.computed
@@ -90,7 +93,7 @@ def test_torchrun_divides_the_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyP
 SCRIPT = """
 import os, sys, time, torch, trimesh
 from pathlib import Path
-from geodl.data import Mesh, OperatorCache, precompute
+from geodl.data import Mesh, OperatorCache, PrecomputeReport, precompute
 
 class Slow:
     def __len__(self):
@@ -100,7 +103,7 @@ class Slow:
         (Path(sys.argv[1]) / f"{os.getpid()}.pid").touch()
         made = trimesh.creation.icosphere(2)
         pos = torch.tensor(made.vertices) * torch.tensor([1.0, 1.0 + number / 10, 0.8])
-        time.sleep(0.05)
+        time.sleep(60 if number in (6, 7) and "--endless" in sys.argv else 0.05)
         return Mesh(pos.float(), torch.tensor(made.faces).long().t().contiguous())
 
 report = precompute(Slow(), OperatorCache(sys.argv[1]), k=9, workers=2, multiprocessing_context="fork")
@@ -108,9 +111,9 @@ print(report.shapes, report.computed, len(report.failed))
 """
 
 
-def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
+def start(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder)],
+        [sys.executable, "-c", SCRIPT, str(folder), *options],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
         stdout=subprocess.PIPE,
@@ -132,10 +135,11 @@ def alive(process: int) -> bool:
     return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_resumes(tmp_path: Path, how: signal.Signals) -> None:
-    run = start(tmp_path)
+    run = start(tmp_path, "--endless")  # both workers come to a shape that takes a minute
     wait_until(lambda: len(entries(tmp_path)) >= 4)
     run.send_signal(how)
     assert run.wait(60) != 0
@@ -152,6 +156,7 @@ def test_a_killed_run_resumes(tmp_path: Path, how: signal.Signals) -> None:
     assert len(entries(tmp_path)) == 60
 
 
+@pytest.mark.slow
 def test_two_machines_at_once(tmp_path: Path) -> None:
     runs = [start(tmp_path, RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK="0") for rank in (0, 1)]
     for run in runs:

@@ -39,6 +39,7 @@ def volume(mesh: Mesh) -> float:
     return float((a * torch.linalg.cross(b, c)).sum() / 6)
 
 
+@pytest.mark.slow
 def test_closed_manifold_of_genus_0(shapes: list[Mesh]) -> None:
     for mesh in shapes:
         report = validate(mesh)
@@ -172,6 +173,7 @@ def fingerprint(variant, people, poses, index):
 """
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits() -> None:
     """Within a process, from another process, and however many people and poses are asked for."""
     here: dict[str, Any] = {}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry import Spectrum, spectrum
-from geodl.matching import bijective_zoomout, fmap_to_p2p, icp, soft_zoomout, spread, zoomout
+from geodl.matching import bijective_zoomout, farthest_vertices, fmap_to_p2p, icp, soft_zoomout, zoomout
 from tests.geometry.shapes import Shape, bumpy
 
 K = 40
@@ -39,7 +39,7 @@ def test_zoomout(pair: tuple[Shape, Spectrum, Spectrum, Tensor], sampled: bool, 
     shape, one, two, order = pair
     c = disturbed(8).to(dtype)
     before = fmap_to_p2p(c, one.evecs.to(dtype), two.evecs.to(dtype))
-    samples = (None, spread(shape.pos[order], 200)) if sampled else None
+    samples = (None, farthest_vertices(shape.pos[order], 200)) if sampled else None
     after = fmap_to_p2p(zoomout(c, one, two, K, 4, samples), one.evecs.to(dtype), two.evecs.to(dtype))
     assert float((before == order).double().mean()) < 0.7
     assert float((after == order).double().mean()) > 0.99
@@ -63,7 +63,7 @@ def test_soft_zoomout_is_zoomout_when_cold(pair: tuple[Shape, Spectrum, Spectrum
 
 def test_soft_zoomout_has_a_gradient(pair: tuple[Shape, Spectrum, Spectrum, Tensor]) -> None:
     shape, one, two, order = pair
-    chosen = spread(shape.pos, 30)
+    chosen = farthest_vertices(shape.pos, 30)
     samples = (order[chosen], chosen)
     c = disturbed(4).requires_grad_()
     assert torch.autograd.gradcheck(lambda c: soft_zoomout(c, one, two, 8, 2, 0.1, samples=samples), (c,))

@@ -549,10 +549,10 @@ def pointnet2_parts(state: State, pos: Tensor, x: Tensor, category: Tensor) -> T
     return torch.stack(scores)
 
 
-def dgcnn_parts_weights(parts: int) -> State:
+def dgcnn_parts_weights(channels: int, parts: int) -> State:
     layers = Layers()
     convs = [
-        (6, 64),
+        (6 + 2 * channels, 64),
         (64, 64),
         (128, 64),
         (64, 64),
@@ -586,18 +586,18 @@ def _edges(y: Tensor, k: int) -> Tensor:
     return torch.cat([other - own, own], 2)
 
 
-def dgcnn_parts(state: State, pos: Tensor, category: Tensor, k: int) -> Tensor:
+def dgcnn_parts(state: State, pos: Tensor, x: Tensor, category: Tensor, k: int) -> Tensor:
     def block(y: Tensor, name: str) -> Tensor:
         return relu_layer(state, y, f"{name}.0", f"{name}.1", 0.2)
 
     scores = []
-    for p, known in zip(pos, category, strict=True):
+    for p, signal, known in zip(pos, x, category, strict=True):
         t = block(block(_edges(p, k), "transform_net.conv1"), "transform_net.conv2").amax(1)
         t = block(t, "transform_net.conv3").amax(0)
         for linear_name, norm in (("linear1", "bn3"), ("linear2", "bn4")):
             t = relu_layer(state, t, f"transform_net.{linear_name}", f"transform_net.{norm}", 0.2)
         p = p @ linear(state, t, "transform_net.transform").view(3, 3)
-        x1 = block(block(_edges(p, k), "conv1"), "conv2").amax(1)
+        x1 = block(block(_edges(torch.cat([p, signal], 1), k), "conv1"), "conv2").amax(1)
         x2 = block(block(_edges(x1, k), "conv3"), "conv4").amax(1)
         x3 = block(_edges(x2, k), "conv5").amax(1)
         local = torch.cat([x1, x2, x3], 1)

@@ -1,6 +1,5 @@
 """DiffusionNet against the published layers, in turned frames, on ragged batches, with three heads."""
 
-import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from geodl.geometry import Gradient, Spectrum, gradient, laplacian, spectrum
 from geodl.models import DiffusionNet
+from geodl.testing import assert_invariant
 
 WIDTH = 6
 
@@ -143,30 +143,21 @@ def test_turned_frames_change_the_old_variant_alone(features: Any, dtype: torch.
     shape = ball()
     here, grad = spectrum(shape, 30), gradient(shape)
     net = learned(DiffusionNet(3, 8, width=16, features=features)).to(dtype)
-    x = shape.pos.to(dtype)
-    turned = grad.rotate(2 * math.pi * torch.rand(len(x), dtype=torch.float64))
-    before, after = net(x, here, grad), net(x, here, turned)
-    change = float((after - before).abs().max() / before.abs().max())
+    call, tolerance = (shape.pos.to(dtype), here, grad), 1e-4 if dtype == torch.float32 else 1e-10
     if features == "frame-dependent":
-        assert change > 1e-2
+        with pytest.raises(AssertionError, match="DiffusionNet is not invariant under frames"):
+            assert_invariant(net, call, under="frames", tolerance=1e-2)
     else:
-        assert change < (1e-4 if dtype == torch.float32 else 1e-10)
+        assert_invariant(net, call, under="frames", tolerance=tolerance)
 
 
 @pytest.mark.parametrize("outputs", ["vertices", "faces", "global"])
 @pytest.mark.parametrize("method", ["spectral", "direct"])
 def test_a_ragged_batch_equals_each_shape_alone(outputs: Any, method: Any) -> None:
     xs, spectra, grads, faces = batch()
-    alone: list[Any] = [laplacian(ball(n)) for n in (1, 2, 0)] if method == "direct" else spectra
-    together: Any = alone if method == "direct" else Spectrum.cat(spectra)
+    operators: list[Any] = [[laplacian(ball(n))] for n in (1, 2, 0)] if method == "direct" else spectra
     net = learned(DiffusionNet(3, 5, WIDTH, blocks=2, outputs=outputs, method=method)).double()
-    begins = [0, len(xs[0]), len(xs[0]) + len(xs[1])]
-    face = torch.cat([face + begin for face, begin in zip(faces, begins, strict=True)], dim=1)
-    packed = net(torch.cat(xs), together, Gradient.cat(grads), face)
-    each = [net(*parts) for parts in zip(xs, alone, grads, faces, strict=True)]
-    if outputs == "global":
-        assert packed.shape == (3, 5)
-    torch.testing.assert_close(packed, torch.cat(each), rtol=1e-9, atol=1e-9)
+    assert_invariant(net, *zip(xs, operators, grads, faces, strict=True), under="batch")
 
 
 def test_heads_are_means_over_vertices() -> None:

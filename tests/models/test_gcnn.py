@@ -9,6 +9,7 @@ import torch
 from geodl.geometry import geodesic_charts, polar_template
 from geodl.models import GCNN, load_weights, save_weights
 from geodl.ops import PolarWindows
+from geodl.testing import assert_invariant
 
 
 def windows_of(subdivisions: int) -> PolarWindows:
@@ -32,10 +33,8 @@ def test_parameters_are_those_of_the_paper() -> None:
 def test_a_batch_of_two_shapes_equals_each_alone() -> None:
     parts = [windows_of(1), windows_of(2)]
     model = GCNN(3, 10, 2, 4, widths=(8, 8, 12), hidden=16).eval()
-    xs = [torch.randn(part.neighbors.num_src, 3) for part in parts]
-    together = model(torch.cat(xs), PolarWindows.cat(parts))
-    alone = torch.cat([model(x, part) for x, part in zip(xs, parts, strict=True)])
-    torch.testing.assert_close(together, alone)
+    calls = [(torch.randn(part.neighbors.num_src, 3), part) for part in parts]
+    assert_invariant(model, *calls, under="batch")
 
 
 def test_chosen_vertices_are_rows_of_the_whole() -> None:

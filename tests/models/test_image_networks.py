@@ -78,14 +78,14 @@ def test_state_dicts_are_torchvisions(name: str, options: dict[str, Any], digest
 @pytest.mark.parametrize(
     "make, side",
     [
-        (lambda: AlexNet(7, 1), 64),
-        (lambda: AlexNet(7, 1, variant="2012"), 64),
+        (lambda: AlexNet(1, 7), 64),
+        (lambda: AlexNet(1, 7, variant="2012"), 64),
         (lambda: VGG11(out_channels=7, in_channels=1, batch_norm=True), 32),
-        (lambda: InceptionV1(7, 1), 64),
-        (lambda: InceptionV1(7, 1, variant="2014"), 64),
-        (lambda: InceptionV3(7, 1), 80),
+        (lambda: InceptionV1(1, 7), 64),
+        (lambda: InceptionV1(1, 7, variant="2014"), 64),
+        (lambda: InceptionV3(1, 7), 80),
         (lambda: ResNet18(out_channels=7, in_channels=1), 32),
-        (lambda: ResNet(50, 7, 1), 32),
+        (lambda: ResNet(50, 1, 7), 32),
     ],
 )
 def test_shapes_for_any_number_of_channels(make: Callable[[], nn.Module], side: int) -> None:
@@ -145,7 +145,7 @@ def test_lenet_with_the_wrong_number_of_points_says_so() -> None:
 
 @pytest.mark.parametrize("depth", [18, 50])
 def test_resnet_on_meshes_takes_signals_and_packed_shapes(depth: int) -> None:
-    network = ResNet(depth, 5, 3).double().eval()
+    network = ResNet(depth, 3, 5).double().eval()
     for module in network.modules():  # so that evaluation shows what training would
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.running_var.fill_(4.0)  # type: ignore[union-attr]

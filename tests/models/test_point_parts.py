@@ -19,7 +19,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "PointNet": lambda: PointNetParts(0, 6),
     "SSG": lambda: PointNet2Parts(0, 6),
     "MSG": lambda: PointNet2Parts(0, 6, multi_scale=True),
-    "DGCNN": lambda: DGCNNParts(6, k=8),
+    "DGCNN": lambda: DGCNNParts(0, 6, k=8),
     "PointNeXt": lambda: PointNeXtParts(0, 6, 16),
     "DeLA": lambda: DeLAParts(0, 6, k=8),
     "KPFCNN": lambda: KPFCNN(0, 6, 0.1, 32),
@@ -62,12 +62,13 @@ def test_pointnet2_is_the_published_one(multi_scale: bool, channels: int) -> Non
     close(found, published.pointnet2_parts(state, pos, x, nn.functional.one_hot(CATEGORY, 16).float()))
 
 
-def test_dgcnn_is_the_published_one() -> None:
-    state = published.dgcnn_parts_weights(50)
+@pytest.mark.parametrize("channels", [0, 3])
+def test_dgcnn_is_the_published_one(channels: int) -> None:
+    state = published.dgcnn_parts_weights(channels, 50)
     model = DGCNNParts.from_published(state, k=9).eval()
-    pos = torch.randn(2, 60, 3)
-    found = model(pos.view(-1, 3), CATEGORY, torch.arange(3) * 60)
-    close(found, published.dgcnn_parts(state, pos, nn.functional.one_hot(CATEGORY, 16).float(), 9))
+    pos, x = torch.randn(2, 60, 3), torch.randn(2, 60, channels)
+    found = model(pos.view(-1, 3), CATEGORY, torch.arange(3) * 60, x.view(-1, channels) if channels else None)
+    close(found, published.dgcnn_parts(state, pos, x, nn.functional.one_hot(CATEGORY, 16).float(), 9))
 
 
 @pytest.mark.parametrize(("channels", "width", "parameters"), [

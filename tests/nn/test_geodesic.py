@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from geodl.geometry import Charts, geodesic_charts, polar_template
 from geodl.nn import GeodesicConv, gaussian_windows
-from geodl.ops import Neighbors, PolarWindows, patch_gather
+from geodl.ops import Neighbors, patch_gather
+from geodl.testing import assert_invariant
 
 
 class Surface:
@@ -71,19 +72,17 @@ def test_gaussian_windows_do_not_underflow_on_a_lonely_vertex() -> None:
 def test_turned_reference_directions_change_nothing(kind: str, rays: int) -> None:
     mesh, rings, radius = sphere(), 3, 0.35
     charts = geodesic_charts(mesh, radius)
-    turns = torch.randint(rays, (mesh.pos.shape[0],)).double() * (2 * math.pi / rays)
     conv = GeodesicConv(5, 7, rings, rays).double()
-    x = torch.randn(mesh.pos.shape[0], 5, dtype=torch.float64)
+    call = torch.randn(mesh.pos.shape[0], 5, dtype=torch.float64), charts
 
-    def windows(charts: Charts) -> Charts | PolarWindows:
-        return charts if kind == "gaussian" else polar_template(mesh, charts, rings, rays)
+    def on_charts(x: torch.Tensor, charts: Charts) -> torch.Tensor:
+        return conv(x, charts if kind == "gaussian" else polar_template(mesh, charts, rings, rays))
 
-    torch.testing.assert_close(
-        conv(x, windows(charts.rotate(turns))), conv(x, windows(charts)), atol=1e-9, rtol=1e-9
-    )
+    assert_invariant(on_charts, call, under="frames", step=2 * math.pi / rays)
     # Without pooling the rotations are permuted, so the test above is not true of any filter.
     conv.pool = None
-    assert not torch.allclose(conv(x, windows(charts.rotate(turns))), conv(x, windows(charts)))
+    with pytest.raises(AssertionError, match="not invariant under frames"):
+        assert_invariant(on_charts, call, under="frames", step=2 * math.pi / rays)
 
 
 def test_rotated_filter_is_seen_at_another_rotation() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .devices import device_of
+from .devices import INTERPRETED, device_of
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +18,14 @@ def tensors_on_the_device_of_the_backend(request: pytest.FixtureRequest) -> Iter
     else:
         with device_of("triton"):
             yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Triton's interpreter takes milliseconds a block; on a GPU the same tests are fast."""
+    for item in items:
+        if (
+            INTERPRETED
+            and getattr(item, "callspec", None)
+            and item.callspec.params.get("backend") == "triton"
+        ):
+            item.add_marker(pytest.mark.slow)

@@ -150,6 +150,7 @@ def test_long_rows_are_cut_the_same_for_any_number_of_threads(reduce, channels):
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_compiles_with_inductor():
     neighbors = Neighbors(torch.tensor([0, 2, 2, 4]), torch.tensor([0, 1, 1, 2]), 3)
     x = torch.randn(3, 8, requires_grad=True)

@@ -19,7 +19,12 @@ from .point_clouds import CLOUDS, assert_found, pointer, rows_by_definition, row
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 every_cloud = pytest.mark.parametrize("cloud", CLOUDS)
 NATIVE = pytest.mark.skipif("native" not in BACKENDS, reason="needs the C++ extension")
-TRITON = pytest.mark.skipif("triton" not in BACKENDS or not INTERPRETED, reason="needs the interpreter")
+
+
+def interpreted(test):
+    """A test of Triton's kernels in its interpreter, which takes its time."""
+    missing = "triton" not in BACKENDS or not INTERPRETED
+    return pytest.mark.slow(pytest.mark.skipif(missing, reason="needs the interpreter")(test))
 
 
 def definition(x, k, ptr, queries=None, query_ptr=None, loop=True):
@@ -42,7 +47,7 @@ def test_ragged_batch(cloud, dims, dtype):
             assert_found(found, expected)
 
 
-@TRITON
+@interpreted
 @every_cloud
 @pytest.mark.parametrize("dims", [1, 3, 20])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -56,7 +61,7 @@ def test_ragged_batch_on_triton(cloud, dims, dtype):
             )
 
 
-@TRITON
+@interpreted
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_tiles_of_a_gpu(monkeypatch, dtype):
     """Several blocks of queries and of points, and more neighbours than a block has points."""
@@ -70,7 +75,7 @@ def test_tiles_of_a_gpu(monkeypatch, dtype):
             assert_found(knn(x, k, ptr, return_distance=True), definition(x, k, ptr.tolist()))
 
 
-@TRITON
+@interpreted
 @pytest.mark.parametrize("cloud", ["uniform", "lattice", "outlier", "duplicates"])
 @pytest.mark.parametrize("loop", [True, False])
 def test_small_clouds_in_tiles_of_a_gpu(monkeypatch, cloud, loop):
@@ -87,7 +92,7 @@ def test_small_clouds_in_tiles_of_a_gpu(monkeypatch, cloud, loop):
         )
 
 
-@TRITON
+@interpreted
 @pytest.mark.parametrize("cloud", ["uniform", "lattice", "outlier", "duplicates"])
 def test_along_a_curve(monkeypatch, cloud):
     """Points sorted, in small tiles, some of which are left out; with queries, and without the points themselves."""

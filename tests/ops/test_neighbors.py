@@ -10,7 +10,7 @@ import torch
 
 from geodl.ops import Neighbors, aggregate, backends, use_backend
 
-from .cases import GRAPHS, ragged_parts
+from .cases import EMPTY, GRAPHS, ragged_parts
 
 
 def dense(neighbors: Neighbors) -> np.ndarray:
@@ -51,9 +51,9 @@ def test_from_edge_index_sorts_edges_stably(num_dst, num_src, edges, threads, ba
     np.testing.assert_array_equal(perm, np.argsort(neighbors.col, kind="stable"))
 
 
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph", GRAPHS | EMPTY)
 def test_transpose(graph):
-    neighbors = GRAPHS[graph]()
+    neighbors = (GRAPHS | EMPTY)[graph]()
     transposed, perm = neighbors.t()
     assert (transposed.num_dst, transposed.num_src) == (neighbors.num_src, neighbors.num_dst)
     assert torch.equal(neighbors.col[perm], transposed.row) and torch.equal(

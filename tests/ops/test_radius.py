@@ -19,7 +19,12 @@ from .point_clouds import CLOUDS, assert_found, pointer, rows_by_definition, row
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
 every_cloud = pytest.mark.parametrize("cloud", CLOUDS)
 NATIVE = pytest.mark.skipif("native" not in BACKENDS, reason="needs the C++ extension")
-TRITON = pytest.mark.skipif("triton" not in BACKENDS or not INTERPRETED, reason="needs the interpreter")
+
+
+def interpreted(test):
+    """A test of Triton's kernels in its interpreter, which takes its time."""
+    missing = "triton" not in BACKENDS or not INTERPRETED
+    return pytest.mark.slow(pytest.mark.skipif(missing, reason="needs the interpreter")(test))
 
 
 def definition(x, r, ptr, queries=None, query_ptr=None, most=None, loop=True):
@@ -52,7 +57,7 @@ def test_ragged_batch(cloud, dims, dtype):
             assert_found(found, expected)
 
 
-@TRITON
+@interpreted
 @every_cloud
 @pytest.mark.parametrize("dims", [1, 3, 20])
 def test_ragged_batch_on_triton(cloud, dims):
@@ -65,7 +70,7 @@ def test_ragged_batch_on_triton(cloud, dims):
             assert_found(found, definition(x, r, ptr.tolist(), most=most, loop=loop))
 
 
-@TRITON
+@interpreted
 def test_tiles_of_a_gpu(monkeypatch):
     """Several blocks of queries and of points."""
     choose, on_gpu = importlib.import_module("geodl.ops.triton.launch").tile, SimpleNamespace(is_cuda=True)
@@ -79,7 +84,7 @@ def test_tiles_of_a_gpu(monkeypatch):
             assert_found(found, definition(x, 1.0, ptr.tolist(), most=most))
 
 
-@TRITON
+@interpreted
 @pytest.mark.parametrize("cloud", ["lattice", "clusters", "outlier"])
 def test_along_a_curve(monkeypatch, cloud):
     """Points sorted, in small tiles, some of which are left out."""

@@ -22,6 +22,7 @@ from .patches import random_neighbors, random_polar
 
 if backends()["triton"] != "available" or torch.cuda.is_available():
     pytest.skip("these tests run Triton's interpreter", allow_module_level=True)
+pytestmark = pytest.mark.slow
 interpreter = importlib.import_module("triton.runtime.interpreter")
 launch = importlib.import_module("geodl.ops.triton.launch")
 MODULES = [

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from geodl.ops import use_backend, voxel_neighbors, voxel_pool
+from geodl.ops import VoxelPool, use_backend, voxel_neighbors, voxel_pool
 
 from .devices import BACKENDS, device_of
 
@@ -55,6 +55,7 @@ def test_definition(sizes, scale, dtype, backend):
             reduce: voxel_pool(x, pos, scale * 0.8, ptr, reduce) for reduce in ("mean", "sum", "max", "min")
         }
     assert rows(neighbors) == voxels and voxel_ptr.tolist() == begins
+    assert all(isinstance(found, VoxelPool) for found in pooled.values())
     for reduce, (values, places, out_ptr, cluster) in pooled.items():
         expected = (
             np.stack([getattr(np, reduce)(x.cpu().numpy()[i], 0) for i in voxels])
@@ -189,7 +190,9 @@ def test_agrees_with_torch_cluster():
 
 
 def test_agrees_with_open3d():
-    open3d = pytest.importorskip("open3d")
+    open3d = pytest.importorskip(
+        "open3d", reason="needs Open3D and the system's libusb", exc_type=ImportError
+    )
     pos = torch.rand(5000, 3, dtype=torch.float64)
     pos = torch.cat([pos, torch.zeros(1, 3, dtype=torch.float64)])
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(pos.numpy()))

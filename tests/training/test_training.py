@@ -100,6 +100,7 @@ def test_trainer_refuses_no_epochs(tmp_path: Path) -> None:
         make_trainer(tmp_path, 0)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work_and_end_with_the_same_weights(tmp_path: Path) -> None:
     script = Path(__file__).with_name("two_processes.py")
     run = [

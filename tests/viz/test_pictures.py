@@ -222,7 +222,9 @@ def test_a_window_needs_a_display(monkeypatch):
 
 
 def test_a_window_gets_both_shapes_and_the_lines(monkeypatch):
-    open3d = pytest.importorskip("open3d", reason="windows need Open3D")
+    open3d = pytest.importorskip(
+        "open3d", reason="needs Open3D and the system's libusb", exc_type=ImportError
+    )
     shown = []
     monkeypatch.setenv("DISPLAY", ":99")
     monkeypatch.setattr(open3d.visualization, "draw_geometries", lambda things, **_: shown.extend(things))

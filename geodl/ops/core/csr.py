@@ -7,6 +7,8 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
+from geodl.ops.core.memory import resolve
+
 
 class CSR(NamedTuple):
     """Row i reads the sources ``col[rowptr[i]:rowptr[i+1]]``.
@@ -85,6 +87,15 @@ class CSR(NamedTuple):
         ptr = torch.arange(self.num_edges + 1, device=self.col.device)
         return ptr[:-1], ptr
 
+    def resolved(self) -> CSR:
+        """The same in memory that kernels can read.
+
+        Raises:
+            ValueError: the memory of a part was freed.
+        """
+        parts = {n: resolve(part, n) for n, part in self._asdict().items() if isinstance(part, Tensor)}
+        return CSR(**{**self._asdict(), **parts})
+
     def sum_rows(self, values: Tensor) -> Tensor:
         """``[E, ...] -> [N, ...]``: the sum over the edges of every row, in their order; 0 for an empty row."""
         return sum_rows(values, self.rowptr)
@@ -105,3 +116,9 @@ def sum_rows(values: Tensor, rowptr: Tensor) -> Tensor:
     # Not index_add_, whose order of summation on a GPU changes from run to run.
     summed = torch.segment_reduce(values.flatten(1), "sum", offsets=rowptr, axis=0, initial=0)
     return summed.view(rowptr.shape[0] - 1, *values.shape[1:])
+
+
+class Known(CSR):
+    """A graph whose parts have the right dtypes, shapes and memory, and that nobody else holds: it is not checked again."""
+
+    __slots__ = ()

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from geodl.ops.core import watch
-from geodl.ops.core.csr import CSR
 from geodl.ops.core.declaration import Declaration, Item
 from geodl.ops.core.dispatch import forced
 from geodl.ops.core.operator import Gradients, Operator, total
+from geodl.ops.core.plain import write_restore, write_save
 
 __all__ = ["adjoint_operator", "register"]
 
@@ -31,12 +31,9 @@ def register(
 ) -> Callable[..., Any]:
     """Gives the operator its derivatives; returns the function that plain calls go through."""
     rule = _Rule(op, backward, jvp, linear, saves)
-    plain = rule.function(op._grouped_run, grouped=True)
-    op._transformed = rule.function(lambda *flat: op._overload(*flat), grouped=False)
-    op._definition.register_autograd(
-        lambda ctx, *grads: rule.backward(ctx, grads, grouped=False),
-        setup_context=lambda ctx, inputs, output: rule.save(ctx, inputs, output, grouped=False),
-    )
+    plain = rule.function(op._run, rule.setup)
+    op._transformed = rule.function(lambda *flat: op._overload(*flat), rule.setup_flat)
+    op._definition.register_autograd(rule.backward, setup_context=rule.setup_flat)
     op._definition.register_vmap(lambda info, dims, *flat: rule.vmap(info, dims, flat))
     return watch.applier(plain)
 
@@ -50,82 +47,54 @@ class _Rule:
         linear: bool,
         saves: Sequence[str] | None,
     ) -> None:
-        self.op, self.derive, self.push, self.linear = op, backward, jvp, linear
-        arguments, results = op.declaration.arguments, op.declaration.results
+        self.op, self.derive, self.push = op, backward, jvp
+        declaration = op.declaration
         self.count = op.num_differentiable
-        self.keeps = tuple(saves is None or item.name in saves or not item.is_tensor for item in arguments)
-        self.keeps_results = tuple(saves is not None and item.name in saves for item in results)
-        # The adjoint of an operator has a result an argument and declares none.
-        self.constant = tuple(k for k, item in enumerate(results) if item.kind != "T")
+        keeps: list[str | bool] = [saves is None or item.name in saves for item in declaration.arguments]
+        for k in range(self.count if linear and self.count > 1 else 0):
+            # The derivative by one argument of a linear operator reads all the others.
+            keeps[k] = (
+                keeps[k] and "(" + " or ".join(f"needs[{j}]" for j in range(self.count) if j != k) + ")"
+            )
+        kept = [saves is not None and item.name in saves for item in declaration.results]
+        self.save, self.restore = (
+            write_save(declaration, keeps, kept),
+            write_restore(declaration, keeps, kept),
+        )
+        self.constant = tuple(k for k, item in enumerate(declaration.results) if item.kind != "T")
 
-    def save(self, ctx: Any, inputs: Sequence[Any], output: Any, grouped: bool) -> None:
-        if not grouped:
-            inputs = self.op._grouped(inputs)
-        outputs = output if isinstance(output, tuple) else (output,)
+    def setup(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """After a plain call."""
+        outputs = output if type(output) is tuple else (output,)
         if self.constant:
-            ctx.mark_non_differentiable(*(outputs[k] for k in self.constant))
+            ctx.mark_non_differentiable(*[outputs[k] for k in self.constant])
         ctx.set_materialize_grads(False)
         ctx.forced = forced.get()
-        needs = ctx.needs_input_grad[: self.count]
-        if forward_ad._current_level >= 0 or watch.transformed():
-            ctx.given = tuple(inputs), outputs  # for the forward rule, which runs before this call is over
-        several = sum(needs) > 1
-        tensors: list[Tensor | None] = []
-        plan: list[
-            Any
-        ] = []  # what each argument is: a tensor, a graph with its number of sources, or a value
-        for k, value in enumerate(inputs):
-            if isinstance(value, Tensor):
-                # The derivative by one argument of a linear operator reads all the others.
-                unread = self.linear and k < self.count and needs[k] and not several
-                tensors.append(_plain_of(value) if self.keeps[k] and not unread else None)
-                plan.append(_TENSOR)
-            elif isinstance(value, CSR):
-                tensors.extend(
-                    None if part is None else _plain_of(part) for part in (value[0], value[1], *value[3:])
-                )
-                plan.append(_Graph(value.num_src))
-            else:
-                plan.append(value)
-        tensors.extend(
-            value if keep else None for value, keep in zip(outputs, self.keeps_results, strict=False)
-        )
-        ctx.plan = plan
-        ctx.save_for_backward(*tensors)
+        if forward_ad._current_level >= 0:
+            ctx.given = inputs, outputs  # for the forward rule, which runs before this call is over
+        self.save(ctx, inputs, outputs)
 
-    def saved(self, ctx: Any) -> tuple[list[Any], tuple[Any, ...]]:
-        tensors = ctx.saved_tensors
-        inputs: list[Any] = []
-        at = 0
-        for value in ctx.plan:
-            if value is _TENSOR:
-                inputs.append(tensors[at])
-                at += 1
-            elif type(value) is _Graph:
-                rowptr, col, t_rowptr, t_row, perm = tensors[at : at + 5]
-                inputs.append(CSR(rowptr, col, value.num_src, t_rowptr, t_row, perm))
-                at += 5
-            else:
-                inputs.append(value)
-        return inputs, tensors[at:]
+    def setup_flat(self, ctx: Any, inputs: Sequence[Any], output: Any) -> None:
+        """After a call with graphs taken apart."""
+        self.setup(ctx, tuple(self.op._grouped(inputs)), output)
+        ctx.given = tuple(self.op._grouped(inputs)), output if isinstance(output, tuple) else (output,)
 
-    def backward(self, ctx: Any, grads: Gradients, grouped: bool) -> tuple[Tensor | None, ...]:
-        arguments = len(ctx.needs_input_grad)
-        if all(grad is None for grad in grads):
-            return (None,) * arguments
-        inputs, outputs = self.saved(ctx)
-        needs = ctx.needs_input_grad[: self.count]
-        token = forced.set(ctx.forced) if ctx.forced is not None else None
-        try:
-            found = self.derive(tuple(inputs), outputs, grads, needs)
-        finally:
-            if token is not None:
+    def backward(self, ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        needs = ctx.needs_input_grad
+        nothing = (None,) * (len(needs) - self.count)
+        if grads[0] is None and all(grad is None for grad in grads):
+            return (None,) * len(needs)
+        inputs, outputs = self.restore(ctx)
+        if ctx.forced is None:
+            found = self.derive(inputs, outputs, grads, needs[: self.count])
+        else:
+            token = forced.set(ctx.forced)
+            try:
+                found = self.derive(inputs, outputs, grads, needs[: self.count])
+            finally:
                 forced.reset(token)
-        # A graph stands behind what is differentiated, so that both forms begin alike.
-        return (
-            *(by if need else None for by, need in zip(found, needs, strict=True)),
-            *(None,) * (arguments - self.count),
-        )
+        # What is differentiated stands before the graphs, so that grouped and flat arguments begin alike.
+        return (*found, *nothing)
 
     def jvp(self, ctx: Any, tangents: Sequence[Any]) -> Any:
         inputs, outputs = ctx.given
@@ -150,14 +119,11 @@ class _Rule:
             return tuple(torch.stack(parts) for parts in zip(*sliced, strict=True)), (0,) * len(sliced[0])
         return torch.stack(sliced), 0
 
-    def function(self, run: Callable[..., Any], grouped: bool) -> type[torch.autograd.Function]:
-        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            self.save(ctx, inputs, output, grouped)
-
+    def function(self, run: Callable[..., Any], setup: Callable[..., None]) -> type[torch.autograd.Function]:
         methods: dict[str, Callable[..., Any]] = {
             "forward": run,
-            "setup_context": setup_context,
-            "backward": lambda ctx, *grads: self.backward(ctx, grads, grouped),
+            "setup_context": lambda ctx, inputs, output: setup(ctx, inputs, output),
+            "backward": lambda ctx, *grads: self.backward(ctx, *grads),
             "jvp": lambda ctx, *tangents: self.jvp(ctx, tangents),
             "vmap": lambda info, dims, *flat: self.vmap(info, dims, flat),
         }
@@ -165,21 +131,6 @@ class _Rule:
             self.op.name, (torch.autograd.Function,), {name: staticmethod(f) for name, f in methods.items()}
         )
         return cast(type[torch.autograd.Function], made)
-
-
-class _Graph:
-    """Stands for a graph among what is saved."""
-
-    def __init__(self, num_src: int) -> None:
-        self.num_src = num_src
-
-
-_TENSOR = object()
-
-
-def _plain_of(tensor: Tensor) -> Tensor:
-    """The tensor, or a copy that autograd may keep where it was made in inference mode."""
-    return tensor.clone() if tensor.is_inference() and not torch.is_inference_mode_enabled() else tensor
 
 
 def _primal(value: Any) -> Any:
@@ -217,12 +168,15 @@ def adjoint_operator(op: Operator, name: str) -> Operator:
         )
         return found if count > 1 else found[0]
 
-    @op.adjoint
-    def _(grad: Tensor, *arguments: Any) -> Gradients:
+    def derive(grad: Tensor, *arguments: Any) -> Gradients:
         *given, needs = arguments
         needs = [bool(need) and a is not None for need, a in zip(needs, given[:count], strict=True)]
         found = made(grad, *given, needs)
-        return found if count > 1 else (found,)
+        return [
+            by if need else None for by, need in zip(found if count > 1 else (found,), needs, strict=True)
+        ]
+
+    op.adjoint(derive, frugal=False)  # what it does not read, it still takes the shape of
 
     def replaced(given: Sequence[Any], k: int, value: Tensor) -> list[Any]:
         return [*given[:k], value, *given[k + 1 :]]

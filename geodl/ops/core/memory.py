@@ -21,7 +21,9 @@ def resolve(tensor: Tensor, name: str) -> Tensor:
     if tensor.is_neg():  # a view that stands for the negative of what lies in memory
         tensor = tensor.resolve_neg()
     tensor = tensor.contiguous()
-    if tensor.data_ptr() == 0 and tensor.numel():
+    if tensor.numel() == 0:  # a slice of nothing may begin anywhere
+        return tensor
+    if tensor.data_ptr() == 0:
         if tensor._is_zerotensor():  # what forward mode writes for a tangent of zeros
             return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
         raise ValueError(f"{name} of shape {list(tensor.shape)} has no memory: its storage was freed")
@@ -41,7 +43,12 @@ def in_huge_pages(tensor: Tensor) -> Tensor:
 
 def new_empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
     """A tensor of this shape for a kernel to write, on the device and by default of the dtype of another."""
-    made = like.new_empty(shape, dtype=dtype)
+    # The shape of another costs PyTorch less than numbers.
+    made = (
+        torch.empty_like(like)
+        if like.shape == shape and dtype is None
+        else like.new_empty(shape, dtype=dtype)
+    )
     return in_huge_pages(made) if made.nbytes >= HUGE else made
 
 

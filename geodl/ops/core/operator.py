@@ -26,25 +26,23 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.autograd import profiler as _profiler
-from torch.nn import Parameter
 
 from geodl.ops.core import watch
-from geodl.ops.core.checks import compile_checks
 from geodl.ops.core.csr import CSR
 from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.dispatch import select
 from geodl.ops.core.memory import resolve
+from geodl.ops.core.plain import PLAIN, write_prepare
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Gradients = Sequence[Tensor | None]
 
-PLAIN = frozenset((Tensor, Parameter))
 HALF = frozenset((torch.float16, torch.bfloat16))
 
 
@@ -64,7 +62,7 @@ class Operator:
         self.num_differentiable = len(self.declaration.differentiable)
         self._module = sys._getframe(1).f_globals["__name__"]
         self._implementations: dict[str, Callable[..., Any]] = {}
-        self._fits = compile_checks(self.declaration)
+        self._prepare = write_prepare(self.declaration)
         self._tensors = tuple((k, item.name) for k, item in enumerate(items) if item.is_tensor)
         self._graphs = tuple(k for k, item in enumerate(items) if item.kind == "csr")
         self._lead = self._tensors[0][0] if self._tensors else -1
@@ -100,17 +98,17 @@ class Operator:
         self._fake = function
         return function
 
-    def adjoint(self, function: Function) -> Function:
+    def adjoint(self, function: Function, frugal: bool = True) -> Function:
         """For an operator that is linear in each differentiable argument: ``function(grad, *arguments, needs)``.
 
         It gives the derivative of ``<grad, operator(...)>`` by every differentiable argument, of those that are needed, made of
-        operators.
+        operators. An argument that no needed derivative reads is not kept, and given as None; without ``frugal`` all are kept.
         """
 
         def backward(
             inputs: tuple[Any, ...], outputs: tuple[Any, ...], grads: Gradients, needs: Sequence[bool]
         ) -> Gradients:
-            return cast(Gradients, function(grads[0], *inputs, needs))
+            return function(grads[0], *inputs, needs)  # type: ignore[no-any-return]
 
         def jvp(inputs: tuple[Any, ...], outputs: tuple[Any, ...], tangents: Gradients) -> Tensor | None:
             return total(
@@ -121,7 +119,7 @@ class Operator:
                 )
             )
 
-        self.differentiable(backward, jvp, linear=True)
+        self.differentiable(backward, jvp, linear=frugal)
         return function
 
     def differentiable(
@@ -151,26 +149,34 @@ class Operator:
             return self._overload(*self._flat(self._promoted(arguments)))
         if watch.watched():
             return self._watched(arguments)
-        differentiate = forward_ad._current_level >= 0
-        for k, _ in self._tensors:
-            tensor = arguments[k]
-            if tensor is not None:
-                if type(tensor) not in PLAIN or watch.wrapped(tensor):
-                    return self._watched(arguments)
-                differentiate = differentiate or tensor.requires_grad
-        if not self._checked(arguments):
-            arguments = tuple(self._promoted(arguments))
-        if differentiate and self._apply is not None and torch.is_grad_enabled():
+        try:
+            prepared = self._prepare(*arguments)
+        except (AttributeError, TypeError, ValueError, RuntimeError):
+            prepared = None
+        if prepared is None:
+            return self._mended(arguments)
+        return self._plain(*prepared)
+
+    def _plain(self, asked: bool, arguments: tuple[Any, ...]) -> Any:
+        """A call of checked tensors that nobody looks at; ``asked`` says that one of them wants a gradient."""
+        if self._apply is not None and (
+            (asked and torch.is_grad_enabled()) or forward_ad._current_level >= 0
+        ):
             return self._apply(*arguments)
         if _profiler._is_profiler_enabled:
             return self._overload(*self._flat(arguments))
-        return self._run(arguments)
+        return self._run(*arguments)
 
-    def _checked(self, arguments: Sequence[Any]) -> bool:
-        try:
-            return self._fits(*arguments)
-        except (AttributeError, TypeError, ValueError):
-            return False
+    def _mended(self, arguments: Sequence[Any]) -> Any:
+        """A call that does not fit as it is: of tensors that are not plain, of mixed dtypes under autocast, or wrong."""
+        if any(
+            isinstance(a, Tensor) and (type(a) not in PLAIN or watch.wrapped(a))
+            for a in self._flat(arguments)
+        ):
+            return self._watched(arguments)
+        prepared = self._prepare(*self._resolved(self._promoted(arguments)))
+        assert prepared is not None, f"{self.name} refuses what its declaration takes"
+        return self._plain(*prepared)
 
     def _promoted(self, arguments: Sequence[Any]) -> Sequence[Any]:
         """The arguments with one floating dtype under autocast, checked."""
@@ -207,28 +213,32 @@ class Operator:
     def _from_library(self, *flat: Any) -> Any:
         arguments = self._grouped(flat)
         self.declaration.bind(arguments)
-        return self._run(arguments)
+        return self._run(*self._resolved(arguments))
 
-    def _run(self, arguments: Sequence[Any]) -> Any:
-        """The implementation for checked arguments."""
-        lead = arguments[self._lead]
-        arguments = list(arguments)
+    def _resolved(self, arguments: Sequence[Any]) -> list[Any]:
+        """The arguments in memory that kernels can read."""
+        found = list(arguments)
         for k, name in self._tensors:
-            if arguments[k] is not None:
-                arguments[k] = resolve(arguments[k], name)
+            found[k] = None if found[k] is None else resolve(found[k], name)
         for k in self._graphs:
-            arguments[k] = _resolve_graph(arguments[k])
+            found[k] = found[k].resolved()
+        return found
+
+    def _run(self, *arguments: Any) -> Any:
+        """The implementation for checked arguments in plain memory."""
+        lead = arguments[self._lead]
         backend = select(lead)
         if lead.dtype in HALF and backend != "triton":
             return self._run_half(arguments, lead.dtype)
-        if _autocast(lead.device.type):
+        found = self._implementations.get(backend) or self._implementation(backend)
+        if torch.is_autocast_enabled("cpu" if lead.is_cpu else "cuda"):
             with torch.autocast(lead.device.type, enabled=False):
-                return self._implementation(backend)(*arguments)
-        return self._implementation(backend)(*arguments)
+                return found(*arguments)
+        return found(*arguments)
 
     def _run_half(self, arguments: Sequence[Any], dtype: torch.dtype) -> Any:
         wide = [a.float() if isinstance(a, Tensor) and a.dtype == dtype else a for a in arguments]
-        out = self._run(wide)
+        out = self._run(*wide)
         several = isinstance(out, tuple)
         parts = out if several else (out,)
         # The adjoint of an operator has a result for every argument, all of the operator's dtype.
@@ -238,9 +248,6 @@ class Operator:
             for part, kind in zip(parts, kinds, strict=True)
         )
         return parts if several else parts[0]
-
-    def _grouped_run(self, *arguments: Any) -> Any:
-        return self._run(arguments)
 
     def _implementation(self, backend: str) -> Callable[..., Any]:
         found = self._implementations.get(backend)
@@ -255,8 +262,8 @@ class Operator:
 
     def _flat(self, arguments: Sequence[Any]) -> list[Any]:
         flat: list[Any] = []
-        for k, argument in enumerate(arguments):
-            if k in self._graphs:
+        for argument in arguments:
+            if isinstance(argument, CSR):
                 flat.extend(argument)
             else:
                 flat.append(argument)
@@ -285,18 +292,6 @@ def _autocast(device: str) -> bool:
 
 def _is_wrapped(value: Any) -> bool:
     return isinstance(value, Tensor) and watch.wrapped(value)
-
-
-def _resolve_graph(graph: CSR) -> CSR:
-    rowptr, col, num_src, t_rowptr, t_row, perm = graph
-    return CSR(
-        resolve(rowptr, "rowptr"),
-        resolve(col, "col"),
-        num_src,
-        None if t_rowptr is None else resolve(t_rowptr, "t_rowptr"),
-        None if t_row is None else resolve(t_row, "t_row"),
-        None if perm is None else resolve(perm, "perm"),
-    )
 
 
 def total(*terms: Tensor | None) -> Tensor | None:

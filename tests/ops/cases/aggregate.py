@@ -39,6 +39,7 @@ def _aggregate(reduce: str, weighted: bool) -> Case:
         call=lambda neighbors, given: aggregate(given["x"], neighbors, given.get("weight"), reduce=reduce),
         oracle=_aggregate_oracle(reduce),
         operator="aggregate",
+        variant=not weighted or reduce == "min",
     )
 
 

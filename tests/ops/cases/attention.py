@@ -70,6 +70,7 @@ def _attention(name: str, heads: int, depth: int | None, scaled: bool, channels:
         shared=() if depth is None else ("vector",),
         channels=channels,
         heavy=True,
+        variant=not scaled,
     )
 
 
@@ -84,6 +85,7 @@ def _attention_weights(name: str, depth: bool) -> Case:
         operator="attention",
         shared=("vector",) if depth else (),
         channels=(0, 1, 3, 17, 33, 64) if depth else (1,),
+        variant=not depth,
     )
 
 

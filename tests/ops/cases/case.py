@@ -34,7 +34,8 @@ class Case:
         local: whether a row depends on what it reads alone, and so on no other shape of its batch; statistics
             over all edges, as a norm takes them, do.
         blas: its reference multiplies matrices by BLAS, which sums in an order that depends on sizes and threads.
-        heavy: whether Triton's interpreter takes minutes over its derivatives: it then runs the first, on one graph.
+        heavy: whether Triton's interpreter takes minutes over its derivatives: it then runs the first alone.
+        variant: whether another case has the same kernels and formulas: its derivatives are checked in the slow tier.
     """
 
     name: str
@@ -47,3 +48,4 @@ class Case:
     local: bool = True
     blas: bool = False
     heavy: bool = False
+    variant: bool = False

@@ -70,6 +70,7 @@ def _edge_conv(name: str, norm: bool, training: bool, bias: bool) -> Case:
         operator="edge_conv",
         shared=("weight", *(["bias"] if bias else []), *(["gamma", "beta"] if norm else [])),
         local=not training,
+        variant=not (norm and bias),
     )
 
 

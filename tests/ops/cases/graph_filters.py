@@ -52,6 +52,7 @@ def _operator_case(
     filters: Callable[[int, torch.dtype], Inputs],
     call: Callable[[Tensor, Neighbors, Tensor, Inputs, bool], Tensor],
     oracle: Callable[[np.ndarray, np.ndarray, Arrays], np.ndarray],
+    variant: bool = False,
 ) -> Case:
     """A filter of a matrix with a spectrum of about [-1, 1], from ``oracle(dense matrix, x, inputs)``."""
 
@@ -76,6 +77,7 @@ def _operator_case(
         operator="graph_filter",
         shared=tuple(filters(1, torch.float64)),
         blas=True,
+        variant=variant,
     )
 
 
@@ -95,6 +97,7 @@ def _chebyshev(symmetric: bool, out_channels: int) -> Case:
             x, neighbors, laplacian, given["filters"], symmetric
         ),
         _chebyshev_oracle,
+        variant=symmetric != (out_channels == 20),  # filters first, or last
     )
 
 
@@ -150,6 +153,7 @@ def _cayley(symmetric: bool, out_channels: int) -> Case:
             x, neighbors, laplacian, given["filters"], given["zoom"].sum(), ITERATIONS, symmetric
         ),
         _cayley_oracle,
+        variant=symmetric,
     )
 
 

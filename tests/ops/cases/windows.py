@@ -92,6 +92,7 @@ def _polar_conv(sparse: bool, rotations: int, pool: Literal["max"] | None) -> Ca
         oracle=oracle,
         operator="window_conv",
         shared=("filters",),
+        variant=rotations < RAYS or pool is None,
     )
 
 
