@@ -42,7 +42,9 @@ def agrees(model: nn.Module, given: Any, shapes: Any, other: Any, strict: bool) 
     program = export(model, given, dynamic_shapes=shapes, strict=strict).module()
     for some in (given, other):
         expected = model(*some).detach()
-        torch.testing.assert_close(program(*some), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+        torch.testing.assert_close(
+            program(*some), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())
+        )
 
 
 def dynamic(value: Any) -> Any:
