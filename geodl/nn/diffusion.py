@@ -155,7 +155,8 @@ class DiffusionBlock(nn.Module):
         """Whether this is the block most networks are made of, its layers plain, on the CPU, and no derivative by operators
         is asked for."""
         return (
-            isinstance(spectrum, Spectrum)
+            not torch.compiler.is_compiling()
+            and isinstance(spectrum, Spectrum)
             and gradient is not None
             and is_plain(self.diffusion, LearnedTimeDiffusion)
             and self.diffusion.method == "spectral"
@@ -175,7 +176,6 @@ class DiffusionBlock(nn.Module):
             and x.dtype in (torch.float32, torch.float64)
             and not watched()
             and not torch.is_autocast_enabled(x.device.type)
-            and not torch.compiler.is_compiling()
         )
 
     def _fused(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:
