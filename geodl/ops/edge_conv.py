@@ -497,7 +497,7 @@ def _(
             graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, graph.t_rowptr), x_dst is None,
             *addresses(x_dst, x), *x.shape, weight.data_ptr(), weight.shape[1], *addresses(bias, gamma, beta),
             negative_slope, eps, *addresses(out, position), *_kept(statistics, terms, graph),
-            torch.get_num_threads(),
+            torch.get_num_threads(), graph.num_edges,
         )  # fmt: skip
     return results
 
@@ -518,7 +518,7 @@ def _(
         graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, *graph[3:]), x_dst is None, *addresses(x_dst, x),
         *x.shape, weight.data_ptr(), weight.shape[1], *addresses(gamma), negative_slope, eps, grad.data_ptr(),
         *addresses(out, position), *_kept(statistics, terms, graph)[1:], *addresses(by_dst, by_x, *by_layer),
-        torch.get_num_threads(),
+        torch.get_num_threads(), graph.num_edges,
     )  # fmt: skip
     return results
 
