@@ -40,7 +40,7 @@ class GraphMatrix:
     def step(self, x: Tensor, scale: float, d: Tensor | None = None) -> Tensor:
         """``scale A x + d`` in one pass, for x and d ``[N, C]``."""
         matrix = matrix_for(x, self.neighbors, self.values, self.symmetric)
-        out: Tensor = filter_step(x, *matrix, scale, d)
+        out: Tensor = filter_step(x, d, *matrix, scale)
         return out
 
 
