@@ -92,8 +92,19 @@ def _chebyshev(powers: int) -> tuple[list[float], list[float], int, int, bool]:
     return [1.0] * min(powers - 1, 1) + [2.0] * ups, [-1.0] * ups, 1, powers, False
 
 
+# Not flatten, for which batches of gradients have no rule.
+
+
+def _flat(states: Tensor) -> Tensor:
+    return states.reshape(states.shape[0], states.shape[1] * states.shape[2])
+
+
+def _stacked(filters: Tensor) -> Tensor:
+    return filters.reshape(filters.shape[0] * filters.shape[1], filters.shape[2])
+
+
 def _side_by_side(filters: Tensor) -> Tensor:
-    return filters.transpose(0, 1).flatten(1)
+    return filters.transpose(0, 1).reshape(filters.shape[1], filters.shape[0] * filters.shape[2])
 
 
 def _weighted(x: Tensor, filters: Tensor) -> Tensor:
@@ -107,7 +118,7 @@ def _compute(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
     powers = filters.shape[0]
     if terms:
         basis = recurrence(x.unsqueeze(1), *matrix, *_chebyshev(powers))
-        return matmul(basis.flatten(1), filters.flatten(0, 1)), basis
+        return matmul(_flat(basis), _stacked(filters)), basis
     out = recurrence(_weighted(x, filters), *matrix, *_clenshaw(powers))
     return out.squeeze(1), x.new_empty(x.shape[0], 0, x.shape[1])
 
@@ -126,9 +137,9 @@ def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> A
         if needs[1]:
             # What was kept has no derivative of its own.
             basis = _basis(x, powers, matrix) if torch.is_grad_enabled() else outputs[0]
-            by_filters = matmul_tn(basis.flatten(1), g).view(filters.shape)
+            by_filters = matmul_tn(_flat(basis), g).view(filters.shape)
         if needs[0] or needs[2]:
-            by_basis = matmul_nt(g, filters.flatten(0, 1)).view(x.shape[0], powers, channels)
+            by_basis = matmul_nt(g, _stacked(filters)).view(x.shape[0], powers, channels)
             given = (x.unsqueeze(1), *matrix, *_chebyshev(powers))
             by_x, by_laplacian = recurrence_backward(given, (), (by_basis,), (needs[0], needs[2]))
             by_x = None if by_x is None else by_x.squeeze(1)
@@ -136,7 +147,7 @@ def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> A
     weighted = _weighted(x, filters) if needs[2] else None
     given = (weighted, *matrix, *_clenshaw(powers))
     by_weighted, by_laplacian = recurrence_backward(given, (), (g.unsqueeze(1),), (True, needs[2]))
-    by_weighted = by_weighted.flatten(1)
+    by_weighted = _flat(by_weighted)
     by_x = matmul_nt(by_weighted, _side_by_side(filters)) if needs[0] else None
     if needs[1]:
         by_filters = matmul_tn(x, by_weighted).view(channels, powers, out_channels).transpose(0, 1)
@@ -153,13 +164,13 @@ def _jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
     of_x, of_filters, of_laplacian = tangents
     powers = filters.shape[0]
     if terms:
-        flat = filters.flatten(0, 1)
+        flat = _stacked(filters)
         given = (x.unsqueeze(1), *matrix, *_chebyshev(powers))
         of_basis = recurrence_jvp(given, (), (None if of_x is None else of_x.unsqueeze(1), of_laplacian))
-        by_basis = None if of_basis is None else matmul(of_basis.flatten(1), flat)
+        by_basis = None if of_basis is None else matmul(_flat(of_basis), flat)
         if of_filters is None:
             return by_basis
-        return total(by_basis, matmul(_basis(x, powers, matrix).flatten(1), of_filters.flatten(0, 1)))
+        return total(by_basis, matmul(_flat(_basis(x, powers, matrix)), _stacked(of_filters)))
     of_weighted = total(
         None if of_x is None else _weighted(of_x, filters),
         None if of_filters is None else _weighted(x, of_filters),

@@ -127,10 +127,10 @@ def recurrence_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[b
         return adjoints, torch.zeros_like(laplacian)
     scaled = _scaled_states(inputs)
     if backwards:
-        left, by_source = adjoints[:, :-1], adjoints[:, -sources:]
+        left, by_source = adjoints[:, :-1], adjoints.narrow(1, steps + 1 - sources, sources)
     else:
-        left, by_source = adjoints[:, 1:], adjoints[:, :sources]
-    return by_source if needs[0] else None, matrix.gradient(left.flatten(1), scaled)
+        left, by_source = adjoints[:, 1:], adjoints.narrow(1, 0, sources)
+    return by_source if needs[0] else None, matrix.gradient(left.reshape(scaled.shape), scaled)
 
 
 def _scaled_states(inputs: Any) -> Tensor:
@@ -141,7 +141,7 @@ def _scaled_states(inputs: Any) -> Tensor:
     return torch.cat([scale * part for scale, part in zip(scales, states.unbind(1), strict=True)], 1)
 
 
-def recurrence_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
+def recurrence_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor:
     # The tangent of z is a recurrence too, whose sources are those of s plus alpha dA z, which has one more for every step.
     source, *matrix, alpha, beta, sources, keep, backwards = inputs
     of_source, of_laplacian = tangents
@@ -154,7 +154,7 @@ def recurrence_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
         out = recurrence(moved, *matrix, alpha, beta, steps + 1, keep, backwards)
     if of_source is not None:
         out = total(out, recurrence(of_source, *matrix, alpha, beta, sources, keep, backwards))
-    return out
+    return source.new_zeros(source.shape[0], keep, source.shape[2]) if out is None else out
 
 
 def _step_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:

@@ -225,7 +225,10 @@ S2, T2, V = torch.zeros(2, 3, 5), torch.zeros(1, 3, 5), torch.zeros(3, 5)
         ((X, NEIGHBORS, S, T.double()), "x is torch.float32 but target is torch.float64"),
         ((X, NEIGHBORS, S2, T2, V[:, :2]), r"vector must have shape \[H, ...\] = \[3, 5\], not \[3, 2\]"),
         ((X, NEIGHBORS, S2, T2, V.double()), "x is torch.float32 but vector is torch.float64"),
-        ((X, NEIGHBORS, S, T, None, torch.ones(2)), r"edge_scale must have shape \[E, H\] = \[2, 3\], not \[2\]"),
+        (
+            (X, NEIGHBORS, S, T, None, torch.ones(2)),
+            r"edge_scale must have shape \[E, H\] = \[2, 3\], not \[2\]",
+        ),
         (
             (X, NEIGHBORS, S, T, None, torch.ones(2, 3).to("meta")),
             "edge_scale is on meta but neighbors are on cpu",
