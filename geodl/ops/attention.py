@@ -426,7 +426,7 @@ def _(
     total = new_empty(maximum, rows, heads)
     kernel("attend", x.dtype)(
         graph.rowptr.data_ptr(), rows, *addresses(graph.col, x, source, target, vector, scale), heads, depth,
-        channels, slope, *addresses(out, maximum, total), torch.get_num_threads(),
+        channels, slope, *addresses(out, maximum, total), torch.get_num_threads(), graph.num_edges, x.shape[0],
     )  # fmt: skip
     return out, maximum, total
 
@@ -445,7 +445,7 @@ def _(
         graph.rowptr.data_ptr(), rows, *addresses(graph.col, t_rowptr), x.shape[0],
         *addresses(t_row, perm, x, source, target, vector, scale), heads, depth, x.shape[2], slope,
         *addresses(grad, out, maximum, total, statistics, by_scores, by_x, by_source, by_target),
-        by_scale.data_ptr(), torch.get_num_threads(),
+        by_scale.data_ptr(), torch.get_num_threads(), graph.num_edges,
     )  # fmt: skip
     return by_x, by_source, by_target, by_scale
 
@@ -456,7 +456,7 @@ def _(a: Tensor, b: Tensor, source: Tensor, target: Tensor, graph: CSR, slope: f
     out = new_empty(a, graph.num_edges, heads)
     kernel("edge_scores", a.dtype)(
         graph.rowptr.data_ptr(), rows, *addresses(graph.col, a, b, source, target), heads, depth, slope,
-        out.data_ptr(), torch.get_num_threads(),
+        out.data_ptr(), torch.get_num_threads(), graph.num_edges, source.shape[0],
     )  # fmt: skip
     return out
 
@@ -469,6 +469,6 @@ def _(u: Tensor, source: Tensor, target: Tensor, graph: CSR, slope: float) -> tu
     kernel("edge_scores_adjoint", u.dtype)(
         graph.rowptr.data_ptr(), rows, *addresses(graph.col, t_rowptr), source.shape[0],
         *addresses(t_row, perm, u, source, target), heads, depth, slope,
-        *addresses(by_source, by_target), torch.get_num_threads(),
+        *addresses(by_source, by_target), torch.get_num_threads(), graph.num_edges,
     )  # fmt: skip
     return by_source, by_target

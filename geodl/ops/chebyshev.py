@@ -159,25 +159,23 @@ def _basis(x: Tensor, powers: int, matrix: Sequence[Any]) -> Tensor:
     return basis
 
 
-def _jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
+def _jvp(inputs: Any, outputs: Any, tangents: Any) -> Any:
     x, filters, *matrix, terms = inputs
     of_x, of_filters, of_laplacian = tangents
     powers = filters.shape[0]
     if terms:
-        flat = _stacked(filters)
         given = (x.unsqueeze(1), *matrix, *_chebyshev(powers))
         of_basis = recurrence_jvp(given, (), (None if of_x is None else of_x.unsqueeze(1), of_laplacian))
-        by_basis = None if of_basis is None else matmul(_flat(of_basis), flat)
+        of_out = matmul(_flat(of_basis), _stacked(filters))
         if of_filters is None:
-            return by_basis
-        return total(by_basis, matmul(_flat(_basis(x, powers, matrix)), _stacked(of_filters)))
+            return of_out
+        return of_out + matmul(_flat(_basis(x, powers, matrix)), _stacked(of_filters))
     of_weighted = total(
         None if of_x is None else _weighted(of_x, filters),
         None if of_filters is None else _weighted(x, of_filters),
     )
     given = (_weighted(x, filters), *matrix, *_clenshaw(powers))
-    of_out = recurrence_jvp(given, (), (of_weighted, of_laplacian))
-    return None if of_out is None else of_out.squeeze(1)
+    return recurrence_jvp(given, (), (of_weighted, of_laplacian)).squeeze(1)
 
 
 polynomial.differentiable(_backward, _jvp, saves=("x", "filters", "laplacian", "basis"))

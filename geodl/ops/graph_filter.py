@@ -116,7 +116,7 @@ matmul_tn = Operator("matmul_tn", "a[D,N] b[D,C] -> [N,C]")
 
 
 def recurrence_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
-    source, laplacian, graph, symmetric, transposed, alpha, beta, sources, keep, backwards = inputs
+    _, laplacian, graph, symmetric, transposed, alpha, beta, sources, keep, backwards = inputs
     matrix, g, steps = Matrix(laplacian, graph, symmetric, transposed), grads[0], len(alpha)
     adjoint = (*matrix.t(), alpha[::-1], beta[::-1], keep)
     if not needs[1]:
@@ -271,7 +271,7 @@ def _native_step(
     rows = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
     kernel("filter_step", x.dtype)(
         rowptr.data_ptr(), out.shape[0], col.data_ptr(), *addresses(values, edge), out.shape[1], alpha, beta,
-        *addresses(x, d, f, out), *rows, torch.get_num_threads(),
+        *addresses(x, d, f, out), *rows, torch.get_num_threads(), col.shape[0],
     )  # fmt: skip
 
 
