@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from geodl.nn.gin_fused import fused_gin, two_layers
 from geodl.nn.plain import plain_first
 from geodl.nn.sparse_features import Features, linear
 from geodl.ops import Neighbors, aggregate
@@ -47,6 +48,9 @@ class GINConv(nn.Module):
             self.register_buffer("eps", torch.tensor(eps))
 
     def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
+        if isinstance(x, Tensor) and x.is_cpu and (layers := two_layers(self.mlp)):
+            if layers[0].in_features <= layers[0].out_features:
+                return fused_gin(x, neighbors, self.eps, *layers)
         first, rest = plain_first(self.mlp)
         if first is None or (isinstance(x, Tensor) and first.in_features < first.out_features):
             x = x if isinstance(x, Tensor) else x.to_dense()
