@@ -295,6 +295,8 @@ def test_arguments_that_do_not_fit_are_named() -> None:
         ValueError, match="under must be one of frames, rotation, order, batch, scale, not 'mirror'"
     ):
         assert_invariant(GCNConv(4, 5).double(), (x, near), under="mirror")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="returns no tensor that could be compared"):
+        assert_invariant(lambda x: float(x.sum()), (x,), under="order")
     with pytest.raises(ValueError, match="batch needs at least 2 calls, got 1"):
         assert_invariant(GCNConv(4, 5).double(), (x, near), under="batch")
     with pytest.raises(ValueError, match="frames need Charts, PolarWindows or a Gradient"):
