@@ -160,7 +160,6 @@ class Pairs(Data):
         "string",
         "number",
         "num_nodes",
-        "sparse",
         "batch",
         "own",
         "edges alone",
