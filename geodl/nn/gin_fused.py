@@ -99,7 +99,12 @@ def _(
     by_data: bool,
     by_eps: bool,
 ) -> tuple[Tensor, ...]:
-    return _gradients(g, x, eps, first, second, sums, units, graph)
+    by_x, eps_gradient, *rest = _gradients(g, x, eps, first, second, sums, units, graph)
+    return (
+        by_x if by_data else torch.zeros_like(x),
+        eps_gradient if by_eps else torch.zeros_like(eps),
+        *rest,
+    )
 
 
 @gin_backward.native
@@ -118,14 +123,14 @@ def _(
     by_units = native_sum(torch.empty_like(units), (g, second), last="relu_derivative", units=units)
     by_second = native_sum(torch.empty_like(second), (g.t(), units))
     by_first = native_sum(torch.empty_like(first), (by_units.t(), sums))
-    by_x, eps_gradient = x, eps
+    by_x, eps_gradient = None, None
     if by_data or by_eps:
         by_sums = native_sum(torch.empty_like(x), (by_units, first))
-        eps_gradient = (by_sums * x).sum() if by_eps else eps
-        by_x = cast(Tensor, scatter_sum(by_sums, None, graph, None)).add_(by_sums, alpha=1 + float(eps))
-    else:  # results of an operator are no arguments of it
-        by_x = torch.empty_like(x)
-    eps_gradient = eps_gradient if by_eps else torch.empty_like(eps)
+        eps_gradient = (by_sums * x).sum() if by_eps else None
+        if by_data:
+            by_x = cast(Tensor, scatter_sum(by_sums, None, graph, None)).add_(by_sums, alpha=1 + float(eps))
+    by_x = torch.zeros_like(x) if by_x is None else by_x
+    eps_gradient = torch.zeros_like(eps) if eps_gradient is None else eps_gradient
     return by_x, eps_gradient, by_first, by_units.sum(0), by_second, g.sum(0)
 
 
