@@ -87,8 +87,8 @@ def layers(net: nn.Module) -> dict[str, nn.Module]:
 
 
 def matrices(net: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Every parameter that is a matrix, or several, with the module that holds it."""
-    return [(m, key) for m in net.modules() for key, p in m.named_parameters(recurse=False) if p.dim() >= 2]
+    """Every parameter that is a matrix, or several, with the module that holds it; not the widths of Gaussians, which divide."""
+    return [(net.get_submodule(path), key) for path, key in paths(net)]
 
 
 def paths(net: nn.Module) -> list[tuple[str, str]]:
@@ -97,7 +97,7 @@ def paths(net: nn.Module) -> list[tuple[str, str]]:
         (path, key)
         for path, m in net.named_modules()
         for key, p in m.named_parameters(recurse=False)
-        if p.dim() >= 2
+        if p.dim() >= 2 and key != "scale"
     ]
 
 
