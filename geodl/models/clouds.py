@@ -48,11 +48,7 @@ class Clouds:
 
     def to_points(self, y: Tensor) -> Tensor:
         """What every point's cloud has, ``[B, C]`` -> ``[P, C]``."""
-        of_cloud = members(self.ptr, self.pos.shape[0])
-        cloud, own = of_cloud.t()
-        # Either knows the other, but not both: what holds itself is freed late.
-        cloud._transpose, of_cloud._transpose = (of_cloud, own), None
-        return aggregate(y, cloud)
+        return aggregate(y, members(self.ptr, self.pos.shape[0]).t()[0])
 
     def restore(self, y: Tensor) -> Tensor:
         """Rows in the order in which the points were given."""
@@ -96,11 +92,7 @@ def pool(y: Tensor, ptr: Tensor, reduce: str) -> Tensor:
 
 def members(ptr: Tensor, points: int) -> Neighbors:
     """The points of every cloud; what reads each of them is known, and need not be sorted out."""
-    every = torch.arange(points + 1, device=ptr.device)
-    found = Neighbors._valid(ptr, every[:-1], points)
-    cloud = Neighbors._valid(every, cloud_of(ptr, points), ptr.shape[0] - 1)
-    found._transpose = cloud, every[:-1]
-    return found
+    return Neighbors.trusted(ptr, torch.arange(points, device=ptr.device), points).edges()
 
 
 def read_clouds(

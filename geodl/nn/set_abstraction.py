@@ -114,7 +114,7 @@ def group(
 def centred(pos: Tensor, ptr: Tensor) -> Tensor:
     """Every cloud moved to its mean: far from the origin, differences of products would lose digits."""
     own = torch.arange(pos.shape[0], device=pos.device)
-    means = aggregate(pos, Neighbors._valid(ptr, own, pos.shape[0]), reduce="mean")
+    means = aggregate(pos, Neighbors.trusted(ptr, own, pos.shape[0]), reduce="mean")
     return pos - means[cloud_of(ptr, pos.shape[0])]
 
 

@@ -97,7 +97,7 @@ def knn(
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     rowptr, col, squared = nearest(x.detach(), ptr, _detached(queries), query_ptr, k, loop)
-    neighbors = Neighbors._valid(rowptr, col, x.shape[0])
+    neighbors = Neighbors.trusted(rowptr, col, x.shape[0])
     return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 
@@ -310,6 +310,7 @@ def native_nearest(layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: in
     col, squared = rowptr.new_empty(edges), x.new_empty(edges)
     given = addresses(layout.ptr, layout.queries, layout.query_ptr)
     kernel("knn", x.dtype)(
-        x.data_ptr(), x.shape[1], *given, count, k, loop, *addresses(rowptr, col, squared), torch.get_num_threads()
+        x.data_ptr(), x.shape[1], *given, count, k, loop, *addresses(rowptr, col, squared), torch.get_num_threads(),
+        len(x), layout.rows, edges,
     )  # fmt: skip
     return col, squared

@@ -14,13 +14,14 @@ __all__ = ["change_self_loops", "first_of_rows"]
 
 def change_self_loops(neighbors: Neighbors, add: bool) -> Neighbors:
     """The other neighbours of every point, in their order; with ``add``, the point itself follows them once."""
-    return Neighbors._valid(*self_loops(neighbors.rowptr, neighbors.col, add), neighbors.num_src)
+    rowptr, col = self_loops(neighbors.rowptr, neighbors.col, add)
+    return Neighbors.trusted(rowptr, col, neighbors.num_src)
 
 
 def first_of_rows(neighbors: Neighbors, most: int) -> Neighbors:
     """Of every row the ``most`` neighbours of lowest index, in ascending order."""
-    kept = first_edges(neighbors.rowptr, neighbors.col, neighbors.num_src, most)
-    return Neighbors._valid(*kept, neighbors.num_src)
+    rowptr, col = first_edges(neighbors.rowptr, neighbors.col, neighbors.num_src, most)
+    return Neighbors.trusted(rowptr, col, neighbors.num_src)
 
 
 @custom_op("self_loops")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from geodl import models
 from geodl.data import Graph, Mesh
-from geodl.geometry import Charts, Gradient, Spectrum, geodesic_charts, gradient, spectrum
+from geodl.geometry import geodesic_charts, gradient, spectrum
 from geodl.ops import Neighbors
 from tests.geometry.shapes import icosphere
 

@@ -70,7 +70,9 @@ def process(rank: int, folder: str) -> None:
         net = nn.SyncBatchNorm.convert_sync_batchnorm(network(name))
         y = learn(net, name, [2 * rank, 2 * rank + 1])
         gradients = {key: p.grad for key, p in net.named_parameters() if p.grad is not None}
-        for gradient in gradients.values():  # as DistributedDataParallel does, which wants GPUs for these norms
+        for (
+            gradient
+        ) in gradients.values():  # as DistributedDataParallel does, which wants GPUs for these norms
             distributed.all_reduce(gradient)
         found[name] = {"scores": y} | gradients | dict(net.named_buffers())
     torch.save(found, f"{folder}/{rank}.pt")
