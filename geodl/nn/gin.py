@@ -42,9 +42,9 @@ class GINConv(nn.Module):
             raise ValueError(f"mlp must be nn.Sequential with nn.Linear first, not {mlp!r}")
         self.mlp = mlp
         if train_eps:
-            self.eps = nn.Parameter(torch.tensor(eps))
+            self.eps = nn.Parameter(torch.tensor([eps]))
         else:
-            self.register_buffer("eps", torch.tensor(eps))
+            self.register_buffer("eps", torch.tensor([eps]))
 
     def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
         first, rest = plain_first(self.mlp)
