@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.utils import _pytree
 
+from geodl.geometry import Gradient, Spectrum
 from geodl.nn import GraphMatrix, Level, SparseFeatures, normalized_adjacency
 from geodl.ops import Neighbors, aggregate
 from geodl.ops.core.structure import Structure
@@ -82,7 +83,7 @@ def test_copies_share_nothing_and_are_the_same(name: str) -> None:
     stream = io.BytesIO()
     torch.save(made, stream)
     stream.seek(0)
-    loaded = torch.load(stream, weights_only=False)
+    loaded = torch.load(stream, weights_only=True)
     for same in (made.clone(), copy.deepcopy(made), pickle.loads(pickle.dumps(made)), loaded):
         assert_same(same, made)
         assert not {t.data_ptr() for t in same.tensors()} & {t.data_ptr() for t in made.tensors()}
@@ -363,3 +364,31 @@ def test_structures_are_traced() -> None:
         grads = [torch.autograd.grad(y.square().sum(), x)[0] for y in (out, expected)]
         torch.testing.assert_close(*grads)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
+
+
+class _Smooth(torch.nn.Module):
+    """Diffusion in a basis and the size of the gradient: what reads a spectrum, a gradient and its neighbours."""
+
+    def forward(self, x: torch.Tensor, spectrum: Spectrum, gradient: Gradient) -> torch.Tensor:
+        heat = torch.exp(-spectrum.evals)[:, None] * (spectrum.evecs.T @ (x * spectrum.mass[:, None]))
+        y = spectrum.evecs @ heat
+        return gradient(y).square().sum(-1) + aggregate(y, gradient.neighbors.t()[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strict", [False, True])
+def test_structures_are_inputs_of_exported_networks(strict: bool) -> None:
+    def inputs(points: int) -> tuple[Any, ...]:
+        return torch.randn(points, 3), MAKE["Spectrum"](points), MAKE["Gradient"](points)
+
+    any_size = torch.export.Dim.AUTO
+    rows = {0: any_size}
+    sizes = (rows, [{}, rows, rows, None], [[rows, rows, any_size, rows], rows])
+    program = torch.export.export(_Smooth(), inputs(12), dynamic_shapes=sizes, strict=strict)
+    stream = io.BytesIO()
+    torch.export.save(program, stream)
+    stream.seek(0)
+    for network in (program.module(), torch.export.load(stream).module()):
+        for points in (12, 25):
+            given = inputs(points)
+            torch.testing.assert_close(network(*given), _Smooth()(*given))
