@@ -132,8 +132,11 @@ def _signature(layer: Layer) -> inspect.Signature:
 
 def _run(layer: Layer, arguments: Arguments) -> list[Tensor]:
     bound = inspect.BoundArguments(_signature(layer), OrderedDict(arguments))
-    found = tree_leaves(layer(*bound.args, **bound.kwargs))
-    return [tensor.detach() for tensor in found if isinstance(tensor, Tensor)]
+    leaves = tree_leaves(layer(*bound.args, **bound.kwargs))
+    found = [tensor.detach() for tensor in leaves if isinstance(tensor, Tensor)]
+    if not found:
+        raise ValueError("the layer returns no tensor that could be compared")
+    return found
 
 
 def _members(arguments: Arguments) -> list[tuple[str, Any]]:

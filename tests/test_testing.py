@@ -151,7 +151,7 @@ def test_shapes_side_by_side_are_as_alone() -> None:
     clouds = [(torch.randn(size, 3),) for size in (30, 60, 45)]
     assert_invariant(DGCNN(0, 4).eval(), *clouds, under="batch")
     parts = [(torch.randn(size, 3), torch.tensor([kind])) for kind, size in enumerate((30, 60, 45))]
-    assert_invariant(DGCNNParts(4, 3).eval(), *parts, under="batch")
+    assert_invariant(DGCNNParts(0, 4, 3).eval(), *parts, under="batch")
 
 
 def test_batch_norm_of_a_batch_is_found() -> None:
@@ -295,6 +295,8 @@ def test_arguments_that_do_not_fit_are_named() -> None:
         ValueError, match="under must be one of frames, rotation, order, batch, scale, not 'mirror'"
     ):
         assert_invariant(GCNConv(4, 5).double(), (x, near), under="mirror")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="returns no tensor that could be compared"):
+        assert_invariant(lambda x: float(x.sum()), (x,), under="order")
     with pytest.raises(ValueError, match="batch needs at least 2 calls, got 1"):
         assert_invariant(GCNConv(4, 5).double(), (x, near), under="batch")
     with pytest.raises(ValueError, match="frames need Charts, PolarWindows or a Gradient"):

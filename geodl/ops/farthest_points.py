@@ -173,6 +173,6 @@ def native_sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Te
     index = ptr.new_empty(total)
     kernel("farthest_points", x.dtype)(
         x.data_ptr(), x.shape[1], *addresses(ptr, start, sample_ptr), ptr.shape[0] - 1, index.data_ptr(),
-        torch.get_num_threads(),
+        torch.get_num_threads(), len(x), total,
     )  # fmt: skip
     return index

@@ -310,6 +310,7 @@ def native_nearest(layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: in
     col, squared = rowptr.new_empty(edges), x.new_empty(edges)
     given = addresses(layout.ptr, layout.queries, layout.query_ptr)
     kernel("knn", x.dtype)(
-        x.data_ptr(), x.shape[1], *given, count, k, loop, *addresses(rowptr, col, squared), torch.get_num_threads()
+        x.data_ptr(), x.shape[1], *given, count, k, loop, *addresses(rowptr, col, squared), torch.get_num_threads(),
+        len(x), layout.rows, edges,
     )  # fmt: skip
     return col, squared

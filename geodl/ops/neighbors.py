@@ -108,6 +108,8 @@ class Neighbors(Structure):
         "order": Rows("edges", into="edges"),
     }
 
+    _graph: ClassVar[_Graph | None] = None
+
     @property
     def num_dst(self) -> int:
         return self.rowptr.shape[0] - 1
@@ -306,21 +308,51 @@ def transpose_for(
     return transposed.rowptr, transposed.col, perm
 
 
+class _Graph:
+    """Neighbours as operators take them, made of fields that were so. Each operator asks for it: hence no :func:`remembered`."""
+
+    __slots__ = ("col", "graph", "rowptr", "state", "transpose", "transposed", "versions")
+
+    def __init__(self, neighbors: Neighbors) -> None:
+        neighbors.memory()  # which checks fields that were changed
+        self.rowptr, self.col = rowptr, col = neighbors.rowptr, neighbors.col
+        self.state = rowptr._version, col._version, rowptr.data_ptr(), col.data_ptr(), neighbors.num_src
+        # Tensors of our own in the same memory: nobody gives them other memory, shapes or dtypes.
+        self.graph = Known(rowptr.detach(), col.detach(), neighbors.num_src)
+        self.transposed: Known | None = None
+        self.transpose: tuple[Tensor, Tensor, Tensor] | None = None
+        self.versions: tuple[int, int, int] | None = None
+
+    def holds(self, neighbors: Neighbors) -> bool:
+        rowptr, col = neighbors.rowptr, neighbors.col
+        return (
+            self.rowptr is rowptr
+            and self.col is col
+            and self.state
+            == (rowptr._version, col._version, rowptr.data_ptr(), col.data_ptr(), neighbors.num_src)
+        )
+
+    def with_transpose(self, neighbors: Neighbors) -> Known:
+        if self.transposed is not None and self.transpose is not None:
+            rowptr, row, perm = self.transpose  # which whoever asked for t() may have changed
+            if self.versions == (rowptr._version, row._version, perm._version):
+                return self.transposed
+        other, perm = neighbors.t()
+        rowptr, row = other.rowptr, other.col
+        self.transpose = rowptr, row, perm
+        self.versions = rowptr._version, row._version, perm._version
+        self.transposed = Known(*self.graph[:3], rowptr.detach(), row.detach(), perm.detach())
+        return self.transposed
+
+
 def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
     """The neighbours as operators take them, with the transpose if a gradient of one of the inputs will be asked for."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or neighbors.rowptr.is_inference() or neighbors.col.is_inference():
         return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
-
-    def known() -> Known:
-        # Tensors of our own in the same memory: nobody gives them other memory, shapes or dtypes.
-        return Known(neighbors.rowptr.detach(), neighbors.col.detach(), neighbors.num_src)
-
-    def transposed() -> tuple[Known, Tensor, Tensor, Tensor]:
-        other, perm = neighbors.t()
-        graph = Known(*known()[:3], other.rowptr.detach(), other.col.detach(), perm.detach())
-        return graph, other.rowptr, other.col, perm  # which whoever asked for t() may have changed
-
+    known = neighbors._graph
+    if known is None or not known.holds(neighbors):
+        known = vars(neighbors)["_graph"] = _Graph(neighbors)
     for tensor in inputs:
         if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
-            return remembered(neighbors, "csr and transpose", transposed)[0]
-    return remembered(neighbors, "csr", known)
+            return known.with_transpose(neighbors)
+    return known.graph

@@ -181,7 +181,9 @@ def native_within(
     x, count, threads = layout.x, layout.ptr.shape[0] - 1, torch.get_num_threads()
     given = addresses(layout.ptr, layout.queries, layout.query_ptr)
     most = -1 if max_neighbors is None else max_neighbors
-    found = kernel("within", x.dtype)(x.data_ptr(), x.shape[1], *given, count, limit, most, loop, threads)
+    found = kernel("within", x.dtype)(
+        x.data_ptr(), x.shape[1], *given, count, limit, most, loop, threads, len(x), layout.rows
+    )
     rowptr = layout.ptr.new_empty(layout.rows + 1)
     col, squared = layout.ptr.new_empty(found.edges()), x.new_empty(found.edges())
     found.write(*addresses(rowptr, col, squared), threads)

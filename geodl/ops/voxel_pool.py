@@ -192,6 +192,6 @@ def native_group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor,
     rowptr, col, voxel_ptr = ptr.new_empty(points + 1), ptr.new_empty(points), torch.empty_like(ptr)
     kernel("group_voxels", pos.dtype)(
         pos.data_ptr(), pos.shape[1], size.data_ptr(), ptr.data_ptr(), clouds,
-        rowptr.data_ptr(), col.data_ptr(), voxel_ptr.data_ptr(), torch.get_num_threads(),
+        rowptr.data_ptr(), col.data_ptr(), voxel_ptr.data_ptr(), torch.get_num_threads(), points,
     )  # fmt: skip
     return rowptr[: int(voxel_ptr[-1]) + 1].clone(), col, voxel_ptr
