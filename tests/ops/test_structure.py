@@ -301,23 +301,28 @@ def test_windows_of_a_level_that_was_changed() -> None:
 
 @pytest.mark.parametrize("mode", ["inference", "autocast", "func"])
 def test_what_was_made_in_another_mode_serves_the_next(mode: str) -> None:
-    def answers(neighbors: Neighbors) -> list[Any]:
-        return [neighbors.row, neighbors.t(), neighbors.edges(), normalized_adjacency(neighbors)]
+    def ask(neighbors: Neighbors, x: torch.Tensor) -> list[Any]:
+        sums = aggregate(x, neighbors), aggregate(x, neighbors.edges().t()[0].t()[0].t()[0])
+        return [sums, neighbors.row, neighbors.t(), neighbors.edges(), normalized_adjacency(neighbors)]
 
-    edge_index = torch.randint(20, (2, 60))
+    edge_index, x = torch.randint(20, (2, 60)), torch.randn(20, 3)
     neighbors, fresh = (Neighbors.from_edge_index(edge_index, 20) for _ in range(2))
     if mode == "inference":
         with torch.inference_mode():
-            answers(neighbors)
+            ask(neighbors, x)
     elif mode == "autocast":
         with torch.autocast("cpu", torch.bfloat16):
-            answers(neighbors)
+            ask(neighbors, x)
     else:
-        torch.func.grad(lambda x: (answers(neighbors), x.sum())[1])(torch.zeros(3))
-    for a, b in zip(answers(neighbors), answers(fresh), strict=True):
-        assert all(not difference(one, other) for one, other in zip(_tuple(a), _tuple(b), strict=True))
-    x = torch.randn(20, 3, requires_grad=True)
-    (normalized_adjacency(neighbors) @ aggregate(x, neighbors)[neighbors.row][:20]).sum().backward()
+        torch.func.grad(lambda x: ask(neighbors, x)[0][0].sum())(x)
+    results = []
+    for asked in (neighbors, fresh):
+        read = x.clone().requires_grad_()
+        ((made, _), *others) = ask(asked, read)
+        (made + normalized_adjacency(asked) @ made).square().sum().backward()
+        results.append([read.grad, *others])
+    for one, other in zip(*results, strict=True):
+        assert all(not difference(a, b) for a, b in zip(_tuple(one), _tuple(other), strict=True))
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:

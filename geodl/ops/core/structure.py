@@ -445,7 +445,8 @@ class Structure(Remembers):
         return kept if self._pieces is None else kept | {"_pieces": self._pieces}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_memory", "_traced")}
+        kept = {*self.layout, "_pieces"}
+        return {name: value for name, value in vars(self).items() if name in kept}
 
 
 def _check_alike(
