@@ -34,7 +34,7 @@ class Windows(NamedTuple):
         return out
 
     def only_seen(self, messages: Tensor, window: int) -> Tensor:
-        """Of messages of all edges ``[E, C]`` those of the edges that a window sees; a weight of 0 would keep what is not finite."""
+        """Of messages of all edges ``[E, C]`` those that a window sees: a weight of 0 would keep NaN."""
         if self.index is None:
             return messages
         return messages.where((self.index == window).any(1, keepdim=True), 0)
