@@ -151,7 +151,7 @@ def test_shapes_side_by_side_are_as_alone() -> None:
     clouds = [(torch.randn(size, 3),) for size in (30, 60, 45)]
     assert_invariant(DGCNN(0, 4).eval(), *clouds, under="batch")
     parts = [(torch.randn(size, 3), torch.tensor([kind])) for kind, size in enumerate((30, 60, 45))]
-    assert_invariant(DGCNNParts(4, 3).eval(), *parts, under="batch")
+    assert_invariant(DGCNNParts(0, 4, 3).eval(), *parts, under="batch")
 
 
 def test_batch_norm_of_a_batch_is_found() -> None:
