@@ -9,6 +9,8 @@ import torch
 from torch.utils.data import Dataset
 from torch_geometric.data import Batch, Data
 
+from geodl.ops.core.structure import Structure
+
 __all__ = ["DataLoader", "collate"]
 
 
@@ -17,8 +19,8 @@ def collate(shapes: Sequence[Data]) -> Batch:
 
     Tensors are concatenated as PyG does it: ``pos [V_1 + V_2 + ..., 3]``, ``face`` and ``edge_index`` with
     the vertices counted on, ``batch [V]`` (the shape of a vertex) and ``ptr [B + 1]`` (where shapes begin).
-    Attributes with a ``cat`` of their own (:class:`~geodl.ops.Neighbors`, charts, polar windows) become one
-    block-diagonal operator.
+    Operators (:class:`~geodl.ops.Neighbors`, charts, windows, spectra and the like) become one that is block-diagonal.
+    ``batch[i]`` and ``batch.to_data_list()`` give the shapes back, with the operators of each.
 
     Args:
         shapes: at least one shape, all with the same attributes.
@@ -34,10 +36,12 @@ def collate(shapes: Sequence[Data]) -> Batch:
             raise ValueError(
                 f"shape {number} and shape 0 differ in having {', '.join(odd)}: cannot be packed"
             )
-    operators = [name for name in names if hasattr(type(shapes[0][name]), "cat")]
+    operators = [name for name in names if isinstance(shapes[0][name], Structure)]
     batch = Batch.from_data_list(list(shapes), exclude_keys=operators)
     for name in operators:
         batch[name] = type(shapes[0][name]).cat([shape[name] for shape in shapes])
+        # PyG takes a batch apart by these, and asks what is neither tensor nor list for its item.
+        batch._slice_dict[name], batch._inc_dict[name] = range(len(shapes) + 1), None
     return batch
 
 

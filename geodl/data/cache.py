@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import math
@@ -13,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -22,27 +21,25 @@ from torch import Tensor
 import geodl
 from geodl.data.mesh import Mesh
 from geodl.geometry import (
-    ChartReport,
     Charts,
     Gradient,
     Laplacian,
-    LaplacianReport,
     Spectrum,
-    SpectrumReport,
     geodesic_charts,
     gradient,
     laplacian,
     polar_template,
     spectrum,
 )
-from geodl.ops import Neighbors
+from geodl.ops.core.structure import Structure
 from geodl.ops.polar_windows import PolarWindows
 
 __all__ = ["OperatorCache"]
 
+Kept = TypeVar("Kept", bound=Structure)
 Value = Tensor | float | int | str | bool | None
 
-_FORMAT = 1
+_FORMAT = 2
 # What a key holds of the algorithms themselves: raise a number when the results of its function change.
 _ALGORITHMS = {"charts": 1, "polar_template": 2, "laplacian": 1, "spectrum": 2, "gradient": 1}
 # A temporary file this old, in seconds, was left behind by a process that was killed.
@@ -113,30 +110,10 @@ class OperatorCache:
             radius: of the charts, in the unit of ``pos``.
         """
 
-        def compute() -> dict[str, Tensor]:
-            charts = geodesic_charts(mesh, radius)
-            tensors = {
-                "rowptr": charts.neighbors.rowptr,
-                "col": charts.neighbors.col,
-                "coords": charts.coords,
-            }
-            if charts.transport is not None:
-                tensors["transport"] = charts.transport
-            if charts.report is not None:
-                counts = dataclasses.asdict(charts.report)
-                tensors |= {f"report.{key}": torch.tensor(count) for key, count in counts.items()}
-            return tensors
-
-        kept = self.get("charts", _surface("charts", mesh) | {"radius": float(radius)}, compute)
-        report = {key.removeprefix("report."): int(n) for key, n in kept.items() if key.startswith("report.")}
-        return Charts(
-            Neighbors(kept["rowptr"], kept["col"], mesh.pos.shape[0]),
-            kept["coords"],
-            "polar",
-            kept.get("transport"),
-            float(radius),
-            ChartReport(**report) if report else None,
-        ).to(mesh.pos.device)
+        inputs = _surface("charts", mesh) | {"radius": float(radius)}
+        return self._structure(Charts, "charts", inputs, lambda: geodesic_charts(mesh, radius)).to(
+            mesh.pos.device
+        )
 
     def polar_template(self, mesh: Mesh, radius: float, rings: int, rays: int) -> PolarWindows:
         """:func:`~geodl.geometry.polar_template` of :meth:`charts` of ``mesh``, on its device.
@@ -149,21 +126,13 @@ class OperatorCache:
             rays: number of directions.
         """
 
-        def compute() -> dict[str, Tensor]:
-            windows = polar_template(mesh, self.charts(mesh, radius), rings, rays)
-            tensors = {
-                "rowptr": windows.neighbors.rowptr,
-                "col": windows.neighbors.col,
-                "weight": windows.weight,
-            }
-            return tensors if windows.index is None else tensors | {"index": windows.index}
+        def compute() -> PolarWindows:
+            return polar_template(mesh, self.charts(mesh, radius), rings, rays)
 
         # The template reads the charts, so it depends on their algorithm too.
         inputs = _surface("polar_template", mesh) | {"charts": _ALGORITHMS["charts"]}
         inputs |= {"radius": float(radius), "rings": int(rings), "rays": int(rays)}
-        kept = self.get("polar_template", inputs, compute)
-        neighbors = Neighbors(kept["rowptr"], kept["col"], mesh.pos.shape[0])
-        return PolarWindows(neighbors, kept["weight"], kept.get("index"), rings, rays).to(mesh.pos.device)
+        return self._structure(PolarWindows, "polar_template", inputs, compute).to(mesh.pos.device)
 
     def laplacian(self, shape: Any, kind: str | None = None) -> Laplacian:
         """:func:`~geodl.geometry.laplacian` of a shape, on the CPU.
@@ -173,19 +142,8 @@ class OperatorCache:
             kind: of the Laplacian.
         """
 
-        def compute() -> dict[str, Tensor]:
-            made = laplacian(shape, kind)
-            return {
-                "rowptr": made.neighbors.rowptr,
-                "col": made.neighbors.col,
-                "values": made.values,
-                "mass": made.mass,
-                "report": _encoded(made.report),
-            }
-
-        kept = self.get("laplacian", _content("laplacian", shape) | {"kind": kind}, compute)
-        neighbors = Neighbors(kept["rowptr"], kept["col"], kept["mass"].shape[0])
-        return Laplacian(neighbors, kept["values"], kept["mass"], LaplacianReport(**_decoded(kept["report"])))
+        inputs = _content("laplacian", shape) | {"kind": kind}
+        return self._structure(Laplacian, "laplacian", inputs, lambda: laplacian(shape, kind))
 
     def spectrum(self, shape: Any, k: int, kind: str | None = None) -> Spectrum:
         """:func:`~geodl.geometry.spectrum` of a shape in float64, on its device.
@@ -196,25 +154,17 @@ class OperatorCache:
             kind: of the Laplacian.
         """
 
-        def compute() -> dict[str, Tensor]:
-            made = spectrum(self.laplacian(shape, kind), k)
-            (report,) = made.reports
-            return {
-                "evals": made.evals,
-                "evecs": made.evecs,
-                "mass": made.mass,
-                "report": _encoded(report),
-            }
-
         # The spectrum is that of the Laplacian, so it depends on its algorithm too.
         inputs = _content("spectrum", shape) | {
             "laplacian": _ALGORITHMS["laplacian"],
             "kind": kind,
             "k": int(k),
         }
-        kept = self.get("spectrum", inputs, compute)
-        reports = (SpectrumReport(**_decoded(kept["report"])),)
-        return Spectrum(kept["evals"], kept["evecs"], kept["mass"], reports=reports).to(_device(shape))
+
+        def compute() -> Spectrum:
+            return spectrum(self.laplacian(shape, kind), k)
+
+        return self._structure(Spectrum, "spectrum", inputs, compute).to(_device(shape))
 
     def gradient(self, shape: Any) -> Gradient:
         """:func:`~geodl.geometry.gradient` of a shape in its :func:`~geodl.geometry.tangent_frames`, on its device.
@@ -223,10 +173,6 @@ class OperatorCache:
             shape: one mesh, with ``pos [V, 3]`` and ``face [3, F]``, or one point cloud, with ``pos`` and maybe ``normal``.
         """
 
-        def compute() -> dict[str, Tensor]:
-            made = gradient(shape)
-            return {"rowptr": made.neighbors.rowptr, "col": made.neighbors.col, "values": made.values}
-
         if getattr(shape, "face", None) is not None:
             inputs = _surface("gradient", shape)
         else:
@@ -234,9 +180,13 @@ class OperatorCache:
             # A cloud's frames stand on its normals.
             if (normal := getattr(shape, "normal", None)) is not None:
                 inputs["normal"] = normal
-        kept = self.get("gradient", inputs, compute)
-        neighbors = Neighbors(kept["rowptr"], kept["col"], shape.pos.shape[0])
-        return Gradient(neighbors, kept["values"]).to(_device(shape))
+        return self._structure(Gradient, "gradient", inputs, lambda: gradient(shape)).to(_device(shape))
+
+    def _structure(
+        self, of: type[Kept], name: str, inputs: Mapping[str, Value], compute: Callable[[], Kept]
+    ) -> Kept:
+        """What ``compute`` makes, on the CPU."""
+        return of.from_tensors(self.get(name, inputs, lambda: compute().to_tensors()))
 
     def _write(self, path: Path, tensors: dict[str, Tensor]) -> None:
         # Tensors that share memory, as views of one, must be apart in the file.
@@ -282,16 +232,6 @@ def _content(name: str, shape: Any) -> dict[str, Value]:
 def _device(shape: Any) -> torch.device:
     tensor: Tensor = next(t for key in ("pos", "edge_index") if (t := getattr(shape, key, None)) is not None)
     return tensor.device
-
-
-def _encoded(report: Any) -> Tensor:
-    """A report, numbers and strings, as the bytes of its JSON."""
-    return torch.tensor(list(json.dumps(dataclasses.asdict(report)).encode()), dtype=torch.uint8)
-
-
-def _decoded(report: Tensor) -> dict[str, Any]:
-    decoded: dict[str, Any] = json.loads(bytes(report.tolist()))
-    return decoded
 
 
 def _bytes(tensor: Tensor) -> memoryview:

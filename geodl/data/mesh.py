@@ -96,18 +96,6 @@ class Mesh(Data):
             and value.shape[0] == rows
         }
 
-    def to(self, device: int | str | torch.device, *args: str, non_blocking: bool = False) -> Mesh:
-        """Move tensors and operators (all, or the attributes named in ``args``) in place, as PyG does."""
-        super().to(device, *args, non_blocking=non_blocking)
-        return self
-
-    # PyG leaves attributes without .cpu() or .cuda() where they are, without a word; operators have .to().
-    def cpu(self, *args: str) -> Mesh:
-        return self.to("cpu", *args)
-
-    def cuda(self, device: int | str | None = None, *args: str, non_blocking: bool = False) -> Mesh:
-        return self.to("cuda" if device is None else device, *args, non_blocking=non_blocking)
-
     def to_trimesh(self) -> trimesh.Trimesh:
         """A :class:`trimesh.Trimesh` with the same vertices in the same order, and ``vertex_attributes``."""
         import trimesh

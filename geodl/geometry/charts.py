@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from geodl.geometry.native import native, num_threads
 from geodl.geometry.surface import Surface, surface_arrays
+from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["ChartReport", "Charts", "chart_radius", "geodesic_charts"]
@@ -68,8 +69,17 @@ class ChartReport:
         return "\n".join(lines)
 
 
+def _same_radius(radii: Sequence[float | None]) -> float | None:
+    return radii[0] if len(set(radii)) == 1 else None
+
+
+def _sum_of_reports(reports: Sequence[ChartReport | None]) -> ChartReport | None:
+    known = [report for report in reports if report is not None]
+    return sum(known, ChartReport()) if len(known) == len(reports) else None
+
+
 @dataclass(eq=False)
-class Charts:
+class Charts(Structure):
     r"""Local coordinates :math:`u_{ij}` of the neighbours :math:`j` of every point :math:`i`.
 
     Polar charts hold :math:`(\rho_{ij}, \theta_{ij})`: the length of the shortest path from i to j and the
@@ -90,7 +100,7 @@ class Charts:
         transport: ``[E]`` radians in (-pi, pi], or None.
         radius: the radius of all charts, in the unit of the positions; None where it varies.
         report: what the charts met (boundaries, non-manifold edges, components); None if they were not
-            measured on a mesh.
+            measured on a mesh. Reports of packed charts add up.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit together.
@@ -103,9 +113,16 @@ class Charts:
     radius: float | None = None
     report: ChartReport | None = field(default=None, repr=False)
 
-    def __post_init__(self) -> None:
-        if torch.compiler.is_compiling():
-            return
+    layout: ClassVar[Layout] = {
+        "neighbors": Part(Neighbors),
+        "coords": Rows("edges"),
+        "kind": Fixed(),
+        "transport": Rows("edges"),
+        "radius": Fixed(_same_radius),
+        "report": Fixed(_sum_of_reports, read=False, type=ChartReport),
+    }
+
+    def check(self) -> None:
         edges = self.neighbors.num_edges
         if self.kind not in ("polar", "cartesian"):
             raise ValueError(f"kind must be 'polar' or 'cartesian', not {self.kind!r}")
@@ -134,10 +151,6 @@ class Charts:
         return self.neighbors.num_dst
 
     @property
-    def device(self) -> torch.device:
-        return self.coords.device
-
-    @property
     def rho(self) -> Tensor:
         """``[E]`` geodesic distances of polar charts."""
         return self._polar(0)
@@ -146,13 +159,6 @@ class Charts:
     def theta(self) -> Tensor:
         """``[E]`` angles of polar charts, in [0, 2 pi)."""
         return self._polar(1)
-
-    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Charts:
-        """The same charts on another device."""
-        transport = None if self.transport is None else self.transport.to(device, non_blocking=non_blocking)
-        coords = self.coords.to(device, non_blocking=non_blocking)
-        neighbors = self.neighbors.to(device, non_blocking)
-        return Charts(neighbors, coords, self.kind, transport, self.radius, self.report)
 
     def rotate(self, angle: Tensor) -> Charts:
         r"""The same charts after turning the reference direction of every point i by :math:`-a_i`.
@@ -185,31 +191,6 @@ class Charts:
             transport = -_wrap_positive(math.pi - transport - turn[row] + turn[col]) + math.pi
         coords = torch.stack([rho, turned], dim=1)
         return Charts(self.neighbors, coords, self.kind, transport, self.radius, self.report)
-
-    @staticmethod
-    def cat(parts: Sequence[Charts]) -> Charts:
-        """Block-diagonal packing of the charts of several shapes; reports add up, unequal radii become None.
-
-        Raises:
-            ValueError: no parts, parts of different kind, or transport on some parts only.
-        """
-        if not parts:
-            raise ValueError("Charts.cat needs at least one part")
-        kinds = {part.kind for part in parts}
-        if len(kinds) > 1:
-            raise ValueError(f"Charts.cat needs charts of one kind, got {sorted(kinds)}")
-        transports = [part.transport for part in parts if part.transport is not None]
-        if transports and len(transports) < len(parts):
-            raise ValueError(f"only {len(transports)} of {len(parts)} parts have a transport")
-        reports = [part.report for part in parts if part.report is not None]
-        return Charts(
-            Neighbors.cat([part.neighbors for part in parts]),
-            torch.cat([part.coords for part in parts]),
-            parts[0].kind,
-            torch.cat(transports) if transports else None,
-            parts[0].radius if len({part.radius for part in parts}) == 1 else None,
-            sum(reports, ChartReport()) if len(reports) == len(parts) else None,
-        )
 
     def _polar(self, column: int) -> Tensor:
         if self.kind != "polar":

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse
@@ -18,6 +18,7 @@ from torch import Tensor
 from geodl.geometry.cloud import check_cloud
 from geodl.geometry.measures import edges, vertex_areas
 from geodl.ops import Neighbors, aggregate, farthest_points, knn
+from geodl.ops.core.structure import Layout, Part, Rows, Structure
 
 __all__ = ["Coarsening", "coarsen", "hierarchy"]
 
@@ -28,7 +29,7 @@ METHODS = ("farthest", "matching")
 
 
 @dataclass(frozen=True, eq=False)
-class Coarsening:
+class Coarsening(Structure):
     r"""A shape's points in cells, one coarse point a cell, and what carries signals between the two.
 
     With the mass :math:`m_i` of every point and :math:`M_c = \sum_{i \in c} m_i` of every cell,
@@ -58,6 +59,17 @@ class Coarsening:
     edge_weight: Tensor
     pos: Tensor | None = None
 
+    layout: ClassVar[Layout] = {
+        "cluster": Rows("points", into="cells"),
+        "centers": Rows("cells", into="points"),
+        "cells": Part(Neighbors),
+        "weight": Rows("points"),
+        "mass": Rows("cells"),
+        "edge_index": Rows("edges", into="cells", dim=1),
+        "edge_weight": Rows("edges"),
+        "pos": Rows("cells"),
+    }
+
     @property
     def num_nodes(self) -> int:
         """Number of coarse points: a coarsening is itself a graph, which can be coarsened and has a Laplacian."""
@@ -74,51 +86,6 @@ class Coarsening:
     def prolong(self, x: Tensor) -> Tensor:
         """Signals of the cells to their points, ``[cells, C]`` -> ``[V, C]``."""
         return aggregate(x, self.cells.t()[0])
-
-    @property
-    def device(self) -> torch.device:
-        return self.cluster.device
-
-    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Coarsening:
-        """The same on another device."""
-        cluster, centers, weight, mass, edge_index, edge_weight = (
-            tensor.to(device, non_blocking=non_blocking)
-            for tensor in (
-                self.cluster,
-                self.centers,
-                self.weight,
-                self.mass,
-                self.edge_index,
-                self.edge_weight,
-            )
-        )
-        pos = None if self.pos is None else self.pos.to(device, non_blocking=non_blocking)
-        cells = self.cells.to(device, non_blocking)
-        return Coarsening(cluster, centers, cells, weight, mass, edge_index, edge_weight, pos)
-
-    @staticmethod
-    def cat(parts: Sequence[Coarsening]) -> Coarsening:
-        """The coarsenings of several shapes, block-diagonal.
-
-        Raises:
-            ValueError: no parts, or only some of them with positions.
-        """
-        if not parts:
-            raise ValueError("Coarsening.cat needs at least one part")
-        if len({part.pos is None for part in parts}) > 1:
-            raise ValueError("only some of the coarsenings have positions")
-        fine = np.cumsum([0, *(part.cluster.numel() for part in parts)]).tolist()
-        coarse = np.cumsum([0, *(part.num_nodes for part in parts)]).tolist()
-        return Coarsening(
-            torch.cat([part.cluster + begin for part, begin in zip(parts, coarse, strict=False)]),
-            torch.cat([part.centers + begin for part, begin in zip(parts, fine, strict=False)]),
-            Neighbors.cat([part.cells for part in parts]),
-            torch.cat([part.weight for part in parts]),
-            torch.cat([part.mass for part in parts]),
-            torch.cat([part.edge_index + begin for part, begin in zip(parts, coarse, strict=False)], dim=1),
-            torch.cat([part.edge_weight for part in parts]),
-            None if parts[0].pos is None else torch.cat([part.pos for part in parts if part.pos is not None]),
-        )
 
 
 def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,12 +11,13 @@ from torch import Tensor
 from geodl.geometry.cloud import POINT_NEIGHBORS, check_cloud, normals_of
 from geodl.geometry.measures import edges
 from geodl.ops import Neighbors, aggregate, knn
+from geodl.ops.core.structure import Layout, Part, Rows, Structure
 
 __all__ = ["Gradient", "gradient", "tangent_frames"]
 
 
 @dataclass(frozen=True, eq=False)
-class Gradient:
+class Gradient(Structure):
     r"""A linear map from functions to tangent vectors: :math:`(\nabla f)_i = \sum_j g_{ij} f_j`, with :math:`g_{ij}` in i's frame.
 
     Args:
@@ -28,21 +28,13 @@ class Gradient:
     neighbors: Neighbors
     values: Tensor
 
+    layout: ClassVar[Layout] = {"neighbors": Part(Neighbors), "values": Rows("edges")}
+
     def __call__(self, x: Tensor) -> Tensor:
         """Gradients of the channels of a signal: ``x [V, C]`` -> ``[V, C, 2]``, differentiable in ``x``."""
         weights = self.values.to(x.dtype)
         parts = [aggregate(x, self.neighbors, weights[:, k].contiguous()) for k in (0, 1)]
         return torch.stack(parts, dim=-1)
-
-    @property
-    def device(self) -> torch.device:
-        return self.values.device
-
-    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Gradient:
-        """The same map on another device."""
-        return Gradient(
-            self.neighbors.to(device, non_blocking), self.values.to(device, non_blocking=non_blocking)
-        )
 
     def rotate(self, angle: Tensor) -> Gradient:
         """The same map after turning the frame of every vertex i by ``-angle[i]`` radians: vectors turn by ``+angle[i]``."""
@@ -54,13 +46,6 @@ class Gradient:
         x, y = self.values.unbind(1)
         turned = torch.stack([x * turn.cos() - y * turn.sin(), x * turn.sin() + y * turn.cos()], dim=1)
         return Gradient(self.neighbors, turned)
-
-    @staticmethod
-    def cat(parts: Sequence[Gradient]) -> Gradient:
-        """The gradients of several shapes, block-diagonal."""
-        return Gradient(
-            Neighbors.cat([part.neighbors for part in parts]), torch.cat([part.values for part in parts])
-        )
 
 
 def tangent_frames(shape: Any) -> Tensor:

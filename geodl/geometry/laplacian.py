@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 import robust_laplacian
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geodl.geometry.surface import surface_arrays
+from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["Laplacian", "LaplacianReport", "grid_laplacian", "laplacian"]
@@ -57,8 +58,15 @@ class LaplacianReport:
         return "\n".join(lines)
 
 
+def _sum_of_reports(reports: Sequence[LaplacianReport]) -> LaplacianReport:
+    """One kind, or all that there are, and the sums of the counts."""
+    kinds = " and ".join(sorted({report.kind for report in reports}))
+    counts = [f.name for f in fields(LaplacianReport) if f.name != "kind"]
+    return LaplacianReport(kinds, **{name: sum(getattr(r, name) for r in reports) for name in counts})
+
+
 @dataclass(frozen=True, eq=False)
-class Laplacian:
+class Laplacian(Structure):
     r"""A symmetric positive semidefinite matrix L and a diagonal mass M: the operator :math:`M^{-1} L`.
 
     Attributes:
@@ -72,6 +80,13 @@ class Laplacian:
     values: Tensor
     mass: Tensor
     report: LaplacianReport
+
+    layout: ClassVar[Layout] = {
+        "neighbors": Part(Neighbors),
+        "values": Rows("edges"),
+        "mass": Rows("points"),
+        "report": Fixed(_sum_of_reports, read=False, type=LaplacianReport),
+    }
 
     def matrix(self) -> scipy.sparse.csr_array:
         """L as a scipy matrix."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import chain
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.linalg
@@ -21,6 +21,7 @@ from geodl.geometry.blas import single_threaded_blas
 from geodl.geometry.laplacian import Laplacian, laplacian
 from geodl.geometry.native import native, num_threads
 from geodl.geometry.sparse_factor import SparseFactor
+from geodl.ops.core.structure import Fixed, Layout, Pointer, Rows, Structure
 
 __all__ = ["Spectrum", "SpectrumReport", "spectrum"]
 
@@ -52,7 +53,7 @@ class SpectrumReport:
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
+class Spectrum(Structure):
     r"""The K smallest eigenvalues of :math:`L \phi = \lambda M \phi` and their eigenvectors, :math:`\Phi^\top M \Phi = I`.
 
     Args:
@@ -69,7 +70,15 @@ class Spectrum:
     ptr: Tensor | None = None
     reports: tuple[SpectrumReport, ...] = field(default=(), repr=False)
 
-    def __post_init__(self) -> None:
+    layout: ClassVar[Layout] = {
+        "evals": Rows("shapes"),
+        "evecs": Rows("points"),
+        "mass": Rows("points"),
+        "ptr": Pointer("shapes", into="points"),
+        "reports": Fixed(lambda reports: tuple(chain(*reports)), read=False, type=SpectrumReport),
+    }
+
+    def check(self) -> None:
         points, k = self.evecs.shape
         batch = () if self.ptr is None else (self.ptr.numel() - 1,)
         if tuple(self.evals.shape) != (*batch, k):
@@ -77,51 +86,20 @@ class Spectrum:
         if tuple(self.mass.shape) != (points,):
             raise ValueError(f"evecs have {points} rows but mass has shape {list(self.mass.shape)}")
 
-    @property
-    def device(self) -> torch.device:
-        return self.evecs.device
-
-    def to(self, device: torch.device | str | int | torch.dtype, non_blocking: bool = False) -> Spectrum:
-        """The same spectrum on another device or in another dtype."""
-        # The argument's name is that by which PyG moves what a shape carries.
-        evals, evecs, mass = (
-            tensor.to(device, non_blocking=non_blocking) for tensor in (self.evals, self.evecs, self.mass)
-        )
-        ptr = self.ptr
-        if ptr is not None and not isinstance(device, torch.dtype):
-            ptr = ptr.to(device, non_blocking=non_blocking)
-        return Spectrum(evals, evecs, mass, ptr, self.reports)
-
     def truncate(self, k: int) -> Spectrum:
         """The first k eigenpairs."""
         if not 0 < k <= self.evecs.shape[1]:
             raise ValueError(f"k must lie in 1..{self.evecs.shape[1]}, got {k}")
         return replace(self, evals=self.evals[..., :k], evecs=self.evecs[:, :k])
 
-    @staticmethod
-    def cat(parts: Sequence[Spectrum]) -> Spectrum:
-        """The spectra of several shapes, packed.
+    def as_batch(self) -> Spectrum:
+        if self.ptr is not None:
+            return self
+        ptr = torch.tensor([0, self.evecs.shape[0]], device=self.device)
+        return Spectrum(self.evals[None], self.evecs, self.mass, ptr, self.reports)
 
-        Raises:
-            ValueError: no parts, or parts with different numbers of eigenvalues.
-        """
-        if not parts:
-            raise ValueError("Spectrum.cat needs at least one part")
-        if len(sizes := {part.evecs.shape[1] for part in parts}) > 1:
-            raise ValueError(f"Spectrum.cat needs spectra of one size, got {sorted(sizes)} eigenvalues")
-        rows, begins = 0, []
-        for part in parts:
-            ptr = torch.tensor([0, part.evecs.shape[0]]) if part.ptr is None else part.ptr.cpu()
-            begins.append(ptr[:-1] + rows)
-            rows += part.evecs.shape[0]
-        ptr = torch.cat([*begins, torch.tensor([rows])]).to(parts[0].device)
-        return Spectrum(
-            torch.cat([part.evals.reshape(-1, part.evecs.shape[1]) for part in parts]),
-            torch.cat([part.evecs for part in parts]),
-            torch.cat([part.mass for part in parts]),
-            ptr,
-            tuple(report for part in parts for report in part.reports),
-        )
+    def as_single(self) -> Spectrum:
+        return Spectrum(self.evals[0], self.evecs, self.mass, reports=self.reports)
 
 
 def spectrum(shape: Any, k: int, kind: str | None = None) -> Spectrum:

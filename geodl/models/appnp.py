@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from torch import Tensor, nn
+
 from geodl.models.predict_then_propagate import PredictThenPropagate
 from geodl.nn import PersonalizedPageRank
+from geodl.nn.sparse_features import Features
+from geodl.ops import Neighbors
 
 __all__ = ["APPNP"]
 
@@ -31,4 +35,10 @@ class APPNP(PredictThenPropagate):
         alpha: float = 0.1,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(in_channels, out_channels, hidden, dropout, PersonalizedPageRank(K, alpha))
+        super().__init__(in_channels, hidden, dropout)
+        self.head = nn.Linear(hidden, out_channels)
+        self.propagation = PersonalizedPageRank(K, alpha)
+
+    def scores(self, x: Features, neighbors: Neighbors) -> Tensor:
+        y: Tensor = self.propagation(self.head(self.hidden(x)), neighbors)
+        return y

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from geodl.models.predict_then_propagate import PredictThenPropagate
 from geodl.nn import BernConv
+from geodl.nn.sparse_features import Features
+from geodl.ops import Neighbors
 
 __all__ = ["BernNet"]
 
@@ -24,4 +28,9 @@ class BernNet(PredictThenPropagate):
     def __init__(
         self, in_channels: int, out_channels: int, hidden: int = 64, order: int = 10, dropout: float = 0.0
     ) -> None:
-        super().__init__(in_channels, out_channels, hidden, dropout, BernConv(order))
+        super().__init__(in_channels, hidden, dropout)
+        self.conv = BernConv(hidden, out_channels, order)
+
+    def scores(self, x: Features, neighbors: Neighbors) -> Tensor:
+        y: Tensor = self.conv(self.hidden(x), neighbors)
+        return y

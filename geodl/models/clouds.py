@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from geodl.nn.set_abstraction import cloud_of
 from geodl.ops import Neighbors, aggregate
+from geodl.ops.dynamic_size import at_least, of_any_size
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Clouds:
     @property
     def cloud(self) -> Tensor:
         """The cloud of every point, ``[P]``."""
-        return _cloud_of(self.ptr, self.pos.shape[0])
+        return cloud_of(self.ptr, self.pos.shape[0])
 
     def pool(self, y: Tensor, reduce: str) -> Tensor:
         """``[P, C]`` -> ``[B, C]``."""
@@ -46,11 +48,7 @@ class Clouds:
 
     def to_points(self, y: Tensor) -> Tensor:
         """What every point's cloud has, ``[B, C]`` -> ``[P, C]``."""
-        of_cloud = members(self.ptr, self.pos.shape[0])
-        cloud, own = of_cloud.t()
-        # Either knows the other, but not both: what holds itself is freed late.
-        cloud._transpose, of_cloud._transpose = (of_cloud, own), None
-        return aggregate(y, cloud)
+        return aggregate(y, members(self.ptr, self.pos.shape[0]).t()[0])
 
     def restore(self, y: Tensor) -> Tensor:
         """Rows in the order in which the points were given."""
@@ -77,7 +75,9 @@ class CloudClassifier(nn.Module):
             ValueError: shapes that do not fit; on the CPU, a cloud without points or a number that is not finite; in training, a
                 batch that leaves a single cloud or cell, which has no statistics.
         """
-        scores: Tensor = self.head(self.features(pos, ptr, x))
+        read = self.features(pos, ptr, x)
+        at_least(read.shape[0], 2 if self.training else 1)
+        scores: Tensor = self.head(read)
         return scores
 
     def features(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
@@ -92,11 +92,7 @@ def pool(y: Tensor, ptr: Tensor, reduce: str) -> Tensor:
 
 def members(ptr: Tensor, points: int) -> Neighbors:
     """The points of every cloud; what reads each of them is known, and need not be sorted out."""
-    every = torch.arange(points + 1, device=ptr.device)
-    found = Neighbors._valid(ptr, every[:-1], points)
-    cloud = Neighbors._valid(every, _cloud_of(ptr, points), ptr.shape[0] - 1)
-    found._transpose = cloud, every[:-1]
-    return found
+    return Neighbors.trusted(ptr, torch.arange(points, device=ptr.device), points).edges()
 
 
 def read_clouds(
@@ -113,7 +109,7 @@ def read_clouds(
     if not pos.is_floating_point():
         raise ValueError(f"pos must be floating point, not {pos.dtype}")
     if ptr is None:
-        ptr = torch.tensor([0, pos.shape[0]], device=pos.device)
+        ptr = torch.arange(2, device=pos.device) * pos.shape[0]
     if ptr.dtype != torch.int64 or ptr.dim() != 1 or ptr.shape[0] < 2:
         raise ValueError(
             f"ptr must be int64 of shape [B + 1] with B at least 1, not {ptr.dtype} {list(ptr.shape)}"
@@ -128,13 +124,13 @@ def read_clouds(
         if x.device != pos.device:
             raise ValueError(f"pos is on {pos.device} but x is on {x.device}")
         x = x.to(dtype) if channels else None
-    clouds = Clouds(pos.to(dtype), x, ptr, None)
-    if pos.device.type == "cpu":
+    clouds = Clouds(pos.to(dtype), x, of_any_size(ptr.contiguous(), 2), None)
+    if pos.device.type == "cpu" and not torch.compiler.is_compiling():
         _check_values(clouds)
     if not sort:
         return clouds
     order = _order(clouds.signal, clouds.cloud)
-    return Clouds(clouds.pos[order], None if x is None else x[order], ptr, order)
+    return Clouds(clouds.pos[order], None if x is None else x[order], clouds.ptr, order)
 
 
 def _check_values(clouds: Clouds) -> None:
@@ -156,11 +152,6 @@ def _check_values(clouds: Clouds) -> None:
             raise ValueError(f"{name} must be finite, but row {row} is {tensor[row].tolist()}")
 
 
-def _cloud_of(ptr: Tensor, points: int) -> Tensor:
-    clouds = torch.arange(ptr.shape[0] - 1, device=ptr.device)
-    return torch.repeat_interleave(clouds, ptr.diff(), output_size=points)
-
-
 def _order(signal: Tensor, cloud: Tensor) -> Tensor:
     """Rows by cloud, then by their first coordinate, second, and so on."""
     order = torch.arange(signal.shape[0], device=signal.device)
@@ -176,11 +167,15 @@ def one_hot(category: Tensor, categories: int, clouds: Clouds) -> Tensor:
         ValueError: not a number for every cloud, or on the CPU one that is no category.
     """
     count = clouds.ptr.shape[0] - 1
+    if torch.compiler.is_compiling() and category.dim() == 1:
+        category = of_any_size(category, 1)
+        torch._check(category.shape[0] == count)
     if category.shape != (count,) or category.dtype != torch.int64:
         raise ValueError(
             f"category must be int64 of shape [{count}], not {category.dtype} {list(category.shape)}"
         )
-    if category.device.type == "cpu" and not 0 <= int(category.min()) <= int(category.max()) < categories:
+    known = category.device.type == "cpu" and not torch.compiler.is_compiling()
+    if known and not 0 <= int(category.min()) <= int(category.max()) < categories:
         raise ValueError(
             f"category holds {int(category.min())}..{int(category.max())}, but there are {categories} categories"
         )

@@ -15,8 +15,9 @@ from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn import DecoupledAggregation, SpatialEncoding
 from geodl.nn.dtype_of import dtype_of
-from geodl.nn.set_abstraction import centred
+from geodl.nn.set_abstraction import centred, cloud_of
 from geodl.ops import Neighbors, farthest_points, knn
+from geodl.ops.dynamic_size import at_least
 
 __all__ = ["DeLA"]
 
@@ -192,6 +193,7 @@ class Encoder(nn.Module):
             if stage:
                 kept = self.skip[stage - 1](y) + self.down[stage - 1](y, neighbors)
                 index, ptr = farthest_points(pos, self.counts[stage - 1], ptr)
+                at_least(index.shape[0], 2 if self.training else 1)
                 pos, y = pos[index], kept[index]
                 neighbors = knn(pos, self.k, ptr)
                 lies = self.read[stage](pos, None, neighbors)
@@ -235,7 +237,7 @@ class _Block(nn.Module):
         if not self.training or rate == 0:
             return y
         kept = y.new_empty(ptr.shape[0] - 1, 1).bernoulli_(1 - rate) / (1 - rate)
-        return y * torch.repeat_interleave(kept, ptr.diff(), dim=0, output_size=y.shape[0])
+        return y * kept[cloud_of(ptr, y.shape[0])]
 
 
 def _perceptron(channels: int, scale: float) -> nn.Sequential:

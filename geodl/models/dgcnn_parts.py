@@ -15,6 +15,7 @@ from geodl.nn import EdgeConv
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.ops import Neighbors, from_basis, knn
+from geodl.ops.dynamic_size import at_least
 
 __all__ = ["DGCNNParts"]
 
@@ -71,7 +72,9 @@ class DGCNNParts(nn.Module):
             ValueError: shapes that do not fit; on the CPU, a cloud without points, a number that is not finite, no such category.
         """
         clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
-        known = self.known(one_hot(category, self.categories, clouds))
+        known = one_hot(category, self.categories, clouds)
+        at_least(known.shape[0], 2 if self.training else 1)
+        known = self.known(known)
         matrices = self.align(clouds, knn(clouds.pos, self.k, clouds.ptr))
         y = from_basis(matrices.to(clouds.pos.dtype), clouds.pos, clouds.ptr)
         y = y if clouds.x is None else torch.cat([y, clouds.x], dim=1)
@@ -123,6 +126,7 @@ class _Alignment(nn.Module):
 
     def forward(self, clouds: Clouds, neighbors: Neighbors) -> Tensor:
         pooled = clouds.pool(self.points(self.conv(clouds.pos, neighbors)), "max")
+        at_least(pooled.shape[0], 2 if self.training else 1)
         found: Tensor = self.matrix(pooled)
         return found.view(-1, 3, 3)
 

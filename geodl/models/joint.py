@@ -17,10 +17,10 @@ def joint(network: nn.Module, clouds: Clouds, pooled: Tensor, local: Tensor) -> 
     """
     first, rest = plain_first(network)
     if first is None:
-        scores: Tensor = network(torch.cat([clouds.spread(pooled), local], dim=1))
+        scores: Tensor = network(torch.cat([clouds.to_points(pooled), local], dim=1))
         return scores
     of_cloud = functional.linear(pooled, first.weight[:, : pooled.shape[1]], first.bias)
-    y = functional.linear(local, first.weight[:, pooled.shape[1] :]) + clouds.spread(of_cloud)
+    y = functional.linear(local, first.weight[:, pooled.shape[1] :]) + clouds.to_points(of_cloud)
     for layer in rest:
         y = layer(y)
     return y

@@ -13,6 +13,7 @@ from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
 from geodl.nn import KPConv
 from geodl.nn.dtype_of import dtype_of
 from geodl.ops import Neighbors, aggregate, radius, voxel_neighbors, voxel_pool
+from geodl.ops.dynamic_size import at_least
 
 __all__ = ["KPCNN"]
 
@@ -66,6 +67,7 @@ class Cells:
     def charts(self, reach: float, source: Cells) -> Charts:
         """The points of a grid within reach of those of this one."""
         neighbors = radius(source.pos, reach, source.ptr, self.pos, self.ptr)
+        at_least(neighbors.num_edges, 1)
         return Charts(neighbors, source.pos[neighbors.col] - self.pos[neighbors.row], "cartesian")
 
 
@@ -95,6 +97,7 @@ class Encoder(nn.Module):
     def forward(self, clouds: Clouds) -> tuple[list[tuple[Cells, Tensor]], Neighbors]:
         """Points and signal of every grid, and the points that every cell of the first one holds."""
         held, ptr = voxel_neighbors(clouds.pos, self.sides[0], clouds.ptr)
+        at_least(held.num_dst, 2 if self.training else 1)
         grid = Cells(aggregate(clouds.pos, held, reduce="mean"), ptr)
         y = grid.pos.new_ones(grid.pos.shape[0], 1)
         if clouds.x is not None:
@@ -105,6 +108,7 @@ class Encoder(nn.Module):
         for level, stay in enumerate(self.stay):
             if level:
                 pooled = voxel_pool(grid.pos[:, :0], grid.pos, self.sides[level], grid.ptr)
+                at_least(pooled.pos.shape[0], 2 if self.training else 1)
                 coarse = Cells(pooled.pos, pooled.ptr)
                 y = self.down[level - 1](y, coarse.charts(_REACH * self.sides[level - 1], grid))
                 grid, charts = coarse, coarse.charts(_REACH * self.sides[level], coarse)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from geodl.geometry import Charts
 from geodl.models.node_classifier import ConvolutionalClassifier
 from geodl.nn import GMMConv, degree_charts
-from geodl.nn.dtype_of import dtype_of
 from geodl.nn.sparse_features import Features
 from geodl.ops import Neighbors
 
@@ -55,6 +54,6 @@ class _OnDegrees(nn.Module):
         self.conv, self.coordinates = conv, nn.Linear(2, dim)
 
     def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
-        charts = degree_charts(neighbors, dtype_of(self))
+        charts = degree_charts(neighbors, x.dtype)
         y: Tensor = self.conv(x, Charts(neighbors, torch.tanh(self.coordinates(charts.coords)), "cartesian"))
         return y

@@ -25,7 +25,7 @@ def node_features(data: Data) -> Features:
     x = data.x
     if not isinstance(x, Tensor):
         raise ValueError(f"nodes need a signal x, but the data has {sorted(data.keys())}")
-    if x.requires_grad:
+    if x.requires_grad or torch.compiler.is_compiling():
         return x
 
     def nonzeros() -> SparseFeatures | None:

@@ -12,6 +12,7 @@ from geodl.models.published import named, rename
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.ops import from_basis
+from geodl.ops.dynamic_size import at_least
 
 __all__ = ["PointNet", "feature_transform_regularizer"]
 
@@ -105,7 +106,9 @@ class TNet(nn.Module):
 
     def forward(self, y: Tensor, clouds: Clouds) -> Tensor:
         """``[B, size, size]``, of rows ``y [P, in_channels]``; row vectors are multiplied by it from the right."""
-        found: Tensor = self.matrix(clouds.pool(self.points(y), "max"))
+        pooled = clouds.pool(self.points(y), "max")
+        at_least(pooled.shape[0], 2 if self.training else 1)
+        found: Tensor = self.matrix(pooled)
         return found.view(-1, self.size, self.size) + torch.eye(self.size, dtype=y.dtype, device=y.device)
 
 

@@ -8,21 +8,19 @@ from torch import Tensor, nn
 from geodl.models.node_classifier import NodeClassifier
 from geodl.nn.glorot import glorot
 from geodl.nn.sparse_features import Features, dropout, linear
-from geodl.ops import Neighbors
 
 
 class PredictThenPropagate(NodeClassifier):
-    """A network of two layers for every node by itself, whose scores the graph then spreads."""
+    """A network of two layers for every node by itself, whose scores the graph then spreads; here is the first layer."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, hidden: int, dropout: float, propagation: nn.Module
-    ) -> None:
+    def __init__(self, in_channels: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.weight, self.bias = glorot(in_channels, hidden), nn.Parameter(torch.zeros(hidden))
-        self.head = nn.Linear(hidden, out_channels)
-        self.dropout, self.propagation = dropout, propagation
+        self.dropout = dropout
 
-    def scores(self, x: Features, neighbors: Neighbors) -> Tensor:
+    def hidden(self, x: Features) -> Tensor:
+        """What the second layer reads, ``[N, hidden]``."""
         h = torch.relu(linear(dropout(x, self.dropout, self.training), self.weight) + self.bias)
-        y: Tensor = self.propagation(self.head(dropout(h, self.dropout, self.training)), neighbors)
-        return y
+        dropped = dropout(h, self.dropout, self.training)
+        assert isinstance(dropped, Tensor)
+        return dropped

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geodl.geometry import Charts
 from geodl.nn.kp_conv import KPConv
-from geodl.ops import Neighbors, aggregate, patch_conv
+from geodl.ops import aggregate, patch_conv
 
 __all__ = ["DeformableKPConv"]
 
@@ -54,9 +54,7 @@ class DeformableKPConv(nn.Module):
             \max\Bigl(0, \; 1 - \frac{\|q_{im} - q_{il}\|}{\sigma}\Bigr)^2\Bigr), \qquad q_{im} = k_m + \sigma \Delta_m(x)_i
         """
         distance, points = self._distances(x, charts)
-        number = torch.arange(len(distance), device=distance.device)
-        rows = Neighbors._valid(charts.neighbors.rowptr, number, len(distance))
-        fitting = aggregate(distance.square(), rows, reduce="min").sum(1)
+        fitting = aggregate(distance.square(), charts.neighbors.edges(), reduce="min").sum(1)
         one, other = torch.triu_indices(points.shape[1], points.shape[1], 1, device=points.device)
         apart = torch.linalg.vector_norm(points[:, one] - points[:, other], dim=2)
         repulsion = 2 * (1 - apart).clamp(min=0).square().sum(1)
@@ -66,12 +64,11 @@ class DeformableKPConv(nn.Module):
         """Of every edge from every kernel point of its row, ``[E, K]``, and where these are, ``[N, K, 3]``, both in extents."""
         moved = self.move(x, charts) + self.bias + self.move.points.flatten()
         neighbors = charts.neighbors
-        edges = neighbors.num_edges
-        number = torch.arange(edges + 1, device=moved.device)
-        to_edges = Neighbors._valid(number, neighbors.row, neighbors.num_dst)
-        to_rows = Neighbors._valid(neighbors.rowptr, number[:-1], edges)
-        to_edges._transpose = to_rows, number[:-1]
-        offset = aggregate(moved, to_edges).view(edges, -1, 3) - (charts.coords / self.move.extent)[:, None]
+        to_edges, _ = neighbors.edges().t()
+        offset = (
+            aggregate(moved, to_edges).view(neighbors.num_edges, -1, 3)
+            - (charts.coords / self.move.extent)[:, None]
+        )
         return torch.linalg.vector_norm(offset, dim=2), moved.view(neighbors.num_dst, -1, 3)
 
     def _through(self, x: Tensor, charts: Charts, distance: Tensor) -> Tensor:

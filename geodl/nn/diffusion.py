@@ -194,7 +194,7 @@ class DiffusionBlock(nn.Module):
             self.features.imag,
             spectrum,
             gradient,
-            [tensor for layer in self.layers for tensor in (layer.weight, layer.bias)],
+            [cast(Tensor, tensor) for layer in self.layers for tensor in (layer.weight, layer.bias)],
             self.dropout.p if self.training else 0.0,
             memory,
         )

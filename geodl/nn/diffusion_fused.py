@@ -7,7 +7,6 @@ derivative is written by hand, in place where it can be.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,6 +21,7 @@ from geodl.ops import Neighbors, gradient_products, heat_diffuse
 from geodl.ops.backend import new_empty
 from geodl.ops.matrix_products import native_sum
 from geodl.ops.recycled import Recycled
+from geodl.ops.remembered import remembered
 
 __all__ = ["fused_block"]
 
@@ -51,24 +51,20 @@ class Domain:
 
 Stencils = list[tuple[tuple[Neighbors, Tensor], tuple[Neighbors, Tensor]]]
 
-# What is made of a gradient or a spectrum lasts as long as that: for all blocks, and for all steps on one batch.
-_stencils: weakref.WeakKeyDictionary[Gradient, tuple[list[int], Stencils]] = weakref.WeakKeyDictionary()
-_weighted: weakref.WeakKeyDictionary[Spectrum, Tensor] = weakref.WeakKeyDictionary()
-
 
 def domains(spectrum: Spectrum, gradient: Gradient) -> list[Domain]:
     """The shapes of a batch."""
     bounds = [0, spectrum.evecs.shape[0]] if spectrum.ptr is None else spectrum.ptr.tolist()
-    known = _stencils.get(gradient)
-    if known is None or known[0] != bounds:
-        known = bounds, [_stencil(gradient, begin, end) for begin, end in pairwise(bounds)]
-        _stencils[gradient] = known
-    weighted = _weighted.get(spectrum)
-    if weighted is None:
-        weighted = _weighted[spectrum] = spectrum.evecs * spectrum.mass[:, None]
+
+    def stencils() -> Stencils:
+        return [_stencil(gradient, begin, end) for begin, end in pairwise(bounds)]
+
+    # What is made of a gradient or a spectrum lasts as long as that: for all blocks, and for all steps on one batch.
+    of_shapes = remembered(gradient, ("stencils", *bounds), stencils)
+    weighted = remembered(spectrum, "weighted", lambda: spectrum.evecs * spectrum.mass[:, None])
     return [
         Domain(slice(begin, end), spectrum.evecs[begin:end], weighted[begin:end], *stencil)
-        for (begin, end), stencil in zip(pairwise(bounds), known[1], strict=True)
+        for (begin, end), stencil in zip(pairwise(bounds), of_shapes, strict=True)
     ]
 
 

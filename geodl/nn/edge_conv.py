@@ -14,6 +14,7 @@ from geodl.nn.edge_sum import edge_sum
 from geodl.nn.mlp import mlp
 from geodl.nn.plain import is_plain
 from geodl.ops import Neighbors, edge_conv
+from geodl.ops.dynamic_size import at_least
 
 __all__ = ["EdgeConv"]
 
@@ -58,6 +59,7 @@ class EdgeConv(nn.Module):
     def forward(self, x: Tensor, neighbors: Neighbors, x_dst: Tensor | None = None) -> Tensor:
         if x.dim() != 2 or x.shape[1] != self.in_channels:
             raise ValueError(f"x must have shape [num_src, {self.in_channels}], not {list(x.shape)}")
+        at_least(neighbors.num_edges, 2 if self.training else 1)
         if is_plain(self.rest, nn.Sequential) and not len(self.rest) and is_plain_norm(self.norm):
             norm = statistics(self.norm)
             return edge_conv(x, neighbors, self.weight, None, norm, self.negative_slope, x_dst)

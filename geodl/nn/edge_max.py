@@ -15,6 +15,7 @@ from torch.nn import functional
 from geodl.nn.edge_sum import edge_sum
 from geodl.nn.plain import is_plain, plain_first
 from geodl.ops import BatchNorm, Neighbors, aggregate, edge_conv
+from geodl.ops.dynamic_size import at_least
 
 
 class Layers(NamedTuple):
@@ -39,6 +40,7 @@ def network_max(
         neighbors: of the rows among the points.
         index: ``[N]``, which of the points the rows are; all if not given.
     """
+    at_least(neighbors.num_edges, 2 if network.training else 1)
     signal = pos if x is None else torch.cat([pos, x], dim=1)
     centers = pos if index is None else pos[index]
     layers = plain_layers(network)

@@ -22,4 +22,4 @@ def edge_sum(u: Tensor, v: Tensor, neighbors: Neighbors) -> Tensor:
     edges, points = neighbors.num_edges, u.shape[0]
     rowptr = torch.arange(0, 2 * edges + 1, 2, device=u.device)
     ends = torch.stack([neighbors.row, neighbors.col + points], dim=1).flatten()
-    return aggregate(torch.cat([u, v]), Neighbors._valid(rowptr, ends, points + v.shape[0]))
+    return aggregate(torch.cat([u, v]), Neighbors.trusted(rowptr, ends, points + v.shape[0]))

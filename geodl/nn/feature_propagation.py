@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from geodl.nn.mlp import mlp
 from geodl.nn.plain import plain_first
-from geodl.ops import Neighbors, aggregate, knn
+from geodl.ops import aggregate, knn
 
 __all__ = ["FeaturePropagation", "interpolate"]
 
@@ -39,8 +39,7 @@ def interpolate(
     """
     neighbors, distance = knn(pos, k, ptr, queries, query_ptr, return_distance=True)
     weight = 1 / (distance**power + 1e-8)
-    own = torch.arange(weight.shape[0], device=weight.device)
-    total = aggregate(weight[:, None], Neighbors._valid(neighbors.rowptr, own, weight.shape[0]))[:, 0]
+    total = aggregate(weight[:, None], neighbors.edges())[:, 0]
     return aggregate(x, neighbors, (weight / total[neighbors.row]).to(x.dtype))
 
 

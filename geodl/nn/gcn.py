@@ -40,9 +40,9 @@ class GCNConv(nn.Module):
     def forward(self, x: Features, neighbors: Neighbors | GraphMatrix) -> Tensor:
         matrix = normalized_adjacency(neighbors, dtype=self.weight.dtype)
         if isinstance(x, Tensor) and self.weight.shape[0] < self.weight.shape[1]:
-            y = linear(matrix @ x, self.weight)
+            y = linear(matrix.step(x, 1.0), self.weight)  # @ can not be traced
         else:
-            y = matrix @ linear(x, self.weight)
+            y = matrix.step(linear(x, self.weight), 1.0)
         return y if self.bias is None else y + self.bias
 
     def extra_repr(self) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from geodl.ops import Neighbors, aggregate
+from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 from geodl.ops.graph_filter import filter_step, matrix_for
+from geodl.ops.remembered import Memory, remembered
+from geodl.ops.row_edges import change_self_loops
 
 __all__ = [
     "GraphMatrix",
@@ -21,56 +24,51 @@ __all__ = [
 
 
 @dataclass(eq=False)
-class GraphMatrix:
+class GraphMatrix(Structure):
     """A sparse square matrix: row i has the numbers ``values[e]`` in the columns ``neighbors.col[e]``.
 
     Args:
         neighbors: the places, N by N.
         values: ``[E]`` floating point, in CSR order.
-        symmetric: the matrix is known to be its own transpose, so that gradients need no other.
+        symmetric: the matrix is known to be its own transpose, so that gradients need no other. Not known any more once the
+            matrix is changed.
     """
 
     neighbors: Neighbors
     values: Tensor
     symmetric: bool = False
 
+    layout: ClassVar[Layout] = {
+        "neighbors": Part(Neighbors),
+        "values": Rows("edges"),
+        "symmetric": Fixed(all),
+    }
+
+    def memory(self) -> Memory:
+        if self._memory is not None and self._memory.mark != self.mark():
+            self.symmetric = False
+        return super().memory()
+
     def __matmul__(self, x: Tensor) -> Tensor:
         return self.step(x, 1.0)
 
     def step(self, x: Tensor, scale: float, d: Tensor | None = None) -> Tensor:
         """``scale A x + d`` in one pass, for x and d ``[N, C]``."""
+        if not torch.compiler.is_compiling():
+            self.memory()
         matrix = matrix_for(x, self.neighbors, self.values, self.symmetric)
         out: Tensor = filter_step(x, *matrix, scale, d)
         return out
 
 
-# A layer asks for the matrix of its graph in every pass; it is computed once, and lives as long as the graph.
-
-
-def _once(neighbors: Neighbors, name: str, make: Callable[[], GraphMatrix | Neighbors]) -> object:
-    made = vars(neighbors).setdefault("_matrices", {})
-    if name not in made:
-        # Not of inference mode, whose tensors could not be trained with afterwards.
-        with torch.inference_mode(False), torch.no_grad():
-            made[name] = make()
-    return made[name]
+# A layer asks for the matrix of its graph in every pass; it is made once, and lives as long as the graph.
 
 
 def with_self_loops(neighbors: Neighbors) -> Neighbors:
-    """Every point reads itself once, after its other neighbours (computed once for each ``neighbors``)."""
-
-    def make() -> Neighbors:
-        kept = neighbors.row != neighbors.col
-        loops = torch.arange(neighbors.num_dst, device=neighbors.device)
-        edge_index = torch.cat([neighbors.to_edge_index()[:, kept], loops.expand(2, -1)], dim=1)
-        looped = Neighbors.from_edge_index(edge_index, neighbors.num_dst)
-        looped.order = None
-        return looped
+    """Every point reads itself once, after its other neighbours (remembered)."""
 
     _check_square(neighbors)
-    made = _once(neighbors, "loops", make)
-    assert isinstance(made, Neighbors)
-    return made
+    return remembered(neighbors, "loops", lambda: change_self_loops(neighbors, add=True))
 
 
 def normalized_adjacency(
@@ -100,13 +98,8 @@ def normalized_adjacency(
         return neighbors
     _check_square(neighbors)
     if weight is None:
-        made = _once(
-            neighbors,
-            f"adjacency {self_loops} {dtype}",
-            lambda: _adjacency(neighbors, None, self_loops, dtype),
-        )
-        assert isinstance(made, GraphMatrix)
-        return made
+        key = "adjacency", self_loops, dtype
+        return remembered(neighbors, key, lambda: _adjacency(neighbors, None, self_loops, dtype))
     if weight.shape != (neighbors.num_edges,):
         raise ValueError(
             f"neighbors have {neighbors.num_edges} edges but weight has shape {list(weight.shape)}"
@@ -148,13 +141,12 @@ def _laplacian(neighbors: Neighbors, scale: float, diagonal: float, dtype: torch
             return GraphMatrix(adjacency.neighbors, -scale * adjacency.values, adjacency.symmetric)
         looped = with_self_loops(adjacency.neighbors)
         values = adjacency.values.new_full((looped.num_edges,), diagonal)
-        values[looped.row != looped.col] = -scale * adjacency.values  # other edges keep their order
+        # Other edges keep their order.
+        values = values.masked_scatter(looped.row != looped.col, -scale * adjacency.values)
         return GraphMatrix(looped, values, adjacency.symmetric)
 
     _check_square(neighbors)
-    made = _once(neighbors, f"laplacian {scale} {diagonal} {dtype}", make)
-    assert isinstance(made, GraphMatrix)
-    return made
+    return remembered(neighbors, ("laplacian", scale, diagonal, dtype), make)
 
 
 def _adjacency(
@@ -169,9 +161,8 @@ def _adjacency(
             loops = places.row == places.col
             weight = weight.new_ones(places.num_edges).masked_scatter(~loops, weight)
     else:
-        places = neighbors
-        if not bool(kept.all()):
-            places = Neighbors.from_edge_index(neighbors.to_edge_index()[:, kept], neighbors.num_dst)
+        plain = not torch.compiler.is_compiling() and bool(kept.all())
+        places = neighbors if plain else change_self_loops(neighbors, add=False)
     ones = torch.ones(places.num_src, 1, dtype=dtype, device=places.device)
     degree = aggregate(ones, places, weight).squeeze(1)
     scale = degree.rsqrt().where(degree > 0, 0)
@@ -186,7 +177,8 @@ def _in_order(places: Neighbors, values: Tensor) -> GraphMatrix:
     ordered, back = transposed.t()
     by_column, by_row = values[perm], values[perm[back]]
     symmetric = (
-        torch.equal(transposed.rowptr, ordered.rowptr)
+        not torch.compiler.is_compiling()  # which looks at no values
+        and torch.equal(transposed.rowptr, ordered.rowptr)
         and torch.equal(transposed.col, ordered.col)
         and torch.equal(by_column, by_row)
     )

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from geodl.geometry import Charts
 from geodl.nn.spline_windows import spline_windows
 from geodl.ops import Neighbors, patch_conv, patch_gather
+from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 
 __all__ = ["GridWindows", "chart_windows", "grid_windows", "transposed_windows"]
 
@@ -22,7 +24,7 @@ _FAINTEST = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class GridWindows:
+class GridWindows(Structure):
     """How much each tap of a grid convolution sees of each neighbour, in the sparse form of :func:`~geodl.ops.patch_conv`.
 
     Args:
@@ -39,15 +41,17 @@ class GridWindows:
     kernel_size: tuple[int, ...]
     size: tuple[int, ...] | None = None
 
+    layout: ClassVar[Layout] = {
+        "neighbors": Part(Neighbors),
+        "weight": Rows("edges"),
+        "index": Rows("edges"),
+        "kernel_size": Fixed(),
+        "size": Fixed(),
+    }
+
     @property
     def taps(self) -> int:
         return math.prod(self.kernel_size)
-
-    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> GridWindows:
-        """The same windows on another device."""
-        weight, index = (tensor.to(device, non_blocking=non_blocking) for tensor in (self.weight, self.index))
-        neighbors = self.neighbors.to(device, non_blocking)
-        return GridWindows(neighbors, weight, index, self.kernel_size, self.size)
 
     def rows(self, points: Tensor) -> GridWindows:
         """The windows around the points ``[P]`` alone: what a convolution with a stride computes."""

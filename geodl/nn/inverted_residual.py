@@ -11,6 +11,7 @@ from geodl.nn.edge_max import network_max
 from geodl.nn.mlp import mlp
 from geodl.nn.set_abstraction import Grouping, centred, group
 from geodl.ops import Neighbors, farthest_points
+from geodl.ops.dynamic_size import at_least
 
 __all__ = ["InvResMLP", "ResidualAbstraction"]
 
@@ -63,6 +64,7 @@ class ResidualAbstraction(nn.Module):
         if x.shape != (pos.shape[0], self.in_channels):
             raise ValueError(f"x must have shape {[pos.shape[0], self.in_channels]}, not {list(x.shape)}")
         index, sample_ptr = farthest_points(pos, (ptr.diff() // self.stride).clamp(min=1), ptr)
+        at_least(index.shape[0], 2 if self.training else 1)
         centers = pos[index]
         neighbors = group(pos, ptr, centers, sample_ptr, self.radius, self.max_neighbors, self.grouping)
         about = centred(pos, ptr) / self.radius

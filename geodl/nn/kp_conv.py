@@ -118,9 +118,12 @@ class KPConv(nn.Module):
                 f"charts must be cartesian with 3 coordinates, not {charts.kind} with {charts.coords.shape[1]}"
             )
         x = x.to(self.filters.dtype)  # windows and filters stay in full precision under mixed precision
-        windows = (1 - torch.cdist(charts.coords / self.extent, self.points)).clamp(min=0)
+        tracing = torch.compiler.is_compiling()  # then nobody knows how many edges and points there are
+        mode = "use_mm_for_euclid_dist" + ("" if tracing else "_if_necessary")
+        windows = (1 - torch.cdist(charts.coords / self.extent, self.points, compute_mode=mode)).clamp(min=0)
         neighbors = charts.neighbors
-        if neighbors.num_dst < self.filters.shape[2]:  # what few points read is smaller than the filter
+        # What few points read is smaller than the filter.
+        if not tracing and neighbors.num_dst < self.filters.shape[2]:
             return patch_gather(x, neighbors, windows).flatten(1) @ self.filters.flatten(0, 1)
         return patch_conv(x, neighbors, windows, self.filters)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,12 +24,14 @@ from geodl.geometry import (
 )
 from geodl.nn.grid_windows import GridWindows, chart_windows
 from geodl.ops import Neighbors, radius
+from geodl.ops.core.structure import Layout, Part, Pointer, Rows, Structure
+from geodl.ops.remembered import remembered
 
 __all__ = ["Level", "graph_levels", "mesh_levels"]
 
 
 @dataclass(eq=False)
-class Level:
+class Level(Structure):
     """What a network made for grids needs of another domain: it convolves on a level and pools to the next coarser one.
 
     Args:
@@ -45,7 +47,14 @@ class Level:
     ptr: Tensor | None = None
     coarsening: Coarsening | None = None
     coarser: Level | None = None
-    _windows: dict[Any, GridWindows] = field(default_factory=dict, init=False, repr=False)
+
+    layout: ClassVar[Layout] = {
+        "charts": Part(Charts),
+        "area": Rows("points"),
+        "ptr": Pointer("shapes", into="points"),
+        "coarsening": Part(Coarsening),
+        "coarser": Part(),
+    }
 
     @property
     def num_nodes(self) -> int:
@@ -54,27 +63,26 @@ class Level:
     def windows(
         self, kernel_size: tuple[int, ...], stride: Sequence[int] = (1,), dilation: Sequence[int] = (1,)
     ) -> GridWindows:
-        """The taps of a kernel in the charts (cached); with a stride, at the points of the coarser level alone.
+        """The taps of a kernel in the charts (remembered); with a stride, at the points of the coarser level alone.
 
         Raises:
             ValueError: a stride at the coarsest level, or charts that do not fit the kernel.
         """
-        key = kernel_size, max(stride) > 1, tuple(dilation)
-        if key not in self._windows:
+
+        def make() -> GridWindows:
             apart = (
                 tuple(dilation) if len(dilation) == len(kernel_size) else tuple(dilation) * len(kernel_size)
             )
-            if math.prod(kernel_size) == 1:  # a point itself, not a mean about it
-                own = torch.arange(self.num_nodes, device=self.area.device)
-                rowptr = torch.arange(self.num_nodes + 1, device=self.area.device)
-                ones = self.charts.coords.new_ones(self.num_nodes, 1)
-                made = GridWindows(
-                    Neighbors(rowptr, own, self.num_nodes), ones, torch.zeros_like(own)[:, None], kernel_size
-                )
-            else:
+            if math.prod(kernel_size) > 1:
                 made = chart_windows(self.charts, kernel_size, 1.0, apart)
-            self._windows[key] = made.rows(self.cells().centers) if max(stride) > 1 else made
-        return self._windows[key]
+            else:  # a point itself, not a mean about it
+                own = torch.arange(self.num_nodes + 1, device=self.area.device)
+                ones = self.charts.coords.new_ones(self.num_nodes, 1)
+                neighbors = Neighbors.trusted(own, own[:-1], self.num_nodes)
+                made = GridWindows(neighbors, ones, torch.zeros_like(own[:-1])[:, None], kernel_size)
+            return made.rows(self.cells().centers) if max(stride) > 1 else made
+
+        return remembered(self, ("windows", kernel_size, max(stride) > 1, tuple(dilation)), make)
 
     def cells(self) -> Coarsening:
         """The coarsening to the next level.
@@ -96,40 +104,24 @@ class Level:
         assert self.coarser is not None
         return self.coarser
 
-    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Level:
-        """The same levels on another device."""
-        return Level(
-            self.charts.to(device, non_blocking),
-            self.area.to(device, non_blocking=non_blocking),
-            None if self.ptr is None else self.ptr.to(device, non_blocking=non_blocking),
-            None if self.coarsening is None else self.coarsening.to(device, non_blocking),
-            None if self.coarser is None else self.coarser.to(device, non_blocking),
-        )
+    def as_batch(self) -> Level:
+        if self.ptr is not None:
+            return self
+        return replace(self, ptr=torch.tensor([0, self.num_nodes], device=self.area.device))
 
-    @staticmethod
-    def cat(parts: Sequence[Level]) -> Level:
+    def as_single(self) -> Level:
+        return replace(self, ptr=None)
+
+    @classmethod
+    def cat(cls, parts: Sequence[Level], shared: Collection[str] = ()) -> Level:
         """The levels of several shapes, packed.
 
         Raises:
             ValueError: no parts, or parts with different numbers of levels.
         """
-        if not parts:
-            raise ValueError("Level.cat needs at least one part")
-        finer = [part.coarsening for part in parts if part.coarsening is not None]
-        coarser = [part.coarser for part in parts if part.coarser is not None]
-        if len(coarser) not in (0, len(parts)):
+        if len({part.coarser is None for part in parts}) > 1:
             raise ValueError("Level.cat needs shapes with the same number of levels")
-        counts = [
-            torch.tensor([part.num_nodes]) if part.ptr is None else part.ptr.diff().cpu() for part in parts
-        ]
-        ptr = F.pad(torch.cat(counts).cumsum(0), (1, 0)).to(parts[0].area.device)
-        return Level(
-            Charts.cat([part.charts for part in parts]),
-            torch.cat([part.area for part in parts]),
-            ptr,
-            Coarsening.cat(finer) if finer else None,
-            Level.cat(coarser) if coarser else None,
-        )
+        return super().cat(parts, shared)
 
 
 def mesh_levels(

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from geodl.nn.edge_max import network_max
 from geodl.nn.mlp import mlp
 from geodl.ops import Neighbors, aggregate, farthest_points, knn, radius
+from geodl.ops.dynamic_size import at_least
+from geodl.ops.neighbors import edge_rows
+from geodl.ops.row_edges import first_of_rows
 
 __all__ = ["SetAbstraction"]
 
@@ -76,6 +79,7 @@ class SetAbstraction(nn.Module):
             given = "None" if x is None else list(x.shape)
             raise ValueError(f"x must have shape {list(expected) if expected else None}, not {given}")
         index, sample_ptr = farthest_points(pos, self.count, ptr)
+        at_least(index.shape[0], 2 if self.training else 1)
         centers = pos[index]
         about = centred(pos, ptr)
         found = []
@@ -104,27 +108,17 @@ def group(
         return knn(pos, most, ptr, centers, sample_ptr)
     if grouping == "nearest":
         return radius(pos, r, ptr, centers, sample_ptr, most)
-    return _first(radius(pos, r, ptr, centers, sample_ptr), most)
+    return first_of_rows(radius(pos, r, ptr, centers, sample_ptr), most)
 
 
 def centred(pos: Tensor, ptr: Tensor) -> Tensor:
     """Every cloud moved to its mean: far from the origin, differences of products would lose digits."""
     own = torch.arange(pos.shape[0], device=pos.device)
-    means = aggregate(pos, Neighbors._valid(ptr, own, pos.shape[0]), reduce="mean")
-    return pos - means[_cloud_of(ptr, pos.shape[0])]
+    means = aggregate(pos, Neighbors.trusted(ptr, own, pos.shape[0]), reduce="mean")
+    return pos - means[cloud_of(ptr, pos.shape[0])]
 
 
-def _cloud_of(ptr: Tensor, points: int) -> Tensor:
-    clouds = torch.arange(ptr.shape[0] - 1, device=ptr.device)
-    return torch.repeat_interleave(clouds, ptr.diff(), output_size=points)
-
-
-def _first(neighbors: Neighbors, most: int) -> Neighbors:
-    """Of every row the ``most`` neighbours of lowest index, in ascending order."""
-    row = neighbors.row
-    order = (row * neighbors.num_src + neighbors.col).argsort()
-    place = torch.arange(neighbors.num_edges, device=row.device) - neighbors.rowptr[row]
-    col = neighbors.col[order][place < most]
-    degrees = neighbors.degree().clamp(max=most)
-    rowptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
-    return Neighbors._valid(rowptr, col, neighbors.num_src)
+def cloud_of(ptr: Tensor, points: int) -> Tensor:
+    """The cloud of every point, ``[P]``."""
+    of_points: Tensor = edge_rows(ptr, torch.arange(points, device=ptr.device))
+    return of_points

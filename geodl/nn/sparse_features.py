@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from geodl.ops import Neighbors, aggregate, patch_conv
+from geodl.ops.core.structure import Layout, Part, Rows, Structure
 
 __all__ = ["Features", "SparseFeatures", "dropout", "linear", "multiply_first", "patch_conv_of"]
 
 
 @dataclass(eq=False)
-class SparseFeatures:
+class SparseFeatures(Structure):
     r"""A signal ``[N, C]`` by its nonzeros: point i reads the channels ``places.col[e]`` with the weights ``values[e]``.
 
     The product with a matrix is an aggregation over the nonzeros,
@@ -36,7 +38,12 @@ class SparseFeatures:
     places: Neighbors
     values: Tensor
 
-    def __post_init__(self) -> None:
+    layout: ClassVar[Layout] = {
+        "places": Part(Neighbors, shared=frozenset({"sources"})),  # the channels
+        "values": Rows("edges"),
+    }
+
+    def check(self) -> None:
         if self.values.shape != (self.places.num_edges,):
             raise ValueError(
                 f"places have {self.places.num_edges} nonzeros but values have shape {list(self.values.shape)}"
@@ -61,16 +68,9 @@ class SparseFeatures:
     def dtype(self) -> torch.dtype:
         return self.values.dtype
 
-    @property
-    def device(self) -> torch.device:
-        return self.values.device
-
     def to_dense(self) -> Tensor:
         eye = torch.eye(self.places.num_src, dtype=self.dtype, device=self.device)
         return aggregate(eye, self.places, self.values)
-
-    def to(self, device: torch.device | str | int) -> SparseFeatures:
-        return SparseFeatures(self.places.to(device), self.values.to(device))
 
 
 Features = Tensor | SparseFeatures

@@ -224,12 +224,12 @@ def reference_gather_max(
 @gather_sum.native
 def _(x: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> Tensor:
     rows, channels = graph.rowptr.shape[0] - 1, x.shape[1]
-    out = new_empty(x, rows, channels)
+    out, sizes = new_empty(x, rows, channels), (torch.get_num_threads(), graph.col.shape[0], x.shape[0])
     given = graph.rowptr.data_ptr(), rows, graph.col.data_ptr(), x.data_ptr(), channels, *addresses(weight)
     if position is None:
-        kernel("gather_sum", x.dtype)(*given, 0, out.data_ptr(), torch.get_num_threads())
+        kernel("gather_sum", x.dtype)(*given, 0, out.data_ptr(), *sizes)
     else:
-        kernel("pick", x.dtype)(*given, position.data_ptr(), out.data_ptr(), torch.get_num_threads())
+        kernel("pick", x.dtype)(*given, position.data_ptr(), out.data_ptr(), *sizes)
     return out
 
 
@@ -237,23 +237,23 @@ def _(x: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> 
 def _(g: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> Tensor:
     graph = graph.with_transpose()
     rows, channels = graph.num_src, g.shape[1]
-    out = new_empty(g, rows, channels)
+    out, sizes = new_empty(g, rows, channels), (torch.get_num_threads(), graph.num_edges, g.shape[0])
     ptr, row, *weights = addresses(graph.t_rowptr, graph.t_row, weight, graph.perm)
     given = ptr, rows, row, g.data_ptr(), channels, *weights
     if position is None:
-        kernel("gather_sum", g.dtype)(*given, out.data_ptr(), torch.get_num_threads())
+        kernel("gather_sum", g.dtype)(*given, out.data_ptr(), *sizes)
     else:
         selection = graph.rowptr.data_ptr(), position.data_ptr()
-        kernel("gather_selected", g.dtype)(*given, *selection, out.data_ptr(), torch.get_num_threads())
+        kernel("gather_selected", g.dtype)(*given, *selection, out.data_ptr(), *sizes)
     return out
 
 
 @edge_dot.native
 def _(g: Tensor, x: Tensor, graph: CSR, position: Tensor | None) -> Tensor:
     rows, channels = graph.num_dst, x.shape[1]
-    out = new_empty(g, graph.num_edges)
+    out, sizes = new_empty(g, graph.num_edges), (torch.get_num_threads(), graph.num_edges, x.shape[0])
     given = graph.rowptr.data_ptr(), rows, graph.col.data_ptr(), *addresses(position)
-    kernel("edge_dot", g.dtype)(*given, *addresses(g, x), channels, out.data_ptr(), torch.get_num_threads())
+    kernel("edge_dot", g.dtype)(*given, *addresses(g, x), channels, out.data_ptr(), *sizes)
     return out
 
 
@@ -262,6 +262,7 @@ def _(x: Tensor, weight: Tensor | None, graph: CSR, largest: bool) -> tuple[Tens
     rows, channels = graph.num_dst, x.shape[1]
     values = new_empty(x, rows, channels)
     position = new_empty(x, rows, channels, dtype=torch.int32)
+    sizes = torch.get_num_threads(), graph.num_edges, x.shape[0]
     given = graph.rowptr.data_ptr(), rows, graph.col.data_ptr(), x.data_ptr(), channels, *addresses(weight)
-    kernel("gather_max", x.dtype)(*given, largest, *addresses(values, position), torch.get_num_threads())
+    kernel("gather_max", x.dtype)(*given, largest, *addresses(values, position), *sizes)
     return values, position

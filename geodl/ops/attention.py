@@ -316,7 +316,7 @@ def native_attend(
     maximum, total = x.new_empty(rows, heads), x.new_empty(rows, heads)
     kernel("attend", x.dtype)(
         *addresses(graph.rowptr), rows, *addresses(graph.col, x, source, target, vector, scale), heads, depth,
-        x.shape[2], slope, *addresses(out, maximum, total), torch.get_num_threads(),
+        x.shape[2], slope, *addresses(out, maximum, total), torch.get_num_threads(), graph.col.shape[0], x.shape[0],
     )  # fmt: skip
     return out, maximum, total
 
@@ -349,7 +349,7 @@ def native_attend_backward(
         *addresses(graph.rowptr), rows, *addresses(graph.col, graph.t_rowptr), x.shape[0],
         *addresses(graph.t_row, graph.perm, x, source, target, vector, scale), heads, depth, x.shape[2], slope,
         *addresses(grad, out, maximum, total, statistics, by_scores, by_x, by_source, by_target),
-        *addresses(None if scale is None else by_scale), torch.get_num_threads(),
+        *addresses(None if scale is None else by_scale), torch.get_num_threads(), graph.col.shape[0],
     )  # fmt: skip
     return by_x, by_source, by_target, by_scale
 
@@ -362,7 +362,7 @@ def native_edge_scores(
     out = a.new_empty(graph.col.shape[0], heads)
     kernel("edge_scores", a.dtype)(
         *addresses(graph.rowptr), rows, *addresses(graph.col, a, b, source, target), heads, depth, slope,
-        *addresses(out), torch.get_num_threads(),
+        *addresses(out), torch.get_num_threads(), graph.col.shape[0], source.shape[0],
     )  # fmt: skip
     return out
 
@@ -376,7 +376,7 @@ def native_edge_scores_adjoint(
     kernel("edge_scores_adjoint", u.dtype)(
         *addresses(graph.rowptr), rows, *addresses(graph.col, graph.t_rowptr), source.shape[0],
         *addresses(graph.t_row, graph.perm, u, source, target), heads, depth, slope,
-        *addresses(by_source, by_target), torch.get_num_threads(),
+        *addresses(by_source, by_target), torch.get_num_threads(), graph.col.shape[0],
     )  # fmt: skip
     return by_source, by_target
 

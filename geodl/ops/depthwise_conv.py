@@ -16,7 +16,7 @@ from geodl.ops.core import CSR, Operator, adjoint_operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses, new_empty
 from geodl.ops.patch_gather import gather, spread
-from geodl.ops.windows import Windows, check_index, wanted
+from geodl.ops.windows import Windows, wanted
 
 depthwise_conv = Operator(
     "depthwise_conv", "x[S,C] weight[E,W] filters[M,C]; graph:csr[N,S,E] index:int[E,W]? -> [N,C]"
@@ -68,6 +68,7 @@ def _(
         kernel("depthwise_backward", x.dtype)(
             *Windows(graph, weight, index).addresses(), len(filters), x.data_ptr(), *x.shape, *addresses(filters, grad),
             *addresses(by_weight if needs[1] else None, by_filters if needs[2] else None), torch.get_num_threads(),
+            graph.num_edges,
         )  # fmt: skip
     return by_x, by_weight, by_filters
 
@@ -86,10 +87,8 @@ def _native_sum(
     if weight.shape[1] == 0:  # a product over no windows, which the kernel would leave unwritten
         return x.new_zeros(rows, x.shape[1])
     out = new_empty(x, rows, x.shape[1])
-    fits = kernel("depthwise", x.dtype)(
+    kernel("depthwise", x.dtype)(
         rowptr.data_ptr(), rows, *addresses(col, edge, weight, index), weight.shape[1], len(filters),
-        x.data_ptr(), *x.shape, *addresses(filters, out), torch.get_num_threads(),
+        x.data_ptr(), *x.shape, *addresses(filters, out), torch.get_num_threads(), len(col),
     )  # fmt: skip
-    if not fits:
-        check_index(index, len(filters))
     return out

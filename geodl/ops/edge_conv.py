@@ -566,7 +566,7 @@ def native_forward(
         kernel("edge_conv", x.dtype)(
             rowptr.data_ptr(), rowptr.shape[0] - 1, *addresses(col, t_rowptr), x_dst is None, *addresses(x_dst, x), *x.shape,
             weight.data_ptr(), weight.shape[1], *addresses(bias, gamma, beta), negative_slope, eps,
-            *addresses(*results), torch.get_num_threads(),
+            *addresses(*results), torch.get_num_threads(), col.shape[0],
         )  # fmt: skip
     return results
 
@@ -601,5 +601,6 @@ def native_backward(
         *addresses(x_dst, x), *x.shape,
         weight.data_ptr(), weight.shape[1], *addresses(gamma), negative_slope, eps, grad.data_ptr(),
         *addresses(out, position, variance, u, v, extremum, total), *addresses(*results), torch.get_num_threads(),
+        col.shape[0],
     )  # fmt: skip
     return results

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
 from geodl.ops.custom_op import custom_op
+from geodl.ops.dynamic_size import dynamic_size
 
 __all__ = ["farthest_points"]
 
@@ -115,7 +116,7 @@ def sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, t
 
 @sample_farthest.register_fake
 def _(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int | None) -> Tensor:
-    return ptr.new_empty(torch.library.get_ctx().new_dynamic_size() if total is None else total)
+    return ptr.new_empty(dynamic_size() if total is None else total)
 
 
 def _check_values(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor) -> None:
@@ -172,6 +173,6 @@ def native_sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Te
     index = ptr.new_empty(total)
     kernel("farthest_points", x.dtype)(
         x.data_ptr(), x.shape[1], *addresses(ptr, start, sample_ptr), ptr.shape[0] - 1, index.data_ptr(),
-        torch.get_num_threads(),
+        torch.get_num_threads(), len(x), total,
     )  # fmt: skip
     return index

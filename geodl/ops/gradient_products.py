@@ -68,7 +68,7 @@ def write_products(signals: Tensor, neighbors: Neighbors, weight: Tensor, inner:
     rows, channels = neighbors.num_dst, signals.shape[2]
     kernel("gradient_products", signals.dtype)(
         neighbors.rowptr.data_ptr(), rows, *addresses(neighbors.col, weight, signals), channels,
-        *addresses(inner, out), torch.get_num_threads(),
+        *addresses(inner, out), torch.get_num_threads(), neighbors.num_edges, len(signals),
     )  # fmt: skip
 
 
@@ -78,5 +78,5 @@ def write_adjoint(inner: Tensor, grad: Tensor, transposed: Neighbors, weight: Te
     rows, channels = transposed.num_dst, grad.shape[1]
     kernel("gradient_products_adjoint", inner.dtype)(
         transposed.rowptr.data_ptr(), rows, *addresses(transposed.col, weight, inner, grad), channels,
-        out.data_ptr(), torch.get_num_threads(),
+        out.data_ptr(), torch.get_num_threads(), transposed.num_edges, len(grad),
     )  # fmt: skip

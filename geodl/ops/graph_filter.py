@@ -304,7 +304,7 @@ def native_step(
     rows = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
     kernel("filter_step", x.dtype)(
         rowptr.data_ptr(), out.shape[0], col.data_ptr(), *addresses(values, edge), out.shape[1], alpha, beta,
-        *addresses(x, d, f, out), *rows, torch.get_num_threads(),
+        *addresses(x, d, f, out), *rows, torch.get_num_threads(), col.shape[0],
     )  # fmt: skip
 
 

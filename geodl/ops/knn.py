@@ -19,6 +19,7 @@ from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
 from geodl.ops.custom_op import custom_op
+from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.remembered import remembered
 
@@ -96,7 +97,7 @@ def knn(
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     rowptr, col, squared = nearest(x.detach(), ptr, _detached(queries), query_ptr, k, loop)
-    neighbors = Neighbors._valid(rowptr, col, x.shape[0])
+    neighbors = Neighbors.trusted(rowptr, col, x.shape[0])
     return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 
@@ -162,7 +163,7 @@ def _(
     if ptr is None:
         edges = rows * torch.sym_max(torch.sym_min(k, x.shape[0] - (0 if loop else 1)), 0)
     else:
-        edges = torch.library.get_ctx().new_dynamic_size()
+        edges = dynamic_size()
     rowptr, col = (x.new_empty(size, dtype=torch.int64) for size in (rows + 1, edges))
     return rowptr, col, x.new_empty(edges, dtype=measured_dtype(x))
 
@@ -309,6 +310,7 @@ def native_nearest(layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: in
     col, squared = rowptr.new_empty(edges), x.new_empty(edges)
     given = addresses(layout.ptr, layout.queries, layout.query_ptr)
     kernel("knn", x.dtype)(
-        x.data_ptr(), x.shape[1], *given, count, k, loop, *addresses(rowptr, col, squared), torch.get_num_threads()
+        x.data_ptr(), x.shape[1], *given, count, k, loop, *addresses(rowptr, col, squared), torch.get_num_threads(),
+        len(x), layout.rows, edges,
     )  # fmt: skip
     return col, squared

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from geodl.ops.backend import native, serves_indices
 from geodl.ops.core.csr import CSR, Known
+from geodl.ops.core.structure import Count, Layout, Pointer, Rows, Structure
 from geodl.ops.custom_op import custom_op
+from geodl.ops.remembered import mark, remembered
 
 __all__ = ["Neighbors"]
 
@@ -76,7 +79,7 @@ def _group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Ten
 
 
 @dataclass(eq=False)
-class Neighbors:
+class Neighbors(Structure):
     """Which source points every destination point reads: row ``i`` lists ``col[rowptr[i]:rowptr[i+1]]``.
 
     A neighbour may occur several times in a row, a row may be empty, and sources need not be destinations.
@@ -97,13 +100,15 @@ class Neighbors:
     col: Tensor
     num_src: int
     order: Tensor | None = None
-    _transpose: tuple[Neighbors, Tensor] | None = field(default=None, init=False, repr=False)
-    _row: Tensor | None = field(default=None, init=False, repr=False)
-    _csr: _Remembered | None = field(default=None, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        if not torch.compiler.is_compiling():
-            self._validate()
+    layout: ClassVar[Layout] = {
+        "rowptr": Pointer("destinations", into="edges"),
+        "col": Rows("edges", into="sources"),
+        "num_src": Count("sources"),
+        "order": Rows("edges", into="edges"),
+    }
+
+    _graph: ClassVar[_Graph | None] = None
 
     @property
     def num_dst(self) -> int:
@@ -119,14 +124,23 @@ class Neighbors:
 
     @property
     def row(self) -> Tensor:
-        """Destination of every edge, ``[E]`` int64 (cached)."""
-        if self._row is None:
-            self._row = edge_rows(self.rowptr, self.col)
-        return self._row
+        """Destination of every edge, ``[E]`` int64 (remembered)."""
+        return remembered(self, "row", lambda: cast(Tensor, edge_rows(self.rowptr, self.col)))
 
     def degree(self) -> Tensor:
         """Number of neighbours of every destination, ``[N]`` int64."""
         return self.rowptr.diff()
+
+    @classmethod
+    def trusted(cls, rowptr: Tensor, col: Tensor, num_src: int, order: Tensor | None = None) -> Neighbors:
+        """Neighbours that are right by construction: their values are not read, which would wait for the device.
+
+        Args:
+            rowptr, col, num_src, order: as of :class:`Neighbors`. What would raise there is looked for only if they are changed.
+        """
+        made = Neighbors.__new__(Neighbors)
+        made.rowptr, made.col, made.num_src, made.order = rowptr, col, num_src, order
+        return made if torch.compiler.is_compiling() else made.trust()
 
     @classmethod
     def from_edge_index(cls, edge_index: Tensor, num_dst: int, num_src: int | None = None) -> Neighbors:
@@ -159,66 +173,73 @@ class Neighbors:
         return torch.stack([self.col, self.row])
 
     def t(self) -> tuple[Neighbors, Tensor]:
-        """The transpose (row ``j`` lists the destinations that read ``j``) and its permutation (cached).
+        """The transpose (row ``j`` lists the destinations that read ``j``) and its permutation (remembered).
 
         Returns:
             ``(transposed, perm)``: edge ``e`` of ``transposed`` is edge ``perm[e]`` of ``self``, and
             destinations ascend in a row.
         """
-        if self._transpose is None:
+
+        def make() -> tuple[Neighbors, Tensor]:
             rowptr, row, perm = transpose(self.rowptr, self.col, self.num_src)
-            self._transpose = (Neighbors._valid(rowptr, row, self.num_dst), perm)
-        return self._transpose
+            return Neighbors.trusted(rowptr, row, self.num_dst), perm
+
+        return remembered(self, "t", make)
 
     def edges(self) -> Neighbors:
-        """The same rows, with every edge as a source of its own."""
-        return Neighbors._valid(self.rowptr, torch.arange(self.num_edges, device=self.device), self.num_edges)
+        """Every edge as a source of its own row: row ``i`` lists the edges of row ``i`` here, so that operators read values
+        ``[E, C]``. Nothing is sorted for its transpose, in which every edge reads its row (remembered).
+        """
 
-    def to(self, device: torch.device | str | int, non_blocking: bool = False) -> Neighbors:
-        """The same neighbourhoods, and what they have cached, on another device."""
+        def make() -> Neighbors:
+            count, rows = self.num_edges, self.num_dst
+            every = torch.arange(count + 1, device=self.device)
+            number = every[:-1]
+            own = Neighbors.trusted(self.rowptr, number, count)
+            transposed = Neighbors.trusted(every, self.row, rows)
+            transposed.know("t", (Neighbors.trusted(self.rowptr, number, count), number))
+            own.know("t", (transposed, number))
+            return own
 
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=non_blocking)
+        return remembered(self, "edges", make)
 
-        moved = Neighbors._valid(move(self.rowptr), move(self.col), self.num_src)
-        moved.order = None if self.order is None else move(self.order)
-        moved._row = None if self._row is None else move(self._row)
-        if self._transpose is not None:
-            transposed, perm = self._transpose
-            moved._transpose = (transposed.to(device, non_blocking), move(perm))
-        return moved
+    def select(self, mask: Tensor) -> Neighbors:
+        """The neighbours of some edges alone, in the same rows; edge values in CSR order go with them by ``values[mask]``.
 
-    @staticmethod
-    def cat(parts: Sequence[Neighbors]) -> Neighbors:
-        """Block-diagonal packing: the points of part ``p`` follow those of part ``p - 1``; no edge crosses.
+        Args:
+            mask: ``[E]`` bool.
 
         Raises:
-            ValueError: no parts, or parts on different devices.
+            ValueError: another shape, dtype or device.
         """
-        if not parts:
-            raise ValueError("Neighbors.cat needs at least one part")
-        if len(devices := {str(part.device) for part in parts}) > 1:
+        if mask.shape != self.col.shape or mask.dtype != torch.bool:
             raise ValueError(
-                f"Neighbors.cat needs all parts on one device, not on {' and '.join(sorted(devices))}"
+                f"mask must be bool of shape [{self.num_edges}], one an edge, not {mask.dtype} {list(mask.shape)}"
             )
-        edges, sources = 0, 0
-        rowptr, col = [parts[0].rowptr[:1]], []
-        for part in parts:
-            rowptr.append(part.rowptr[1:] + edges)
-            col.append(part.col + sources)
-            edges += part.num_edges
-            sources += part.num_src
-        return Neighbors._valid(torch.cat(rowptr), torch.cat(col), sources)
+        if mask.device != self.device:
+            raise ValueError(f"mask is on {mask.device} but neighbors are on {self.device}")
+        kept = torch.cat([mask.new_zeros(1, dtype=torch.int64), mask.cumsum(0)])
+        return Neighbors.trusted(kept[self.rowptr], self.col[mask], self.num_src)
 
-    @staticmethod
-    def _valid(rowptr: Tensor, col: Tensor, num_src: int) -> Neighbors:
-        """Neighbors valid by construction: to read the values for a check would wait for the device."""
-        made = Neighbors.__new__(Neighbors)
-        made.rowptr, made.col, made.num_src = rowptr, col, num_src
-        made.order = made._transpose = made._row = made._csr = None
-        return made
+    def is_symmetric(self) -> bool:
+        """Whether j reads i as often as i reads j, for all i and j (remembered)."""
 
-    def _validate(self) -> None:
+        def make() -> bool:
+            if self.num_dst != self.num_src:
+                return False
+            transposed = self.t()[0]
+            if not torch.equal(transposed.rowptr, self.rowptr):
+                return False
+            # Twice transposed, columns ascend as those of the transpose do.
+            return torch.equal(transpose(transposed.rowptr, transposed.col, self.num_dst)[1], transposed.col)
+
+        return remembered(self, "symmetric", make)
+
+    def mark(self) -> tuple[Hashable, ...]:
+        # As the base has it, without a loop: every operator asks for it.
+        return mark(self.rowptr), mark(self.col), self.num_src, mark(self.order)
+
+    def check(self) -> None:
         for name, tensor in (("rowptr", self.rowptr), ("col", self.col), ("order", self.order)):
             if tensor is None:
                 continue
@@ -287,38 +308,51 @@ def transpose_for(
     return transposed.rowptr, transposed.col, perm
 
 
-class _Remembered:
-    """The graph of neighbours, and what it was made of."""
+class _Graph:
+    """Neighbours as operators take them, made of fields that were so. Each operator asks for it: hence no :func:`remembered`."""
 
-    __slots__ = ("col", "graph", "places", "rowptr", "transposed", "versions")
+    __slots__ = ("col", "graph", "rowptr", "state", "transpose", "transposed", "versions")
 
     def __init__(self, neighbors: Neighbors) -> None:
-        self.rowptr, self.col = neighbors.rowptr, neighbors.col
-        self.versions = self.rowptr._version, self.col._version, neighbors.num_src
-        self.places = self.rowptr.data_ptr(), self.col.data_ptr()
+        neighbors.memory()  # which checks fields that were changed
+        self.rowptr, self.col = rowptr, col = neighbors.rowptr, neighbors.col
+        self.state = rowptr._version, col._version, rowptr.data_ptr(), col.data_ptr(), neighbors.num_src
         # Tensors of our own in the same memory: nobody gives them other memory, shapes or dtypes.
-        self.graph = Known(self.rowptr.detach(), self.col.detach(), neighbors.num_src)
+        self.graph = Known(rowptr.detach(), col.detach(), neighbors.num_src)
         self.transposed: Known | None = None
+        self.transpose: tuple[Tensor, Tensor, Tensor] | None = None
+        self.versions: tuple[int, int, int] | None = None
+
+    def holds(self, neighbors: Neighbors) -> bool:
+        rowptr, col = neighbors.rowptr, neighbors.col
+        return (
+            self.rowptr is rowptr
+            and self.col is col
+            and self.state
+            == (rowptr._version, col._version, rowptr.data_ptr(), col.data_ptr(), neighbors.num_src)
+        )
+
+    def with_transpose(self, neighbors: Neighbors) -> Known:
+        if self.transposed is not None and self.transpose is not None:
+            rowptr, row, perm = self.transpose  # which whoever asked for t() may have changed
+            if self.versions == (rowptr._version, row._version, perm._version):
+                return self.transposed
+        other, perm = neighbors.t()
+        rowptr, row = other.rowptr, other.col
+        self.transpose = rowptr, row, perm
+        self.versions = rowptr._version, row._version, perm._version
+        self.transposed = Known(*self.graph[:3], rowptr.detach(), row.detach(), perm.detach())
+        return self.transposed
 
 
 def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
     """The neighbours as operators take them, with the transpose if a gradient of one of the inputs will be asked for."""
-    rowptr, col = neighbors.rowptr, neighbors.col
-    if torch.compiler.is_compiling():
-        return CSR(rowptr, col, neighbors.num_src)
-    known = neighbors._csr
-    if (
-        known is None
-        or known.rowptr is not rowptr
-        or known.col is not col
-        or known.versions != (rowptr._version, col._version, neighbors.num_src)
-        or known.places != (rowptr.data_ptr(), col.data_ptr())
-    ):
-        known = neighbors._csr = _Remembered(neighbors)
+    if torch.compiler.is_compiling() or neighbors.rowptr.is_inference() or neighbors.col.is_inference():
+        return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
+    known = neighbors._graph
+    if known is None or not known.holds(neighbors):
+        known = vars(neighbors)["_graph"] = _Graph(neighbors)
     for tensor in inputs:
         if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
-            if known.transposed is None:
-                transposed, perm = neighbors.t()
-                known.transposed = Known(*known.graph[:3], transposed.rowptr, transposed.col, perm)
-            return known.transposed
+            return known.with_transpose(neighbors)
     return known.graph

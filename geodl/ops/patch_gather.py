@@ -12,7 +12,7 @@ from geodl.ops.core import CSR, Operator, adjoint_operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses, in_huge_pages, new_empty
 from geodl.ops.neighbors import Neighbors
-from geodl.ops.windows import Windows, check_index, count_windows, graph_for, wanted
+from geodl.ops.windows import Windows, count_windows, graph_for, wanted
 
 __all__ = ["patch_gather"]
 
@@ -109,11 +109,10 @@ def _(
 def _(x: Tensor, weight: Tensor, graph: CSR, index: Tensor | None, num_windows: int) -> Tensor:
     windows = Windows(graph, weight, index)
     out = new_empty(x, graph.num_dst, num_windows, x.shape[1])
-    fits = kernel("patch_gather", x.dtype)(
-        *windows.addresses(), num_windows, x.data_ptr(), *x.shape, out.data_ptr(), torch.get_num_threads()
-    )
-    if not fits:
-        check_index(index, num_windows)
+    kernel("patch_gather", x.dtype)(
+        *windows.addresses(), num_windows, x.data_ptr(), *x.shape, out.data_ptr(), torch.get_num_threads(),
+        graph.num_edges,
+    )  # fmt: skip
     return out
 
 
@@ -131,5 +130,6 @@ def _(
     kernel("patch_gather_backward", x.dtype)(
         *Windows(graph, weight, index).addresses(), num_windows, x.data_ptr(), *x.shape, grad.data_ptr(),
         *addresses(by_x if needs[0] else None, by_weight if needs[1] else None), torch.get_num_threads(),
+        graph.num_edges,
     )  # fmt: skip
     return by_x, by_weight

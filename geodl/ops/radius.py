@@ -16,6 +16,7 @@ from torch import Tensor
 
 from geodl.ops.backend import addresses, implementation, kernel
 from geodl.ops.custom_op import custom_op
+from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.knn import (
     CHUNK,
     Layout,
@@ -106,7 +107,7 @@ def radius(
         raise ValueError(f"max_neighbors must be at least 1, got {max_neighbors}")
     asked = None if queries is None else queries.detach()
     rowptr, col, squared = within(x.detach(), ptr, asked, query_ptr, r, max_neighbors, loop)
-    neighbors = Neighbors._valid(rowptr, col, x.shape[0])
+    neighbors = Neighbors.trusted(rowptr, col, x.shape[0])
     return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 
@@ -141,7 +142,7 @@ def _(
     max_neighbors: int | None,
     loop: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    rows, edges = (x if queries is None else queries).shape[0], torch.library.get_ctx().new_dynamic_size()
+    rows, edges = (x if queries is None else queries).shape[0], dynamic_size()
     rowptr, col = (x.new_empty(size, dtype=torch.int64) for size in (rows + 1, edges))
     return rowptr, col, x.new_empty(edges, dtype=measured_dtype(x))
 
@@ -180,7 +181,9 @@ def native_within(
     x, count, threads = layout.x, layout.ptr.shape[0] - 1, torch.get_num_threads()
     given = addresses(layout.ptr, layout.queries, layout.query_ptr)
     most = -1 if max_neighbors is None else max_neighbors
-    found = kernel("within", x.dtype)(x.data_ptr(), x.shape[1], *given, count, limit, most, loop, threads)
+    found = kernel("within", x.dtype)(
+        x.data_ptr(), x.shape[1], *given, count, limit, most, loop, threads, len(x), layout.rows
+    )
     rowptr = layout.ptr.new_empty(layout.rows + 1)
     col, squared = layout.ptr.new_empty(found.edges()), x.new_empty(found.edges())
     found.write(*addresses(rowptr, col, squared), threads)

@@ -1,30 +1,120 @@
-"""remembered: what was made of a tensor, kept for as long as the tensor lives and is not changed."""
+"""remembered: what was made of a tensor or a structure, kept for as long as that lives and is not changed.
+
+The one way in which the library remembers. An answer is given again only if neither what it was made of nor itself was changed
+since: a tensor counts its changes in place, and its :func:`mark` differs where another was put in its place. Writing past torch,
+as through ``tensor.numpy()``, is counted by nobody and not seen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import TypeVar, cast
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+try:
+    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as _outside_of_transforms
+except ImportError:
+    _outside_of_transforms = nullcontext  # type: ignore[assignment]
+
 Made = TypeVar("Made")
 
-_KNOWN: WeakIdKeyDictionary = WeakIdKeyDictionary()
+_PLAIN: tuple[Callable[[], AbstractContextManager[Any]], ...] = (
+    _outside_of_transforms,
+    torch.no_grad,
+    partial(torch.inference_mode, False),
+    partial(torch.autocast, "cpu", enabled=False),
+    partial(torch.autocast, "cuda", enabled=False),
+)
 
 
-def remembered(tensor: Tensor, key: Hashable, make: Callable[[], Made]) -> Made:
-    """``make()``, called once for a tensor and a key; anew after a change of the tensor in place.
+# The mark of a tensor of which nobody can tell whether it was changed.
+UNMARKED = "unmarked"
 
-    What is made must not hold the tensor, or neither would ever be freed. An inference tensor does not count its changes.
+
+@dataclass
+class Memory:
+    """Answers about something that had this mark, each with its own mark when it was made."""
+
+    mark: tuple[Hashable, ...]
+    held: Sequence[Tensor] = ()  # while they live, no other tensor has their id
+    answers: dict[Hashable, tuple[Any, Hashable]] = field(default_factory=dict)
+
+
+class Remembers:
+    """An object of tensors that has a memory of its own."""
+
+    _memory: ClassVar[Memory | None] = None
+    _traced: ClassVar[dict[Hashable, Any]] = {}
+
+    def tensors(self) -> list[Tensor]:
+        """All that it consists of."""
+        raise NotImplementedError
+
+    def mark(self) -> tuple[Hashable, ...]:
+        return tuple(map(mark, self.tensors()))
+
+    def memory(self) -> Memory:
+        """Its memory, a new one after a change."""
+        known, now = self._memory, self.mark()
+        if known is None or known.mark != now:
+            known = vars(self)["_memory"] = Memory(now, self.tensors())
+        return known
+
+    def know(self, key: Hashable, answer: Any) -> None:
+        """Says what would be made, where that is known already: once it is made, and before anybody asks."""
+        if torch.compiler.is_compiling():
+            object.__setattr__(self, "_traced", {key: answer})
+        else:
+            self.memory().answers[key] = answer, mark(answer)
+
+
+_OF_TENSORS: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+def remembered(owner: Tensor | Remembers, key: Hashable, make: Callable[[], Made]) -> Made:
+    """``make()``, called once for an owner and a key; anew after a change.
+
+    It runs without gradients and outside of inference mode, autocast and transforms, so that the answer serves whoever asks next.
+    Nothing is remembered while a graph is traced, nor of a tensor without a mark. What is made of a tensor must not hold it, or
+    neither would ever be freed.
     """
-    version = 0 if tensor.is_inference() else tensor._version
-    found = _KNOWN.get(tensor)
-    if found is None or found[0] != version:
-        found = _KNOWN[tensor] = (version, {})
-    known = found[1]
-    if key not in known:
-        with torch.inference_mode(False):  # so that one can train with it afterwards
-            known[key] = make()
-    return cast(Made, known[key])
+    if torch.compiler.is_compiling():
+        traced = {} if isinstance(owner, Tensor) else owner._traced
+        return cast(Made, traced[key]) if key in traced else make()
+    memory = owner.memory() if isinstance(owner, Remembers) else _of_tensor(owner)
+    found = memory.answers.get(key)
+    if found is None or found[1] != mark(found[0]):
+        if UNMARKED in memory.mark:
+            return make()
+        with ExitStack() as stack:
+            for mode in _PLAIN:
+                stack.enter_context(mode())
+            made = make()
+        found = memory.answers[key] = made, mark(made)
+    return cast(Made, found[0])
+
+
+def _of_tensor(tensor: Tensor) -> Memory:
+    known: Memory | None = _OF_TENSORS.get(tensor)
+    now = (mark(tensor),)
+    if known is None or known.mark != now:
+        known = _OF_TENSORS[tensor] = Memory(now)
+    return known
+
+
+def mark(value: Any) -> Hashable:
+    """What differs once a tensor, an object of tensors or a tuple of them was changed; None for anything else."""
+    if isinstance(value, Tensor):
+        try:
+            return id(value), value._version, value.data_ptr()
+        except RuntimeError:  # an inference tensor counts no changes, one that a transform made has no memory
+            return UNMARKED
+    if type(value) is tuple:
+        return tuple(map(mark, value))
+    return value.mark() if isinstance(value, Remembers) else None

@@ -10,6 +10,7 @@ from torch import Tensor
 from geodl.ops.aggregate import REDUCTIONS, aggregate
 from geodl.ops.backend import kernel, select
 from geodl.ops.custom_op import custom_op
+from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["VoxelPool", "voxel_neighbors", "voxel_pool"]
@@ -99,7 +100,7 @@ def voxel_neighbors(pos: Tensor, size: float | Tensor, ptr: Tensor | None = None
     if ptr is None:
         ptr = torch.arange(2, device=pos.device) * pos.shape[0]
     rowptr, col, voxel_ptr = group_voxels(pos.detach(), size, ptr)
-    return Neighbors._valid(rowptr, col, pos.shape[0]), voxel_ptr
+    return Neighbors.trusted(rowptr, col, pos.shape[0]), voxel_ptr
 
 
 def _check(pos: Tensor, size: float | Tensor, ptr: Tensor | None) -> Tensor:
@@ -139,7 +140,7 @@ def group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor
 
 @group_voxels.register_fake
 def _(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    voxels_and_one = torch.library.get_ctx().new_dynamic_size(min=1)
+    voxels_and_one = dynamic_size(1)
     return ptr.new_empty(voxels_and_one), ptr.new_empty(pos.shape[0]), torch.empty_like(ptr)
 
 
@@ -191,6 +192,6 @@ def native_group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor,
     rowptr, col, voxel_ptr = ptr.new_empty(points + 1), ptr.new_empty(points), torch.empty_like(ptr)
     kernel("group_voxels", pos.dtype)(
         pos.data_ptr(), pos.shape[1], size.data_ptr(), ptr.data_ptr(), clouds,
-        rowptr.data_ptr(), col.data_ptr(), voxel_ptr.data_ptr(), torch.get_num_threads(),
+        rowptr.data_ptr(), col.data_ptr(), voxel_ptr.data_ptr(), torch.get_num_threads(), points,
     )  # fmt: skip
     return rowptr[: int(voxel_ptr[-1]) + 1].clone(), col, voxel_ptr

@@ -23,7 +23,7 @@ from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses, in_huge_pages, new_empty
 from geodl.ops.core.operator import total
 from geodl.ops.patch_gather import gather, spread
-from geodl.ops.windows import Windows, check_index, wanted
+from geodl.ops.windows import Windows, wanted
 
 _GIVEN = "x[S,C] weight[E,W] filters[R,A,C,O]; graph:csr[N,S,E] index:int[E,W]? rotations:int"
 window_conv = Operator("window_conv", f"{_GIVEN} -> [N,rotations,O]")
@@ -45,7 +45,7 @@ def _max_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
 
 
 window_conv_max.differentiable(
-    _max_backward, _max_jvp, linear=True, saves=("x", "weight", "filters", "index", "selection")
+    _max_backward, _max_jvp, saves=("x", "weight", "filters", "index", "selection")
 )
 
 
@@ -162,12 +162,11 @@ def _native(
 ) -> Tensor:
     rings, rays, _, out_channels = filters.shape
     out = new_empty(x, windows.graph.num_dst, *([rotations] if pool is _Pool.NONE else []), out_channels)
-    fits = kernel("window_conv", x.dtype)(
+    kernel("window_conv", x.dtype)(
         *windows.addresses(), x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels,
         rotations, int(pool), *addresses(out, selection), torch.get_num_threads(),
+        windows.graph.num_edges,
     )  # fmt: skip
-    if not fits:
-        check_index(windows.index, rings * rays)
     return out
 
 
@@ -202,5 +201,6 @@ def _native_adjoint(
     kernel("window_conv_backward", x.dtype)(
         *windows.addresses(), x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels,
         rotations, *addresses(grad, selection, *results), torch.get_num_threads(),
+        windows.graph.num_edges,
     )  # fmt: skip
     return by_x, by_weight, by_filters

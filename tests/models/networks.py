@@ -113,7 +113,7 @@ NETWORKS |= {
     "GCNN": Network(_still("GCNN", 3, 4, rings=2, rays=4, lift=4, widths=(4, 6), hidden=8), _charted),
     "PointNetParts": Network(_still("PointNetParts", 0, 4, categories=2), _labelled),
     "PointNet2Parts": Network(_still("PointNet2Parts", 0, 4, categories=2, dropout=0.0), _labelled),
-    "DGCNNParts": Network(_still("DGCNNParts", 4, k=5, categories=2, dropout=0.0), _labelled),
+    "DGCNNParts": Network(_still("DGCNNParts", 0, 4, k=5, categories=2, dropout=0.0), _labelled),
     "PointNeXtParts": Network(_still("PointNeXtParts", 0, 4, categories=2, dropout=0.0), _labelled),
     "DeLAParts": Network(_still("DeLAParts", 0, 4, k=5, categories=2, drop_path=0.0), _labelled),
     "KPFCNN": Network(_still("KPFCNN", 0, 4, cell=0.2, width=8, categories=2), _labelled),

@@ -305,7 +305,7 @@ def test_parametrizations(name: str) -> None:
 def test_orthogonal_matrices(name: str) -> None:
     net = fresh(name)
     for module, key in matrices(net):
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and max(getattr(module, key).shape) <= 64:
             parametrizations.orthogonal(module, key)
     found = learn(net, name)
     assert all(tensor.isfinite().all() for tensor in found.values())
@@ -435,9 +435,14 @@ def test_settings_of_norms(name: str, settings: dict[str, Any]) -> None:
     """Means over all batches, statistics of the batch alone, no scale: as the same norms when they are called."""
     nets = [fresh(name), fresh(name)]
     for net in nets:
+        torch.manual_seed(2)
         for path, module in list(net.named_modules()):
             if type(module) is nn.BatchNorm1d:
-                net.set_submodule(path, nn.BatchNorm1d(module.num_features, dtype=torch.float64, **settings))
+                norm = nn.BatchNorm1d(module.num_features, dtype=torch.float64, **settings)
+                # At first a point itself lies where ReLU bends: offsets to neighbours that see each other sum to 0.
+                for parameter in norm.parameters():
+                    nn.init.normal_(parameter)
+                net.set_submodule(path, norm)
     for module in nets[0].modules():
         module.register_forward_hook(lambda *_: None)
     for _ in range(2):
@@ -556,11 +561,13 @@ def test_averaged_weights_and_new_statistics(name: str) -> None:
             return y
 
     batches = [torch.tensor(s, dtype=torch.float64) for s in (0.9, 1.0)]
+    torch.manual_seed(1)
     update_bn(batches, Called(averaged))
     # Means over the batches, from norms that are called.
     other = copy.deepcopy(averaged)
     for module in other.modules():
         module.register_forward_hook(lambda *_: None)
+    torch.manual_seed(1)
     update_bn(batches, Called(other))
     for (key, a), (_, b) in zip(averaged.named_buffers(), other.named_buffers(), strict=True):
         torch.testing.assert_close(a, b, msg=key)
@@ -781,4 +788,4 @@ def test_counted_operations(name: str) -> None:
     with FlopCounterMode(display=False) as counter:
         found = out(net, name)
     close(found, expected)
-    assert counter.get_total_flops() > 0
+    assert counter.get_total_flops() > 0 or not any(isinstance(m, nn.Linear) for m in net.modules())

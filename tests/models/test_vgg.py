@@ -28,7 +28,7 @@ def on_meta(make: Callable[[], VGG]) -> VGG:
 @pytest.mark.parametrize("depth", TABLE)
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_layers_are_those_of_the_paper(depth: int, batch_norm: bool) -> None:
-    model = on_meta(lambda: VGG(depth, 10, in_channels=1, batch_norm=batch_norm))
+    model = on_meta(lambda: VGG(depth, 1, 10, batch_norm=batch_norm))
     found: list[list[int]] = [[]]
     for layer in model.features:
         if isinstance(layer, nn.MaxPool2d):
@@ -49,7 +49,7 @@ def test_layers_are_those_of_the_paper(depth: int, batch_norm: bool) -> None:
 
 @pytest.mark.parametrize(("make", "depth"), [(VGG11, 11), (VGG13, 13), (VGG16, 16), (VGG19, 19)])
 def test_names_are_depths(make: Callable[..., VGG], depth: int) -> None:
-    named, general = on_meta(lambda: make(out_channels=7)), on_meta(lambda: VGG(depth, 7))
+    named, general = on_meta(lambda: make(out_channels=7)), on_meta(lambda: VGG(depth, out_channels=7))
     assert isinstance(named, VGG)
     shapes = [{name: tuple(t.shape) for name, t in model.state_dict().items()} for model in (named, general)]
     assert shapes[0] == shapes[1]

@@ -248,16 +248,19 @@ def test_cayley_is_the_dense_formula() -> None:
     torch.testing.assert_close(layer(x, neighbors), wanted, atol=1e-9, rtol=1e-9)
 
 
-def test_bernstein_is_the_dense_formula_and_begins_as_the_identity() -> None:
+def test_bernstein_is_the_dense_formula_and_begins_as_a_linear_map() -> None:
     neighbors = Neighbors.from_edge_index(graph(), 40)
-    layer, x = BernConv(5).double(), torch.randn(40, 6, dtype=torch.float64)
-    torch.testing.assert_close(layer(x, neighbors), x)
+    layer, x = BernConv(6, 4, 5).double(), torch.randn(40, 6, dtype=torch.float64)
+    with torch.no_grad():
+        layer.bias.normal_()
+    mapped = x @ layer.weight + layer.bias
+    torch.testing.assert_close(layer(x, neighbors), mapped)
     with torch.no_grad():
         layer.theta.copy_(torch.randn(6))
     laplacian, eye = dense_laplacian(neighbors), torch.eye(40, dtype=torch.float64)
     wanted = sum(
         layer.theta[k].relu() * math.comb(5, k)
-        * torch.matrix_power(eye - laplacian / 2, 5 - k) @ torch.matrix_power(laplacian / 2, k) @ x
+        * torch.matrix_power(eye - laplacian / 2, 5 - k) @ torch.matrix_power(laplacian / 2, k) @ mapped
         for k in range(6)
     )  # fmt: skip
     torch.testing.assert_close(layer(x, neighbors), wanted)
@@ -280,20 +283,21 @@ def mixture(c: int, d: int) -> nn.Module:
 LAYERS: dict[str, Callable[[int, int], nn.Module]] = {
     **{name: lambda c, d, make=make: make(c, d)[0] for name, make in PAIRS.items()},
     "Cayley": lambda c, d: CayleyConv(c, d, 2),
+    "Bern": lambda c, d: BernConv(c, d, 4),
     "Mixture": mixture,
 }
 
 
-@pytest.mark.parametrize("name", [*LAYERS, "Bern"])
+@pytest.mark.parametrize("name", LAYERS)
 def test_permuted_nodes_permute_the_result(name: str) -> None:
-    layer = randomised(BernConv(4) if name == "Bern" else LAYERS[name](6, 5)).double()
+    layer = randomised(LAYERS[name](6, 5)).double()
     x = torch.randn(40, 6, dtype=torch.float64)
     assert_invariant(layer, (x, Neighbors.from_edge_index(graph(), 40)), under="order")
 
 
-@pytest.mark.parametrize("name", [*LAYERS, "Bern"])
+@pytest.mark.parametrize("name", LAYERS)
 def test_graphs_side_by_side_get_the_numbers_of_each_alone(name: str) -> None:
-    layer = randomised(BernConv(4) if name == "Bern" else LAYERS[name](6, 5)).double()
+    layer = randomised(LAYERS[name](6, 5)).double()
     sizes = (40, 7, 1, 23)
     parts = [
         Neighbors.from_edge_index(graph(size, 2 * size) if size > 3 else torch.empty(2, 0).long(), size)

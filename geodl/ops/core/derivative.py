@@ -168,14 +168,15 @@ def adjoint_operator(op: Operator, name: str) -> Operator:
         )
         return found if count > 1 else found[0]
 
-    @op.adjoint
-    def _(grad: Tensor, *arguments: Any) -> Gradients:
+    def derive(grad: Tensor, *arguments: Any) -> Gradients:
         *given, needs = arguments
         needs = [bool(need) and a is not None for need, a in zip(needs, given[:count], strict=True)]
         found = made(grad, *given, needs)
         return [
             by if need else None for by, need in zip(found if count > 1 else (found,), needs, strict=True)
         ]
+
+    op.adjoint(derive, frugal=False)  # what it does not read, it still takes the shape of
 
     def replaced(given: Sequence[Any], k: int, value: Tensor) -> list[Any]:
         return [*given[:k], value, *given[k + 1 :]]

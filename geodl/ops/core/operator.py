@@ -98,11 +98,11 @@ class Operator:
         self._fake = function
         return function
 
-    def adjoint(self, function: Function) -> Function:
+    def adjoint(self, function: Function, frugal: bool = True) -> Function:
         """For an operator that is linear in each differentiable argument: ``function(grad, *arguments, needs)``.
 
         It gives the derivative of ``<grad, operator(...)>`` by every differentiable argument, of those that are needed, made of
-        operators.
+        operators. An argument that no needed derivative reads is not kept, and given as None; without ``frugal`` all are kept.
         """
 
         def backward(
@@ -119,7 +119,7 @@ class Operator:
                 )
             )
 
-        self.differentiable(backward, jvp, linear=True)
+        self.differentiable(backward, jvp, linear=frugal)
         return function
 
     def differentiable(

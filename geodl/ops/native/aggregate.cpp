@@ -2,20 +2,19 @@
 //
 // Every output is computed by one thread in the order of its edges; that of a long row from partial results of fixed
 // pieces, in their order. So results are bitwise equal from run to run and for any number of threads.
+#include "graph.h"
 #include "kernels.h"
 #include "long_rows.h"
 #include "simd.h"
 
 #include <algorithm>
+#include <atomic>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace geodl {
 namespace {
-
-struct Graph {
-    const int64_t* rowptr;
-    const int64_t* col;
-};
 
 // The weight of edge e is weight[edge[e]], where `edge` is the permutation of a transpose; without weight it is 1.
 template <class T>
@@ -106,14 +105,18 @@ void join_sums(const LongRows& longs, const T* partial, int64_t channels, T* out
 
 template <class T>
 void gather_sum(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t x, int64_t channels,
-                std::uintptr_t weight, std::uintptr_t edge, std::uintptr_t out, int threads) {
+                std::uintptr_t weight, std::uintptr_t edge, std::uintptr_t out, int threads, int64_t edges,
+                int64_t sources) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
-    const Weight<T> weights{at<const T>(weight), at<const int64_t>(edge)};
-    const int64_t work = (rows + graph.rowptr[rows]) * (channels + 16) / 16;
-    const LongRows longs(graph.rowptr, rows);
+    const Weight<T> weights{at<const T>(weight), weight ? at<const int64_t>(edge) : nullptr};
+    Bounds bounds = edge ? bounds_of_transpose(graph, weights.edge, rows, edges, sources)
+                         : bounds_of(graph, rows, edges, sources);
+    need_memory("x", at<const T>(x), sources * channels);
+    const int64_t work = (rows + edges) * (channels + 16) / 16;
+    const LongRows longs(bounds);
     std::vector<T> partial(longs.pieces.size() * static_cast<size_t>(channels));
     longs.each(
-        graph.rowptr, rows, work, threads,
+        bounds, work, threads,
         [&](int64_t begin, int64_t end) {
             gather_sum_rows(graph, at<const T>(x), weights, channels, at<T>(out), begin, end);
         },
@@ -213,15 +216,18 @@ GEODL_CLONES void gather_max_rows(Graph graph, const double* x, Weight<double> w
 
 template <class T>
 void gather_max(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t x, int64_t channels,
-                std::uintptr_t weight, bool largest, std::uintptr_t out, std::uintptr_t position, int threads) {
+                std::uintptr_t weight, bool largest, std::uintptr_t out, std::uintptr_t position, int threads,
+                int64_t edges, int64_t sources) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const Weight<T> weights{at<const T>(weight), nullptr};
-    const int64_t work = (rows + graph.rowptr[rows]) * (channels + 16) / 8;
-    const LongRows longs(graph.rowptr, rows);
+    Bounds bounds = bounds_of(graph, rows, edges, sources);
+    need_memory("x", at<const T>(x), sources * channels);
+    const int64_t work = (rows + edges) * (channels + 16) / 8;
+    const LongRows longs(bounds);
     std::vector<T> partial(longs.pieces.size() * static_cast<size_t>(channels));
     std::vector<int32_t> taken(partial.size());
     longs.each(
-        graph.rowptr, rows, work, threads,
+        bounds, work, threads,
         [&](int64_t begin, int64_t end) {
             gather_max_rows(graph, at<const T>(x), weights, channels, largest, at<T>(out), at<int32_t>(position),
                             begin, end);
@@ -252,21 +258,37 @@ void gather_max(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::ui
 
 template <class T>
 void pick(std::uintptr_t rowptr_, int64_t rows, std::uintptr_t col_, std::uintptr_t x_, int64_t channels,
-          std::uintptr_t weight, std::uintptr_t position_, std::uintptr_t out_, int threads) {
+          std::uintptr_t weight, std::uintptr_t position_, std::uintptr_t out_, int threads, int64_t edges,
+          int64_t sources) {
     const int64_t *rowptr = at<const int64_t>(rowptr_), *col = at<const int64_t>(col_);
+    Bounds bounds = bounds_of({rowptr, col}, rows, edges, sources);
     const Weight<T> weights{at<const T>(weight), nullptr};
     const T* x = at<const T>(x_);
     const int32_t* position = at<const int32_t>(position_);
     T* out = at<T>(out_);
-    for_rows(rowptr, rows, rows * channels, threads, [&](int64_t begin, int64_t end) {
+    need_memory("x", x, sources * channels);
+    need_memory("position", position, rows * channels);
+    std::atomic<bool> fits{true};
+    for_rows(bounds, rows * channels, threads, [&](int64_t begin, int64_t end) {
+        bool all = true;
         for (int64_t i = begin; i < end; ++i) {
+            const int64_t degree = rowptr[i + 1] - rowptr[i];
             for (int64_t c = 0; c < channels; ++c) {
-                const int64_t e = rowptr[i] + position[i * channels + c];
-                const bool empty = position[i * channels + c] < 0;
-                out[i * channels + c] = empty ? T(0) : weights(e) * x[col[e] * channels + c];
+                const int64_t place = position[i * channels + c], e = rowptr[i] + place;
+                all &= place < degree;
+                const bool none = place < 0 || place >= degree;
+                out[i * channels + c] = none ? T(0) : weights(e) * x[col[e] * channels + c];
             }
         }
+        if (!all) fits = false;
     });
+    if (fits) return;
+    for (int64_t i = 0; i < rows; ++i)
+        for (int64_t c = 0; c < channels; ++c)
+            if (position[i * channels + c] >= rowptr[i + 1] - rowptr[i])
+                throw std::out_of_range("position holds " + std::to_string(position[i * channels + c]) + " in row " +
+                                        std::to_string(i) + ", which has " +
+                                        std::to_string(rowptr[i + 1] - rowptr[i]) + " edges");
 }
 
 // --- out[j, c] = sum over the edges e = perm[k] of the transpose's row j whose row i = t_row[k] selected them at c
@@ -328,15 +350,20 @@ GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Sel
 template <class T>
 void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_row, std::uintptr_t g, int64_t channels,
                      std::uintptr_t weight, std::uintptr_t perm, std::uintptr_t rowptr, std::uintptr_t position,
-                     std::uintptr_t out, int threads) {
+                     std::uintptr_t out, int threads, int64_t edges, int64_t destinations) {
     const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
     const Selection selection{at<const int32_t>(position), at<const int64_t>(rowptr)};
     const Weight<T> weights{at<const T>(weight), at<const int64_t>(perm)};
-    const int64_t work = (t_rows + transpose.rowptr[t_rows]) * (channels + 16) / 8;
-    const LongRows longs(transpose.rowptr, t_rows);
+    need_memory("perm", weights.edge, edges);
+    Bounds bounds = bounds_of_transpose(transpose, weights.edge, t_rows, edges, destinations);
+    check_pointer("rowptr", selection.rowptr, destinations, edges, "edges");
+    need_memory("position", selection.position, destinations * channels);
+    need_memory("g", at<const T>(g), destinations * channels);
+    const int64_t work = (t_rows + edges) * (channels + 16) / 8;
+    const LongRows longs(bounds);
     std::vector<T> partial(longs.pieces.size() * static_cast<size_t>(channels));
     longs.each(
-        transpose.rowptr, t_rows, work, threads,
+        bounds, work, threads,
         [&](int64_t begin, int64_t end) {
             gather_selected_rows(transpose, at<const int64_t>(perm), selection, at<const T>(g), weights, channels,
                                  at<T>(out), begin, end);
@@ -397,12 +424,15 @@ GEODL_CLONES void edge_dot_rows(Graph graph, const int64_t* start, const int32_t
 
 template <class T>
 void edge_dot(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t position, std::uintptr_t g,
-              std::uintptr_t x, int64_t channels, std::uintptr_t out, int threads) {
+              std::uintptr_t x, int64_t channels, std::uintptr_t out, int threads, int64_t edges, int64_t sources) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
-    const int64_t work = (rows + graph.rowptr[rows]) * (channels + 16) / 8;
-    const LongRows longs(graph.rowptr, rows);
+    Bounds bounds = bounds_of(graph, rows, edges, sources);
+    need_memory("g", at<const T>(g), rows * channels);
+    need_memory("x", at<const T>(x), sources * channels);
+    const int64_t work = (rows + edges) * (channels + 16) / 8;
+    const LongRows longs(bounds);
     longs.each(
-        graph.rowptr, rows, work, threads,
+        bounds, work, threads,
         [&](int64_t begin, int64_t end) {
             edge_dot_rows(graph, graph.rowptr, at<const int32_t>(position), at<const T>(g), at<const T>(x), channels,
                           at<T>(out), begin, end);

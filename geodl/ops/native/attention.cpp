@@ -4,6 +4,7 @@
 // and then weight the rows that the edges read. Every output is computed by one thread in the order of its edges, so
 // that results are bitwise equal from run to run and for any number of threads.
 #include "exp.h"
+#include "graph.h"
 #include "kernels.h"
 #include "parallel.h"
 #include "simd.h"
@@ -11,17 +12,13 @@
 #include <algorithm>
 #include <limits>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace geodl {
 namespace {
 
 constexpr int64_t block_edges = 64;
-
-struct Graph {
-    const int64_t* rowptr;
-    const int64_t* col;
-};
 
 struct Sizes {
     int64_t heads, depth, channels;  // depth of the scores: 1 for GAT
@@ -236,6 +233,14 @@ struct Inputs {
 };
 
 template <class T>
+void need(const Inputs<T>& in, int64_t rows, int64_t sources) {
+    const auto [heads, depth, channels] = in.size;
+    need_memory("x", in.x, sources * heads * channels);
+    need_memory("source", in.source, sources * heads * depth);
+    need_memory("target", in.target, rows * heads * depth);
+}
+
+template <class T>
 GEODL_INLINE void attend_any(Graph graph, const Inputs<T>& in, T* out, T* maximum, T* total, int64_t begin,
                              int64_t end) {
     const int64_t heads = in.size.heads, channels = in.size.channels, stride = heads * channels;
@@ -326,12 +331,14 @@ template <class T>
 void attend(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t x, std::uintptr_t source,
             std::uintptr_t target, std::uintptr_t vector, std::uintptr_t scale, int64_t heads, int64_t depth,
             int64_t channels, double slope, std::uintptr_t out, std::uintptr_t maximum, std::uintptr_t total,
-            int threads) {
+            int threads, int64_t edges, int64_t sources) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const Inputs<T> in{at<const T>(x),      at<const T>(source), at<const T>(target),      at<const T>(vector),
                        at<const T>(scale), {heads, depth, channels}, static_cast<T>(slope)};
-    const int64_t work = (rows + graph.rowptr[rows]) * heads * (channels + depth + 16) / 16;
-    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+    Bounds bounds = bounds_of(graph, rows, edges, sources);
+    need(in, rows, sources);
+    const int64_t work = (rows + edges) * heads * (channels + depth + 16) / 16;
+    for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) {
         attend_rows(graph, in, at<T>(out), at<T>(maximum), at<T>(total), begin, end);
     });
 }
@@ -488,7 +495,8 @@ void attend_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, st
                      std::uintptr_t target, std::uintptr_t vector, std::uintptr_t scale, int64_t heads, int64_t depth,
                      int64_t channels, double slope, std::uintptr_t grad, std::uintptr_t out, std::uintptr_t maximum,
                      std::uintptr_t total, std::uintptr_t statistics, std::uintptr_t by_scores, std::uintptr_t by_x,
-                     std::uintptr_t by_source, std::uintptr_t by_target, std::uintptr_t by_scale, int threads) {
+                     std::uintptr_t by_source, std::uintptr_t by_target, std::uintptr_t by_scale, int threads,
+                     int64_t edges) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
     const Sizes size{heads, depth, channels};
@@ -496,16 +504,23 @@ void attend_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, st
                        at<const T>(scale), size,                static_cast<T>(slope)};
     const Gradients<T> to{at<const T>(grad), at<const T>(statistics), at<T>(by_scores),
                           at<T>(by_x),       at<T>(by_source),        at<T>(by_scale)};
-    const int64_t edges = graph.rowptr[rows];
+    Bounds bounds = bounds_of(graph, rows, edges, t_rows);
+    Bounds t_bounds = bounds_of_transpose(transpose, at<const int64_t>(perm), t_rows, edges, rows);
+    need_memory("perm", at<const int64_t>(perm), edges);
+    need(in, rows, t_rows);
+    need_memory("grad", to.grad, rows * heads * channels);
+    need_memory("out", at<const T>(out), rows * heads * channels);
+    need_memory("maximum", at<const T>(maximum), rows * heads);
+    need_memory("total", at<const T>(total), rows * heads);
     for_rows(graph.rowptr, rows, rows * heads * (channels + 16) / 16, threads, [&](int64_t begin, int64_t end) {
         statistics_rows(size, at<const T>(grad), at<const T>(out), at<const T>(maximum), at<const T>(total),
                         at<T>(statistics), begin, end);
     });
     const int64_t work = (t_rows + edges) * heads * (channels + depth + 16) / 8;
-    for_rows(transpose.rowptr, t_rows, work, threads, [&](int64_t begin, int64_t end) {
+    for_rows(t_bounds, work, threads, [&](int64_t begin, int64_t end) {
         backward_rows(transpose, at<const int64_t>(perm), in, to, begin, end);
     });
-    for_rows(graph.rowptr, rows, (rows + edges) * heads * (depth + 4) / 8, threads, [&](int64_t begin, int64_t end) {
+    for_rows(bounds, (rows + edges) * heads * (depth + 4) / 8, threads, [&](int64_t begin, int64_t end) {
         spread_rows(graph, nullptr, size, in.target, in.source, at<const T>(by_scores), in.slope, at<T>(by_target),
                     begin, end);
     });
@@ -516,12 +531,18 @@ void attend_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, st
 template <class T>
 void edge_scores(std::uintptr_t rowptr_, int64_t rows, std::uintptr_t col_, std::uintptr_t a_, std::uintptr_t b_,
                  std::uintptr_t source_, std::uintptr_t target_, int64_t heads, int64_t depth, double slope_,
-                 std::uintptr_t out_, int threads) {
+                 std::uintptr_t out_, int threads, int64_t edges, int64_t sources) {
     const int64_t *rowptr = at<const int64_t>(rowptr_), *col = at<const int64_t>(col_);
+    Bounds bounds = bounds_of({rowptr, col}, rows, edges, sources);
     const T *a = at<const T>(a_), *b = at<const T>(b_), *source = at<const T>(source_), *target = at<const T>(target_);
     const T slope = static_cast<T>(slope_);
     T* out = at<T>(out_);
-    for_rows(rowptr, rows, (rows + rowptr[rows]) * heads * depth, threads, [&](int64_t begin, int64_t end) {
+    const int64_t width = heads * depth;
+    for (const auto& [name, of_sources] : {std::pair{"a", a}, std::pair{"source", source}})
+        need_memory(name, of_sources, sources * width);
+    for (const auto& [name, of_rows] : {std::pair{"b", b}, std::pair{"target", target}})
+        need_memory(name, of_rows, rows * width);
+    for_rows(bounds, (rows + edges) * width, threads, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i)
             for (int64_t e = rowptr[i]; e < rowptr[i + 1]; ++e)
                 for (int64_t h = 0; h < heads; ++h) {
@@ -540,16 +561,22 @@ template <class T>
 void edge_scores_adjoint(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t t_rowptr,
                          int64_t t_rows, std::uintptr_t t_row, std::uintptr_t perm, std::uintptr_t u,
                          std::uintptr_t source, std::uintptr_t target, int64_t heads, int64_t depth, double slope,
-                         std::uintptr_t by_source, std::uintptr_t by_target, int threads) {
+                         std::uintptr_t by_source, std::uintptr_t by_target, int threads, int64_t edges) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
     const Sizes size{heads, depth, 0};
-    const int64_t work = (rows + t_rows + graph.rowptr[rows]) * heads * (depth + 4) / 8;
-    for_rows(transpose.rowptr, t_rows, work, threads, [&](int64_t begin, int64_t end) {
+    Bounds bounds = bounds_of(graph, rows, edges, t_rows);
+    Bounds t_bounds = bounds_of_transpose(transpose, at<const int64_t>(perm), t_rows, edges, rows);
+    need_memory("perm", at<const int64_t>(perm), edges);
+    need_memory("u", at<const T>(u), edges * heads);
+    need_memory("source", at<const T>(source), t_rows * heads * depth);
+    need_memory("target", at<const T>(target), rows * heads * depth);
+    const int64_t work = (rows + t_rows + edges) * heads * (depth + 4) / 8;
+    for_rows(t_bounds, work, threads, [&](int64_t begin, int64_t end) {
         spread_rows(transpose, at<const int64_t>(perm), size, at<const T>(source), at<const T>(target), at<const T>(u),
                     static_cast<T>(slope), at<T>(by_source), begin, end);
     });
-    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+    for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) {
         spread_rows(graph, nullptr, size, at<const T>(target), at<const T>(source), at<const T>(u),
                     static_cast<T>(slope), at<T>(by_target), begin, end);
     });

@@ -3,10 +3,9 @@
 // Edges pass in blocks of fixed size. The number by which an edge multiplies each channel is a row of a small product,
 // windows of the edges times filters, that is made in the cache and used there.
 #include "gemm.h"
+#include "graph.h"
 #include "kernels.h"
 #include "windows.h"
-
-#include <atomic>
 
 namespace geodl {
 namespace {
@@ -15,18 +14,13 @@ constexpr int64_t block = 64;
 
 // --- out[i] = sum over edges e of row i of (weights of e times filters) x[col[e]] ---
 
-// factor[m] of one edge, sparse: sum over s of weight[s] filters[index[s]]. False if a window does not exist.
+// factor[m] of one edge, sparse: sum over s of weight[s] filters[index[s]]
 template <class T>
-GEODL_INLINE bool sparse_factor(const Windows<T>& w, int64_t edge, const T* filters, int64_t stride, T* factor) {
+GEODL_INLINE void sparse_factor(const Windows<T>& w, int64_t edge, const T* filters, int64_t stride, T* factor) {
     using L = Lanes<T>;
-    bool in_range = true;
     for_blocks<T, 4>(stride, [&]<int V>(int64_t c) __attribute__((always_inline)) {
         typename L::Value sum[V] = {}, value;
         for (int64_t s = edge * w.columns; s < (edge + 1) * w.columns; ++s) {
-            if (static_cast<uint64_t>(w.index[s]) >= static_cast<uint64_t>(w.count)) {
-                in_range = false;
-                continue;
-            }
             const T* filter = filters + w.index[s] * stride + c;
             for (int v = 0; v < V; ++v) {
                 load(value, filter + v * L::count);
@@ -35,7 +29,6 @@ GEODL_INLINE bool sparse_factor(const Windows<T>& w, int64_t edge, const T* filt
         }
         for (int v = 0; v < V; ++v) store(factor + c + v * L::count, sum[v]);
     });
-    return in_range;
 }
 
 // sum += factors times the rows of x that edges [begin, end) read.
@@ -90,8 +83,8 @@ GEODL_INLINE void sparse_gradients(const Windows<T>& w, int64_t edge, const T* p
 }
 
 #define GEODL_DEPTHWISE(T)                                                                                             \
-    GEODL_CLONES bool factor_of(const Windows<T>& w, int64_t edge, const T* filters, int64_t stride, T* factor) {      \
-        return sparse_factor(w, edge, filters, stride, factor);                                                        \
+    GEODL_CLONES void factor_of(const Windows<T>& w, int64_t edge, const T* filters, int64_t stride, T* factor) {      \
+        sparse_factor(w, edge, filters, stride, factor);                                                               \
     }                                                                                                                  \
     GEODL_CLONES void add(const int64_t* col, int64_t begin, int64_t end, const T* factors, const T* x,                \
                           int64_t stride, T* sums) {                                                                   \
@@ -106,21 +99,25 @@ GEODL_INLINE void sparse_gradients(const Windows<T>& w, int64_t edge, const T* p
 GEODL_DEPTHWISE(float)
 GEODL_DEPTHWISE(double)
 
-// The weights of edge e are those of edge[e], where `edge` is the permutation of a transpose. False if a window does not
-// exist.
+// The weights of edge e are those of edge[e], where `edge` is the permutation of a transpose.
 template <class T>
-bool depthwise(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t edge_at, std::uintptr_t weight,
+void depthwise(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t edge_at, std::uintptr_t weight,
                std::uintptr_t index, int64_t columns, int64_t count, std::uintptr_t x_at, int64_t num_src,
-               int64_t channels, std::uintptr_t filters_at, std::uintptr_t out_at, int threads) {
+               int64_t channels, std::uintptr_t filters_at, std::uintptr_t out_at, int threads, int64_t edges) {
     const Windows<T> w{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(weight),
                        at<const int64_t>(index), columns, count};
     const int64_t* edge = at<const int64_t>(edge_at);
+    const Graph graph{w.rowptr, w.col};
+    Bounds bounds = edge ? bounds_of_transpose(graph, edge, rows, edges, num_src) : bounds_of(graph, rows, edges, num_src);
+    bounds.also({"index", w.index, columns, count, "windows"});
+    check_windows(w, bounds, threads);
+    need_memory("x", at<const T>(x_at), num_src * channels);
+    need_memory("filters", at<const T>(filters_at), count * channels);
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);
     const Signal<T> filters(at<const T>(filters_at), count, channels, threads);
     const int64_t stride = x.stride, packed = edge && w.dense() ? block * count : 0;
     T* out = at<T>(out_at);
-    std::atomic<bool> in_range{true};
-    const int64_t work = w.rowptr[rows] * (columns + 2) * (stride / 16 + 1) / 2 + rows * (stride / 16 + 1);
+    const int64_t work = edges * (columns + 2) * (stride / 16 + 1) / 2 + rows * (stride / 16 + 1);
     for_rows(w.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
         const Buffer<T> scratch(block * stride + packed + stride);
         T *factors = scratch.get(), *weights = factors + block * stride, *sums = weights + packed;
@@ -142,8 +139,7 @@ bool depthwise(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uin
                 gemm(size, stride, count, left, Right<T>{filters.data, stride, panel_width<T>}, factors, stride, false);
             } else {
                 for (int64_t e = 0; e < size; ++e)
-                    if (!factor_of(w, edge ? edge[first + e] : first + e, filters.data, stride, factors + e * stride))
-                        in_range = false;
+                    factor_of(w, edge ? edge[first + e] : first + e, filters.data, stride, factors + e * stride);
             }
             for (int64_t e = first; e < first + size;) {
                 finish_rows(e);
@@ -154,7 +150,6 @@ bool depthwise(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uin
         }
         finish_rows(last);
     });
-    return in_range;
 }
 
 // Gradients of weight and filters, either of which may be null, from p[e] = grad[row of e] x[col[e]]:
@@ -163,14 +158,18 @@ template <class T>
 void depthwise_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t weight,
                         std::uintptr_t index, int64_t columns, int64_t count, std::uintptr_t x_at, int64_t num_src,
                         int64_t channels, std::uintptr_t filters_at, std::uintptr_t grad_at,
-                        std::uintptr_t grad_weight_at, std::uintptr_t grad_filters_at, int threads) {
+                        std::uintptr_t grad_weight_at, std::uintptr_t grad_filters_at, int threads, int64_t edges) {
     const Windows<T> w{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(weight),
                        at<const int64_t>(index), columns, count};
+    check_windows(w, rows, edges, num_src, threads);
+    need_memory("x", at<const T>(x_at), num_src * channels);
+    need_memory("filters", at<const T>(filters_at), count * channels);
+    need_memory("grad", at<const T>(grad_at), rows * channels);
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);
     const Signal<T> grad(at<const T>(grad_at), rows, channels, threads);
     const Signal<T> filters(at<const T>(filters_at), count, channels, threads);
     T *grad_weight = at<T>(grad_weight_at), *grad_filters = at<T>(grad_filters_at);
-    const int64_t stride = x.stride, edges = w.rowptr[rows], wide = padded<T>(count);
+    const int64_t stride = x.stride, wide = padded<T>(count);
     const bool dense_weight = grad_weight && w.dense();
     const Buffer<T> transposed(dense_weight ? stride * wide : 0);
     for (int64_t c = 0; dense_weight && c < stride; ++c) {

@@ -3,6 +3,7 @@
 // What is summed over points is summed over chunks of them, cut by the number of points alone, and then over the chunks
 // in order, so that results are bitwise equal for any number of threads.
 #include "gemm.h"
+#include "graph.h"
 #include "kernels.h"
 #include "parallel.h"
 #include "simd.h"
@@ -11,6 +12,8 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <stdexcept>
+#include <string>
 
 namespace geodl {
 namespace {
@@ -44,11 +47,6 @@ void add_up(const Chunks& chunks, const T* parts, int64_t numbers, Sum* total) {
     for (int64_t chunk = 0; chunk < chunks.count; ++chunk)
         for (int64_t n = 0; n < numbers; ++n) total[n] += parts[chunk * numbers + n];
 }
-
-struct Graph {
-    const int64_t* rowptr;
-    const int64_t* col;
-};
 
 // --- kernels on rows [begin, end) ---
 
@@ -424,6 +422,15 @@ void filter_points(const Points<T>& points, Right<T> filter, int64_t stride, int
     });
 }
 
+template <class T>
+void check_points(bool shared, const T* x_dst, int64_t num_dst, const T* x, int64_t num_src, int64_t channels) {
+    need_memory("x", x, num_src * channels);
+    if (!shared) need_memory("x_dst", x_dst, num_dst * channels);
+    else if (num_dst != num_src)
+        throw std::invalid_argument("x has " + std::to_string(num_src) + " rows but there are " + std::to_string(num_dst) +
+                                    " destinations, which need x_dst");
+}
+
 // --- forward. The points are `shared` where the destinations are the sources ---
 
 template <class T>
@@ -431,12 +438,17 @@ void edge_conv(std::uintptr_t rowptr, int64_t num_dst, std::uintptr_t col, std::
                std::uintptr_t x_dst, std::uintptr_t x, int64_t num_src, int64_t channels, std::uintptr_t weight, int64_t out_channels,
                std::uintptr_t bias_at, std::uintptr_t gamma_at, std::uintptr_t beta_at, double negative_slope, double eps,
                std::uintptr_t out, std::uintptr_t position, std::uintptr_t mean_at, std::uintptr_t variance_at,
-               std::uintptr_t u_at, std::uintptr_t v_at, std::uintptr_t extremum_at, std::uintptr_t total, int threads) {
+               std::uintptr_t u_at, std::uintptr_t v_at, std::uintptr_t extremum_at, std::uintptr_t total, int threads,
+               int64_t edges) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const T *gamma = at<const T>(gamma_at), *bias = at<const T>(bias_at), *beta = at<const T>(beta_at);
-    const int64_t edges = graph.rowptr[num_dst];
+    Bounds bounds = bounds_of(graph, num_dst, edges, num_src);
+    check_points(shared, at<const T>(x_dst), num_dst, at<const T>(x), num_src, channels);
+    need_memory("weight", at<const T>(weight), 2 * channels * out_channels);
     const bool norm = gamma;
     const bool counted = norm && !t_rowptr;
+    if (norm && t_rowptr) check_pointer("t_rowptr", at<const int64_t>(t_rowptr), num_src, edges, "edges");
+    if (counted) bounds.check_all(threads);
     const Buffer<int64_t> count(counted ? num_src : 0);
     if (counted) {
         std::fill_n(count.get(), num_src, int64_t{0});
@@ -477,10 +489,12 @@ void edge_conv(std::uintptr_t rowptr, int64_t num_dst, std::uintptr_t col, std::
     const T slope = static_cast<T>(negative_slope);
     const int team = team_size((num_dst + edges) * (out_channels + 16) / 8, threads);
     chunks.for_each(team, [&](int64_t chunk, int64_t begin, int64_t end, int) {
+        if (!counted && !bounds.admit(graph.rowptr[begin], graph.rowptr[end])) return;
         reduce_rows(graph, u, v, out_channels, extremum, at<int32_t>(position), at<T>(total),
                     squares.get() + chunk * out_channels, begin, end);
         if (!norm) activate_rows(graph, extremum, scale, shift, slope, out_channels, extremum, begin, end);
     });
+    bounds.check();
     if (!norm) return;
     add_up(chunks, squares.get(), out_channels, all_squares.get());
     for (int64_t o = 0; o < out_channels; ++o) {
@@ -551,12 +565,26 @@ void edge_conv_backward(std::uintptr_t rowptr, int64_t num_dst, std::uintptr_t c
                         std::uintptr_t out, std::uintptr_t position, std::uintptr_t variance, std::uintptr_t u,
                         std::uintptr_t v, std::uintptr_t extremum, std::uintptr_t total, std::uintptr_t by_dst,
                         std::uintptr_t by_x, std::uintptr_t by_weight, std::uintptr_t by_bias, std::uintptr_t by_gamma,
-                        std::uintptr_t by_beta, int threads) {
+                        std::uintptr_t by_beta, int threads, int64_t edges) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
     const T* gamma = at<const T>(gamma_at);
-    const int64_t edges = graph.rowptr[num_dst];
     const bool norm = gamma;
+    check_pointer("rowptr", graph.rowptr, num_dst, edges, "edges");
+    Bounds bounds = bounds_of_transpose(transpose, at<const int64_t>(perm), num_src, edges, num_dst);
+    need_memory("perm", at<const int64_t>(perm), edges);
+    check_points(shared, at<const T>(x_dst), num_dst, at<const T>(x), num_src, channels);
+    need_memory("weight", at<const T>(weight), 2 * channels * out_channels);
+    need_memory("grad", at<const T>(grad), num_dst * out_channels);
+    need_memory("out", at<const T>(out), num_dst * out_channels);
+    need_memory("position", at<const int32_t>(position), num_dst * out_channels);
+    if (norm) {
+        need_memory("variance", at<const T>(variance), out_channels);
+        need_memory("u", at<const T>(u), num_dst * out_channels);
+        need_memory("v", at<const T>(v), num_src * out_channels);
+        need_memory("extremum", at<const T>(extremum), num_dst * out_channels);
+        need_memory("total", at<const T>(total), num_dst * out_channels);
+    }
     Points<T> destinations{at<const T>(shared ? x : x_dst), num_dst, channels, {graph.rowptr, nullptr}, nullptr};
     Points<T> sources{at<const T>(x), num_src, channels, {transpose.rowptr, nullptr}, nullptr};
     const Buffer<double> means(2 * channels);
@@ -600,9 +628,12 @@ void edge_conv_backward(std::uintptr_t rowptr, int64_t num_dst, std::uintptr_t c
     });
     const Adjoint<T> of_v(sources, out_channels, filters.of_offset(), filters.stride, at<T>(by_x), shared, t_team);
     of_v.run(t_team, [&](int64_t begin, int64_t end, T* by_v, int64_t stride) {
+        if (!bounds.admit(transpose.rowptr[begin], transpose.rowptr[end])) return;
         source_rows(transpose, at<const int64_t>(perm), graph.rowptr, at<const int32_t>(position), y.get(),
                     at<const T>(u), at<const T>(v), d, out_channels, by_v, stride, begin, end);
     });
+
+    bounds.check();
 
     const int64_t stride = of_u.stride();
     const Buffer<T> by_filters(2 * channels * stride);

@@ -6,13 +6,15 @@
 // Nothing is approximate. The distance to a box is computed by the same operations as the distance to a point, each of
 // which rounds monotonically, so it never exceeds the computed distance to a point inside. No product is fused with a
 // sum (-ffp-contract=off, see CMakeLists.txt), so that distances are those of PyTorch and Triton, bit by bit.
+#include "bounds.h"
 #include "kernels.h"
-#include "parallel.h"
 #include "simd.h"
 
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -279,12 +281,28 @@ private:
 
 template <class T>
 void farthest_points(std::uintptr_t x_, int64_t dims, std::uintptr_t ptr_, std::uintptr_t start_,
-                     std::uintptr_t sample_ptr_, int64_t clouds, std::uintptr_t out_, int threads) {
+                     std::uintptr_t sample_ptr_, int64_t clouds, std::uintptr_t out_, int threads, int64_t points,
+                     int64_t samples) {
     const T* x = at<const T>(x_);
     const int64_t *ptr = at<const int64_t>(ptr_), *start = at<const int64_t>(start_);
     const int64_t* sample_ptr = at<const int64_t>(sample_ptr_);
     int64_t* out = at<int64_t>(out_);
-    const int64_t work = ptr[clouds] * 16;
+    check_pointer("ptr", ptr, clouds, points, "points");
+    check_pointer("sample_ptr", sample_ptr, clouds, samples, "samples");
+    need_memory("start", start, clouds);
+    need_memory("x", x, points * dims);
+    check_finite("x", x, points, dims);
+    for (int64_t b = 0; b < clouds; ++b) {
+        const int64_t count = sample_ptr[b + 1] - sample_ptr[b], size = ptr[b + 1] - ptr[b];
+        if (count > size)
+            throw std::invalid_argument("cloud " + std::to_string(b) + " has " + std::to_string(size) + " points, which give no " +
+                                        std::to_string(count) + " samples");
+        if (count > 0 && (start[b] < ptr[b] || start[b] >= ptr[b + 1]))
+            throw std::out_of_range("start holds " + std::to_string(start[b]) + " for cloud " + std::to_string(b) +
+                                    ", which has the points " + std::to_string(ptr[b]) + " to " +
+                                    std::to_string(ptr[b + 1] - 1));
+    }
+    const int64_t work = points * 16;
     const int team = static_cast<int>(std::min<int64_t>(team_size(work, threads), std::max<int64_t>(clouds, 1)));
 #pragma omp parallel for num_threads(team) schedule(dynamic, 1) if (team > 1)
     for (int64_t b = 0; b < clouds; ++b) {

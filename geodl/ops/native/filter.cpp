@@ -2,6 +2,7 @@
 //
 // Every output is computed by one thread in the order of its edges, so that results are bitwise equal from run to run
 // and for any number of threads.
+#include "graph.h"
 #include "kernels.h"
 #include "parallel.h"
 #include "simd.h"
@@ -99,7 +100,8 @@ GEODL_CLONES void filter_step_rows(const Step<double>& step, int64_t begin, int6
 template <class T>
 void filter_step(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t values, std::uintptr_t edge,
                  int64_t channels, double alpha, double beta, std::uintptr_t x, std::uintptr_t d, std::uintptr_t f,
-                 std::uintptr_t out, int64_t x_row, int64_t d_row, int64_t f_row, int64_t out_row, int threads) {
+                 std::uintptr_t out, int64_t x_row, int64_t d_row, int64_t f_row, int64_t out_row, int threads,
+                 int64_t edges) {
     if (channels == 0) return;
     const Step<T> step{{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(values), at<const int64_t>(edge)},
                        channels,
@@ -109,9 +111,14 @@ void filter_step(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::u
                        {at<const T>(d), d_row},
                        {at<const T>(f), f_row},
                        {at<T>(out), out_row}};
-    const int64_t work = (2 * rows + step.matrix.rowptr[rows]) * (channels + 16) / 16;
-    for_rows(step.matrix.rowptr, rows, work, threads,
-             [&](int64_t begin, int64_t end) { filter_step_rows(step, begin, end); });
+    // The matrix is square.
+    const Graph graph{step.matrix.rowptr, step.matrix.col};
+    Bounds bounds = step.matrix.edge ? bounds_of_transpose(graph, step.matrix.edge, rows, edges, rows)
+                                     : bounds_of(graph, rows, edges, rows);
+    need_memory("values", step.matrix.values, edges);
+    need_memory("x", step.x.data, rows);
+    const int64_t work = (2 * rows + edges) * (channels + 16) / 16;
+    for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) { filter_step_rows(step, begin, end); });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 // Rows are computed by one thread each, in the order of their edges: results are bitwise equal for any number of threads. All
 // channels of a row come before the next row: one block of channels of many rows would lie in few sets of the caches.
 #include "exp.h"
+#include "graph.h"
 #include "kernels.h"
 #include "parallel.h"
 #include "simd.h"
@@ -123,10 +124,13 @@ GEODL_CLONES void adjoint_rows(Stencil<double> stencil, const double* inner, con
 template <class T>
 void gradient_products(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t weight,
                        std::uintptr_t signals, int64_t channels, std::uintptr_t inner, std::uintptr_t out,
-                       int threads) {
+                       int threads, int64_t edges, int64_t sources) {
     const Stencil<T> stencil{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(weight)};
-    const int64_t work = (rows + stencil.rowptr[rows]) * (channels + 4) / 4;
-    for_rows(stencil.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+    Bounds bounds = bounds_of({stencil.rowptr, stencil.col}, rows, edges, sources);
+    need_memory("weight", stencil.weight, edges);
+    need_memory("signals", at<const T>(signals), sources * channels);
+    const int64_t work = (rows + edges) * (channels + 4) / 4;
+    for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) {
         products_rows(stencil, at<const T>(signals), channels, at<T>(inner), at<T>(out), begin, end);
     });
 }
@@ -134,10 +138,14 @@ void gradient_products(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, 
 template <class T>
 void gradient_products_adjoint(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t weight,
                                std::uintptr_t inner, std::uintptr_t grad, int64_t channels, std::uintptr_t out,
-                               int threads) {
+                               int threads, int64_t edges, int64_t destinations) {
     const Stencil<T> stencil{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(weight)};
-    const int64_t work = (rows + stencil.rowptr[rows]) * (channels + 4) / 4;
-    for_rows(stencil.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+    Bounds bounds = bounds_of_transpose({stencil.rowptr, stencil.col}, nullptr, rows, edges, destinations);
+    need_memory("weight", stencil.weight, edges);
+    need_memory("inner", at<const T>(inner), destinations * channels);
+    need_memory("grad", at<const T>(grad), destinations * channels);
+    const int64_t work = (rows + edges) * (channels + 4) / 4;
+    for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) {
         adjoint_rows(stencil, at<const T>(inner), at<const T>(grad), channels, at<T>(out), begin, end);
     });
 }

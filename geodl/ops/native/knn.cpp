@@ -9,13 +9,15 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
+#include "bounds.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "knn_select.h"
 #include "knn_tree.h"
-#include "parallel.h"
 #include "simd.h"
 
 namespace geodl {
@@ -561,7 +563,17 @@ std::vector<Part<T>> search_clouds(const Problem<T>& problem, const std::vector<
     return parts;
 }
 
-std::vector<Cloud> clouds_of(const int64_t* ptr, const int64_t* query_ptr, int64_t count) {
+// Throws if clouds are none of so many points and queries, or if these are not finite.
+template <class T>
+std::vector<Cloud> clouds_of(const Problem<T>& problem, const int64_t* ptr, const int64_t* query_ptr, int64_t count,
+                             int64_t points, int64_t queries) {
+    check_pointer("ptr", ptr, count, points, "points");
+    check_pointer("query_ptr", query_ptr, count, queries, "queries");
+    check_finite("x", problem.x, points, problem.dims);
+    if (problem.queries) check_finite("queries", problem.queries, queries, problem.dims);
+    else if (problem.dims > 0 && queries != points)
+        throw std::invalid_argument("queries has no memory: its storage was freed");
+    if (problem.k < 1) throw std::invalid_argument("k must be at least 1, got " + std::to_string(problem.k));
     std::vector<Cloud> clouds;
     for (int64_t b = 0; b < count; ++b)
         clouds.push_back({ptr[b], ptr[b + 1] - ptr[b], query_ptr[b], query_ptr[b + 1] - query_ptr[b]});
@@ -570,12 +582,22 @@ std::vector<Cloud> clouds_of(const int64_t* ptr, const int64_t* query_ptr, int64
 
 template <class T>
 void knn(std::uintptr_t x, int64_t dims, std::uintptr_t ptr, std::uintptr_t queries, std::uintptr_t query_ptr,
-         int64_t clouds, int64_t k, bool loop, std::uintptr_t rowptr, std::uintptr_t col, std::uintptr_t squared,
-         int threads) {
+         int64_t clouds, int64_t k, bool loop, std::uintptr_t rowptr_, std::uintptr_t col, std::uintptr_t squared,
+         int threads, int64_t points, int64_t rows, int64_t edges) {
     const Problem<T> problem{at<const T>(x), at<const T>(queries), dims, k, std::numeric_limits<T>::infinity(), loop,
                              threads};
-    search_clouds(problem, clouds_of(at<const int64_t>(ptr), at<const int64_t>(query_ptr), clouds),
-                  Output<T>{at<const int64_t>(rowptr), at<int64_t>(col), at<T>(squared), nullptr});
+    const auto* rowptr = at<const int64_t>(rowptr_);
+    const auto all = clouds_of(problem, at<const int64_t>(ptr), at<const int64_t>(query_ptr), clouds, points, rows);
+    check_pointer("rowptr", rowptr, rows, edges, "edges");
+    for (const Cloud& cloud : all) {
+        const int64_t degree = std::max<int64_t>(std::min(k, cloud.points - (!loop && !problem.queries)), 0);
+        for (int64_t row = cloud.first_query; row < cloud.first_query + cloud.queries; ++row)
+            if (rowptr[row + 1] - rowptr[row] != degree)
+                throw std::invalid_argument("row " + std::to_string(row) + " has " + std::to_string(degree) +
+                                            " neighbours, but rowptr leaves room for " +
+                                            std::to_string(rowptr[row + 1] - rowptr[row]));
+    }
+    search_clouds(problem, all, Output<T>{rowptr, at<int64_t>(col), at<T>(squared), nullptr});
 }
 
 // The rows of a search by radius, whose number of edges nobody knows before.
@@ -583,13 +605,13 @@ template <class T>
 class Within {
 public:
     Within(std::uintptr_t x, int64_t dims, std::uintptr_t ptr, std::uintptr_t queries, std::uintptr_t query_ptr,
-           int64_t clouds, double limit, int64_t k, bool loop, int threads) {
+           int64_t clouds, double limit, int64_t k, bool loop, int threads, int64_t points, int64_t asked) {
         const Problem<T> problem{
             at<const T>(x), at<const T>(queries), dims, k < 0 ? everything : k, static_cast<T>(limit), loop, threads};
         const auto* rows = at<const int64_t>(query_ptr);
-        rowptr_.assign(static_cast<size_t>(rows[clouds]) + 1, 0);
-        parts_ = search_clouds(problem, clouds_of(at<const int64_t>(ptr), rows, clouds),
-                               Output<T>{nullptr, nullptr, nullptr, rowptr_.data() + 1});
+        const auto all = clouds_of(problem, at<const int64_t>(ptr), rows, clouds, points, asked);
+        rowptr_.assign(static_cast<size_t>(asked) + 1, 0);
+        parts_ = search_clouds(problem, all, Output<T>{nullptr, nullptr, nullptr, rowptr_.data() + 1});
         for (size_t i = 1; i < rowptr_.size(); ++i) rowptr_[i] += rowptr_[i - 1];
     }
 
@@ -625,7 +647,7 @@ void bind(nb::module_& m, const char* knn_name, const char* within_name) {
     m.def(knn_name, &knn<T>, release);
     nb::class_<Within<T>>(m, within_name)
         .def(nb::init<std::uintptr_t, int64_t, std::uintptr_t, std::uintptr_t, std::uintptr_t, int64_t, double, int64_t,
-                      bool, int>(),
+                      bool, int, int64_t, int64_t>(),
              release)
         .def("edges", &Within<T>::edges)
         .def("write", &Within<T>::write, release);

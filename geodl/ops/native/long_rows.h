@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "parallel.h"
+#include "bounds.h"
 
 namespace geodl {
 
@@ -20,7 +20,8 @@ struct Piece {
 // its sum, whatever the number of threads.
 class LongRows {
 public:
-    LongRows(const int64_t* rowptr, int64_t rows) : starts_{0} {
+    explicit LongRows(const Bounds& bounds) : starts_{0} {
+        const int64_t *rowptr = bounds.rowptr, rows = bounds.rows;
         for (int64_t i = 0; rowptr[rows] > piece && i < rows; ++i) {
             if (rowptr[i + 1] - rowptr[i] <= piece) continue;
             for (int64_t e = rowptr[i]; e < rowptr[i + 1]; e += piece)
@@ -30,21 +31,25 @@ public:
         }
     }
 
-    // Calls body(begin, end) for ranges of rows that are not long, and part(piece) for pieces of those that are.
+    // Calls body(begin, end) for ranges of rows that are not long, and part(piece) for pieces of those that are, and throws
+    // if an index is not in its bounds.
     template <class Body, class Part>
-    void each(const int64_t* rowptr, int64_t rows, int64_t work, int threads, Body body, Part part) const {
-        for_rows(rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+    void each(Bounds& bounds, int64_t work, int threads, Body body, Part part) const {
+        for_rows(bounds.rowptr, bounds.rows, work, threads, [&](int64_t begin, int64_t end) {
             auto next = std::lower_bound(rows_.begin(), rows_.end(), begin);
             for (; next != rows_.end() && *next < end; ++next) {
-                if (begin < *next) body(begin, *next);
+                bounds.admit_rows(begin, *next, body);
                 begin = *next + 1;
             }
-            if (begin < end) body(begin, end);
+            bounds.admit_rows(begin, end, body);
         });
         const int64_t count = int64_t(pieces.size());
-        if (count == 0) return;
+        if (count > 0) {
 #pragma omp parallel for num_threads(team_size(work, threads)) schedule(dynamic, 1)
-        for (int64_t k = 0; k < count; ++k) part(pieces[k]);
+            for (int64_t k = 0; k < count; ++k)
+                if (bounds.admit(pieces[k].edges[0], pieces[k].edges[1])) part(pieces[k]);
+        }
+        bounds.check();
     }
 
     // Calls join(row, first, last) for every long row, whose partial results lie at the slots [first, last).

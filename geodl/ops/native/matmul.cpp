@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "bounds.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "parallel.h"
@@ -247,8 +248,12 @@ void matmul(int64_t rows, int64_t columns, const std::vector<Operands>& operands
     if (rows == 0 || columns == 0) return;
     Sum<T> sum{rows, columns, {}, {at<const T>(start), start_row, 1}, at<T>(out), out_row, static_cast<Last>(last),
                {at<const T>(units), units_row, 1}};
-    for (const auto& [depth, a, a_row, a_column, b, b_row, b_column] : operands)
+    need_memory("out", sum.out, rows);
+    for (const auto& [depth, a, a_row, a_column, b, b_row, b_column] : operands) {
+        need_memory("a", at<const T>(a), depth);
+        need_memory("b", at<const T>(b), depth);
         sum.terms.push_back({depth, {at<const T>(a), a_row, a_column}, {at<const T>(b), b_row, b_column}});
+    }
     sum.run(threads);
 }
 

@@ -1,8 +1,11 @@
 // The transpose of a CSR matrix by a stable counting sort.
+#include "bounds.h"
 #include "kernels.h"
-#include "parallel.h"
 
 #include <algorithm>
+#include <atomic>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace geodl {
@@ -15,16 +18,32 @@ void group_edges(std::uintptr_t key_, std::uintptr_t value_, int64_t edges, int6
                  std::uintptr_t grouped_, std::uintptr_t perm_, int threads) {
     const int64_t *key = at<const int64_t>(key_), *value = at<const int64_t>(value_);
     int64_t *rowptr = at<int64_t>(rowptr_), *grouped = at<int64_t>(grouped_), *perm = at<int64_t>(perm_);
+    if (keys < 0) throw std::invalid_argument("there must be no less than 0 keys, not " + std::to_string(keys));
+    need_memory("key", key, edges);
+    need_memory("value", value, edges);
     // Every thread counts into a table of its own: not worth it where tables would be larger than the edges.
     const int wanted = team_size(4 * edges, threads);
     const int team = static_cast<int>(std::clamp<int64_t>(2 * edges / std::max<int64_t>(keys, 1), 1, wanted));
     std::vector<int64_t> next(static_cast<size_t>(team * keys));
+    std::atomic<bool> fits{true};
     auto part = [&](int t) { return edges / team * t + edges % team * t / team; };
 #pragma omp parallel for num_threads(team) schedule(static, 1) if (team > 1)
     for (int t = 0; t < team; ++t) {
         int64_t* count = next.data() + t * keys;
-        for (int64_t e = part(t); e < part(t + 1); ++e) ++count[key[e]];
+        constexpr int64_t run = 4096;
+        for (int64_t begin = part(t); begin < part(t + 1); begin += run) {
+            const int64_t end = std::min(begin + run, part(t + 1));
+            if (!inside(key + begin, end - begin, keys)) {
+                fits = false;
+                break;
+            }
+            for (int64_t e = begin; e < end; ++e) ++count[key[e]];
+        }
     }
+    for (int64_t e = 0; !fits && e < edges; ++e)
+        if (key[e] < 0 || key[e] >= keys)
+            throw std::out_of_range("key holds " + std::to_string(key[e]) + " at edge " + std::to_string(e) +
+                                    ", but there are " + std::to_string(keys) + " of them");
     int64_t total = 0;
     for (int64_t k = 0; k < keys; ++k) {
         rowptr[k] = total;

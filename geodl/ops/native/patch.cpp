@@ -14,37 +14,41 @@ Windows<T> windows_at(std::uintptr_t rowptr, std::uintptr_t col, std::uintptr_t 
 
 constexpr int64_t block = 16;
 
-// out[i] = patch of row i, [M, C]. False if a window does not exist.
+// out[i] = patch of row i, [M, C]
 template <class T>
-bool patch_gather(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t weight, std::uintptr_t index,
+void patch_gather(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t weight, std::uintptr_t index,
                   int64_t columns, int64_t count, std::uintptr_t x_at, int64_t num_src, int64_t channels,
-                  std::uintptr_t out_at, int threads) {
+                  std::uintptr_t out_at, int threads, int64_t edges) {
     const auto windows = windows_at<T>(rowptr, col, weight, index, columns, count);
+    check_windows(windows, rows, edges, num_src, threads);
+    need_memory("x", at<const T>(x_at), num_src * channels);
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);
     T* out = at<T>(out_at);
     const int64_t patch_size = count * x.stride, scratch_size = windows.scratch(rows, x.stride);
-    const int64_t work = windows.rowptr[rows] * columns * (x.stride / 16 + 1) + rows * patch_size / 16;
+    const int64_t work = edges * columns * (x.stride / 16 + 1) + rows * patch_size / 16;
     const int team = team_size(work, threads);
     const Buffer<T> scratch(team * (patch_size + scratch_size));
-    bool in_range = true;
-#pragma omp parallel for num_threads(team) schedule(dynamic, block) reduction(&& : in_range)
+#pragma omp parallel for num_threads(team) schedule(dynamic, block)
     for (int64_t i = 0; i < rows; ++i) {
         T* mine = scratch.get() + omp_get_thread_num() * (patch_size + scratch_size);
         T* patch = x.stride == channels ? out + i * patch_size : mine;
-        in_range = gather_patch(windows, i, x, patch, mine + patch_size) && in_range;
+        gather_patch(windows, i, x, patch, mine + patch_size);
         if (patch == mine)
             for (int64_t m = 0; m < count; ++m)
                 std::copy_n(patch + m * x.stride, channels, out + (i * count + m) * channels);
     }
-    return in_range;
 }
 
 template <class T>
 void patch_gather_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t weight,
                             std::uintptr_t index,
                            int64_t columns, int64_t count, std::uintptr_t x_at, int64_t num_src, int64_t channels,
-                           std::uintptr_t grad_at, std::uintptr_t grad_x, std::uintptr_t grad_weight, int threads) {
+                           std::uintptr_t grad_at, std::uintptr_t grad_x, std::uintptr_t grad_weight, int threads,
+                           int64_t edges) {
     const auto windows = windows_at<T>(rowptr, col, weight, index, columns, count);
+    check_windows(windows, rows, edges, num_src, threads);
+    need_memory("x", at<const T>(x_at), num_src * channels);
+    need_memory("grad", at<const T>(grad_at), rows * count * channels);
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);
     const SignalGradient<T> gradient(at<T>(grad_x), num_src, channels);
     PatchAdjoint<T> adjoint(windows, rows, num_src, x, gradient.get(), at<T>(grad_weight), threads);
@@ -61,8 +65,8 @@ void patch_gather_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t c
         const T* patches = copies ? copy.get() : grad;
         adjoint.begin(first, last);
         if (by_row) {
-            const int64_t edges = windows.rowptr[last] - windows.rowptr[first];
-            const int64_t work = edges * columns * (x.stride / 16 + 1) + (last - first) * patch_size / 16;
+            const int64_t here = windows.rowptr[last] - windows.rowptr[first];
+            const int64_t work = here * columns * (x.stride / 16 + 1) + (last - first) * patch_size / 16;
 #pragma omp parallel for num_threads(team_size(work, threads)) schedule(dynamic, block)
             for (int64_t i = first; i < last; ++i) {
                 T* mine = copy.get() + (i - first) * patch_size;

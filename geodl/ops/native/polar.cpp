@@ -7,6 +7,8 @@
 #include "rotations.h"
 #include "windows.h"
 
+#include <limits>
+
 namespace geodl {
 namespace {
 
@@ -67,15 +69,14 @@ private:
     const Buffer<T> data_;
 };
 
-// Patch of row i, analysed, into one row of every plane. False if a window does not exist.
+// Patch of row i, analysed, into one row of every plane.
 template <class T>
-bool analysed_patch(const Windows<T>& windows, const Rotations<T>& rotations, const Shape<T>& shape,
+void analysed_patch(const Windows<T>& windows, const Rotations<T>& rotations, const Shape<T>& shape,
                     const Signal<T>& x, int64_t i, T* planes, int64_t plane, T* patch, T* scratch) {
     if (shape.rays == 1) return gather_patch(windows, i, x, planes, scratch);
-    const bool in_range = gather_patch(windows, i, x, patch, scratch);
+    gather_patch(windows, i, x, patch, scratch);
     for (int64_t ring = 0; ring < shape.rings; ++ring)
         analyse(rotations, patch + ring * shape.rays * shape.in, shape.in, planes + ring * shape.in, plane);
-    return in_range;
 }
 
 // Rows whose planes fill about half of an L2 cache.
@@ -90,28 +91,39 @@ int64_t work_of(const Windows<T>& windows, const Shape<T>& shape, int64_t edges,
     return edges * windows.columns * (shape.in / 16 + 1) + rows * shape.products * shape.depth * shape.out / 64;
 }
 
+void check_rotations(int64_t rays, int64_t turns) {
+    if (rays < 1 || turns < 1 || rays % turns || turns > std::numeric_limits<int16_t>::max())
+        throw std::invalid_argument("rotations must divide the " + std::to_string(rays) + " rays, not " +
+                                    std::to_string(turns));
+}
+
 template <class T>
 Shape<T> shape_of(const Rotations<T>& rotations, int64_t rings, int64_t channels, int64_t out_channels) {
     return {rings, rotations.rays, channels, out_channels, rotations.products};
 }
 
 template <class T>
-bool window_conv(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t weight, std::uintptr_t index,
+void window_conv(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t weight, std::uintptr_t index,
                  int64_t columns, std::uintptr_t x_at, int64_t num_src, int64_t channels, std::uintptr_t filters,
                  int64_t rings, int64_t rays, int64_t out_channels, int64_t turns, int mode, std::uintptr_t out_at,
-                 std::uintptr_t selection_at, int threads) {
+                 std::uintptr_t selection_at, int threads, int64_t edges) {
     const Pool pool = static_cast<Pool>(mode);
+    check_rotations(rays, turns);
     const Rotations<T> rotations(rays, turns);
     const Shape<T> shape = shape_of(rotations, rings, channels, out_channels);
     const Windows<T> windows{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(weight),
                              at<const int64_t>(index), columns, rings * rays};
+    check_windows(windows, rows, edges, num_src, threads);
+    need_memory("x", at<const T>(x_at), num_src * channels);
+    need_memory("filters", at<const T>(filters), rings * rays * channels * out_channels);
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);
     const Planes<T> planes(rotations, shape, at<const T>(filters), false, threads);
     T* out = at<T>(out_at);
     int16_t* selection = at<int16_t>(selection_at);
+    if (pool == Pool::given) check_selection("selection", selection, rows, out_channels, turns, "rotations");
 
     const int64_t block = rows_in_cache(shape);
-    const int team = team_size(work_of(windows, shape, windows.rowptr[rows], rows), threads);
+    const int team = team_size(work_of(windows, shape, edges, rows), threads);
     const int64_t plane = block * shape.row, product = block * shape.out;
     const int64_t sizes[] = {shape.products * plane, shape.products * product, shape.patch, turns * shape.out, shape.out,
                              windows.scratch(rows, shape.in)};
@@ -119,7 +131,6 @@ bool window_conv(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::u
     for (const int64_t part : sizes) size += part;
     const Buffer<T> scratch(team * size);
     const Buffer<int32_t> chosen(team * shape.out);
-    std::vector<char> in_range(team, 1);
 
     for_row_blocks(0, rows, block, team, [&](int64_t begin, int64_t end, int thread) {
         T* patches = scratch.get() + thread * size;
@@ -130,8 +141,7 @@ bool window_conv(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::u
         T* rest = best + sizes[4];
         int32_t* choice = chosen.get() + thread * shape.out;
         for (int64_t i = begin; i < end; ++i)
-            if (!analysed_patch(windows, rotations, shape, x, i, patches + (i - begin) * shape.row, plane, patch, rest))
-                in_range[thread] = 0;
+            analysed_patch(windows, rotations, shape, x, i, patches + (i - begin) * shape.row, plane, patch, rest);
         for (int64_t k = 0; k < shape.products; ++k)
             gemm(end - begin, shape.out, shape.depth, Left<T>{patches + k * plane, shape.row, 1}, planes[k],
                  products + k * product, shape.out, false);
@@ -155,7 +165,6 @@ bool window_conv(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::u
             }
         }
     });
-    return std::all_of(in_range.begin(), in_range.end(), [](char fine) { return fine; });
 }
 
 // grad of row i before the rotations were synthesised: one row [out] in every plane.
@@ -203,11 +212,18 @@ void window_conv_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t co
                           int64_t columns, std::uintptr_t x_at, int64_t num_src, int64_t channels,
                           std::uintptr_t filters, int64_t rings, int64_t rays, int64_t out_channels, int64_t turns,
                           std::uintptr_t grad_at, std::uintptr_t selection_at, std::uintptr_t grad_x,
-                          std::uintptr_t grad_weight, std::uintptr_t grad_filters, int threads) {
+                          std::uintptr_t grad_weight, std::uintptr_t grad_filters, int threads, int64_t edges) {
+    check_rotations(rays, turns);
     const Rotations<T> rotations(rays, turns);
     const Shape<T> shape = shape_of(rotations, rings, channels, out_channels);
     const Windows<T> windows{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(weight),
                              at<const int64_t>(index), columns, rings * rays};
+    check_windows(windows, rows, edges, num_src, threads);
+    need_memory("x", at<const T>(x_at), num_src * channels);
+    need_memory("filters", at<const T>(filters), rings * rays * channels * out_channels);
+    need_memory("grad", at<const T>(grad_at), rows * out_channels);
+    if (selection_at)
+        check_selection("selection", at<const int16_t>(selection_at), rows, out_channels, turns, "rotations");
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);
     const bool need_patches = grad_filters != 0, need_adjoint = grad_x || grad_weight;
     const Planes<T> planes(rotations, need_adjoint ? shape : Shape<T>{0, rays, channels, out_channels, 0},

@@ -1,7 +1,7 @@
 // Points grouped by the cells of a grid: a sort by cell, whose coordinates are packed into one word with the index of
 // the point where they fit, so that a radix sort of words does.
+#include "bounds.h"
 #include "kernels.h"
-#include "parallel.h"
 
 #include <algorithm>
 #include <bit>
@@ -104,12 +104,18 @@ int64_t group(const std::vector<double>& cells, int64_t points, int64_t dims, in
 // rowptr has room for a voxel a point.
 template <class T>
 void group_voxels(std::uintptr_t pos_, int64_t dims, std::uintptr_t size_, std::uintptr_t ptr_, int64_t clouds,
-                  std::uintptr_t rowptr_, std::uintptr_t col_, std::uintptr_t voxel_ptr_, int threads) {
+                  std::uintptr_t rowptr_, std::uintptr_t col_, std::uintptr_t voxel_ptr_, int threads, int64_t points) {
     const T* pos = at<const T>(pos_);
     const double* size = at<const double>(size_);
     const int64_t* ptr = at<const int64_t>(ptr_);
     int64_t *rowptr = at<int64_t>(rowptr_), *col = at<int64_t>(col_), *voxel_ptr = at<int64_t>(voxel_ptr_);
-    const int64_t points = ptr[clouds];
+    check_pointer("ptr", ptr, clouds, points, "points");
+    need_memory("pos", pos, points * dims);
+    need_memory("size", size, dims);
+    check_finite("pos", pos, points, dims);
+    for (int64_t c = 0; c < dims; ++c)
+        if (!(size[c] > 0 && size[c] < std::numeric_limits<double>::infinity()))
+            throw std::invalid_argument("size must be positive and finite, not " + std::to_string(size[c]));
     const int team =
         static_cast<int>(std::min<int64_t>(team_size(points * 30, threads), std::max<int64_t>(clouds, 1)));
     voxel_ptr[0] = 0;

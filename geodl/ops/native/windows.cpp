@@ -10,20 +10,15 @@ namespace {
 // Walks the edges once for every V vectors of channels. Edges of one window often follow each other (the corners of a
 // template point), so the window's sum stays in registers until another window comes.
 template <class T, int V>
-GEODL_INLINE bool gather_sparse_block(const Windows<T>& w, int64_t i, const T* x, int64_t stride, T* patch) {
+GEODL_INLINE void gather_sparse_block(const Windows<T>& w, int64_t i, const T* x, int64_t stride, T* patch) {
     using L = Lanes<T>;
     typename L::Value sum[V] = {}, value;
     int64_t current = -1;
-    bool in_range = true;
     for (int64_t e = w.rowptr[i]; e < w.rowptr[i + 1]; ++e) {
         const T* source = x + w.col[e] * stride;
         for (int64_t s = e * w.columns; s < (e + 1) * w.columns; ++s) {
             const int64_t m = w.index[s];
             if (m != current) {
-                if (static_cast<uint64_t>(m) >= static_cast<uint64_t>(w.count)) {
-                    in_range = false;
-                    continue;
-                }
                 if (current >= 0)
                     for (int v = 0; v < V; ++v) store(patch + current * stride + v * L::count, sum[v]);
                 for (int v = 0; v < V; ++v) load(sum[v], patch + m * stride + v * L::count);
@@ -37,25 +32,22 @@ GEODL_INLINE bool gather_sparse_block(const Windows<T>& w, int64_t i, const T* x
     }
     if (current >= 0)
         for (int v = 0; v < V; ++v) store(patch + current * stride + v * L::count, sum[v]);
-    return in_range;
 }
 
 template <class T>
-GEODL_INLINE bool gather_sparse(const Windows<T>& w, int64_t i, const T* x, int64_t stride, T* patch) {
+GEODL_INLINE void gather_sparse(const Windows<T>& w, int64_t i, const T* x, int64_t stride, T* patch) {
     std::fill_n(patch, w.count * stride, T(0));
-    bool in_range = true;
     for_blocks<T, 4>(stride, [&]<int V>(int64_t c) __attribute__((always_inline)) {
-        in_range &= gather_sparse_block<T, V>(w, i, x + c, stride, patch + c);
+        gather_sparse_block<T, V>(w, i, x + c, stride, patch + c);
     });
-    return in_range;
 }
 
-GEODL_CLONES bool gather_sparse_row(const Windows<float>& w, int64_t i, const float* x, int64_t stride, float* patch) {
-    return gather_sparse(w, i, x, stride, patch);
+GEODL_CLONES void gather_sparse_row(const Windows<float>& w, int64_t i, const float* x, int64_t stride, float* patch) {
+    gather_sparse(w, i, x, stride, patch);
 }
-GEODL_CLONES bool gather_sparse_row(const Windows<double>& w, int64_t i, const double* x, int64_t stride,
+GEODL_CLONES void gather_sparse_row(const Windows<double>& w, int64_t i, const double* x, int64_t stride,
                                     double* patch) {
-    return gather_sparse(w, i, x, stride, patch);
+    gather_sparse(w, i, x, stride, patch);
 }
 
 // grad_weight[e, s] = <x[col[e]], patch[index[e, s]]>
@@ -150,13 +142,12 @@ void pack_neighbors(const Windows<T>& w, int64_t i, const Signal<T>& x, T* packe
 }  // namespace
 
 template <class T>
-bool gather_patch(const Windows<T>& w, int64_t i, const Signal<T>& x, T* patch, T* scratch) {
+void gather_patch(const Windows<T>& w, int64_t i, const Signal<T>& x, T* patch, T* scratch) {
     if (!w.dense()) return gather_sparse_row(w, i, x.data, x.stride, patch);
     pack_neighbors(w, i, x, scratch);
     const T* weight = w.weight + w.rowptr[i] * w.count;
     gemm(w.count, x.stride, w.rowptr[i + 1] - w.rowptr[i], Left<T>{weight, 1, w.count},
          Right<T>{scratch, x.stride, panel_width<T>}, patch, x.stride, false);
-    return true;
 }
 
 template <class T>
@@ -263,8 +254,8 @@ void PatchAdjoint<T>::sum() {
     });
 }
 
-template bool gather_patch(const Windows<float>&, int64_t, const Signal<float>&, float*, float*);
-template bool gather_patch(const Windows<double>&, int64_t, const Signal<double>&, double*, double*);
+template void gather_patch(const Windows<float>&, int64_t, const Signal<float>&, float*, float*);
+template void gather_patch(const Windows<double>&, int64_t, const Signal<double>&, double*, double*);
 template class PatchAdjoint<float>;
 template class PatchAdjoint<double>;
 

@@ -1,0 +1,113 @@
+// Nothing is read at an index that nobody has looked at. What a kernel is given may come from a compiled graph, a pickle or a
+// direct call, or have been changed since it was checked: so it looks itself, a few thousand edges before it uses them, while
+// it is about to bring them into the cache anyway.
+//
+//     Bounds bounds("rowptr", rowptr, rows, edges, {{"col", col, 1, num_src, "sources"}});
+//     for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) { ... });  // throws, after the threads, if one is out
+//
+// What is wrong is thrown outside of parallel regions alone, as std::out_of_range (IndexError) or std::invalid_argument
+// (ValueError), and names the first wrong entry.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <initializer_list>
+
+#include "parallel.h"
+
+namespace geodl {
+
+// Whether all of some indices lie in [0, bound).
+bool inside(const int64_t* index, int64_t count, int64_t bound);
+bool inside(const int16_t* index, int64_t count, int64_t bound);
+
+// Throws if there are numbers but no memory that holds them, as in a tensor whose storage was freed.
+void need_memory(const char* name, const void* address, int64_t numbers);
+
+// Throws if a pointer of `rows` rows does not ascend from 0 to `last`.
+void check_pointer(const char* name, const int64_t* pointer, int64_t rows, int64_t last, const char* things);
+
+// Throws if a selection [rows, columns] does not lie in [0, bound).
+void check_selection(const char* name, const int16_t* selection, int64_t rows, int64_t columns, int64_t bound,
+                     const char* things);
+
+// Throws if some coordinates [rows, columns] are not finite: a comparison with NaN has no order to sort by.
+template <class T>
+void check_finite(const char* name, const T* x, int64_t rows, int64_t columns);
+
+// Indices, `columns` of them an edge, that must lie in [0, bound): there are `bound` things. Without data there are none;
+// only the first of several must have some.
+struct Indices {
+    const char* name;
+    const int64_t* data;
+    int64_t columns, bound;
+    const char* things;
+};
+
+class Bounds {
+public:
+    // Throws if `rowptr` is no row pointer of so many edges.
+    Bounds(const char* name, const int64_t* rowptr, int64_t rows, int64_t edges, std::initializer_list<Indices> indices);
+
+    // More indices, if they have data.
+    void also(const Indices& some) {
+        if (some.data) indices_[count_++] = some;
+    }
+
+    // Whether edges [begin, end) may be used. Any thread may ask; check() throws what was found.
+    bool admit(int64_t begin, int64_t end) {
+        for (int64_t k = 0; k < count_; ++k) {
+            const Indices& some = indices_[k];
+            if (inside(some.data + begin * some.columns, (end - begin) * some.columns, some.bound)) continue;
+            bad_.store(true, std::memory_order_relaxed);
+            return false;
+        }
+        return true;
+    }
+
+    // Calls body(begin, end) for runs of rows that cover [begin, end), as far as their edges are admitted.
+    template <class Body>
+    void admit_rows(int64_t begin, int64_t end, Body body) {
+        constexpr int64_t run = 4096;  // edges whose indices fill a first cache
+        while (begin < end) {
+            const int64_t first = rowptr[begin], wanted = first + run;
+            int64_t stop = end;
+            if (rowptr[end] > wanted) {
+                stop = std::upper_bound(rowptr + begin + 1, rowptr + end, wanted) - rowptr - 1;
+                stop = std::max(stop, begin + 1);
+            }
+            if (admit(first, rowptr[stop])) body(begin, stop);
+            begin = stop;
+        }
+    }
+
+    // Throws if an index is not in its bounds that was asked for.
+    void check() const {
+        if (bad_.load(std::memory_order_relaxed)) fail();
+    }
+
+    // Looks at all edges, in parallel, and throws: for kernels that use them in another order than that of rows.
+    void check_all(int threads);
+
+    const int64_t* const rowptr;
+    const int64_t rows, edges;
+
+private:
+    [[noreturn]] void fail() const;
+
+    std::array<Indices, 4> indices_;
+    int64_t count_ = 0;
+    std::atomic<bool> bad_{false};
+};
+
+// Calls body(begin, end) on disjoint ranges of rows that together cover all, whose indices are in their bounds.
+template <class Body>
+void for_rows(Bounds& bounds, int64_t work, int threads, Body body) {
+    for_rows(bounds.rowptr, bounds.rows, work, threads,
+             [&](int64_t begin, int64_t end) { bounds.admit_rows(begin, end, body); });
+    bounds.check();
+}
+
+}  // namespace geodl

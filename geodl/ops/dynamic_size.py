@@ -1,0 +1,51 @@
+"""Sizes that only the values will tell: how a fake kernel gives them, and what a layer knows of them nevertheless."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from geodl.ops.custom_op import custom_op
+
+
+def dynamic_size(least: int = 0) -> int:
+    """A new symbolic size, at least so large.
+
+    As ``torch.library.get_ctx().new_dynamic_size``, which outside of ``fullgraph=True`` breaks the graph in any case: what
+    it protects from is operators whose shapes nobody can follow, and a number of edges can be followed.
+    """
+    from torch.fx.experimental.symbolic_shapes import _constrain_range_for_size
+
+    environment = torch.library.get_ctx()._shape_env
+    if environment is None:  # a mode of fake tensors that knows no symbols: it raises, and says so
+        return cast(int, torch.library.get_ctx().new_dynamic_size(min=least))
+    size = environment.create_unbacked_symint()
+    _constrain_range_for_size(size, min=least)
+    return cast(int, size)
+
+
+def at_least(size: int, least: int) -> None:
+    """Tells whoever traces what torch's own layers ask of a size; the traced graph checks it when it runs."""
+    if torch.compiler.is_compiling():
+        torch._check(size >= least)
+
+
+def of_any_size(x: Tensor, least: int) -> Tensor:
+    """The vector; for whoever traces, one of unknown size, so that a batch of one shape is no graph of its own."""
+    if not torch.compiler.is_compiling():
+        return x
+    copy: Tensor = _copied(x)
+    at_least(copy.shape[0], least)
+    return copy
+
+
+@custom_op("of_any_size")
+def _copied(x: Tensor) -> Tensor:
+    return x.clone()
+
+
+@_copied.register_fake
+def _(x: Tensor) -> Tensor:
+    return x.new_empty(dynamic_size())

@@ -1,0 +1,55 @@
+"""Edges that every row keeps or gains, where only the values tell how many these are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from geodl.ops.custom_op import custom_op
+from geodl.ops.dynamic_size import dynamic_size
+from geodl.ops.neighbors import Neighbors, edge_rows, group_edges
+
+__all__ = ["change_self_loops", "first_of_rows"]
+
+
+def change_self_loops(neighbors: Neighbors, add: bool) -> Neighbors:
+    """The other neighbours of every point, in their order; with ``add``, the point itself follows them once."""
+    rowptr, col = self_loops(neighbors.rowptr, neighbors.col, add)
+    return Neighbors.trusted(rowptr, col, neighbors.num_src)
+
+
+def first_of_rows(neighbors: Neighbors, most: int) -> Neighbors:
+    """Of every row the ``most`` neighbours of lowest index, in ascending order."""
+    rowptr, col = first_edges(neighbors.rowptr, neighbors.col, neighbors.num_src, most)
+    return Neighbors.trusted(rowptr, col, neighbors.num_src)
+
+
+@custom_op("self_loops")
+def self_loops(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor]:
+    row = edge_rows(rowptr, col)
+    kept = row != col
+    row, col = row[kept], col[kept]
+    if add:
+        own = torch.arange(rowptr.shape[0] - 1, device=rowptr.device)
+        row, col = torch.cat([row, own]), torch.cat([col, own])
+    changed, col, _ = group_edges(row, col, rowptr.shape[0] - 1)
+    return changed, col
+
+
+@custom_op("first_edges")
+def first_edges(rowptr: Tensor, col: Tensor, num_src: int, most: int) -> tuple[Tensor, Tensor]:
+    row = edge_rows(rowptr, col)
+    order = (row * num_src + col).argsort()
+    place = torch.arange(col.shape[0], device=col.device) - rowptr[row]
+    degrees = rowptr.diff().clamp(max=most)
+    return torch.cat([degrees.new_zeros(1), degrees.cumsum(0)]), col[order][place < most]
+
+
+@self_loops.register_fake
+def _(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(rowptr), col.new_empty(dynamic_size())
+
+
+@first_edges.register_fake
+def _(rowptr: Tensor, col: Tensor, num_src: int, most: int) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(rowptr), col.new_empty(dynamic_size())
