@@ -160,15 +160,19 @@ class Neighbors(Structure):
             raise ValueError(f"edge_index must have shape [2, E], not {list(edge_index.shape)}")
         if edge_index.dtype != torch.int64:
             raise ValueError(f"edge_index must be int64, not {edge_index.dtype}")
-        if num_dst < 0:
-            raise ValueError(f"num_dst must not be negative, got {num_dst}")
+        num_src = num_dst if num_src is None else num_src
+        for name, count in (("num_dst", num_dst), ("num_src", num_src)):
+            if count < 0:
+                raise ValueError(f"{name} must not be negative, got {count}")
         src, dst = edge_index
         if dst.numel() and not torch.compiler.is_compiling():
-            low, high = (int(bound) for bound in dst.aminmax())
-            if low < 0 or high >= num_dst:
-                raise IndexError(f"edge_index[1] holds {low}..{high}, but there are {num_dst} destinations")
+            ends = ("edge_index[1]", dst, num_dst, "destinations"), ("col", src, num_src, "sources")
+            for name, points, count, what in ends:
+                low, high = (int(bound) for bound in points.aminmax())
+                if low < 0 or high >= count:
+                    raise IndexError(f"{name} holds {low}..{high}, but there are {count} {what}")
         rowptr, col, order = group_edges(dst, src, num_dst)
-        return cls(rowptr, col, num_dst if num_src is None else num_src, order)
+        return cls.trusted(rowptr, col, num_src, order)
 
     def to_edge_index(self) -> Tensor:
         """``[2, E]`` int64 in CSR order: sources in row 0, destinations in row 1."""
