@@ -11,6 +11,7 @@ from torch import Tensor
 
 from geodl.ops.backend import native, serves_indices
 from geodl.ops.core.csr import CSR, Known
+from geodl.ops.core.memory import addresses, resolve
 from geodl.ops.core.structure import Count, Layout, Pointer, Rows, Structure
 from geodl.ops.custom_op import custom_op
 from geodl.ops.remembered import mark, remembered
@@ -58,18 +59,30 @@ def _(rowptr: Tensor, col: Tensor) -> Tensor:
 
 
 def _rows_of_edges(rowptr: Tensor, col: Tensor) -> Tensor:
-    rows = torch.arange(rowptr.numel() - 1, device=rowptr.device)
-    return torch.repeat_interleave(rows, rowptr.diff(), output_size=col.numel())
+    rowptr = _checked("rowptr", rowptr)
+    if serves_indices(col):
+        out = torch.empty_like(_checked("col", col), memory_format=torch.contiguous_format)
+        native.edge_rows(*addresses(rowptr), rowptr.numel() - 1, col.numel(), *addresses(out))
+        return out
+    # Not repeat_interleave, which a rowptr that is none takes beyond its memory.
+    return torch.searchsorted(rowptr[1:].contiguous(), torch.arange(col.numel(), device=col.device), right=True)
+
+
+def _checked(name: str, index: Tensor) -> Tensor:
+    if index.dtype != torch.int64 or index.dim() != 1:
+        raise ValueError(f"{name} must be int64 of one dimension, not {index.dtype} {list(index.shape)}")
+    return resolve(index, name)
 
 
 def _group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
+    key, value = _checked("key", key), _checked("value", value)
+    if key.shape != value.shape:
+        raise ValueError(f"there are {key.shape[0]} keys but {value.shape[0]} values")
     if serves_indices(key):
-        key, value = key.contiguous(), value.contiguous()
         rowptr, grouped, perm = key.new_empty(num_keys + 1), torch.empty_like(key), torch.empty_like(key)
         native.group_edges(
-            key.data_ptr(), value.data_ptr(), key.numel(), num_keys,
-            rowptr.data_ptr(), grouped.data_ptr(), perm.data_ptr(), torch.get_num_threads(),
-        )  # fmt: skip
+            *addresses(key, value), key.numel(), num_keys, *addresses(rowptr, grouped, perm), torch.get_num_threads()
+        )
         return rowptr, grouped, perm
     # A GPU sorts by 8 bits at a time.
     narrow = key.to(torch.int32) if num_keys < 2**31 else key
