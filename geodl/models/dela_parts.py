@@ -13,6 +13,7 @@ from geodl.models.dela import Encoder, Points, encoder_names, initialise
 from geodl.models.published import named, rename, unwrapped
 from geodl.nn.dtype_of import dtype_of
 from geodl.ops import aggregate, knn
+from geodl.ops.dynamic_size import at_least
 
 __all__ = ["DeLAParts"]
 
@@ -89,7 +90,9 @@ class DeLAParts(nn.Module):
         self, pos: Tensor, category: Tensor, ptr: Tensor | None, x: Tensor | None
     ) -> tuple[Tensor, list[Points]]:
         clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
-        y = clouds.to_points(self.known(one_hot(category, self.categories, clouds)))
+        known = one_hot(category, self.categories, clouds)
+        at_least(known.shape[0], 2 if self.training else 1)
+        y = clouds.to_points(self.known(known))
         stages = cast(list[Points], self.encoder(clouds))
         for points, carry, rate in zip(stages, self.carry, self.rates, strict=True):
             carried = self._to_all(carry(points.x), points, stages[0])

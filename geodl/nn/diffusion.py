@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from geodl.nn.diffusion_fused import fused_block
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.plain import is_plain
 from geodl.ops import heat_diffuse
-from geodl.ops.backend import select
+from geodl.ops.core.dispatch import select
 from geodl.ops.core.watch import watched
 from geodl.ops.recycled import Recycled
 
@@ -155,7 +155,8 @@ class DiffusionBlock(nn.Module):
         """Whether this is the block most networks are made of, its layers plain, on the CPU, and no derivative by operators
         is asked for."""
         return (
-            isinstance(spectrum, Spectrum)
+            not torch.compiler.is_compiling()
+            and isinstance(spectrum, Spectrum)
             and gradient is not None
             and is_plain(self.diffusion, LearnedTimeDiffusion)
             and self.diffusion.method == "spectral"
@@ -172,9 +173,9 @@ class DiffusionBlock(nn.Module):
                 for tensor in (spectrum.evals, spectrum.evecs, spectrum.mass, gradient.values)
             )
             and select(x) == "native"
+            and x.dtype in (torch.float32, torch.float64)
             and not watched()
             and not torch.is_autocast_enabled(x.device.type)
-            and not torch.compiler.is_compiling()
         )
 
     def _fused(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:

@@ -79,7 +79,7 @@ class GridConv(nn.modules.conv._ConvNd):
     def forward(self, x: Tensor, domain: Charts | GridWindows | Level | None = None) -> Tensor:
         if domain is not None:
             return _on_domain(self, x, domain, _taps_first(self.weight))
-        if forced.get() == "reference":
+        if not torch.compiler.is_compiling() and forced.get() == "reference":
             return _on_grid(self, x, self._windows(x), _taps_first(self.weight))
         if self.padding_mode != "zeros":
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
@@ -144,7 +144,8 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
         if output_size is not None:
             given: list[Any] = [self.stride, self.padding, self.kernel_size, self._dim, self.dilation]
             more = tuple(self._output_padding(x, output_size, *given))
-        if forced.get() == "reference":
+        if not torch.compiler.is_compiling() and forced.get() == "reference":
+            assert not isinstance(self.padding, str)  # which transposed convolutions do not take
             size = tuple(x.shape[-len(self.kernel_size) :])
             windows = transposed_windows(
                 size, self.kernel_size, self.stride, self.padding, self.dilation, more

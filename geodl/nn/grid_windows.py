@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +15,15 @@ from geodl.geometry import Charts
 from geodl.nn.spline_windows import spline_windows
 from geodl.ops import Neighbors, patch_conv, patch_gather
 from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
+from geodl.ops.remembered import Shelf, remembered
 
 __all__ = ["GridWindows", "chart_windows", "grid_windows", "transposed_windows"]
 
 # A tap that sees less than this of the signal fades out at a border instead of being scaled up to a whole value.
 _FAINTEST = 0.1
+
+# Of regular grids.
+_GRIDS = Shelf(64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,6 @@ class GridWindows(Structure):
         return mixed.permute(2, 0, 3, 1).reshape(batch, out_channels, -1)
 
 
-@functools.lru_cache(maxsize=64)
 def grid_windows(
     size: tuple[int, ...],
     kernel_size: tuple[int, ...],
@@ -106,13 +108,14 @@ def grid_windows(
     Raises:
         ValueError: no such padding mode, padding that is too wide for it, or a kernel wider than the padded grid.
     """
-    axes = [
-        _axis(*each, padding_mode) for each in zip(size, kernel_size, stride, padding, dilation, strict=True)
-    ]
-    return _one_hot(axes, size, kernel_size)
+
+    def make() -> GridWindows:
+        along = zip(size, kernel_size, stride, padding, dilation, strict=True)
+        return _one_hot([_axis(*each, padding_mode) for each in along], size, kernel_size)
+
+    return remembered(_GRIDS, (size, kernel_size, stride, padding, dilation, padding_mode), make)
 
 
-@functools.lru_cache(maxsize=64)
 def transposed_windows(
     size: tuple[int, ...],
     kernel_size: tuple[int, ...],
@@ -122,18 +125,14 @@ def transposed_windows(
     output_padding: tuple[int, ...],
 ) -> GridWindows:
     """Windows of the transposed convolution: point o reads point i at tap k where o = i stride - padding + k dilation."""
-    axes = []
-    for points, taps, step, pad, apart, more in zip(
-        size, kernel_size, stride, padding, dilation, output_padding, strict=True
-    ):
-        length = (points - 1) * step - 2 * pad + apart * (taps - 1) + more + 1
-        if length < 1:
-            raise ValueError(f"padding {pad} leaves nothing of an axis of {points} points")
-        reached = torch.arange(length)[:, None] + pad - apart * torch.arange(taps)
-        source = reached.div(step, rounding_mode="floor")
-        fits = (reached % step == 0) & (source >= 0) & (source < points)
-        axes.append(torch.where(fits, source, -1))
-    return _one_hot(axes, size, kernel_size)
+
+    def make() -> GridWindows:
+        along = zip(size, kernel_size, stride, padding, dilation, output_padding, strict=True)
+        return _one_hot([_transposed_axis(*each) for each in along], size, kernel_size)
+
+    return remembered(
+        _GRIDS, ("transposed", size, kernel_size, stride, padding, dilation, output_padding), make
+    )
 
 
 def chart_windows(
@@ -217,6 +216,17 @@ def _axis(
         )
     places = torch.arange(0, padded.numel() - reach, stride)
     return padded[places[:, None] + dilation * torch.arange(taps)]
+
+
+def _transposed_axis(points: int, taps: int, step: int, pad: int, apart: int, more: int) -> Tensor:
+    """As :func:`_axis`, of a transposed convolution."""
+    length = (points - 1) * step - 2 * pad + apart * (taps - 1) + more + 1
+    if length < 1:
+        raise ValueError(f"padding {pad} leaves nothing of an axis of {points} points")
+    reached = torch.arange(length)[:, None] + pad - apart * torch.arange(taps)
+    source = reached.div(step, rounding_mode="floor")
+    fits = (reached % step == 0) & (source >= 0) & (source < points)
+    return torch.where(fits, source, -1)
 
 
 def _one_hot(axes: list[Tensor], size: Sequence[int], kernel_size: Sequence[int]) -> GridWindows:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 
 from geodl.geometry import Charts
 from geodl.ops import patch_conv, patch_gather
+from geodl.ops.remembered import Shelf, remembered
 
 __all__ = ["KPConv", "kernel_points"]
 
@@ -35,18 +35,15 @@ def kernel_points(count: int) -> Tensor:
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")
-    return _minimum(count).clone()
+    return remembered(_POINTS, count, lambda: _minimum(count)).clone()
 
 
-@lru_cache
-@torch.no_grad()
 def _minimum(count: int) -> Tensor:
-    # On the CPU, whatever device networks are being made on: what is found here is kept.
-    centre = torch.zeros(_STARTS, 1, 3, dtype=torch.float64, device="cpu")
+    centre = torch.zeros(_STARTS, 1, 3, dtype=torch.float64)
     if count == 1:
         return centre[0]
     generator = torch.Generator().manual_seed(count)
-    free = torch.randn(_STARTS, count - 1, 3, dtype=torch.float64, generator=generator, device="cpu")
+    free = torch.randn(_STARTS, count - 1, 3, dtype=torch.float64, generator=generator)
     free /= torch.linalg.vector_norm(free, dim=2, keepdim=True)
     velocity = torch.zeros_like(free)
     for _ in range(_STEPS):
@@ -72,6 +69,7 @@ def _apart(centre: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
 
 
 _STARTS, _STEPS = 8, 600
+_POINTS = Shelf(64)
 
 
 class KPConv(nn.Module):

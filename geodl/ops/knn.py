@@ -160,10 +160,8 @@ def _(
     x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, k: int, loop: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     rows = (x if queries is None else queries).shape[0]
-    if ptr is None:
-        edges = rows * torch.sym_max(torch.sym_min(k, x.shape[0] - (0 if loop else 1)), 0)
-    else:
-        edges = dynamic_size()
+    degree = torch.sym_max(torch.sym_min(k, x.shape[0] - (0 if loop else 1)), 0)
+    edges = rows * degree if ptr is None else dynamic_size()
     rowptr, col = (x.new_empty(size, dtype=torch.int64) for size in (rows + 1, edges))
     return rowptr, col, x.new_empty(edges, dtype=measured_dtype(x))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, cast
 
 import torch
@@ -13,8 +14,9 @@ from geodl.ops.backend import native, serves_indices
 from geodl.ops.core.csr import CSR, Known
 from geodl.ops.core.memory import addresses, resolve
 from geodl.ops.core.structure import Count, Layout, Pointer, Rows, Structure
+from geodl.ops.core.watch import wrapped
 from geodl.ops.custom_op import custom_op
-from geodl.ops.remembered import mark, remembered
+from geodl.ops.remembered import mark, plainly, remembered
 
 __all__ = ["Neighbors"]
 
@@ -171,15 +173,19 @@ class Neighbors(Structure):
             raise ValueError(f"edge_index must have shape [2, E], not {list(edge_index.shape)}")
         if edge_index.dtype != torch.int64:
             raise ValueError(f"edge_index must be int64, not {edge_index.dtype}")
-        if num_dst < 0:
-            raise ValueError(f"num_dst must not be negative, got {num_dst}")
+        num_src = num_dst if num_src is None else num_src
+        for name, count in (("num_dst", num_dst), ("num_src", num_src)):
+            if count < 0:
+                raise ValueError(f"{name} must not be negative, got {count}")
         src, dst = edge_index
         if dst.numel() and not torch.compiler.is_compiling():
-            low, high = (int(bound) for bound in dst.aminmax())
-            if low < 0 or high >= num_dst:
-                raise IndexError(f"edge_index[1] holds {low}..{high}, but there are {num_dst} destinations")
+            ends = ("edge_index[1]", dst, num_dst, "destinations"), ("col", src, num_src, "sources")
+            for name, points, count, what in ends:
+                low, high = (int(bound) for bound in points.aminmax())
+                if low < 0 or high >= count:
+                    raise IndexError(f"{name} holds {low}..{high}, but there are {count} {what}")
         rowptr, col, order = group_edges(dst, src, num_dst)
-        return cls(rowptr, col, num_dst if num_src is None else num_src, order)
+        return cls.trusted(rowptr, col, num_src, order)
 
     def to_edge_index(self) -> Tensor:
         """``[2, E]`` int64 in CSR order: sources in row 0, destinations in row 1."""
@@ -354,8 +360,9 @@ class _Graph:
         rowptr, row = other.rowptr, other.col
         self.transpose = rowptr, row, perm
         self.versions = rowptr._version, row._version, perm._version
-        self.transposed = Known(*self.graph[:3], rowptr.detach(), row.detach(), perm.detach())
-        return self.transposed
+        made = plainly(lambda: Known(*self.graph[:3], rowptr.detach(), row.detach(), perm.detach()))
+        self.transposed = made
+        return made
 
 
 def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
@@ -364,7 +371,9 @@ def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
         return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
     known = neighbors._graph
     if known is None or not known.holds(neighbors):
-        known = vars(neighbors)["_graph"] = _Graph(neighbors)
+        if wrapped(neighbors.rowptr) or wrapped(neighbors.col):
+            return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
+        known = vars(neighbors)["_graph"] = plainly(partial(_Graph, neighbors))
     for tensor in inputs:
         if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
             return known.with_transpose(neighbors)

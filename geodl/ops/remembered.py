@@ -8,14 +8,15 @@ as through ``tensor.numpy()``, is counted by nobody and not seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
+
+from geodl.ops.core.watch import transformed
 
 try:
     from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack as _outside_of_transforms
@@ -23,15 +24,6 @@ except ImportError:
     _outside_of_transforms = nullcontext  # type: ignore[assignment]
 
 Made = TypeVar("Made")
-
-_PLAIN: tuple[Callable[[], AbstractContextManager[Any]], ...] = (
-    _outside_of_transforms,
-    torch.no_grad,
-    partial(torch.inference_mode, False),
-    partial(torch.autocast, "cpu", enabled=False),
-    partial(torch.autocast, "cuda", enabled=False),
-)
-
 
 # The mark of a tensor of which nobody can tell whether it was changed.
 UNMARKED = "unmarked"
@@ -74,6 +66,22 @@ class Remembers:
             self.memory().answers[key] = answer, mark(answer)
 
 
+class Shelf(Remembers):
+    """The owner of what follows from numbers alone; the last ``size`` answers stay."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def tensors(self) -> list[Tensor]:
+        return []
+
+    def memory(self) -> Memory:
+        known = super().memory()
+        if len(known.answers) > self.size:
+            del known.answers[next(iter(known.answers))]
+        return known
+
+
 _OF_TENSORS: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
@@ -92,12 +100,25 @@ def remembered(owner: Tensor | Remembers, key: Hashable, make: Callable[[], Made
     if found is None or found[1] != mark(found[0]):
         if UNMARKED in memory.mark:
             return make()
-        with ExitStack() as stack:
-            for mode in _PLAIN:
-                stack.enter_context(mode())
-            made = make()
+        made = plainly(make, isinstance(owner, Shelf))
         found = memory.answers[key] = made, mark(made)
     return cast(Made, found[0])
+
+
+def plainly(make: Callable[[], Made], anywhere: bool = False) -> Made:
+    """``make()`` in no mode; what has no device of its own is on the CPU, whatever device networks are being made on."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        if anywhere:
+            stack.enter_context(torch.device("cpu"))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        if transformed():
+            stack.enter_context(_outside_of_transforms())
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        return make()
 
 
 def _of_tensor(tensor: Tensor) -> Memory:

@@ -42,8 +42,6 @@ def network(name: str) -> nn.Module:
         return make(**{"in_channels": 3} if name == "LeNet5" else {}, out_channels=4)
     if name == "FunctionalMapNet":
         return make(3, **options)
-    if name == "DGCNNParts":
-        return make(4, **options)
     return make({**dict.fromkeys(NODES, 6), **dict.fromkeys(MESHES, 3)}.get(name, 0), 4, **options)
 
 

@@ -57,7 +57,7 @@ def assert_found(
     """The same rows in the same order, and the same distances to the last bit (of a root in float64, which torch may miss)."""
     neighbors, distance = found
     rows, squares = expected
-    neighbors._validate()
+    neighbors.check()
     assert rows_of(neighbors) == rows
     distance = distance.cpu()
     flat = np.array([value for row in squares for value in row], dtype=distance.numpy().dtype)

@@ -20,9 +20,9 @@ def resolve(tensor: Tensor, name: str) -> Tensor:
     """
     if tensor.numel() == 0:  # a slice of nothing may begin anywhere
         return tensor.contiguous()
+    if tensor._is_zerotensor():  # a tangent of zeros in forward mode: a slice of it has an address near 0
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device) + tensor
     if tensor.data_ptr() == 0:
-        if tensor._is_zerotensor():  # what forward mode writes for a tangent of zeros
-            return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
         raise ValueError(_freed(name, tensor))
     # Before anything is copied: PyTorch reads beyond the storage.
     last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
