@@ -18,20 +18,24 @@ def resolve(tensor: Tensor, name: str) -> Tensor:
     Raises:
         ValueError: its memory was freed or cut off.
     """
+    if tensor.numel() == 0:  # a slice of nothing may begin anywhere
+        return tensor.contiguous()
+    if tensor._is_zerotensor():  # a tangent of zeros in forward mode: a slice of it has an address near 0
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device) + tensor
+    if tensor.data_ptr() == 0:
+        raise ValueError(_freed(name, tensor))
+    # Before anything is copied: PyTorch reads beyond the storage.
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    held = tensor.untyped_storage().nbytes()
+    if held < (tensor.storage_offset() + last + 1) * tensor.itemsize:
+        raise ValueError(f"{name} of shape {list(tensor.shape)} is larger than its storage of {held} bytes")
     if tensor.is_neg():  # a view that stands for the negative of what lies in memory
         tensor = tensor.resolve_neg()
-    if tensor._is_zerotensor():  # a tangent of zeros in forward mode: a slice of it has an address near 0
-        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
-    tensor = tensor.contiguous()
-    if tensor.numel() == 0:  # a slice of nothing may begin anywhere
-        return tensor
-    if tensor.data_ptr() == 0:
-        raise ValueError(f"{name} of shape {list(tensor.shape)} has no memory: its storage was freed")
-    if tensor.untyped_storage().nbytes() < tensor.nbytes + tensor.storage_offset() * tensor.itemsize:
-        raise ValueError(
-            f"{name} of shape {list(tensor.shape)} is larger than its storage of {tensor.untyped_storage().nbytes()} bytes"
-        )
-    return tensor
+    return tensor.contiguous()
+
+
+def _freed(name: str, tensor: Tensor) -> str:
+    return f"{name} of shape {list(tensor.shape)} has no memory: its storage was freed"
 
 
 def in_huge_pages(tensor: Tensor) -> Tensor:
@@ -53,8 +57,17 @@ def new_empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Te
 
 
 def addresses(*tensors: Tensor | None) -> list[int]:
-    """Where the numbers of contiguous tensors lie; 0 for None."""
-    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
+    """Where the numbers of contiguous tensors lie; 0 for None.
+
+    Raises:
+        ValueError: a tensor's memory was freed: to a kernel it would be none.
+    """
+    found = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
+    if 0 in found:
+        for tensor, address in zip(tensors, found, strict=True):
+            if tensor is not None and address == 0 and tensor.numel():
+                raise ValueError(_freed("a tensor", tensor))
+    return found
 
 
 def contiguous(tensor: Any) -> Any:

@@ -29,8 +29,17 @@ Groups = tuple[Tensor, Tensor, Tensor]
 
 @edge_rows.reference
 def rows(rowptr: Tensor, col: Tensor) -> Tensor:
-    every = torch.arange(rowptr.shape[0] - 1, device=rowptr.device)
-    return torch.repeat_interleave(every, rowptr.diff(), output_size=col.shape[0])
+    # Not repeat_interleave, which a rowptr that is none takes beyond its memory.
+    return torch.searchsorted(
+        rowptr[1:].contiguous(), torch.arange(col.shape[0], device=col.device), right=True
+    )
+
+
+@edge_rows.native
+def native_rows(rowptr: Tensor, col: Tensor) -> Tensor:
+    out = torch.empty_like(col)
+    native.edge_rows(rowptr.data_ptr(), rowptr.shape[0] - 1, col.shape[0], out.data_ptr())
+    return out
 
 
 @group_edges.reference
@@ -59,4 +68,4 @@ def _(rowptr: Tensor, col: Tensor, num_src: int) -> Groups:
 
 @transpose.native
 def _(rowptr: Tensor, col: Tensor, num_src: int) -> Groups:
-    return native_group(col, rows(rowptr, col), num_src)
+    return native_group(col, native_rows(rowptr, col), num_src)

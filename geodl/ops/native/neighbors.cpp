@@ -65,9 +65,17 @@ void group_edges(std::uintptr_t key_, std::uintptr_t value_, int64_t edges, int6
     }
 }
 
+// out[e] = the row of edge e
+void edge_rows(std::uintptr_t rowptr_, int64_t rows, int64_t edges, std::uintptr_t out) {
+    const int64_t* rowptr = at<const int64_t>(rowptr_);
+    check_pointer("rowptr", rowptr, rows, edges, "edges");
+    for (int64_t i = 0; i < rows; ++i) std::fill(at<int64_t>(out) + rowptr[i], at<int64_t>(out) + rowptr[i + 1], i);
+}
+
 }  // namespace
 
 void register_neighbors(nb::module_& m) {
+    m.def("edge_rows", &edge_rows, nb::call_guard<nb::gil_scoped_release>());
     m.def("group_edges", &group_edges, nb::call_guard<nb::gil_scoped_release>());
 }
 

@@ -69,7 +69,7 @@ def _parameter(tensor: Tensor) -> Tensor:
 
 def _reversed(tensor: Tensor) -> Tensor:
     """Numbers of a NumPy array, whose memory is not PyTorch's."""
-    return torch.from_numpy(tensor.flatten().numpy().copy()).view(tensor.shape)
+    return torch.from_numpy(tensor.detach().flatten().numpy().copy()).view(tensor.shape)
 
 
 MEMORY: dict[str, Callable[[Tensor], Tensor]] = {
@@ -289,8 +289,7 @@ def _attack_direct(operator: Fuzzed, inputs: Inputs, draw: Draw) -> tuple[Outcom
     function, arguments = draw.choice(calls.found)
     given = [a.detach() if isinstance(a, Tensor) else a for a in arguments]
     same = True  # whether only memory was spoilt
-    for _ in range(draw.random.randint(1, 2)):
-        k = draw.random.randrange(len(given))
+    for k in draw.random.sample(range(len(given)), min(len(given), draw.random.randint(1, 2))):
         given[k], kept = _spoil(given[k], draw)
         same &= kept
 
