@@ -24,7 +24,7 @@ __all__ = ["fused_gin", "two_layers"]
 
 
 def two_layers(network: nn.Module) -> tuple[nn.Linear, nn.Linear] | None:
-    """The linear layers of a network that is exactly a linear layer, ReLU and a linear layer, the second of which reads the first."""
+    """The linear layers of a network that is exactly a linear layer, ReLU and a linear layer that reads it."""
     if not is_plain(network, nn.Sequential) or len(network) != 3:
         return None
     first, between, second = network

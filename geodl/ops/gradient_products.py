@@ -60,5 +60,5 @@ def _write(
     read, weights = tensors[: len(inputs)], tensors[len(inputs)]
     kernel(name, weights.dtype)(
         graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, weights, *read), outputs[-1].shape[-1],
-        *addresses(*outputs), torch.get_num_threads(), graph.num_edges, len(read[0]),
+        *addresses(*outputs), torch.get_num_threads(), graph.num_edges, graph.num_src,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, cast
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor
 from geodl.ops.backend import native, serves_indices
 from geodl.ops.core.csr import CSR, Known
 from geodl.ops.core.structure import Count, Layout, Pointer, Rows, Structure
+from geodl.ops.core.watch import wrapped
 from geodl.ops.custom_op import custom_op
-from geodl.ops.remembered import mark, remembered
+from geodl.ops.remembered import mark, plainly, remembered
 
 __all__ = ["Neighbors"]
 
@@ -345,8 +347,9 @@ class _Graph:
         rowptr, row = other.rowptr, other.col
         self.transpose = rowptr, row, perm
         self.versions = rowptr._version, row._version, perm._version
-        self.transposed = Known(*self.graph[:3], rowptr.detach(), row.detach(), perm.detach())
-        return self.transposed
+        made = plainly(lambda: Known(*self.graph[:3], rowptr.detach(), row.detach(), perm.detach()))
+        self.transposed = made
+        return made
 
 
 def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
@@ -355,7 +358,9 @@ def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
         return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
     known = neighbors._graph
     if known is None or not known.holds(neighbors):
-        known = vars(neighbors)["_graph"] = _Graph(neighbors)
+        if wrapped(neighbors.rowptr) or wrapped(neighbors.col):
+            return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
+        known = vars(neighbors)["_graph"] = plainly(partial(_Graph, neighbors))
     for tensor in inputs:
         if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
             return known.with_transpose(neighbors)

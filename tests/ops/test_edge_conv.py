@@ -342,7 +342,7 @@ def test_errors_name_the_argument():
         edge_conv(x, neighbors, weight, negative_slope=-0.1)
     with pytest.raises(ValueError, match=r"2 destinations and 5 sources: x_dst must give"):
         edge_conv(torch.randn(5, 3), neighbors_of([2, 3], 5), weight)
-    with pytest.raises(ValueError, match=r"x_dst must have shape \[N, C\] = \[2, 3\], not \[5, 3\]"):
+    with pytest.raises(ValueError, match=r"neighbors have 2 destinations but x_dst has shape \[5, 3\]"):
         edge_conv(torch.randn(5, 3), neighbors_of([2, 3], 5), weight, x_dst=torch.randn(5, 3))
     with pytest.raises(ValueError, match="norm out of training needs its running_mean"):
         edge_conv(x, neighbors, weight, norm=BatchNorm())

@@ -45,7 +45,7 @@ def new_empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Te
     """A tensor of this shape for a kernel to write, on the device and by default of the dtype of another."""
     # The shape of another costs PyTorch less than numbers.
     made = (
-        torch.empty_like(like)
+        torch.empty_like(like, memory_format=torch.contiguous_format)
         if like.shape == shape and dtype is None
         else like.new_empty(shape, dtype=dtype)
     )
