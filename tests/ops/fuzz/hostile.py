@@ -140,7 +140,9 @@ def _anew(inputs: Inputs) -> Inputs:
         if isinstance(value, Tensor):
             found[name] = torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
         elif isinstance(value, Neighbors):
-            rowptr, col = (torch.tensor(part.tolist(), dtype=part.dtype) for part in (value.rowptr, value.col))
+            rowptr, col = (
+                torch.tensor(part.tolist(), dtype=part.dtype) for part in (value.rowptr, value.col)
+            )
             found[name] = Neighbors(rowptr, col, value.num_src)
         else:
             found[name] = value
@@ -236,7 +238,9 @@ def _attack_between(operator: Fuzzed, inputs: Inputs, draw: Draw) -> tuple[Outco
         }
         with use_backend("native"):
             out = operator.call(**{**inputs, **leaves})
-            outs = [t for t in ([out] if isinstance(out, Tensor) else out) if t is not None and t.requires_grad]
+            outs = [
+                t for t in ([out] if isinstance(out, Tensor) else out) if t is not None and t.requires_grad
+            ]
             change()
             if outs and leaves:
                 torch.autograd.grad([t.sum() for t in outs], list(leaves.values()), allow_unused=True)
@@ -351,7 +355,9 @@ def _attack_compiled(operator: Fuzzed, inputs: Inputs, draw: Draw) -> tuple[Outc
     ) else None  # fmt: skip
     if name is not None:
         graph = inputs[name]
-        edge_index = _wrong(graph.to_edge_index(), draw) if draw.choice((True, False)) else graph.to_edge_index()
+        edge_index = (
+            _wrong(graph.to_edge_index(), draw) if draw.choice((True, False)) else graph.to_edge_index()
+        )
 
         def call(edge_index: Tensor, rows: int, sources: int, rest: Inputs) -> Any:
             return operator.call(**rest, **{name: Neighbors.from_edge_index(edge_index, rows, sources)})
@@ -446,7 +452,9 @@ def hostile(name: str, seed: int, cases: Sequence[int], trace: bool = False) -> 
             problems.append((remaining.pop(0), "crash", crash))
             ends["crash"] += 1
     for case, kind, what in problems[:SHOWN]:
-        print(f"python -m tests.ops.fuzz --hostile --seed {seed} --only {name} --case {case}\n  {kind}: {what}")
+        print(
+            f"python -m tests.ops.fuzz --hostile --seed {seed} --only {name} --case {case}\n  {kind}: {what}"
+        )
     seconds = time.perf_counter() - start
     print(
         f"{name:16} {len(cases):7,} hostile cases {ends['answer']:7,} answers {ends['error']:7,} errors "
