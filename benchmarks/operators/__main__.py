@@ -2,12 +2,14 @@
 
     python -m benchmarks.operators [--device cpu] [--threads 2] [--seed 0] [--out DIR] [--only NAME ...]
 
-An operator and its peers are run in turn, warm (the transpose of the neighbourhoods is cached, as in training), and
-the medians are compared. ``roofline`` is the fraction of the machine's speed that ours reaches: the time that the
-unavoidable work would take (every input read and every output written once at the rate of a copy, or the arithmetic at the
-rate of a matrix product, whichever is longer, both measured here) over the time it took. Memory is the peak during one
+An operator and its peers, also as torch.compile fuses them, are run in turn, warm (the transpose of the neighbourhoods is
+cached, as in training), and the medians are compared. ``roofline`` is the fraction of the machine's speed that ours reaches: the
+time that the unavoidable work would take (every input read and every output written once at the rate of a copy, or the arithmetic
+at the rate of a matrix product, whichever is longer, both measured here) over the time it took. Memory is the peak during one
 call above what was held before it, results included: resident memory on Linux (VmHWM, with every block returned to the
-system as it is freed), the allocator's on a GPU. Peers that are not installed are left out, with a note.
+system as it is freed), the allocator's on a GPU. Peers that are not installed are left out, with a note. On a GPU compiled peers
+are recorded as CUDA graphs as well, and ours stands beside itself compiled and recorded; a graph has memory of its own, which is
+not counted.
 """
 
 from __future__ import annotations

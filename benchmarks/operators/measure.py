@@ -6,7 +6,7 @@ import ctypes
 import statistics
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,14 @@ SLOW = 1000.0  # milliseconds; what takes longer is not warmed up again before i
 
 @dataclass(frozen=True)
 class Call:
-    """A function, and the tensors that it takes and is differentiated by; a module's parameters stay its own."""
+    """A function, and the tensors that it takes and is differentiated by; a module's parameters stay its own.
+
+    ``compiles`` says whether torch.compile makes something of it: not of a loop that it would unroll, nor of other libraries.
+    """
 
     function: Callable[..., Any]
     inputs: Sequence[Tensor]
+    compiles: bool = True
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Work:
 class Comparison:
     """Rows of the table: an operator beside functions that do the same work.
 
-    ``unlike`` names the peers whose result has another form or order.
+    ``unlike`` names the peers whose result has another form or order; ``variants`` are the same functions as compilers and graphs
+    run them.
     """
 
     op: str
@@ -50,6 +55,7 @@ class Comparison:
     peers: Mapping[str, Run]
     least: Work
     unlike: Collection[str] = ()
+    variants: Mapping[str, Run] = field(default_factory=dict)
 
 
 def forward(
@@ -73,9 +79,9 @@ def _compared(
     unlike: Collection[str],
     backward: bool,
 ) -> Comparison:
-    peers = with_compiled(peers, ours.inputs[0].device)
     theirs = {name: step(peer, backward) for name, peer in peers.items()}
-    return Comparison(op, work, step(ours, backward), theirs, least, unlike)
+    others = variants(ours, peers, backward, ours.inputs[0].device)
+    return Comparison(op, work, step(ours, backward), theirs, least, unlike, others)
 
 
 def both(
@@ -86,15 +92,42 @@ def both(
     yield forward_backward(op, size, ours, peers, two)
 
 
-def with_compiled(peers: Mapping[str, Call], device: torch.device) -> dict[str, Call]:
-    """On a GPU also each peer as torch.compile fuses it."""
-    if device.type != "cuda":
-        return dict(peers)
-    compiled = {
-        f"{name}, torch.compile": Call(torch.compile(peer.function), peer.inputs)
-        for name, peer in peers.items()
-    }
-    return {**peers, **compiled}
+def variants(ours: Call, peers: Mapping[str, Call], backward: bool, device: torch.device) -> dict[str, Run]:
+    """Each peer as torch.compile fuses it; on a GPU that as a CUDA graph too, and ours in both forms."""
+    named = {name: peer for name, peer in peers.items() if peer.compiles}
+    if device.type == "cuda":
+        named["geodl"] = ours
+    found: dict[str, Run] = {}
+    for name, call in named.items():
+        compiled = replace(call, function=torch.compile(call.function))
+        found[f"{name}, torch.compile"] = step(compiled, backward)
+        if device.type == "cuda":
+            found[f"{name}, torch.compile, CUDA graph"] = captured(step(compiled, backward))
+    if device.type == "cuda":
+        found["geodl, CUDA graph"] = captured(step(ours, backward))
+    return found
+
+
+def captured(run: Run) -> Run:
+    """The same work as a CUDA graph, recorded in the first call."""
+    recorded: list[Any] = []
+
+    def replay() -> Any:
+        if not recorded:
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(3):
+                    run()
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                out = run()
+            recorded.extend((graph, out))
+        recorded[0].replay()
+        return recorded[1]
+
+    return replay
 
 
 def step(call: Call, backward: bool) -> Run:
@@ -243,7 +276,7 @@ def measure(
     found: list[list[dict[str, Any]]] = []
     for pair in comparisons():
         pair.ours()
-        able = {name: run for name, run in pair.peers.items() if _runs(name, run)}
+        able = {name: run for name, run in {**pair.peers, **pair.variants}.items() if _runs(name, run)}
         ours, *theirs = interleaved([pair.ours, *able.values()], device, sizes.seconds)
         least = max(pair.least.traffic / rates.traffic, pair.least.flops / rates.flops)
         found.append(
@@ -277,7 +310,7 @@ def _add_memory(rows: list[dict[str, Any]], pair: Comparison, device: torch.devi
     ours_mb = _peak_of(pair.ours, rows[0]["ours_ms"], device)
     for row in rows:
         row["ours_mb"] = ours_mb
-        run = pair.peers.get(row["peer"])
+        run = {**pair.peers, **pair.variants}.get(row["peer"])
         row["peer_mb"] = None if run is None else _peak_of(run, row["peer_ms"], device)
 
 

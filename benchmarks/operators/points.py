@@ -24,7 +24,7 @@ def nearest(device: torch.device, sizes: Sizes) -> Iterator[Comparison]:
         peers = {"DGCNN's knn (matrix product, topk)": Call(_dense_nearest(sizes), [x])}
         if (cluster := optional("torch_cluster")) is not None:
             peers["torch_cluster knn"] = Call(
-                lambda x: cluster.knn(x, x, sizes.nearest, batch, batch)[1], [x]
+                lambda x: cluster.knn(x, x, sizes.nearest, batch, batch)[1], [x], compiles=False
             )
         yield forward(
             "knn",
@@ -58,10 +58,10 @@ def within(device: torch.device, sizes: Sizes) -> Iterator[Comparison]:
             rows = cKDTree(points).query_ball_point(points, r, workers=torch.get_num_threads())
             return torch.from_numpy(np.concatenate(rows).astype(np.int64))
 
-        peers["scipy cKDTree, build + query"] = Call(tree, [x])
+        peers["scipy cKDTree, build + query"] = Call(tree, [x], compiles=False)
     if (cluster := optional("torch_cluster")) is not None:
         peers["torch_cluster radius"] = Call(
-            lambda x: cluster.radius(x, x, r, max_num_neighbors=8 * sizes.nearest)[1], [x]
+            lambda x: cluster.radius(x, x, r, max_num_neighbors=8 * sizes.nearest)[1], [x], compiles=False
         )
     yield forward(
         "radius",
@@ -77,10 +77,12 @@ def farthest(device: torch.device, sizes: Sizes) -> Iterator[Comparison]:
     ptr, batch = _clouds(sizes, device)
     x = torch.rand(len(batch), 3, device=device)
     clouds, half = sizes.clouds[0], sizes.points // 2
-    peers = {"PointNet++'s loop in PyTorch": Call(_loop(clouds, half), [x])}
+    peers = {"PointNet++'s loop in PyTorch": Call(_loop(clouds, half), [x], compiles=False)}
     cluster = optional("torch_cluster")
     if cluster is not None:
-        peers["torch_cluster fps"] = Call(lambda x: cluster.fps(x, batch, 0.5, random_start=False), [x])
+        peers["torch_cluster fps"] = Call(
+            lambda x: cluster.fps(x, batch, 0.5, random_start=False), [x], compiles=False
+        )
     yield forward(
         "farthest_points",
         f"{clouds} x {sizes.points} to {half} points",
@@ -91,14 +93,14 @@ def farthest(device: torch.device, sizes: Sizes) -> Iterator[Comparison]:
 
     x = torch.rand(sizes.cloud, 3, device=device)
     few = sizes.samples
-    peers = {"PointNet++'s loop in PyTorch": Call(_loop(1, few), [x])}
+    peers = {"PointNet++'s loop in PyTorch": Call(_loop(1, few), [x], compiles=False)}
     if cluster is not None:
         peers["torch_cluster fps"] = Call(
             lambda x: cluster.fps(x, ratio=few / sizes.cloud, random_start=False), [x]
         )
     unlike = []
     if (cloud := _open3d(x)) is not None:
-        peers["Open3D"] = Call(lambda x: cloud.farthest_point_down_sample(few), [x])
+        peers["Open3D"] = Call(lambda x: cloud.farthest_point_down_sample(few), [x], compiles=False)
         unlike.append("Open3D")  # computes in float64, and returns points
     # A full search looks at every point for every sample; ours may look at fewer, so the roofline counts one pass.
     work = Work(4.0 * x.numel(), 8.0 * len(x))
@@ -133,7 +135,7 @@ def voxels(device: torch.device, sizes: Sizes) -> Iterator[Comparison]:
             "voxel_pool",
             size,
             Call(ours, [x, pos]),
-            {"Open3D": Call(lambda *_: cloud.voxel_down_sample(side), [x, pos])},
+            {"Open3D": Call(lambda *_: cloud.voxel_down_sample(side), [x, pos], compiles=False)},
             work,
             unlike=["Open3D"],  # in another order
         )
@@ -169,9 +171,9 @@ def _single_cloud_peers(x: Tensor, sizes: Sizes) -> dict[str, Call]:
             near = cKDTree(points).query(points, sizes.nearest, workers=torch.get_num_threads())[1]
             return torch.from_numpy(near).flatten()
 
-        peers["scipy cKDTree, build + query"] = Call(tree, [x])
+        peers["scipy cKDTree, build + query"] = Call(tree, [x], compiles=False)
     if (cluster := optional("torch_cluster")) is not None:
-        peers["torch_cluster knn"] = Call(lambda x: cluster.knn(x, x, sizes.nearest)[1], [x])
+        peers["torch_cluster knn"] = Call(lambda x: cluster.knn(x, x, sizes.nearest)[1], [x], compiles=False)
     return peers
 
 

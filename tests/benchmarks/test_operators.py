@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from benchmarks.operators.__main__ import OPERATORS, main
-from benchmarks.operators.measure import Call, Work, forward_backward, interleaved, measure, peak_megabytes
+from benchmarks.operators.measure import (
+    Call,
+    Work,
+    captured,
+    forward_backward,
+    interleaved,
+    measure,
+    peak_megabytes,
+    step,
+)
 from benchmarks.operators.sizes import TINY
 
 
@@ -28,7 +37,40 @@ def first(result):
     return result if isinstance(result, torch.Tensor) else result[0]
 
 
-def test_writes_the_rows_of_the_chosen_operators(tmp_path, capsys):
+@pytest.fixture
+def quick_compiler(monkeypatch):
+    """What is compiled is traced, but no code is made of it, which takes most of the time."""
+    compiler = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function: compiler(function, backend="eager"))
+
+
+def test_compiled_peers_do_the_same_work(quick_compiler):
+    names = []
+    for pair in OPERATORS["patch_gather"](torch.device("cpu"), TINY):
+        names += pair.variants
+        ours = first(pair.ours())
+        for run in pair.variants.values():
+            torch.testing.assert_close(ours, first(run()), rtol=1e-3, atol=1e-3)
+    assert set(names) == {"torch.bmm, padded, torch.compile"}
+
+
+def test_other_libraries_and_long_loops_are_not_compiled():
+    x = torch.randn(3)
+    peers = {"loop": Call(torch.exp, [x], compiles=False), "function": Call(torch.exp, [x])}
+    (pair,) = [forward_backward("exp", "3", Call(torch.exp, [x]), peers, Work(1, 1))]
+    assert set(pair.peers) == {"loop", "function"} and set(pair.variants) == {"function, torch.compile"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_recorded_step_does_the_same_work():
+    x = torch.randn(30, device="cuda")
+    run = step(Call(torch.exp, [x]), backward=True)
+    replay = captured(run)
+    for _ in range(2):
+        torch.testing.assert_close(replay()[0], run()[0])
+
+
+def test_writes_the_rows_of_the_chosen_operators(tmp_path, capsys, quick_compiler):
     threads = torch.get_num_threads()
     try:
         main(["--out", str(tmp_path), "--threads", "1", "--only", "aggregate", "polar_conv"], TINY)
@@ -64,7 +106,7 @@ def test_an_unknown_operator_is_an_error(tmp_path, capsys):
     assert "aggregate" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
-def test_a_peer_that_fails_is_left_out(capsys):
+def test_a_peer_that_fails_is_left_out(capsys, quick_compiler):
     def fails(x: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("out of memory\nand more")
 
@@ -75,7 +117,7 @@ def test_a_peer_that_fails_is_left_out(capsys):
         yield forward_backward("exp", "3", Call(torch.exp, [x]), peers, Work(1, 1))
 
     rows = measure({"exp": comparisons}, torch.device("cpu"), TINY, 0)
-    assert [row["peer"] for row in rows] == ["sound"]
+    assert [row["peer"] for row in rows] == ["sound", "sound, torch.compile"]
     assert "left out: broken: out of memory\n" in capsys.readouterr().out
 
 
