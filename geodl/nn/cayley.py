@@ -51,7 +51,7 @@ class CayleyConv(nn.Module):
             raise ValueError(f"zoom must be positive, got {zoom}")
         self.iterations = iterations
         self.filters = glorot(2 * order + 1, in_channels, out_channels)
-        self.log_zoom = nn.Parameter(torch.tensor(zoom).log())
+        self.log_zoom = nn.Parameter(torch.tensor([zoom]).log())  # sharding takes no scalars
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
     def forward(self, x: Features, neighbors: Neighbors | GraphMatrix) -> Tensor:
@@ -62,7 +62,7 @@ class CayleyConv(nn.Module):
             matrix.neighbors,
             matrix.values,
             filters,
-            self.log_zoom.exp(),
+            self.log_zoom.exp().squeeze(0),
             self.iterations,
             matrix.symmetric,
         )

@@ -16,7 +16,7 @@ from geodl.nn.diffusion_fused import fused_block
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.plain import is_plain
 from geodl.ops import heat_diffuse
-from geodl.ops.backend import select
+from geodl.ops.core.dispatch import select
 from geodl.ops.core.watch import watched
 from geodl.ops.recycled import Recycled
 
@@ -173,6 +173,7 @@ class DiffusionBlock(nn.Module):
                 for tensor in (spectrum.evals, spectrum.evecs, spectrum.mass, gradient.values)
             )
             and select(x) == "native"
+            and x.dtype in (torch.float32, torch.float64)
             and not watched()
             and not torch.is_autocast_enabled(x.device.type)
         )

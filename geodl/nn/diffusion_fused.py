@@ -18,7 +18,7 @@ from torch import Tensor
 from geodl.geometry import Gradient, Spectrum
 from geodl.nn.diffusion_features import gradient_features
 from geodl.ops import Neighbors, gradient_products, heat_diffuse
-from geodl.ops.backend import new_empty
+from geodl.ops.core.memory import new_empty, resolve
 from geodl.ops.matrix_products import native_sum
 from geodl.ops.recycled import Recycled
 from geodl.ops.remembered import remembered
@@ -118,7 +118,7 @@ class _Block(torch.autograd.Function):
         *layers: Tensor,
     ) -> Tensor:
         ctx.operators, ctx.scale = operators, 1 / (1 - dropout)
-        x = x.contiguous()
+        x = resolve(x, "x")
         vertices, channels = x.shape
         shapes = domains(*operators)
         weights, biases = layers[::2], layers[1::2]
@@ -141,7 +141,7 @@ class _Block(torch.autograd.Function):
             native_sum(heat, (shape.weighted.t(), here)).mul_(decay[b])
             native_sum(spectral[b, :, channels:], (heat, maps.t()))
             along = native_sum(signals[: shape.size], (shape.evecs, spectral[b, :, : 3 * channels]))
-            products = inner[shape.rows], features[shape.rows]
+            products = inner[shape.rows].view(-1, 4, channels), features[shape.rows]
             gradient_products.write_products(along.view(-1, 3, channels), *shape.gradient, *products)
             terms = [(here, by_x.t()), (shape.evecs, spectral[b, :, 3 * channels :])]
             terms.append((products[1], by_features.t()))
@@ -166,7 +166,7 @@ class _Block(torch.autograd.Function):
             )
             by_given: Sequence[Tensor | None] = [next(found) if t.requires_grad else None for t in given]
         else:
-            by_given = _derivative(ctx, kept, grads[0].contiguous(), *given)
+            by_given = _derivative(ctx, kept, resolve(grads[0], "grad"), *given)
         return *by_given[:4], None, None, None, *by_given[4:]
 
 
@@ -217,7 +217,8 @@ def _derivative(
         grad_biases[0] += g_y.sum(0)
         g_f = native_sum(torch.empty_like(f), (g_y, by_features), last="tanh_derivative", units=f)
         along = signals[: shape.size]
-        gradient_products.write_adjoint(inner[shape.rows], g_f, *shape.transpose, along.view(-1, 3, channels))
+        g_inner = inner[shape.rows].view(-1, 4, channels), g_f
+        gradient_products.write_adjoint(*g_inner, *shape.transpose, along.view(-1, 3, channels))
         native_sum(grad_spectral[b, :, : 3 * channels], (shape.evecs.t(), along))
         native_sum(grad_spectral[b, :, 3 * channels :], (shape.evecs.t(), g_y))
         g_heat = grad_spectral[b, :, :channels]

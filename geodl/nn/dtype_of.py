@@ -13,9 +13,11 @@ def dtype_of(module: nn.Module) -> torch.dtype:
 
     Replicas of ``nn.DataParallel`` have no parameters, but tensors of the same names.
     """
+    for parameter in module.parameters():
+        if parameter.is_floating_point():
+            return parameter.dtype
     values = (value for part in module.modules() for value in part.__dict__.values())
-    tensors = (value for value in values if isinstance(value, Tensor))
-    for tensor in chain(module.parameters(), module.buffers(), tensors):
-        if tensor.is_floating_point():
+    for tensor in chain(module.buffers(), values):
+        if isinstance(tensor, Tensor) and tensor.is_floating_point():
             return tensor.dtype
     return torch.get_default_dtype()

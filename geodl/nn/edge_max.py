@@ -42,10 +42,10 @@ def network_max(
     """
     at_least(neighbors.num_edges, 2 if network.training else 1)
     signal = pos if x is None else torch.cat([pos, x], dim=1)
-    centers = pos if index is None else pos[index]
     layers = plain_layers(network)
     if layers is not None and not layers.before:
         return _offset_max(signal, neighbors, layers, index)
+    centers = pos if index is None else pos[index]
     first, _ = plain_first(network)
     if layers is None or first is None:
         offset = edge_sum(functional.pad(-centers, (0, signal.shape[1] - 3)), signal, neighbors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from geodl.nn.gin_fused import fused_gin, two_layers
 from geodl.nn.plain import plain_first
 from geodl.nn.sparse_features import Features, linear
 from geodl.ops import Neighbors, aggregate
@@ -17,36 +18,35 @@ class GINConv(nn.Module):
 
     .. math:: y_i = \text{mlp}\Bigl((1 + \epsilon) \, x_i + \sum_{j \in N(i)} x_j\Bigr) .
 
-    The sum commutes with the network's first layer, so the narrower side of that layer is what the graph carries, where that layer
-    is plain (:func:`~geodl.nn.plain.is_plain`).
+    Where the network begins with a plain linear layer (:func:`~geodl.nn.plain.is_plain`), the sum commutes with it, so its narrower
+    side is what the graph carries. Where it is exactly a linear layer, ReLU and a linear layer, a CPU computes all in one
+    operator.
 
     Args:
-        mlp: the network, ``nn.Sequential`` with ``nn.Linear`` first.
+        mlp: the network, such as ``nn.Sequential(nn.Linear(C, H), nn.ReLU(), nn.Linear(H, C'))``.
         eps: its first value.
         train_eps: whether eps is learned.
 
     Shapes:
         x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), neighbors of N points -> ``[N, C']``.
 
-    Raises:
-        ValueError: the network does not begin with a linear layer.
-
     Xu, Hu, Leskovec and Jegelka, "How powerful are graph neural networks?", ICLR 2019.
     """
 
     eps: Tensor
 
-    def __init__(self, mlp: nn.Sequential, eps: float = 0.0, train_eps: bool = False) -> None:
+    def __init__(self, mlp: nn.Module, eps: float = 0.0, train_eps: bool = False) -> None:
         super().__init__()
-        if not (isinstance(mlp, nn.Sequential) and len(mlp) and isinstance(mlp[0], nn.Linear)):
-            raise ValueError(f"mlp must be nn.Sequential with nn.Linear first, not {mlp!r}")
         self.mlp = mlp
         if train_eps:
-            self.eps = nn.Parameter(torch.tensor(eps))
+            self.eps = nn.Parameter(torch.tensor([eps]))
         else:
-            self.register_buffer("eps", torch.tensor(eps))
+            self.register_buffer("eps", torch.tensor([eps]))
 
     def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
+        layers = two_layers(self.mlp)
+        if layers and isinstance(x, Tensor) and x.is_cpu and layers[0].in_features <= layers[0].out_features:
+            return fused_gin(x, neighbors, self.eps, *layers)
         first, rest = plain_first(self.mlp)
         if first is None or (isinstance(x, Tensor) and first.in_features < first.out_features):
             x = x if isinstance(x, Tensor) else x.to_dense()

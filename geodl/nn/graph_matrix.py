@@ -57,7 +57,7 @@ class GraphMatrix(Structure):
         if not torch.compiler.is_compiling():
             self.memory()
         matrix = matrix_for(x, self.neighbors, self.values, self.symmetric)
-        out: Tensor = filter_step(x, *matrix, scale, d)
+        out: Tensor = filter_step(x, d, *matrix, scale)
         return out
 
 

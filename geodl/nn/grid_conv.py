@@ -145,6 +145,7 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
             given: list[Any] = [self.stride, self.padding, self.kernel_size, self._dim, self.dilation]
             more = tuple(self._output_padding(x, output_size, *given))
         if not torch.compiler.is_compiling() and forced.get() == "reference":
+            assert not isinstance(self.padding, str)  # which transposed convolutions do not take
             size = tuple(x.shape[-len(self.kernel_size) :])
             windows = transposed_windows(
                 size, self.kernel_size, self.stride, self.padding, self.dilation, more

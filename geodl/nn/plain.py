@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeGuard, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules import module as registry
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -17,23 +17,28 @@ def is_plain(module: nn.Module, kind: type[Kind]) -> TypeGuard[Kind]:
     What torch's tools do to modules is one of these: parametrisations and quantisation change the class (or that of the weight),
     pruning, the older weight and spectral norms and observers are hooks.
     """
-    return (
-        type(module) is kind
-        and not (
-            module._forward_hooks
-            or module._forward_pre_hooks
-            or module._backward_hooks
-            or module._backward_pre_hooks
-            or registry._global_forward_hooks
-            or registry._global_forward_pre_hooks
-            or registry._global_backward_hooks
-            or registry._global_backward_pre_hooks
-        )
-        and "forward" not in module.__dict__
-        and module._compiled_call_impl is None
-        # A tensor that holds others, such as a quantised or a distributed one, says itself what a product with it is.
-        and not any(hasattr(type(tensor), "__tensor_flatten__") for tensor in module._parameters.values())
-    )
+    if (
+        type(module) is not kind
+        or module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or registry._global_forward_hooks
+        or registry._global_forward_pre_hooks
+        or registry._global_backward_hooks
+        or registry._global_backward_pre_hooks
+        or "forward" in module.__dict__
+        or module._compiled_call_impl is not None
+    ):
+        return False
+    for tensor in module._parameters.values():
+        # One that holds others, such as a quantised or a distributed one, says itself what a product with it is.
+        if type(tensor) not in _USUAL and hasattr(type(tensor), "__tensor_flatten__"):
+            return False
+    return True
+
+
+_USUAL = (nn.Parameter, Tensor, type(None))
 
 
 def plain_first(network: nn.Module) -> tuple[nn.Linear | None, list[nn.Module]]:

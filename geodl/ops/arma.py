@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from geodl.ops.graph_filter import check_filters, filter_step, matmul, matrix_for
+from geodl.ops.graph_filter import check_filters, check_operands, filter_step, matmul, matrix_for
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["arma"]
@@ -52,15 +52,16 @@ def arma(
 
     Bianchi et al., "Graph neural networks with convolutional ARMA filters", 2021.
     """
-    matrix = matrix_for(x, neighbors, laplacian, symmetric)
-    check_filters(initial, "initial", ("S", x.shape[1], "C'"), x)
+    check_operands(x, neighbors, laplacian, initial=initial, recurrent=recurrent, skip=skip)
+    check_filters(initial, "initial", ("S", x.shape[1], "C'"))
     stacks, _, out_channels = initial.shape
-    check_filters(recurrent, "recurrent", (stacks, out_channels, out_channels), x)
-    check_filters(skip, "skip", (stacks, x.shape[1], out_channels), x)
+    check_filters(recurrent, "recurrent", (stacks, out_channels, out_channels))
+    check_filters(skip, "skip", (stacks, x.shape[1], out_channels))
     if stacks == 0:
         raise ValueError("initial must have at least one matrix, not 0")
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
+    matrix = matrix_for(x, neighbors, laplacian, symmetric)
     # The stacks stand side by side, so that one sparse product serves all.
     first = torch.cat([initial, skip]).transpose(0, 1).flatten(1)
     state, skipped = matmul(x, first).chunk(2, 1)
@@ -68,7 +69,7 @@ def arma(
         if t > 0:
             parts = state.chunk(stacks, 1)
             state = torch.cat([matmul(part, w) for part, w in zip(parts, recurrent.unbind(), strict=True)], 1)
-        state = filter_step(state, *matrix, 1.0, skipped)
+        state = filter_step(state, skipped, *matrix, 1.0)
         state = state if activation is None else activation(state)
     out: Tensor = state.view(-1, stacks, out_channels).mean(1)
     return out

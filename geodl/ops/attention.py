@@ -6,22 +6,16 @@ almost everywhere,
     P(a, b)[e, h] = sum over d of  sigma[e, h, d] (a[col[e], h, d] + b[row[e], h, d])        [S, H, D], [N, H, D] -> [E, H]
 
 is linear, the score is P(vector source, vector target), and the gradients of everything inside the score are the adjoint
-of P. So a backend implements four primitives (``geodl.ops.triton.attention`` holds functions of these names); the first two
-hold no value per edge and channel, and what they keep for the backward pass is a maximum and a sum per row and head:
+of P. So there are four operators. ``attend`` and ``attend_backward`` hold no value per edge and channel, and what they keep for
+the backward pass is a maximum and a sum per row and head; ``edge_scores`` is P, and ``edge_scores_adjoint`` its adjoint. The
+source and target of a score of GAT, whose D is 1, come as ``[S, H]`` and ``[N, H]``.
 
-- ``attend(x, source, target, vector, scale, graph, slope) -> (out [N, H, C], maximum [N, H], total [N, H])``
-- ``attend_backward(grad, out, maximum, total, <inputs of attend>) -> (by x, P^T of the gradients of the scores, by scale)``
-- ``edge_scores(a, b, source, target, graph, slope) -> [E, H]``, which is P
-- ``edge_scores_adjoint(u, source, target, graph, slope) -> ([S, H, D], [N, H, D])``, which is its adjoint
-
-The first two also take the source and target of a score of GAT as they are given, ``[S, H]`` and ``[N, H]``, and return their
-gradients alike.
-
-Second derivatives are written with P, its adjoint and the primitives of aggregate, on values per edge and head.
+Further derivatives are written with P, its adjoint and the operators of aggregate, on values per edge and head.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -29,10 +23,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from geodl.ops.aggregate import edge_dot, gather_sum, scatter_sum
-from geodl.ops.backend import addresses, contiguous, implementation, kernel, new_empty
-from geodl.ops.core import CSR
-from geodl.ops.custom_op import custom_op
-from geodl.ops.neighbors import Neighbors, edge_rows, transpose, transpose_for
+from geodl.ops.core import CSR, Operator
+from geodl.ops.core.dispatch import kernel
+from geodl.ops.core.memory import addresses, new_empty
+from geodl.ops.core.operator import total as sum_of
+from geodl.ops.neighbors import Neighbors, csr_for
 
 __all__ = ["attention", "attention_weights"]
 
@@ -78,25 +73,12 @@ def attention(
 
     Velickovic et al., "Graph attention networks", 2018; Brody et al., "How attentive are graph attention networks?", 2022.
     """
-    _check_scores(neighbors, source, target, vector)
-    if x.dim() != 3 or x.shape[0] != neighbors.num_src or x.shape[1] != source.shape[1]:
-        raise ValueError(
-            f"x must have shape [{neighbors.num_src}, {source.shape[1]}, C] (sources of neighbors, heads of"
-            f" source), not {list(x.shape)}"
-        )
-    _check_same_kind("x", x, "source", source)
-    if edge_scale is not None:
-        if edge_scale.shape != (neighbors.num_edges, source.shape[1]):
-            raise ValueError(
-                f"edge_scale must have shape [{neighbors.num_edges}, {source.shape[1]}] (edges of neighbors,"
-                f" heads of source), not {list(edge_scale.shape)}"
-            )
-        _check_same_kind("edge_scale", edge_scale, "source", source)
-    graph = _graph(neighbors, x, source, target, vector, edge_scale)
-    if vector is not None and vector.shape[1] == 0:
+    _check_heads(source, vector)
+    graph = csr_for(neighbors, x, source, target, vector, edge_scale)
+    if vector is not None and vector.shape[-1] == 0:
         # A sum of no terms is that of one zero; an empty tensor has no address, which tells C++ that there is no vector.
         source, target, vector = (functional.pad(scores, (0, 1)) for scores in (source, target, vector))
-    out, _, _ = _attend(x, source, target, vector, edge_scale, *graph, negative_slope)
+    out, _, _ = attend(x, source, target, vector, edge_scale, graph, negative_slope)
     return cast(Tensor, out)
 
 
@@ -118,15 +100,17 @@ def attention_weights(
     Raises:
         ValueError: a shape, dtype or device that does not fit.
     """
-    _check_scores(neighbors, source, target, vector)
-    graph = _graph(neighbors, source, target, vector)
-    scores = _scores(_deep(source), _deep(target), vector, graph, negative_slope)
-    return _softmax(scores, _Rows.of(graph))
+    _check_heads(source, vector)
+    graph = csr_for(neighbors, source, target, vector)
+    return _softmax(_scores(source, target, vector, graph, negative_slope), graph)
 
 
-def _deep(scores: Tensor) -> Tensor:
-    """``[N, H]`` as ``[N, H, 1]``; others as they are."""
-    return scores[:, :, None] if scores.dim() == 2 else scores
+def _check_heads(source: Tensor, vector: Tensor | None) -> None:
+    form = "[S, H] without a vector" if vector is None else "[S, H, D] with a vector"
+    if source.dim() != (2 if vector is None else 3):
+        raise ValueError(f"source must have shape {form}, not {list(source.shape)}")
+    if source.shape[1] == 0:
+        raise ValueError(f"source must have at least one head, not shape {list(source.shape)}")
 
 
 def score_sizes(scores: Tensor) -> tuple[int, int, int]:
@@ -135,378 +119,44 @@ def score_sizes(scores: Tensor) -> tuple[int, int, int]:
     return rows, heads, depth[0] if depth else 1
 
 
-def _check_scores(neighbors: Neighbors, source: Tensor, target: Tensor, vector: Tensor | None) -> None:
-    if not source.is_floating_point():
-        raise ValueError(f"source must be floating point, not {source.dtype}")
-    if source.device != neighbors.device:
-        raise ValueError(f"source is on {source.device} but neighbors are on {neighbors.device}")
-    if source.dim() > 1 and source.shape[1] == 0:
-        raise ValueError(f"source must have at least one head, not shape {list(source.shape)}")
-    dims, form = (2, "H") if vector is None else (3, "H, D")
-    if source.dim() != dims or source.shape[0] != neighbors.num_src:
-        given = "without a vector" if vector is None else "with a vector"
-        raise ValueError(
-            f"source must have shape [{neighbors.num_src}, {form}] {given}, not {list(source.shape)}"
-        )
-    wanted = [neighbors.num_dst, *source.shape[1:]]
-    if list(target.shape) != wanted:
-        raise ValueError(
-            f"target must have shape {wanted} (destinations of neighbors, then as source),"
-            f" not {list(target.shape)}"
-        )
-    _check_same_kind("target", target, "source", source)
-    if vector is not None:
-        if vector.shape != source.shape[1:]:
-            raise ValueError(
-                f"vector must have shape {list(source.shape[1:])} as source has, not {list(vector.shape)}"
-            )
-        _check_same_kind("vector", vector, "source", source)
+# --- operators ------------------------------------------------------------------------------------------------
+
+# Softmax averages, and of every row and head the largest score (0 if there is none above -inf) and the sum of the powers.
+attend = Operator(
+    "attend",
+    "x[S,H,C] source[S,H,...] target[N,H,...] vector[H,...]? edge_scale[E,H]?; graph:csr[N,S,E] slope:float"
+    " -> out[N,H,C] maximum:acc[N,H] total:acc[N,H]",
+)
+
+# Its gradients by x and by edge_scale (with scales = E, or 0 rows if there is none), and P^T of those by the scores.
+attend_backward = Operator(
+    "attend_backward",
+    "grad[N,H,C] x[S,H,C] source[S,H,...] target[N,H,...] vector[H,...]? edge_scale[E,H]?;"
+    " out:const[N,H,C] maximum:acc[N,H] total:acc[N,H] graph:csr[N,S,E] slope:float scales:int"
+    " -> by_x[S,H,C] by_source[S,H,...] by_target[N,H,...] by_scale[scales,H]",
+)
+
+# P and its adjoint.
+edge_scores = Operator(
+    "edge_scores",
+    "a[S,H,...] b[N,H,...]; source:const[S,H,...] target:const[N,H,...] graph:csr[N,S,E] slope:float -> [E,H]",
+)
+edge_scores_adjoint = Operator(
+    "edge_scores_adjoint",
+    "u[E,H]; source:const[S,H,...] target:const[N,H,...] graph:csr[N,S,E] slope:float"
+    " -> by_source[S,H,...] by_target[N,H,...]",
+)
 
 
-def _check_same_kind(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
-    if tensor.dtype != other.dtype:
-        raise ValueError(f"{name} is {tensor.dtype} but {other_name} is {other.dtype}")
-    if tensor.device != other.device:
-        raise ValueError(f"{name} is on {tensor.device} but {other_name} is on {other.device}")
+# --- derivatives ----------------------------------------------------------------------------------------------
 
 
-class Graph(NamedTuple):
-    """The CSR and its transpose, which is None where the caller foresaw no gradient."""
-
-    rowptr: Tensor
-    col: Tensor
-    t_rowptr: Tensor | None
-    t_row: Tensor | None
-    perm: Tensor | None
-
-    def csr(self, num_src: int) -> CSR:
-        return CSR(self.rowptr, self.col, num_src, self.t_rowptr, self.t_row, self.perm)
-
-    def with_transpose(self, num_src: int) -> Graph:
-        """The same; if a gradient is asked for after all, the transpose is made."""
-        if self.t_rowptr is not None:
-            return self
-        return Graph(self.rowptr, self.col, *transpose(self.rowptr, self.col, num_src))
-
-
-def _graph(neighbors: Neighbors, *inputs: Tensor | None) -> Graph:
-    needing = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
-    transposed = transpose_for(needing[0], neighbors) if needing else (None, None, None)
-    return Graph(neighbors.rowptr, neighbors.col, *transposed)
-
-
-def _statistics_dtype(x: Tensor) -> torch.dtype:
-    """Of maxima and sums: half precision is accumulated in float32."""
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
-
-
-# --- reference: the definition in PyTorch -------------------------------------
-
-
-def _slopes(z: Tensor, slope: float) -> Tensor:
-    return torch.ones_like(z).masked_fill(~(z > 0), slope)
-
-
-def _sum_rows(values: Tensor, rowptr: Tensor) -> Tensor:
-    summed = torch.segment_reduce(values.flatten(1), "sum", offsets=rowptr, axis=0, initial=0)
-    return summed.view(rowptr.shape[0] - 1, *values.shape[1:])
-
-
-def _max_rows(scores: Tensor, row: Tensor, rowptr: Tensor) -> Tensor:
-    """Maxima of the rows; 0 for a row without a score above -inf, so that exp(-inf - maximum) is 0."""
-    least = scores.new_full((rowptr.shape[0] - 1, scores.shape[1]), -torch.inf)
-    maximum = least.scatter_reduce(0, row[:, None].expand(scores.shape), scores, "amax")
-    return maximum.masked_fill(maximum == -torch.inf, 0)
-
-
-def _reference_weights(
-    source: Tensor,
-    target: Tensor,
-    vector: Tensor | None,
-    graph: Graph,
-    slope: float,
-    statistics: tuple[Tensor, Tensor] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Softmax weights ``[E, H]``, maxima and sums of the rows, which may be known already."""
-    row = edge_rows(graph.rowptr, graph.col)
-    z = (source[graph.col] + target[row]).to(_statistics_dtype(source))
-    activated = _slopes(z, slope) * z
-    scores = (activated if vector is None else activated * vector).sum(2)
-    if statistics is None:
-        maximum = _max_rows(scores, row, graph.rowptr)
-        total = _sum_rows((scores - maximum[row]).exp(), graph.rowptr)
-    else:
-        maximum, total = statistics
-    weights = (scores - maximum[row]).exp() / total.where(total != 0, 1)[row]
-    return weights, maximum, total
-
-
-def reference_attend(
-    x: Tensor,
-    source: Tensor,
-    target: Tensor,
-    vector: Tensor | None,
-    scale: Tensor | None,
-    graph: Graph,
-    slope: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    weights, maximum, total = _reference_weights(_deep(source), _deep(target), vector, graph, slope)
-    scaled = weights if scale is None else weights * scale
-    out = _sum_rows(scaled[:, :, None] * x[graph.col], graph.rowptr)
-    return out.to(x.dtype), maximum, total
-
-
-def reference_attend_backward(
-    grad: Tensor,
-    out: Tensor,
-    maximum: Tensor,
-    total: Tensor,
-    x: Tensor,
-    source: Tensor,
-    target: Tensor,
-    vector: Tensor | None,
-    scale: Tensor | None,
-    graph: Graph,
-    slope: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    deep = _deep(source), _deep(target)
-    weights, *_ = _reference_weights(*deep, vector, graph, slope, (maximum, total))
-    row = edge_rows(graph.rowptr, graph.col)
-    products = (grad[row] * x[graph.col]).sum(2)
-    by_scale = x.new_empty(0, x.shape[1]) if scale is None else (weights * products).to(x.dtype)
-    scaled = weights if scale is None else weights * scale
-    messages = (scaled[:, :, None] * grad[row])[graph.perm]
-    by_x = _sum_rows(messages, cast(Tensor, graph.t_rowptr)).to(x.dtype)
-    by_scores = scaled * products - weights * (grad * out).sum(2)[row]
-    by_source, by_target = reference_edge_scores_adjoint(by_scores.to(x.dtype), *deep, graph, slope)
-    return by_x, by_source.view(source.shape), by_target.view(target.shape), by_scale
-
-
-def reference_edge_scores(
-    a: Tensor, b: Tensor, source: Tensor, target: Tensor, graph: Graph, slope: float
-) -> Tensor:
-    row = edge_rows(graph.rowptr, graph.col)
-    return (_slopes(source[graph.col] + target[row], slope) * (a[graph.col] + b[row])).sum(2)
-
-
-def reference_edge_scores_adjoint(
-    u: Tensor, source: Tensor, target: Tensor, graph: Graph, slope: float
-) -> tuple[Tensor, Tensor]:
-    row = edge_rows(graph.rowptr, graph.col)
-    values = u[:, :, None] * _slopes(source[graph.col] + target[row], slope)
-    return _sum_rows(values[graph.perm], cast(Tensor, graph.t_rowptr)), _sum_rows(values, graph.rowptr)
-
-
-# --- native: C++ on the CPU ---------------------------------------------------
-
-
-def native_attend(
-    x: Tensor,
-    source: Tensor,
-    target: Tensor,
-    vector: Tensor | None,
-    scale: Tensor | None,
-    graph: Graph,
-    slope: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    x, source, target = x.contiguous(), source.contiguous(), target.contiguous()
-    vector, scale = contiguous(vector), contiguous(scale)
-    rows, heads, depth = score_sizes(target)
-    out = new_empty(x, rows, heads, x.shape[2])
-    maximum, total = x.new_empty(rows, heads), x.new_empty(rows, heads)
-    kernel("attend", x.dtype)(
-        *addresses(graph.rowptr), rows, *addresses(graph.col, x, source, target, vector, scale), heads, depth,
-        x.shape[2], slope, *addresses(out, maximum, total), torch.get_num_threads(), graph.col.shape[0], x.shape[0],
-    )  # fmt: skip
-    return out, maximum, total
-
-
-def native_attend_backward(
-    grad: Tensor,
-    out: Tensor,
-    maximum: Tensor,
-    total: Tensor,
-    x: Tensor,
-    source: Tensor,
-    target: Tensor,
-    vector: Tensor | None,
-    scale: Tensor | None,
-    graph: Graph,
-    slope: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    grad, out, x = grad.contiguous(), out.contiguous(), x.contiguous()
-    source, target, vector, scale = (
-        source.contiguous(),
-        target.contiguous(),
-        contiguous(vector),
-        contiguous(scale),
-    )
-    rows, heads, depth = score_sizes(target)
-    by_x, by_source, by_target = (new_empty(tensor, *tensor.shape) for tensor in (x, source, target))
-    by_scale = x.new_empty(0, heads) if scale is None else torch.empty_like(scale)
-    by_scores, statistics = new_empty(x, graph.col.shape[0], heads), new_empty(x, rows, 3, heads)
-    kernel("attend_backward", x.dtype)(
-        *addresses(graph.rowptr), rows, *addresses(graph.col, graph.t_rowptr), x.shape[0],
-        *addresses(graph.t_row, graph.perm, x, source, target, vector, scale), heads, depth, x.shape[2], slope,
-        *addresses(grad, out, maximum, total, statistics, by_scores, by_x, by_source, by_target),
-        *addresses(None if scale is None else by_scale), torch.get_num_threads(), graph.col.shape[0],
-    )  # fmt: skip
-    return by_x, by_source, by_target, by_scale
-
-
-def native_edge_scores(
-    a: Tensor, b: Tensor, source: Tensor, target: Tensor, graph: Graph, slope: float
-) -> Tensor:
-    a, b, source, target = a.contiguous(), b.contiguous(), source.contiguous(), target.contiguous()
-    rows, heads, depth = target.shape
-    out = a.new_empty(graph.col.shape[0], heads)
-    kernel("edge_scores", a.dtype)(
-        *addresses(graph.rowptr), rows, *addresses(graph.col, a, b, source, target), heads, depth, slope,
-        *addresses(out), torch.get_num_threads(), graph.col.shape[0], source.shape[0],
-    )  # fmt: skip
-    return out
-
-
-def native_edge_scores_adjoint(
-    u: Tensor, source: Tensor, target: Tensor, graph: Graph, slope: float
-) -> tuple[Tensor, Tensor]:
-    u, source, target = u.contiguous(), source.contiguous(), target.contiguous()
-    rows, heads, depth = target.shape
-    by_source, by_target = torch.empty_like(source), torch.empty_like(target)
-    kernel("edge_scores_adjoint", u.dtype)(
-        *addresses(graph.rowptr), rows, *addresses(graph.col, graph.t_rowptr), source.shape[0],
-        *addresses(graph.t_row, graph.perm, u, source, target), heads, depth, slope,
-        *addresses(by_source, by_target), torch.get_num_threads(), graph.col.shape[0],
-    )  # fmt: skip
-    return by_source, by_target
-
-
-# --- custom ops ---------------------------------------------------------------
-
-
-@custom_op("attend")
-def _attend(
-    x: Tensor,
-    source: Tensor,
-    target: Tensor,
-    vector: Tensor | None,
-    scale: Tensor | None,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor | None,
-    t_row: Tensor | None,
-    perm: Tensor | None,
-    slope: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    graph = Graph(rowptr, col, t_rowptr, t_row, perm)
-    found = implementation(x, "attention", "attend")(x, source, target, vector, scale, graph, slope)
-    return cast(tuple[Tensor, Tensor, Tensor], found)
-
-
-@custom_op("attend_backward")
-def _attend_backward(
-    grad: Tensor,
-    out: Tensor,
-    maximum: Tensor,
-    total: Tensor,
-    x: Tensor,
-    source: Tensor,
-    target: Tensor,
-    vector: Tensor | None,
-    scale: Tensor | None,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor,
-    t_row: Tensor,
-    perm: Tensor,
-    slope: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    graph = Graph(rowptr, col, t_rowptr, t_row, perm)
-    found = implementation(x, "attention", "attend_backward")(
-        grad, out, maximum, total, x, source, target, vector, scale, graph, slope
-    )
-    return cast(tuple[Tensor, Tensor, Tensor, Tensor], found)
-
-
-@custom_op("edge_scores")
-def _edge_scores(
-    a: Tensor,
-    b: Tensor,
-    source: Tensor,
-    target: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor | None,
-    t_row: Tensor | None,
-    perm: Tensor | None,
-    slope: float,
-) -> Tensor:
-    graph = Graph(rowptr, col, t_rowptr, t_row, perm)
-    return cast(Tensor, implementation(a, "attention", "edge_scores")(a, b, source, target, graph, slope))
-
-
-@custom_op("edge_scores_adjoint")
-def _edge_scores_adjoint(
-    u: Tensor,
-    source: Tensor,
-    target: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor,
-    t_row: Tensor,
-    perm: Tensor,
-    slope: float,
-) -> tuple[Tensor, Tensor]:
-    graph = Graph(rowptr, col, t_rowptr, t_row, perm)
-    found = implementation(u, "attention", "edge_scores_adjoint")(u, source, target, graph, slope)
-    return cast(tuple[Tensor, Tensor], found)
-
-
-@_attend.register_fake
-def _(x: Tensor, source: Tensor, target: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    statistics = target.new_empty(target.shape[:2], dtype=_statistics_dtype(x))
-    return x.new_empty(*target.shape[:2], x.shape[2]), statistics, torch.empty_like(statistics)
-
-
-@_attend_backward.register_fake
-def _(
-    grad: Any, out: Any, maximum: Any, total: Any, x: Tensor, source: Tensor, target: Tensor, vector: Any,
-    scale: Tensor | None, *_: Any,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    by_scale = x.new_empty(0, x.shape[1]) if scale is None else scale.new_empty(scale.shape)
-    return x.new_empty(x.shape), source.new_empty(source.shape), target.new_empty(target.shape), by_scale
-
-
-@_edge_scores.register_fake
-def _(a: Tensor, b: Any, source: Any, target: Any, rowptr: Any, col: Tensor, *_: Any) -> Tensor:
-    return a.new_empty(col.shape[0], a.shape[1])
-
-
-@_edge_scores_adjoint.register_fake
-def _(u: Tensor, source: Tensor, target: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return source.new_empty(source.shape), target.new_empty(target.shape)
-
-
-# --- derivatives --------------------------------------------------------------
-
-
-def _save_attend(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    *tensors, ctx.slope = inputs
-    ctx.mark_non_differentiable(*output[1:])
-    ctx.set_materialize_grads(False)  # or every backward pass would write zeros for maxima and sums
-    ctx.save_for_backward(*output, *tensors)
-
-
-def _differentiate_attend(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return (None,) * 11
-    out, maximum, total, x, source, target, vector, scale, *tensors = ctx.saved_tensors
-    graph = Graph(*tensors).with_transpose(x.shape[0])
-    by_x, a, b, by_scale = _attend_backward(
-        grad, out, maximum, total, x, source, target, vector, scale, *graph, ctx.slope
-    )
-    by_scores = _by_scores(a, b, source, target, vector)
-    return by_x, *by_scores, None if scale is None else by_scale, *[None] * 6
+def _attend_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
+    *given, graph, slope = inputs
+    _, source, target, vector, scale = given
+    scales = 0 if scale is None else scale.shape[0]
+    by_x, a, b, by_scale = attend_backward(grads[0], *given, *outputs, graph.with_transpose(), slope, scales)
+    return by_x, *_by_scores(a, b, source, target, vector), None if scale is None else by_scale
 
 
 def _by_scores(
@@ -518,124 +168,307 @@ def _by_scores(
     return a * vector, b * vector, (a * source).sum(0) + (b * target).sum(0)
 
 
-def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    *tensors, ctx.slope = inputs
-    ctx.save_for_backward(*tensors)
+def _attend_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
+    x, source, target, vector, scale, graph, slope = inputs
+    of_x, *of_scores, of_scale = tangents
+    w = _softmax(_scores(source, target, vector, graph, slope), graph)
+    of_w = _softmax_jvp(w, _scores_jvp(source, target, vector, of_scores, graph, slope), graph)
+    factor = _product(w, scale)
+    of_factor = sum_of(_product(of_w, scale), _product(w, of_scale) if of_scale is not None else None)
+    return sum_of(
+        None if of_x is None else _head_sum(of_x, factor, graph),
+        None if of_factor is None else _head_sum(x, of_factor, graph),
+    )
 
 
-def _differentiate_backward(
-    ctx: Any, vx: Tensor, va: Tensor, vb: Tensor, vscale: Tensor
-) -> tuple[Tensor | None, ...]:
+def _second_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
     # With w the softmax weights, m their scale, p = <grad_i, x_j>, and t = P(va, vb), the results of the backward
     # pass times v are the sum over edges of  w (m <grad_i, vx_j> + vscale p + m p (t - mean of t under w)).
-    grad, _, _, _, x, of_source, of_target, vector, scale, *tensors = ctx.saved_tensors
-    graph = Graph(*tensors)
+    grad, x, source, target, vector, scale, *_, graph, slope, _ = inputs
+    vx, va, vb, vm = grads
     rows = _Rows.of(graph)
-    source, target, va, vb = map(_deep, (of_source, of_target, va, vb))
-    w = _softmax(_scores(source, target, vector, graph, ctx.slope), rows)
-    t = _edge_scores(va, vb, source, target, *graph, ctx.slope)
-    p, q = _head_dot(grad, x, graph), _head_dot(grad, vx, graph)
-    m, vm = (torch.ones_like(w), torch.zeros_like(w)) if scale is None else (scale, vscale)
+    w = _softmax(_scores(source, target, vector, graph, slope), graph)
+    t = _scores_of(va, vb, source, target, graph, slope)
+    p = _head_dot(grad, x, graph)
+    q = torch.zeros_like(p) if vx is None else _head_dot(grad, vx, graph)
+    m = torch.ones_like(w) if scale is None else scale
+    vm = torch.zeros_like(w) if scale is None or vm is None else vm
     centred = t - rows.spread(rows.sum(w * t))
     by_p = w * (vm + m * centred)
     by_w = m * q + vm * p + m * p * centred - rows.spread(rows.sum(w * m * p)) * t
     by_s = w * (by_w - rows.spread(rows.sum(w * by_w)))
-    by_grad = _head_sum(vx, w * m, graph) + _head_sum(x, by_p, graph)
-    by_x = torch.stack(
-        [
-            scatter_sum(g, u, graph.csr(x.shape[0]), None)
-            for g, u in zip(grad.unbind(1), by_p.unbind(1), strict=True)
-        ],
-        1,
-    )
-    a, b = _edge_scores_adjoint(by_s, source, target, *graph, ctx.slope)
-    by_source, by_target, by_vector = _by_scores(a, b, source, target, vector)
-    by_scores = by_source.view(of_source.shape), by_target.view(of_target.shape), by_vector
+    by_grad = _head_sum(x, by_p, graph)
+    by_grad = by_grad if vx is None else _head_sum(vx, w * m, graph) + by_grad
+    a, b = edge_scores_adjoint(by_s, source, target, graph, slope)
+    by_scores = _by_scores(a, b, source, target, vector)
     by_scale = None if scale is None else w * (q + p * centred)
-    return by_grad, None, None, None, by_x, *by_scores, by_scale, *[None] * 6
+    return by_grad, _head_scatter(grad, by_p, graph), *by_scores, by_scale
 
 
-def _save_scores(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, _, *tensors, ctx.slope = inputs
-    ctx.save_for_backward(*tensors)
+def _second_jvp(inputs: Any, outputs: Any, tangents: Any) -> Any:
+    grad, x, source, target, vector, scale, *_, graph, slope, scales = inputs
+    of_grad, of_x, *of_scores, of_scale = tangents
+    rows = _Rows.of(graph)
+    w = _softmax(_scores(source, target, vector, graph, slope), graph)
+    p = _head_dot(grad, x, graph)
+    of_w = _softmax_jvp(w, _scores_jvp(source, target, vector, of_scores, graph, slope), graph)
+    of_p = sum_of(
+        None if of_grad is None else _head_dot(of_grad, x, graph),
+        None if of_x is None else _head_dot(grad, of_x, graph),
+    )
+    of_w, of_p = (torch.zeros_like(w) if tangent is None else tangent for tangent in (of_w, of_p))
+    f, of_f = _product(w, scale), _product(of_w, scale)
+    of_f = of_f if of_scale is None else of_f + w * of_scale
+    mean = rows.spread(rows.sum(f * p))
+    of_mean = rows.spread(rows.sum(of_f * p + f * of_p))
+    of_s = of_f * p + f * of_p - of_w * mean - w * of_mean
+    of_by_x = _head_scatter(grad, of_f, graph)
+    of_by_x = of_by_x if of_grad is None else of_by_x + _head_scatter(of_grad, f, graph)
+    of_by_scale = of_w * p + w * of_p if scales else w[:0]
+    return of_by_x, *edge_scores_adjoint(of_s, source, target, graph, slope), of_by_scale
 
 
-def _differentiate_scores(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
-    source, target, *tensors = ctx.saved_tensors
-    graph = Graph(*tensors).with_transpose(source.shape[0])
-    return *_edge_scores_adjoint(u, source, target, *graph, ctx.slope), *[None] * 8
+def _scores_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
+    _, _, source, target, graph, slope = inputs
+    return edge_scores_adjoint(grads[0], source, target, graph.with_transpose(), slope)
 
 
-def _save_adjoint(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    _, *tensors, ctx.slope = inputs
-    ctx.save_for_backward(*tensors)
+def _adjoint_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
+    return (_scores_of(*grads, *inputs[1:]),)
 
 
-def _differentiate_adjoint(ctx: Any, a: Tensor, b: Tensor) -> tuple[Tensor | None, ...]:
-    return _edge_scores(a, b, *ctx.saved_tensors, ctx.slope), *[None] * 8
+attend.differentiable(
+    _attend_backward,
+    _attend_jvp,
+    saves=("x", "source", "target", "vector", "edge_scale", "out", "maximum", "total"),
+)
+attend_backward.differentiable(_second_backward, _second_jvp)
+edge_scores.differentiable(
+    _scores_backward,
+    lambda inputs, outputs, tangents: _scores_of(*tangents, *inputs[2:]),
+    saves=("source", "target"),
+)
+edge_scores_adjoint.differentiable(
+    _adjoint_backward,
+    lambda inputs, outputs, tangents: edge_scores_adjoint(tangents[0], *inputs[1:]),
+    saves=("source", "target"),
+)
 
 
-_attend.register_autograd(_differentiate_attend, setup_context=_save_attend)
-_attend_backward.register_autograd(_differentiate_backward, setup_context=_save_backward)
-_edge_scores.register_autograd(_differentiate_scores, setup_context=_save_scores)
-_edge_scores_adjoint.register_autograd(_differentiate_adjoint, setup_context=_save_adjoint)
-
-
-# --- values per edge and head, from operators that have derivatives -----------
+# --- values per edge and head, from operators that have derivatives -------------------------------------------
 
 
 class _Rows(NamedTuple):
-    """Sums over the edges of a row, and its adjoint, which spreads values of rows over their edges."""
+    """Sums over the edges of a row, and their adjoint, which spreads values of rows over the edges."""
 
-    rowptr: Tensor
-    row: Tensor
-    edge: Tensor
-    edge_ptr: Tensor
+    summing: CSR
+    spreading: CSR
 
     @staticmethod
-    def of(graph: Graph) -> _Rows:
-        edges = torch.arange(graph.col.shape[0] + 1, device=graph.col.device)
-        return _Rows(graph.rowptr, edge_rows(graph.rowptr, graph.col), edges[:-1], edges)
+    def of(graph: CSR) -> _Rows:
+        return _Rows(graph.edges(), graph.writing())
 
     def sum(self, values: Tensor) -> Tensor:
-        graph = self.rowptr, self.edge, self.edge_ptr, self.row, self.edge
-        return cast(
-            Tensor, gather_sum(values, None, CSR(graph[0], graph[1], values.shape[0], *graph[2:]), None)
-        )
+        return cast(Tensor, gather_sum(values, None, self.summing, None))
 
     def spread(self, values: Tensor) -> Tensor:
-        graph = self.edge_ptr, self.row, self.rowptr, self.edge, self.edge
-        return cast(
-            Tensor, gather_sum(values, None, CSR(graph[0], graph[1], values.shape[0], *graph[2:]), None)
-        )
+        return cast(Tensor, gather_sum(values, None, self.spreading, None))
 
 
-def _scores(source: Tensor, target: Tensor, vector: Tensor | None, graph: Graph, slope: float) -> Tensor:
+def _scores(source: Tensor, target: Tensor, vector: Tensor | None, graph: CSR, slope: float) -> Tensor:
     a, b = (source, target) if vector is None else (source * vector, target * vector)
-    return cast(Tensor, _edge_scores(a, b, source, target, *graph, slope))
+    return cast(Tensor, edge_scores(a, b, source, target, graph, slope))
 
 
-def _softmax(scores: Tensor, rows: _Rows) -> Tensor:
+def _scores_of(
+    a: Tensor | None, b: Tensor | None, source: Tensor, target: Tensor, graph: CSR, slope: float
+) -> Tensor:
+    """P(a, b), where None is 0."""
+    a = torch.zeros_like(source) if a is None else a
+    b = torch.zeros_like(target) if b is None else b
+    return cast(Tensor, edge_scores(a, b, source, target, graph, slope))
+
+
+def _scores_jvp(
+    source: Tensor, target: Tensor, vector: Tensor | None, tangents: Sequence[Any], graph: CSR, slope: float
+) -> Tensor | None:
+    """Tangent of the scores, from those of source, target and vector."""
+    a, b, of_vector = tangents
+    a, b = (None if part is None else _product(part, vector) for part in (a, b))
+    if of_vector is not None:
+        a, b = sum_of(a, source * of_vector), sum_of(b, target * of_vector)
+    return None if a is None and b is None else _scores_of(a, b, source, target, graph, slope)
+
+
+def _softmax(scores: Tensor, graph: CSR) -> Tensor:
     """Over the edges of every row; 0 where all scores are -inf."""
+    rows = _Rows.of(graph)
     with torch.no_grad():
-        shift = _max_rows(scores, rows.row, rows.rowptr)
+        shift = graph.max_rows(scores.detach())
+        shift = shift.masked_fill(shift == -torch.inf, 0)
     values = (scores - rows.spread(shift)).exp()
     total = rows.sum(values)
     return values / rows.spread(total.masked_fill(total == 0, 1))
 
 
-def _head_sum(x: Tensor, weight: Tensor, graph: Graph) -> Tensor:
+def _softmax_jvp(weights: Tensor, of_scores: Tensor | None, graph: CSR) -> Tensor | None:
+    if of_scores is None:
+        return None
+    rows = _Rows.of(graph)
+    return weights * (of_scores - rows.spread(rows.sum(weights * of_scores)))
+
+
+def _product(value: Any, factor: Tensor | None) -> Any:
+    """The product, where a factor of None is 1; None for None."""
+    return value if value is None or factor is None else value * factor
+
+
+def _by_head(operator: Operator, one: Tensor, other: Tensor, graph: CSR) -> Tensor:
+    """An operator of aggregate for every head."""
+    heads = zip(one.unbind(1), other.unbind(1), strict=True)
+    return torch.stack([operator(left, right, graph, None) for left, right in heads], 1)
+
+
+def _head_sum(x: Tensor, weight: Tensor, graph: CSR) -> Tensor:
     """``[N, H, C]``: sums of x over the edges of every row, with a weight per edge and head."""
-    sums = [
-        gather_sum(y, w, graph.csr(y.shape[0]), None)
-        for y, w in zip(x.unbind(1), weight.unbind(1), strict=True)
-    ]
-    return torch.stack(sums, 1)
+    return _by_head(gather_sum, x, weight, graph)
 
 
-def _head_dot(g: Tensor, x: Tensor, graph: Graph) -> Tensor:
-    """``[E, H]``: products of the row of g and the row of x that an edge joins, over the channels of a head."""
-    products = [
-        edge_dot(h, y, graph.csr(y.shape[0]), None) for h, y in zip(g.unbind(1), x.unbind(1), strict=True)
-    ]
-    return torch.stack(products, 1)
+def _head_scatter(g: Tensor, weight: Tensor, graph: CSR) -> Tensor:
+    """``[S, H, C]``, its adjoint by x."""
+    return _by_head(scatter_sum, g, weight, graph)
+
+
+def _head_dot(g: Tensor, x: Tensor, graph: CSR) -> Tensor:
+    """``[E, H]``, its adjoint by the weight: products of the row of g and the row of x that an edge joins."""
+    return _by_head(edge_dot, g, x, graph)
+
+
+# --- reference: the definition in PyTorch ---------------------------------------------------------------------
+
+
+def _deep(scores: Tensor) -> Tensor:
+    """``[N, H]`` as ``[N, H, 1]``; others as they are."""
+    return scores[:, :, None] if scores.dim() == 2 else scores
+
+
+def _sums(source: Tensor, target: Tensor, graph: CSR) -> Tensor:
+    """``[E, H, D]``: of what an edge's source and row have."""
+    return _deep(source)[graph.col] + _deep(target)[graph.row]
+
+
+def _slopes(source: Tensor, target: Tensor, graph: CSR, slope: float) -> Tensor:
+    z = _sums(source, target, graph)
+    return torch.ones_like(z).masked_fill(~(z > 0), slope)
+
+
+def _powers(
+    source: Tensor, target: Tensor, vector: Tensor | None, graph: CSR, slope: float, maximum: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """exp(score - maximum) ``[E, H]``, and the maximum of every row; 0 for a row without a score above -inf."""
+    activated = _slopes(source, target, graph, slope) * _sums(source, target, graph)
+    scores = (activated if vector is None else activated * vector).sum(2)
+    if maximum is None:
+        maximum = graph.max_rows(scores)
+        maximum = maximum.masked_fill(maximum == -torch.inf, 0)
+    return (scores - maximum[graph.row]).exp(), maximum
+
+
+@attend.reference
+def _(
+    x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None, graph: CSR, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    powers, maximum = _powers(source, target, vector, graph, slope, None)
+    total = graph.sum_rows(powers)
+    weights = _product(powers / total.where(total != 0, 1)[graph.row], scale)
+    return graph.sum_rows(weights[:, :, None] * x[graph.col]), maximum, total
+
+
+@attend_backward.reference
+def _(
+    grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
+    out: Tensor, maximum: Tensor, total: Tensor, graph: CSR, slope: float, scales: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    row = graph.row
+    powers, _ = _powers(source, target, vector, graph, slope, maximum)
+    weights = powers / total.where(total != 0, 1)[row]
+    products = (grad[row] * x[graph.col]).sum(2)
+    scaled = _product(weights, scale)
+    by_x = graph.sum_sources(scaled[:, :, None] * grad[row])
+    by_scores = scaled * products - weights * (grad * out).sum(2)[row]
+    a, b = _reference_adjoint(by_scores, source, target, graph, slope)
+    return by_x, a, b, weights * products if scales else products.new_empty(0, x.shape[1])
+
+
+@edge_scores.reference
+def _(a: Tensor, b: Tensor, source: Tensor, target: Tensor, graph: CSR, slope: float) -> Tensor:
+    return (_slopes(source, target, graph, slope) * _sums(a, b, graph)).sum(2)
+
+
+@edge_scores_adjoint.reference
+def _reference_adjoint(
+    u: Tensor, source: Tensor, target: Tensor, graph: CSR, slope: float
+) -> tuple[Tensor, Tensor]:
+    values = u[:, :, None] * _slopes(source, target, graph, slope)
+    return graph.sum_sources(values).view(source.shape), graph.sum_rows(values).view(target.shape)
+
+
+# --- native: C++ on the CPU -----------------------------------------------------------------------------------
+
+
+@attend.native
+def _(
+    x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None, graph: CSR, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    rows, heads, depth = score_sizes(target)
+    channels = x.shape[2]
+    out, maximum = new_empty(x, rows, heads, channels), new_empty(x, rows, heads)
+    total = new_empty(maximum, rows, heads)
+    kernel("attend", x.dtype)(
+        graph.rowptr.data_ptr(), rows, *addresses(graph.col, x, source, target, vector, scale), heads, depth,
+        channels, slope, *addresses(out, maximum, total), torch.get_num_threads(), graph.num_edges, x.shape[0],
+    )  # fmt: skip
+    return out, maximum, total
+
+
+@attend_backward.native
+def _(
+    grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
+    out: Tensor, maximum: Tensor, total: Tensor, graph: CSR, slope: float, scales: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    rows, heads, depth = score_sizes(target)
+    t_rowptr, t_row, perm = graph.transpose()
+    by_x, by_source, by_target = (new_empty(tensor, *tensor.shape) for tensor in (x, source, target))
+    by_scale = new_empty(x, scales, heads)
+    by_scores, statistics = new_empty(x, graph.num_edges, heads), new_empty(x, rows, 3, heads)
+    kernel("attend_backward", x.dtype)(
+        graph.rowptr.data_ptr(), rows, *addresses(graph.col, t_rowptr), x.shape[0],
+        *addresses(t_row, perm, x, source, target, vector, scale), heads, depth, x.shape[2], slope,
+        *addresses(grad, out, maximum, total, statistics, by_scores, by_x, by_source, by_target),
+        by_scale.data_ptr(), torch.get_num_threads(), graph.num_edges,
+    )  # fmt: skip
+    return by_x, by_source, by_target, by_scale
+
+
+@edge_scores.native
+def _(a: Tensor, b: Tensor, source: Tensor, target: Tensor, graph: CSR, slope: float) -> Tensor:
+    rows, heads, depth = score_sizes(target)
+    out = new_empty(a, graph.num_edges, heads)
+    kernel("edge_scores", a.dtype)(
+        graph.rowptr.data_ptr(), rows, *addresses(graph.col, a, b, source, target), heads, depth, slope,
+        out.data_ptr(), torch.get_num_threads(), graph.num_edges, source.shape[0],
+    )  # fmt: skip
+    return out
+
+
+@edge_scores_adjoint.native
+def _(u: Tensor, source: Tensor, target: Tensor, graph: CSR, slope: float) -> tuple[Tensor, Tensor]:
+    rows, heads, depth = score_sizes(target)
+    t_rowptr, t_row, perm = graph.transpose()
+    by_source, by_target = new_empty(source, *source.shape), new_empty(target, *target.shape)
+    kernel("edge_scores_adjoint", u.dtype)(
+        graph.rowptr.data_ptr(), rows, *addresses(graph.col, t_rowptr), source.shape[0],
+        *addresses(t_row, perm, u, source, target), heads, depth, slope,
+        *addresses(by_source, by_target), torch.get_num_threads(), graph.num_edges,
+    )  # fmt: skip
+    return by_source, by_target

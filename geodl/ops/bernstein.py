@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from geodl.ops.chebyshev import polynomial
+from geodl.ops.chebyshev import apply_polynomial
 from geodl.ops.graph_filter import check_filters, matmul, matrix_for
 from geodl.ops.neighbors import Neighbors
 
@@ -44,12 +44,12 @@ def bernstein(
 
     He et al., "BernNet: learning arbitrary graph spectral filters via Bernstein approximation", 2021.
     """
-    matrix = matrix_for(x, neighbors, laplacian, symmetric)
-    check_filters(filters, "filters", ("K + 1", x.shape[1], "C'"), x)
+    check_filters(filters, "filters", ("K + 1", x.shape[-1], "C'"))
     if filters.shape[0] == 0:
         raise ValueError("filters must have at least one matrix, not 0")
-    change = _in_chebyshev(filters.shape[0] - 1, x.device).to(x.dtype)
-    return polynomial(x, matrix, matmul(change, filters.flatten(1)).view(filters.shape))
+    change = _in_chebyshev(filters.shape[0] - 1, x.device).to(filters.dtype)
+    filters = matmul(change, filters.flatten(1)).view(filters.shape)
+    return apply_polynomial(x, filters, matrix_for(x, neighbors, laplacian, symmetric))
 
 
 def _in_chebyshev(degree: int, device: torch.device) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.aggregate import aggregate
-from geodl.ops.graph_filter import Matrix, check_filters, filter_step, matmul, matrix_for
+from geodl.ops.graph_filter import Matrix, check_filters, check_operands, filter_step, matmul, matrix_for
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["cayley"]
@@ -50,13 +50,14 @@ def cayley(
 
     Levie et al., "CayleyNets: graph convolutional neural networks with complex rational spectral filters", 2018.
     """
-    matrix = matrix_for(x, neighbors, laplacian, symmetric)
-    check_filters(filters, "filters", ("2 r + 1", x.shape[1], "C'"), x)
+    check_operands(x, neighbors, laplacian, filters=filters, zoom=zoom)
+    check_filters(filters, "filters", ("2 r + 1", x.shape[1], "C'"))
     if filters.shape[0] % 2 == 0:
         raise ValueError(f"filters must have 2 r + 1 matrices, an odd number, not {filters.shape[0]}")
-    check_filters(zoom, "zoom", (), x)
+    check_filters(zoom, "zoom", ())
     if iterations < 0:
         raise ValueError(f"iterations must not be negative, got {iterations}")
+    matrix = matrix_for(x, neighbors, laplacian, symmetric)
     order, (channels, out_channels) = filters.shape[0] // 2, filters.shape[1:]
     # Of a complex signal, the real part stands before the imaginary one: [N, 2, C].
     filters = torch.cat([filters[:1], 2 * filters[1:]])
@@ -84,11 +85,11 @@ class _Transform:
     """The Cayley transform Q of complex signals ``[N, 2, C]``, its inverse by Jacobi's iterations."""
 
     def __init__(self, matrix: Matrix, neighbors: Neighbors, zoom: Tensor, iterations: int) -> None:
-        entries = zoom * matrix.values
+        entries = zoom * matrix.laplacian
         on_diagonal = neighbors.row == neighbors.col
         ones = entries.new_ones(neighbors.num_src, 1)
         diagonal = aggregate(ones, neighbors, torch.where(on_diagonal, entries, 0))[:, :, None]
-        self.rest = matrix._replace(values=torch.where(on_diagonal, 0, entries))
+        self.rest = matrix._replace(laplacian=torch.where(on_diagonal, 0, entries))
         self.diagonal, self.norm, self.iterations = diagonal, diagonal.square() + 1, iterations
 
     def __call__(self, signal: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ class _Transform:
         return state
 
     def _step(self, alpha: float, signal: Tensor, d: Tensor) -> Tensor:
-        out: Tensor = filter_step(signal.flatten(1), *self.rest, alpha, d.flatten(1))
+        out: Tensor = filter_step(signal.flatten(1), d.flatten(1), *self.rest, alpha)
         return out.view(signal.shape)
 
     def _divide(self, signal: Tensor) -> Tensor:

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
 from torch import Tensor
 
-from geodl.ops.graph_filter import Matrix, check_filters, matmul, matrix_for, recurrence
+from geodl.ops.core import Operator
+from geodl.ops.core.operator import total
+from geodl.ops.graph_filter import (
+    Matrix,
+    check_filters,
+    matmul,
+    matmul_nt,
+    matmul_tn,
+    matrix_for,
+    recurrence,
+    recurrence_backward,
+    recurrence_jvp,
+)
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["chebyshev"]
@@ -43,22 +59,123 @@ def chebyshev(
 
     Defferrard et al., "Convolutional neural networks on graphs with fast localized spectral filtering", 2016.
     """
-    matrix = matrix_for(x, neighbors, laplacian, symmetric)
-    check_filters(filters, "filters", ("K", x.shape[1], "C'"), x)
+    check_filters(filters, "filters", ("K", x.shape[-1], "C'"))
     if filters.shape[0] == 0:
         raise ValueError("filters must have at least one matrix, not 0")
-    return polynomial(x, matrix, filters)
+    return apply_polynomial(x, filters, matrix_for(x, neighbors, laplacian, symmetric))
 
 
-def polynomial(x: Tensor, matrix: Matrix, filters: Tensor) -> Tensor:
+def apply_polynomial(x: Tensor, filters: Tensor, matrix: Matrix) -> Tensor:
     """``sum_k T_k(L) x filters[k]``."""
     powers, channels, out_channels = filters.shape
-    doubled, minus = [2.0] * max(powers - 2, 0), [-1.0] * max(powers - 2, 0)
-    first = [1.0] * min(powers - 1, 1)
-    if out_channels <= channels:
-        weighted = matmul(x, filters.transpose(0, 1).flatten(1))
-        out: Tensor = recurrence(weighted, *matrix, doubled + first, minus, powers, 1, True)
-        return out
-    basis = recurrence(x, *matrix, first + doubled, minus, 1, powers, False)
-    out = matmul(basis, filters.flatten(0, 1))
-    return out
+    out, _ = polynomial(x, filters, *matrix, 0 if out_channels <= channels else powers)
+    return cast(Tensor, out)
+
+
+# The filtered signal and, where ``terms`` is K instead of 0, the terms T_k(L) x that it is the product of with the filters.
+polynomial = Operator(
+    "polynomial",
+    "x[N,C] filters[K,C,D] laplacian[E]; graph:csr[N,N,E] symmetric:bool transposed:bool terms:int"
+    " -> out[N,D] basis:const[N,terms,C]",
+)
+
+
+def _clenshaw(powers: int) -> tuple[list[float], list[float], int, int, bool]:
+    """What the recurrence takes after its matrix, for the sum over the weighted signals ``x filters[k]``."""
+    ups = max(powers - 2, 0)
+    return [2.0] * ups + [1.0] * min(powers - 1, 1), [-1.0] * ups, powers, 1, True
+
+
+def _chebyshev(powers: int) -> tuple[list[float], list[float], int, int, bool]:
+    """The same for all terms T_k(L) x."""
+    ups = max(powers - 2, 0)
+    return [1.0] * min(powers - 1, 1) + [2.0] * ups, [-1.0] * ups, 1, powers, False
+
+
+# Not flatten, for which batches of gradients have no rule.
+
+
+def _flat(states: Tensor) -> Tensor:
+    return states.reshape(states.shape[0], states.shape[1] * states.shape[2])
+
+
+def _stacked(filters: Tensor) -> Tensor:
+    return filters.reshape(filters.shape[0] * filters.shape[1], filters.shape[2])
+
+
+def _side_by_side(filters: Tensor) -> Tensor:
+    return filters.transpose(0, 1).reshape(filters.shape[1], filters.shape[0] * filters.shape[2])
+
+
+def _weighted(x: Tensor, filters: Tensor) -> Tensor:
+    """``x filters[k]``, ``[N, K, C']``."""
+    weighted: Tensor = matmul(x, _side_by_side(filters))
+    return weighted.view(x.shape[0], filters.shape[0], filters.shape[2])
+
+
+def _compute(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
+    *matrix, terms = given
+    powers = filters.shape[0]
+    if terms:
+        basis = recurrence(x.unsqueeze(1), *matrix, *_chebyshev(powers))
+        return matmul(_flat(basis), _stacked(filters)), basis
+    out = recurrence(_weighted(x, filters), *matrix, *_clenshaw(powers))
+    return out.squeeze(1), x.new_empty(x.shape[0], 0, x.shape[1])
+
+
+polynomial.reference(_compute)
+polynomial.native(_compute)
+polynomial.triton(_compute)
+
+
+def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
+    x, filters, *matrix, terms = inputs
+    powers, channels, out_channels = filters.shape
+    by_x = by_filters = by_laplacian = None
+    g = grads[0]
+    if terms:
+        if needs[1]:
+            # What was kept has no derivative of its own.
+            basis = _basis(x, powers, matrix) if torch.is_grad_enabled() else outputs[0]
+            by_filters = matmul_tn(_flat(basis), g).view(filters.shape)
+        if needs[0] or needs[2]:
+            by_basis = matmul_nt(g, _stacked(filters)).view(x.shape[0], powers, channels)
+            given = (x.unsqueeze(1), *matrix, *_chebyshev(powers))
+            by_x, by_laplacian = recurrence_backward(given, (), (by_basis,), (needs[0], needs[2]))
+            by_x = None if by_x is None else by_x.squeeze(1)
+        return by_x, by_filters, by_laplacian
+    weighted = _weighted(x, filters) if needs[2] else None
+    given = (weighted, *matrix, *_clenshaw(powers))
+    by_weighted, by_laplacian = recurrence_backward(given, (), (g.unsqueeze(1),), (True, needs[2]))
+    by_weighted = _flat(by_weighted)
+    by_x = matmul_nt(by_weighted, _side_by_side(filters)) if needs[0] else None
+    if needs[1]:
+        by_filters = matmul_tn(x, by_weighted).view(channels, powers, out_channels).transpose(0, 1)
+    return by_x, by_filters, by_laplacian
+
+
+def _basis(x: Tensor, powers: int, matrix: Sequence[Any]) -> Tensor:
+    basis: Tensor = recurrence(x.unsqueeze(1), *matrix, *_chebyshev(powers))
+    return basis
+
+
+def _jvp(inputs: Any, outputs: Any, tangents: Any) -> Any:
+    x, filters, *matrix, terms = inputs
+    of_x, of_filters, of_laplacian = tangents
+    powers = filters.shape[0]
+    if terms:
+        given = (x.unsqueeze(1), *matrix, *_chebyshev(powers))
+        of_basis = recurrence_jvp(given, (), (None if of_x is None else of_x.unsqueeze(1), of_laplacian))
+        of_out = matmul(_flat(of_basis), _stacked(filters))
+        if of_filters is None:
+            return of_out
+        return of_out + matmul(_flat(_basis(x, powers, matrix)), _stacked(of_filters))
+    of_weighted = total(
+        None if of_x is None else _weighted(of_x, filters),
+        None if of_filters is None else _weighted(x, of_filters),
+    )
+    given = (_weighted(x, filters), *matrix, *_clenshaw(powers))
+    return recurrence_jvp(given, (), (of_weighted, of_laplacian)).squeeze(1)
+
+
+polynomial.differentiable(_backward, _jvp, saves=("x", "filters", "laplacian", "basis"))

@@ -21,31 +21,25 @@ that lie far from the origin. With y the derivative of the loss by the input of 
 
 whose sums over the edges of a row and of a source need, of the neighbours, the selected y and the sums of u and v alone.
 
-Two primitives do this in every backend (``geodl.ops.triton.edge_conv`` holds functions of these names):
-
-- ``forward(x_dst, x, weight, bias, gamma, beta, negative_slope, eps, rowptr, col, t_rowptr)
-  -> (out, position, mean, variance, u, v, extremum, total)``
-- ``backward(grad, need_x, x_dst, x, weight, gamma, negative_slope, eps, out, position, variance, u, v, extremum, total,
-  rowptr, col, t_rowptr, t_row, perm) -> gradients of (x_dst, x, weight, bias, gamma, beta)``
-
-``x_dst`` is None where the destinations are the sources, ``gamma`` where there is no norm. ``position`` [N, C'] is the
-place in the row of the edge that was taken, -1 if the row is empty. Of the others, ``extremum`` [N, C'] is the d_e that
-was taken and ``total`` [N, C'] the sum of d_e over the row; they and u, v, mean and variance are empty without norm.
+Every further derivative, and forward mode, is that of ``given_selection`` and ``gradients``: both passes, with the selection
+as a constant, by operators that are differentiable themselves.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional
 
 from geodl.ops.aggregate import gather_sum, reference_gather_max, scatter_sum
-from geodl.ops.backend import addresses, contiguous, implementation, in_huge_pages, kernel
-from geodl.ops.core import CSR
-from geodl.ops.custom_op import custom_op
-from geodl.ops.neighbors import Neighbors, check_signal, edge_rows, transpose
+from geodl.ops.core import CSR, Operator
+from geodl.ops.core.dispatch import kernel
+from geodl.ops.core.memory import addresses, in_huge_pages
+from geodl.ops.neighbors import Neighbors, csr_for
 
 __all__ = ["BatchNorm", "edge_conv"]
 
@@ -88,7 +82,7 @@ def edge_conv(
     Batch norm is that of all edges, exactly as if their messages had been computed, but no value an edge and channel
     is stored, forward or backward, and the linear layer costs two products a point. An empty row gives 0. A maximum
     over a row that holds NaN is NaN. The gradient of a maximum goes to the edge of the greatest message, to the first in
-    CSR order if several attain it. Results are bitwise equal from run to run. Differentiable twice in ``x``,
+    CSR order if several attain it. Results are bitwise equal from run to run. Differentiable to any order in ``x``,
     ``x_dst``, ``weight``, ``bias`` and the weight and bias of the norm.
 
     Args:
@@ -101,177 +95,132 @@ def edge_conv(
         x_dst: ``[N, C]``, the signal at the destinations :math:`x_i`, where they are not the sources.
 
     Returns:
-        ``[N, C']`` in the dtype of ``x``.
+        ``[N, C']`` in the dtype of ``x``; half precision is computed, and its statistics kept, in float32.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit, a negative slope, or statistics of fewer than two edges.
+            Running statistics may be of any floating dtype.
 
     Wang et al., "Dynamic graph CNN for learning on point clouds", 2019, eq. 7-8.
     """
-    _check(x, neighbors, weight, bias, norm, negative_slope, x_dst)
+    if not negative_slope >= 0:
+        raise ValueError(f"negative_slope must not be negative, got {negative_slope}")
     gamma = beta = None
-    if norm is not None and not norm.training:
-        # Running statistics are constants: the norm is part of the linear layer.
-        assert norm.running_mean is not None and norm.running_var is not None
-        scale = (norm.running_var + norm.eps).rsqrt().to(x.dtype)
-        scale = scale if norm.weight is None else scale * norm.weight
-        shift = -norm.running_mean.to(x.dtype) if bias is None else bias - norm.running_mean.to(x.dtype)
-        weight, bias = weight * scale, shift * scale if norm.bias is None else shift * scale + norm.bias
-    elif norm is not None:
-        gamma = x.new_ones(weight.shape[1]) if norm.weight is None else norm.weight
-        beta = norm.bias
-    given = [tensor for tensor in (x, x_dst, weight, bias, gamma, beta) if tensor is not None]
-    transposed: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given):
-        t, perm = neighbors.t()
-        transposed = t.rowptr, t.col, perm
-    out, _, mean, variance, *_ = edge_max(
-        x_dst, x, weight, bias, gamma, beta, negative_slope, norm.eps if norm else 0.0,
-        neighbors.rowptr, neighbors.col, *transposed,
-    )  # fmt: skip
-    if norm is not None and norm.training:
+    eps, training = 0.0, norm is not None and norm.training
+    if norm is not None:
+        _check_statistics(norm, neighbors, weight)
+        eps = norm.eps
+        if training:
+            gamma = x.new_ones(weight.shape[-1:]) if norm.weight is None else norm.weight
+            beta = norm.bias
+        else:
+            weight, bias = _folded(norm, weight, bias)
+    graph = csr_for(neighbors, x, weight, x_dst, bias, gamma, beta)
+    out, _, statistics, *_ = edge_max(x, x_dst, weight, bias, gamma, beta, graph, negative_slope, eps)
+    if training:
+        assert norm is not None
         if norm.running_mean is not None:
-            norm.running_mean.mul_(1 - norm.momentum).add_(mean, alpha=norm.momentum)
+            norm.running_mean.mul_(1 - norm.momentum).add_(statistics[0], alpha=norm.momentum)
         if norm.running_var is not None:
             unbiased = neighbors.num_edges / (neighbors.num_edges - 1)
-            norm.running_var.mul_(1 - norm.momentum).add_(variance, alpha=norm.momentum * unbiased)
+            norm.running_var.mul_(1 - norm.momentum).add_(statistics[1], alpha=norm.momentum * unbiased)
     return cast(Tensor, out)
 
 
-def _check(
-    x: Tensor,
-    neighbors: Neighbors,
-    weight: Tensor,
-    bias: Tensor | None,
-    norm: BatchNorm | None,
-    negative_slope: float,
-    x_dst: Tensor | None,
-) -> None:
-    check_signal(x, neighbors)
-    channels = x.shape[1]
-    if x_dst is None and neighbors.num_dst != neighbors.num_src:
-        raise ValueError(
-            f"neighbors have {neighbors.num_dst} destinations and {neighbors.num_src} sources: "
-            "x_dst must give the signal at the destinations"
-        )
-    if x_dst is not None and x_dst.shape != (neighbors.num_dst, channels):
-        raise ValueError(f"x_dst must have shape {[neighbors.num_dst, channels]}, not {list(x_dst.shape)}")
-    if weight.dim() != 2 or weight.shape[0] != 2 * channels:
-        raise ValueError(f"weight must have shape [{2 * channels}, C'], not {list(weight.shape)}")
-    if not negative_slope >= 0:
-        raise ValueError(f"negative_slope must not be negative, got {negative_slope}")
-    named: dict[str, Tensor | None] = {"bias": bias}
-    if norm is not None:
-        named |= {"weight of norm": norm.weight, "bias of norm": norm.bias}
-        statistics = {"running_mean of norm": norm.running_mean, "running_var of norm": norm.running_var}
-        for name, running in statistics.items():
-            if running is None and not norm.training:
-                raise ValueError(f"norm out of training needs its {name.split()[0]}")
-            if running is not None and not running.is_floating_point():
-                raise ValueError(f"{name} must be floating point, not {running.dtype}")
-        if norm.training and neighbors.num_edges < 2:
+def _check_statistics(norm: BatchNorm, neighbors: Neighbors, weight: Tensor) -> None:
+    """Checks what the operator is not given."""
+    for name, running in (("running_mean", norm.running_mean), ("running_var", norm.running_var)):
+        if running is None:
+            if not norm.training:
+                raise ValueError(f"norm out of training needs its {name}")
+        elif running.shape != weight.shape[-1:] or running.device != weight.device:
             raise ValueError(
-                f"norm in training needs at least 2 edges for its statistics, but neighbors have {neighbors.num_edges}"
+                f"{name} of norm must have shape {list(weight.shape[-1:])} on {weight.device}, "
+                f"not {list(running.shape)} on {running.device}"
             )
-        named |= statistics
-    for name, tensor in named.items():
-        if tensor is not None and tensor.shape != weight.shape[1:]:
-            raise ValueError(f"{name} must have shape {list(weight.shape[1:])}, not {list(tensor.shape)}")
-    for name, tensor in ({"x_dst": x_dst, "weight": weight} | named).items():
-        if tensor is None:
-            continue
-        if tensor.dtype != x.dtype and not name.startswith("running"):
-            raise ValueError(f"x is {x.dtype} but {name} is {tensor.dtype}")
-        if tensor.device != x.device:
-            raise ValueError(f"x is on {x.device} but {name} is on {tensor.device}")
+        elif not running.is_floating_point():
+            raise ValueError(f"{name} of norm must be floating point, not {running.dtype}")
+    if norm.training and neighbors.num_edges < 2:
+        raise ValueError(
+            f"norm in training needs at least 2 edges for its statistics, but neighbors have {neighbors.num_edges}"
+        )
 
 
-# --- custom ops ---------------------------------------------------------------
+def _folded(norm: BatchNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The linear layer with the norm in it, as running statistics are constants."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    for name, given in (("bias", bias), ("norm_weight", norm.weight), ("norm_bias", norm.bias)):
+        if given is not None and (given.shape != weight.shape[-1:] or given.dtype != weight.dtype):
+            raise ValueError(
+                f"{name} must have shape {list(weight.shape[-1:])} and be {weight.dtype}, "
+                f"not {list(given.shape)} and {given.dtype}"
+            )
+    mean, scale = norm.running_mean.to(weight.dtype), (norm.running_var + norm.eps).rsqrt().to(weight.dtype)
+    scale = scale if norm.weight is None else scale * norm.weight
+    shift = (-mean if bias is None else bias - mean) * scale
+    return weight * scale, shift if norm.bias is None else shift + norm.bias
 
-Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
-Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+# --- operators ------------------------------------------------------------------------------------------------
+# The norm's scale is None where there is no norm, and then P = 0, else P = D.
+# ``position`` is the place in the row of the edge that was taken, -1 if the row is empty; ``statistics`` mean and variance of
+# the messages; ``terms`` the rows of u, of the d_e that was taken, of the sum of d_e over the row, and of v.
+
+edge_max = Operator(
+    "edge_max",
+    "x[S,C] x_dst[N,C]? weight[C*2,D] bias[D]? norm_weight[D]? norm_bias[D]?; graph:csr[N,S,E] negative_slope:float eps:float"
+    " -> out[N,D] position:int32[N,D] statistics:acc[2,P] terms:const[R,P]",
+)
+edge_max_backward = Operator(
+    "edge_max_backward",
+    "grad[N,D] x[S,C] x_dst[N,C]? weight[C*2,D] norm_weight[D]?; graph:csr[N,S,E] negative_slope:float eps:float out:const[N,D]"
+    " position:int32[N,D] statistics:acc[2,P] terms:const[R,P] need_x:bool"
+    " -> by_x[S,C] by_dst[N,C] by_weight[C*2,D] by_bias[D] by_norm_weight[P] by_norm_bias[P]",
+)
+
+Tensors = tuple[Tensor, ...]
 
 
-@custom_op("edge_max")
-def edge_max(
-    x_dst: Tensor | None,
+@edge_max.fake
+def new_results(
     x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    gamma: Tensor | None,
-    beta: Tensor | None,
-    negative_slope: float,
-    eps: float,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor | None,
-    t_row: Tensor | None,
-    perm: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    given = map(contiguous, (x_dst, x, weight, bias, gamma, beta))
-    results: Outputs = implementation(x, "edge_conv", "forward")(
-        *given, negative_slope, eps, rowptr, col, t_rowptr
-    )
-    return results
-
-
-@custom_op("edge_max_backward")
-def edge_max_backward(
-    grad: Tensor,
-    need_x: bool,
     x_dst: Tensor | None,
-    x: Tensor,
     weight: Tensor,
+    bias: Any,
     gamma: Tensor | None,
-    negative_slope: float,
-    eps: float,
-    out: Tensor,
-    position: Tensor,
-    variance: Tensor,
-    u: Tensor,
-    v: Tensor,
-    extremum: Tensor,
-    total: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor,
-    t_row: Tensor,
-    perm: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    results: Gradients = implementation(x, "edge_conv", "backward")(
-        grad.contiguous(), need_x, *map(contiguous, (x_dst, x, weight, gamma)), negative_slope, eps, out, position, variance,
-        u, v, extremum, total, rowptr, col, t_rowptr, t_row, perm,
-    )  # fmt: skip
-    return results
-
-
-def new_outputs(x: Tensor, weight: Tensor, gamma: Tensor | None, rowptr: Tensor) -> Outputs:
-    """Uninitialised results of ``forward``."""
-    points, sources, channels = rowptr.shape[0] - 1, x.shape[0], weight.shape[1]
-    sums = torch.promote_types(x.dtype, torch.float32)
-    statistics, destinations, origins = (
-        ((0,), (0,), (0,)) if gamma is None else ((channels,), (points, channels), (sources, channels))
-    )
+    beta: Any,
+    graph: CSR,
+    *_: Any,
+) -> Tensors:
+    """Uninitialised results."""
+    _check_destinations(x_dst, graph)
+    points, channels = graph.rowptr.shape[0] - 1, weight.shape[1]
+    normalised = 0 if gamma is None else channels
     return (
         x.new_empty(points, channels),
         x.new_empty(points, channels, dtype=torch.int32),
-        x.new_empty(statistics, dtype=sums),
-        x.new_empty(statistics, dtype=sums),
-        x.new_empty(destinations),
-        x.new_empty(origins),
-        x.new_empty(destinations),
-        x.new_empty(destinations),
+        x.new_empty(2, normalised, dtype=torch.promote_types(x.dtype, torch.float32)),
+        x.new_empty(3 * points + x.shape[0], normalised),
     )
 
 
+@edge_max_backward.fake
 def new_gradients(
-    need_x: bool, x_dst: Tensor | None, x: Tensor, weight: Tensor, gamma: Tensor | None
-) -> Gradients:
-    """Uninitialised results of ``backward``; that of ``bias`` is zero where a norm takes the mean away."""
-    channels, normalised = weight.shape[1], 0 if gamma is None else weight.shape[1]
+    grad: Tensor,
+    x: Tensor,
+    x_dst: Tensor | None,
+    weight: Tensor,
+    gamma: Tensor | None,
+    graph: CSR,
+    *given: Any,
+) -> Tensors:
+    """Uninitialised gradients; that of ``bias`` is zero where a norm takes the mean away."""
+    *_, statistics, terms, need_x = given
+    check_norm(x_dst, gamma, graph, statistics, terms)
+    channels, normalised = weight.shape[1], statistics.shape[1]
     return (
-        x.new_empty(x_dst.shape if need_x and x_dst is not None else 0),
         x.new_empty(x.shape if need_x else 0),
+        x.new_empty(x_dst.shape if need_x and x_dst is not None else 0),
         x.new_empty(weight.shape),
         x.new_empty(channels),
         x.new_empty(normalised),
@@ -279,90 +228,105 @@ def new_gradients(
     )
 
 
-@edge_max.register_fake
-def _(x_dst: Any, x: Tensor, weight: Tensor, bias: Any, gamma: Tensor | None, *rest: Any) -> Outputs:
-    return new_outputs(x, weight, gamma, rest[3])
+def check_norm(
+    x_dst: Tensor | None, gamma: Tensor | None, graph: CSR, statistics: Tensor, terms: Tensor
+) -> None:
+    """Checks what the declaration of the backward pass does not say."""
+    _check_destinations(x_dst, graph)
+    shape = 3 * (graph.rowptr.shape[0] - 1) + graph.num_src, 0 if gamma is None else gamma.shape[0]
+    if terms.shape != shape:
+        raise ValueError(f"terms must have shape {list(shape)}, not {list(terms.shape)}")
+    if statistics.dtype != torch.promote_types(terms.dtype, torch.float32):
+        raise ValueError(f"statistics are {statistics.dtype}, which sums of {terms.dtype} are not")
 
 
-@edge_max_backward.register_fake
-def _(
-    grad: Any, need_x: bool, x_dst: Tensor | None, x: Tensor, weight: Tensor, gamma: Tensor | None, *_: Any
-) -> Gradients:
-    return new_gradients(need_x, x_dst, x, weight, gamma)
+def parts_of(terms: Tensor, graph: CSR) -> Sequence[Tensor]:
+    """u, extremum, total and v."""
+    points = graph.rowptr.shape[0] - 1
+    return torch.split(terms, [points, points, points, graph.num_src])
 
 
-# --- derivatives --------------------------------------------------------------
+def _check_destinations(x_dst: Tensor | None, graph: CSR) -> None:
+    if x_dst is None and graph.rowptr.shape[0] - 1 != graph.num_src:
+        raise ValueError(
+            f"neighbors have {graph.rowptr.shape[0] - 1} destinations and {graph.num_src} sources: "
+            "x_dst must give the signal at the destinations"
+        )
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x_dst, x, weight, _, gamma, _, ctx.negative_slope, ctx.eps, *graph = inputs
-    out, position, _, variance, *terms = output
-    ctx.mark_non_differentiable(*output[1:])
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(x_dst, x, weight, gamma, out, position, variance, *terms, *graph)
+# --- derivatives ----------------------------------------------------------------------------------------------
 
 
-def _differentiate(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-    if grad is None:
-        return (None,) * 13
-    x_dst, x, weight, gamma, *saved, rowptr, col, t_rowptr, t_row, perm = ctx.saved_tensors
-    if t_rowptr is None:
-        t_rowptr, t_row, perm = transpose(rowptr, col, x.shape[0])
-    need_dst, need_src, need_weight, need_bias, need_gamma, need_beta = ctx.needs_input_grad[:6]
-    by_dst, by_x, by_weight, by_bias, by_gamma, by_beta = edge_max_backward(
-        grad, need_dst or need_src, x_dst, x, weight, gamma, ctx.negative_slope, ctx.eps, *saved,
-        rowptr, col, t_rowptr, t_row, perm,
-    )  # fmt: skip
-    return (
-        by_dst if need_dst else None,
-        by_x if need_src else None,
-        by_weight if need_weight else None,
-        by_bias if need_bias else None,
-        by_gamma if need_gamma else None,
-        by_beta if need_beta else None,
-        *[None] * 7,
-    )
+def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Sequence[Tensor | None]:
+    x, x_dst, weight, _, gamma, _, *rest = inputs
+    found = edge_max_backward(grads[0], x, x_dst, weight, gamma, *rest, *outputs, needs[0] or needs[1])
+    return [by if need else None for by, need in zip(found, needs, strict=False)]
 
 
-def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    grad, ctx.need_x, x_dst, x, weight, gamma, ctx.negative_slope, ctx.eps, *saved = inputs
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(grad, x_dst, x, weight, gamma, *saved)
+def _jvp(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None]) -> Tensor | None:
+    *given, graph, negative_slope, eps = inputs
+    constant = graph, negative_slope, eps, *outputs[:3]
+    return _pushed(lambda *duals: (given_selection(*constant, *duals),), given, tangents)[0]
 
 
-def _differentiate_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Derives the backward pass as PyTorch sees it written down below, with the selection as a constant."""
-    *given, out, position, variance, _, _, _, _, rowptr, col, t_rowptr, t_row, perm = ctx.saved_tensors
-    graph = rowptr, col, t_rowptr, t_row, perm
+def _again(given: Sequence[Any]) -> Callable[..., Tensors]:
+    """The backward pass as a differentiable function of its differentiable arguments."""
+    graph, negative_slope, eps, out, position, statistics, _, need_x = given
+    graph = graph.with_transpose()
+
+    def backward(
+        grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None
+    ) -> Tensors:
+        terms = _terms(x, x_dst, weight, gamma, graph, position, statistics)
+        given = x, x_dst, weight, gamma, graph, negative_slope, eps, out, position, need_x
+        return gradients(grad, *given, *terms)
+
+    return backward
+
+
+def _backward_of_backward(
+    inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]
+) -> Sequence[Tensor | None]:
     higher = torch.is_grad_enabled()
     with torch.enable_grad():
         # Views, or the gradient by one would also run through what another was made from.
-        views: list[Any] = [None if tensor is None else tensor.view_as(tensor) for tensor in given]
-        grad, x_dst, x, weight, gamma = views
-        terms = _terms(x_dst, x, weight, gamma, position, variance, graph)
-        results = gradients(
-            grad, ctx.need_x, x_dst, x, weight, gamma, ctx.negative_slope, ctx.eps, out, position, *terms, *graph
-        )  # fmt: skip
-    pairs = [
-        (result, cotangent)
-        for result, cotangent in zip(results, cotangents, strict=True)
-        if cotangent is not None and result.requires_grad
-    ]
+        views = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs[:5]]
+        results = _again(inputs[5:])(*views)
+    pairs = [(r, g) for r, g in zip(results, grads, strict=True) if g is not None and r.requires_grad]
     leaves = [view for view in views if view is not None and view.requires_grad]
-    found: tuple[Tensor | None, ...] = ()
-    if pairs and leaves:
-        outputs, weights = zip(*pairs, strict=True)
-        found = torch.autograd.grad(outputs, leaves, weights, create_graph=higher, allow_unused=True)
-    derivative = {id(leaf): by_leaf for leaf, by_leaf in zip(leaves, found, strict=bool(found))}
-    by_grad, *by_inputs = (derivative.get(id(view)) for view in views)
-    return by_grad, None, *by_inputs, *[None] * 14
+    if not (pairs and leaves):
+        return (None,) * 5
+    outputs, cotangents = zip(*pairs, strict=True)
+    found = iter(torch.autograd.grad(outputs, leaves, cotangents, create_graph=higher, allow_unused=True))
+    return [next(found) if view is not None and view.requires_grad else None for view in views]
 
 
-edge_max.register_autograd(_differentiate, setup_context=_save)
-edge_max_backward.register_autograd(_differentiate_backward, setup_context=_save_backward)
+def _jvp_of_backward(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None]) -> Tensors:
+    found = _pushed(_again(inputs[5:]), inputs[:5], tangents)
+    return tuple(
+        torch.zeros_like(out) if part is None else part for part, out in zip(found, outputs, strict=True)
+    )
 
 
-# --- the passes in PyTorch ----------------------------------------------------
+def _pushed(
+    function: Callable[..., Tensors], given: Sequence[Any], tangents: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Tangents of the results of a function, for those of its arguments."""
+    with forward_ad._set_fwd_grad_enabled(True):
+        duals = [
+            value if tangent is None else forward_ad.make_dual(value, tangent)
+            for value, tangent in zip(given, tangents, strict=True)
+        ]
+        return [forward_ad.unpack_dual(result).tangent for result in function(*duals)]
+
+
+KEPT = ("x", "x_dst", "weight", "norm_weight", "out", "position", "statistics", "terms")
+
+edge_max.differentiable(_backward, _jvp, saves=KEPT)
+edge_max_backward.differentiable(_backward_of_backward, _jvp_of_backward)
+
+
+# --- the passes in PyTorch ------------------------------------------------------------------------------------
 
 
 def turned(weight: Tensor, gamma: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -374,26 +338,15 @@ def turned(weight: Tensor, gamma: Tensor | None) -> tuple[Tensor, Tensor, Tensor
     return of_point - of_offset, of_offset, sign
 
 
-def sum_over_readers(y: Tensor, u: Tensor | None, position: Tensor, *graph: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over the destinations that read a source: of y where they have selected it, and of u if there is one."""
-    csr = _csr(graph)
-    selected = scatter_sum(y, None, csr, position)
-    return selected, y.new_empty(0) if u is None else scatter_sum(u, None, csr, None)
-
-
-def _csr(graph: tuple[Tensor, ...]) -> CSR:
-    return CSR(graph[0], graph[1], graph[2].shape[0] - 1, *graph[2:])
-
-
-def reads_of(col: Tensor, t_rowptr: Tensor | None, num_src: int) -> Tensor:
+def reads_of(graph: CSR) -> Tensor:
     """How many destinations read each source."""
-    if t_rowptr is not None:
-        return t_rowptr.diff()
-    return col.new_zeros(num_src).scatter_add_(0, col, torch.ones_like(col))
+    if graph.t_rowptr is not None:
+        return graph.t_rowptr.diff()
+    return graph.col.new_zeros(graph.num_src).scatter_add_(0, graph.col, torch.ones_like(graph.col))
 
 
 def centred(
-    x_dst: Tensor | None, x: Tensor, degree: Tensor, reads: Tensor
+    x: Tensor, x_dst: Tensor | None, degree: Tensor, reads: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """x_i - m and x_j - s, m, and s - m, with the mean points m and s over all edges."""
     sums = torch.promote_types(x.dtype, torch.float32)
@@ -401,72 +354,65 @@ def centred(
     x_dst = (x if x_dst is None else x_dst).where(degree[:, None] > 0, 0)
     x = x.where(reads[:, None] > 0, 0)
     of_dst, of_src = ((count.to(sums) / count.sum())[None] for count in (degree, reads))
-    near = of_dst @ x_dst.detach().to(
-        sums
-    )  # the mean, but for rounding: what is left is small, and so are its errors
+    # The mean, but for rounding: what is left is small, and so are its errors.
+    near = of_dst @ x_dst.detach().to(sums)
     destinations, sources = x_dst - near, x - near
     m, s = of_dst @ destinations.detach(), of_src @ sources.detach()
     return (destinations - m).to(x.dtype), (sources - s).to(x.dtype), (near + m)[0], (s - m)[0]
 
 
 def _terms(
-    x_dst: Tensor | None,
-    x: Tensor,
-    weight: Tensor,
-    gamma: Tensor | None,
-    position: Tensor,
-    variance: Tensor,
-    graph: tuple[Tensor, ...],
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, position: Tensor, statistics: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Variance, u, v, extremum and total as differentiable functions, given the selection."""
     none = x.new_empty(0)
     if gamma is None:
         return none, none, none, none, none
-    rowptr, col, t_rowptr, _, _ = graph
-    degree, reads, edges = rowptr.diff(), t_rowptr.diff(), col.shape[0]
-    destinations, sources, _, _ = centred(x_dst, x, degree, reads)
+    degree, reads, edges = graph.rowptr.diff(), reads_of(graph), graph.num_edges
+    destinations, sources, _, _ = centred(x, x_dst, degree, reads)
     degree, reads = degree.to(x.dtype)[:, None], reads.to(x.dtype)[:, None]
     first, second, _ = turned(weight, gamma)
     u, v = destinations @ first, sources @ second
-    csr = _csr(graph)
-    of_neighbors = gather_sum(v, None, csr, None)
+    of_neighbors = gather_sum(v, None, graph, None)
     u = u - (degree * u + of_neighbors).sum(0) / edges  # zero, but not its derivative
     total = degree * u + of_neighbors
-    extremum = u + gather_sum(v, None, csr, position)
-    squares = (u * total).sum(0) + (v * (reads * v + scatter_sum(u, None, csr, None))).sum(0)
-    variance = variance + (squares - squares.detach()) / edges  # they cancel where u is near -v
+    extremum = u + gather_sum(v, None, graph, position)
+    squares = (u * total).sum(0) + (v * (reads * v + scatter_sum(u, None, graph, None))).sum(0)
+    variance = statistics[1] + (squares - squares.detach()) / edges  # they cancel where u is near -v
     return variance, u, v, extremum, total
 
 
+def given_selection(
+    graph: CSR, negative_slope: float, eps: float, out: Tensor, position: Tensor, statistics: Tensor,
+    x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """The forward pass: what has the value ``out`` and its derivatives."""
+    first, second, sign = turned(weight, gamma)
+    if gamma is None:
+        y = (x if x_dst is None else x_dst) @ first + gather_sum(x @ second, None, graph, position)
+        y = y if bias is None else y + bias
+    else:
+        graph = graph.with_transpose()
+        variance, _, _, extremum, _ = _terms(x, x_dst, weight, gamma, graph, position, statistics)
+        y = gamma * sign * (variance + eps).rsqrt() * extremum
+        y = y if beta is None else y + beta
+    return torch.where(position < 0, 0, torch.where(out > 0, y, negative_slope * y)).to(x.dtype)
+
+
 def gradients(
-    grad: Tensor,
-    need_x: bool,
-    x_dst: Tensor | None,
-    x: Tensor,
-    weight: Tensor,
-    gamma: Tensor | None,
-    negative_slope: float,
-    eps: float,
-    out: Tensor,
-    position: Tensor,
-    variance: Tensor,
-    u: Tensor,
-    v: Tensor,
-    extremum: Tensor,
-    total: Tensor,
-    *graph: Tensor,
-) -> Gradients:
-    """The backward pass by operators that are differentiable themselves."""
-    rowptr, col, t_rowptr, _, _ = graph
+    grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None,
+    graph: CSR, negative_slope: float, eps: float, out: Tensor, position: Tensor, need_x: bool,
+    variance: Tensor, u: Tensor, v: Tensor, extremum: Tensor, total: Tensor,
+) -> Tensors:  # fmt: skip
+    """The backward pass."""
     first, second, sign = turned(weight, gamma)
     y = torch.where(position < 0, 0, torch.where(out > 0, grad, negative_slope * grad))
-    selected, of_readers = sum_over_readers(y, None if gamma is None else u, position, *graph)
-    by_u, by_v = y, selected
+    by_u, by_v = y, scatter_sum(y, None, graph, position)
     by_bias, by_gamma, by_beta = y.sum(0), x.new_empty(0), x.new_empty(0)
     destinations, sources = x if x_dst is None else x_dst, x
     if gamma is not None:
-        degree, reads, edges = rowptr.diff(), t_rowptr.diff(), col.shape[0]
-        destinations, sources, _, _ = centred(x_dst, x, degree, reads)
+        degree, reads, edges = graph.rowptr.diff(), reads_of(graph), graph.num_edges
+        destinations, sources, _, _ = centred(x, x_dst, degree, reads)
         degree, reads = degree.to(x.dtype)[:, None], reads.to(x.dtype)[:, None]
         inverse = (variance + eps).rsqrt()
         by_scale = (y * extremum).sum(0) * inverse
@@ -475,55 +421,42 @@ def gradients(
         slope = (factor * inverse * by_scale / edges).to(x.dtype)
         by_u = factor.to(x.dtype) * by_u - degree * mean - slope * total
         by_v = factor.to(x.dtype) * by_v - reads * mean
-        by_v = by_v - slope * (reads * v + of_readers)
+        by_v = by_v - slope * (reads * v + scatter_sum(u, None, graph, None))
         by_gamma, by_beta, by_bias = sign * by_scale.to(x.dtype), by_bias, torch.zeros_like(by_bias)
     by_point, by_offset = destinations.T @ by_u, sources.T @ by_v
     by_weight = sign * torch.cat([by_point, by_offset - by_point])
     by_dst, by_x = (by_u @ first.T, by_v @ second.T) if need_x else (x.new_empty(0), x.new_empty(0))
     if x_dst is None and need_x:
         by_dst, by_x = x.new_empty(0), by_dst + by_x
-    return by_dst, by_x, by_weight, by_bias, by_gamma, by_beta
+    return by_x, by_dst, by_weight, by_bias, by_gamma, by_beta
 
 
-# --- reference: the definition in PyTorch -------------------------------------
+# --- reference: the definition in PyTorch ---------------------------------------------------------------------
 # In double precision, so that what is rounded to single precision depends neither on the order in which a matrix product
 # sums, which changes with the number of its rows and of threads, nor on where the points lie.
 
 
-def reference_forward(
-    x_dst: Tensor | None,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    gamma: Tensor | None,
-    beta: Tensor | None,
-    negative_slope: float,
-    eps: float,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor | None,
-) -> tuple[Tensor, ...]:
-    results = new_outputs(x, weight, gamma, rowptr)
-    x_dst, x, weight, bias, gamma, beta = _double(x_dst, x, weight, bias, gamma, beta)
-    destinations, row, every = (
-        x if x_dst is None else x_dst,
-        edge_rows(rowptr, col),
-        torch.arange(len(col)).to(col),
-    )
-    messages = torch.cat([destinations[row], x[col] - destinations[row]], 1) @ weight
+@edge_max.reference
+def _(*given: Any) -> Tensors:
+    results = new_results(*given)
+    x, x_dst, weight, bias, gamma, beta, graph, negative_slope, eps = _double(given)
+    destinations = x if x_dst is None else x_dst
+    messages = torch.cat([destinations[graph.row], x[graph.col] - destinations[graph.row]], 1) @ weight
     messages = messages if bias is None else messages + bias
-    rest: tuple[Tensor, ...] = ()
+    rest: Tensors = ()
     if gamma is None:
-        y, position = reference_gather_max(messages, None, CSR(rowptr, every, len(every)), True)
+        y, position = reference_gather_max(messages, None, graph.edges(), True)
     else:
         first, second, sign = turned(weight, gamma)
         mean = messages.mean(0)
         messages = sign * (messages - mean)
         variance = messages.square().mean(0)
-        extremum, position = reference_gather_max(messages, None, CSR(rowptr, every, len(every)), True)
-        total = torch.segment_reduce(messages, "sum", offsets=rowptr, axis=0, initial=0)
-        destinations, sources, _, _ = centred(x_dst, x, rowptr.diff(), reads_of(col, t_rowptr, len(x)))
-        rest = mean, variance, destinations @ first, sources @ second, extremum, total
+        extremum, position = reference_gather_max(messages, None, graph.edges(), True)
+        destinations, sources, _, _ = centred(x, x_dst, graph.rowptr.diff(), reads_of(graph))
+        rest = (
+            torch.stack([mean, variance]),
+            torch.cat([destinations @ first, extremum, graph.sum_rows(messages), sources @ second]),
+        )
         y = extremum * sign * gamma * (variance + eps).rsqrt()
     y = y if beta is None else y + beta
     out = torch.where(position < 0, 0, functional.leaky_relu(y, negative_slope))
@@ -532,12 +465,16 @@ def reference_forward(
     return results
 
 
-def reference_backward(grad: Tensor, need_x: bool, *given: Any) -> tuple[Tensor, ...]:
-    grads = gradients(*_double(grad, need_x, *given))
-    return tuple(result.to(grad.dtype) for result in grads)
+@edge_max_backward.reference
+def _(*given: Any) -> Tensors:
+    new_gradients(*given)
+    grad, *inputs, statistics, terms, need_x = _double(given)
+    u, extremum, total, v = parts_of(terms, inputs[4])
+    found = gradients(grad, *(*inputs, need_x, statistics[1], u, v, extremum, total))
+    return tuple(by.to(given[0].dtype) for by in found)
 
 
-def _double(*given: Any) -> list[Any]:
+def _double(given: Sequence[Any]) -> list[Any]:
     """The floating tensors among these in double precision."""
     return [
         value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
@@ -545,62 +482,52 @@ def _double(*given: Any) -> list[Any]:
     ]
 
 
-# --- native: C++ on the CPU ---------------------------------------------------
+# --- native: C++ on the CPU -----------------------------------------------------------------------------------
 
 
-def native_forward(
-    x_dst: Tensor | None,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    gamma: Tensor | None,
-    beta: Tensor | None,
-    negative_slope: float,
-    eps: float,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor | None,
-) -> tuple[Tensor, ...]:
-    results = tuple(map(in_huge_pages, new_outputs(x, weight, gamma, rowptr)))
+@edge_max.native
+def _(
+    x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
+    graph: CSR, negative_slope: float, eps: float,
+) -> Tensors:  # fmt: skip
+    results = tuple(map(in_huge_pages, new_results(x, x_dst, weight, bias, gamma, beta, graph)))
+    out, position, statistics, terms = results
     if weight.shape[1] > 0:
         kernel("edge_conv", x.dtype)(
-            rowptr.data_ptr(), rowptr.shape[0] - 1, *addresses(col, t_rowptr), x_dst is None, *addresses(x_dst, x), *x.shape,
-            weight.data_ptr(), weight.shape[1], *addresses(bias, gamma, beta), negative_slope, eps,
-            *addresses(*results), torch.get_num_threads(), col.shape[0],
+            graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, graph.t_rowptr), x_dst is None,
+            *addresses(x_dst, x), *x.shape, weight.data_ptr(), weight.shape[1], *addresses(bias, gamma, beta),
+            negative_slope, eps, *addresses(out, position), *_kept(statistics, terms, graph),
+            torch.get_num_threads(), graph.num_edges,
         )  # fmt: skip
     return results
 
 
-def native_backward(
-    grad: Tensor,
-    need_x: bool,
-    x_dst: Tensor | None,
-    x: Tensor,
-    weight: Tensor,
-    gamma: Tensor | None,
-    negative_slope: float,
-    eps: float,
-    out: Tensor,
-    position: Tensor,
-    variance: Tensor,
-    u: Tensor,
-    v: Tensor,
-    extremum: Tensor,
-    total: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor,
-    t_row: Tensor,
-    perm: Tensor,
-) -> tuple[Tensor, ...]:
-    results = tuple(map(in_huge_pages, new_gradients(need_x, x_dst, x, weight, gamma)))
+@edge_max_backward.native
+def _(
+    grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, negative_slope: float,
+    eps: float, out: Tensor, position: Tensor, statistics: Tensor, terms: Tensor, need_x: bool,
+) -> Tensors:  # fmt: skip
+    results = tuple(
+        map(in_huge_pages, new_gradients(grad, x, x_dst, weight, gamma, graph, statistics, terms, need_x))
+    )
     if weight.shape[1] == 0:
         return tuple(result.zero_() for result in results)
+    graph = graph.with_transpose()
+    by_x, by_dst, *by_layer = results
     kernel("edge_conv_backward", x.dtype)(
-        rowptr.data_ptr(), rowptr.shape[0] - 1, *addresses(col, t_rowptr, t_row, perm), x_dst is None,
-        *addresses(x_dst, x), *x.shape,
-        weight.data_ptr(), weight.shape[1], *addresses(gamma), negative_slope, eps, grad.data_ptr(),
-        *addresses(out, position, variance, u, v, extremum, total), *addresses(*results), torch.get_num_threads(),
-        col.shape[0],
+        graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, *graph[3:]), x_dst is None, *addresses(x_dst, x),
+        *x.shape, weight.data_ptr(), weight.shape[1], *addresses(gamma), negative_slope, eps, grad.data_ptr(),
+        *addresses(out, position), *_kept(statistics, terms, graph)[1:], *addresses(by_dst, by_x, *by_layer),
+        torch.get_num_threads(), graph.num_edges,
     )  # fmt: skip
     return results
+
+
+def _kept(statistics: Tensor, terms: Tensor, graph: CSR) -> tuple[int, ...]:
+    """Where mean, variance, u, v, extremum and total lie; 0 without norm."""
+    channels = terms.shape[1]
+    if channels == 0:
+        return 0, 0, 0, 0, 0, 0
+    row, mean, u = channels * terms.itemsize, statistics.data_ptr(), terms.data_ptr()
+    size = graph.num_dst * row
+    return mean, mean + row, u, u + 3 * size, u + size, u + 2 * size

@@ -1,49 +1,40 @@
 """graph_filter: the steps and recurrences with a sparse matrix that filters of a Laplacian are made of.
 
-Three custom ops, closed under differentiation:
+Operators, closed under differentiation:
 
 - ``recurrence``: all or the last states of ``z_k = s_k + alpha_k A z_(k-1) + beta_k z_(k-2)``;
 - ``filter_step``: ``alpha A x + d``;
-- ``matmul``: a dense product whose sums depend neither on the number of threads nor on the number of rows.
+- ``matmul``: a dense product whose sums depend neither on the number of threads nor on the number of rows, also with one of its
+  factors transposed, ``matmul_nt`` and ``matmul_tn``.
 
 Here A is the matrix L of a :class:`Matrix`, or its transpose. The adjoint of a recurrence is a recurrence with the
-transpose that runs through the same numbers backwards. Primitives, the same in every backend;
-``geodl.ops.triton.graph_filter`` holds functions of these names:
-
-- ``step(x, values, edge, rowptr, col, alpha, d, beta, f, out)``: writes ``alpha A x + d + beta f`` to ``out``, where
-  A has ``values[edge[e]]`` (``values[e]`` if edge is None) at its e-th place; d and f may be None. Dense tensors have
-  adjacent channels, but rows that may lie apart.
-- ``product(a, b) -> a b``
+transpose that runs through the same numbers backwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from geodl.ops.aggregate import edge_dot
-from geodl.ops.backend import addresses, implementation, kernel, new_empty
-from geodl.ops.core import CSR
-from geodl.ops.custom_op import custom_op
+from geodl.ops.core import CSR, Operator
+from geodl.ops.core.csr import sum_rows
+from geodl.ops.core.dispatch import kernel
+from geodl.ops.core.memory import addresses, new_empty
+from geodl.ops.core.operator import total
 from geodl.ops.matrix_products import native_sum
-from geodl.ops.neighbors import Neighbors, check_edges, check_like, check_signal, transpose, transpose_for
+from geodl.ops.neighbors import Neighbors, check_like, check_signal, csr_for
 
 
 class Matrix(NamedTuple):
-    """A sparse square matrix L with ``values [E]`` at the edges, or its transpose, as flat as custom ops need it.
+    """A sparse square matrix L with ``laplacian [E]`` at the edges, or its transpose, as operators take it."""
 
-    The transpose of the structure is None where no gradient was foreseen, or where the matrix is its own.
-    """
-
-    values: Tensor
-    rowptr: Tensor
-    col: Tensor
-    t_rowptr: Tensor | None
-    t_row: Tensor | None
-    perm: Tensor | None
+    laplacian: Tensor
+    graph: CSR
     symmetric: bool
     transposed: bool
 
@@ -51,59 +42,164 @@ class Matrix(NamedTuple):
         """The transpose: for a symmetric matrix itself."""
         if self.symmetric:
             return self
-        if self.t_rowptr is not None:
-            return self._replace(transposed=not self.transposed)
-        t_rowptr, t_row, perm = transpose(self.rowptr, self.col, self.rowptr.shape[0] - 1)
-        return self._replace(t_rowptr=t_rowptr, t_row=t_row, perm=perm, transposed=not self.transposed)
+        return Matrix(self.laplacian, self.graph.with_transpose(), False, not self.transposed)
 
     def operand(self) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-        """(values, edge, rowptr, col) of the matrix that a product gathers over."""
+        """(values, edge, rowptr, col) of what a product gathers over: ``values[edge[e]]`` stands at its e-th place."""
         if not self.transposed:
-            return self.values.contiguous(), None, self.rowptr, self.col
-        assert self.t_rowptr is not None and self.t_row is not None
-        return self.values.contiguous(), self.perm, self.t_rowptr, self.t_row
+            return self.laplacian, None, self.graph.rowptr, self.graph.col
+        t_rowptr, t_row, perm = self.graph.transpose()
+        return self.laplacian, perm, t_rowptr, t_row
 
     def gradient(self, g: Tensor, x: Tensor) -> Tensor:
         """Derivative of ``<g, A x>`` by the values, ``[E]``."""
         g, x = (x, g) if self.transposed else (g, x)
-        by_values: Tensor = edge_dot(g, x, CSR(self[1], self[2], self[1].shape[0] - 1, *self[3:6]), None)
+        by_values: Tensor = edge_dot(g, x, self.graph, None)
         return by_values
 
 
 def matrix_for(x: Tensor, neighbors: Neighbors, laplacian: Tensor, symmetric: bool) -> Matrix:
-    """The matrix of a filter of ``x``, with its transpose if a gradient will gather over it; checks that they fit."""
+    """The matrix of a filter of ``x``, with its transpose if a gradient will gather over it."""
     if neighbors.num_dst != neighbors.num_src:
         raise ValueError(
             f"a Laplacian is square but neighbors have {neighbors.num_dst} destinations and {neighbors.num_src} sources"
         )
+    graph = csr_for(neighbors) if symmetric else csr_for(neighbors, x)
+    return Matrix(laplacian, graph, symmetric, False)
+
+
+def check_operands(x: Tensor, neighbors: Neighbors, laplacian: Tensor, **weights: Tensor) -> None:
+    """Checks the signal and the Laplacian of a filter, and that its weights are alike; under autocast dtypes may differ."""
     check_signal(x, neighbors)
-    check_edges(x, neighbors, "laplacian", laplacian)
-    transposed = (None, None, None) if symmetric else transpose_for(x, neighbors)
-    return Matrix(laplacian, neighbors.rowptr, neighbors.col, *transposed, symmetric, False)
+    if laplacian.shape != (neighbors.num_edges,):
+        raise ValueError(
+            f"neighbors have {neighbors.num_edges} edges but laplacian has shape {list(laplacian.shape)}"
+        )
+    if x.device.type == "meta" or not torch.is_autocast_enabled(x.device.type):
+        for name, tensor in {"laplacian": laplacian, **weights}.items():
+            check_like(x, name, tensor)
 
 
-def check_filters(filters: Tensor, name: str, shape: tuple[str | int, ...], x: Tensor) -> None:
-    """Checks the dtype, device and shape of weights; where the shape has a name instead of a number, any will do."""
+def check_filters(filters: Tensor, name: str, shape: tuple[str | int, ...]) -> None:
+    """Checks the shape of weights; where it has a name instead of a number, any will do."""
     fits = filters.dim() == len(shape) and all(
         isinstance(wanted, str) or size == wanted for size, wanted in zip(filters.shape, shape, strict=True)
     )
     if not fits:
         raise ValueError(f"{name} must have shape [{', '.join(map(str, shape))}], not {list(filters.shape)}")
-    check_like(x, name, filters)
 
 
-# --- custom ops ---------------------------------------------------------------------------------------------
+# --- operators ------------------------------------------------------------------------------------------------
+
+# ``z_k = s_k + alpha[k-1] A z_(k-1) + beta[k-2] z_(k-2)`` for k = 0 .. len(alpha), of which the last ``keep`` are returned. The
+# sources s_0 .. s_(sources-1) are given, those that follow are 0. With ``backwards``, sources and states lie in memory in the order
+# of descending k.
+recurrence = Operator(
+    "recurrence",
+    "source[N,sources,C] laplacian[E]; graph:csr[N,N,E] symmetric:bool transposed:bool alpha:floats beta:floats"
+    " sources:int keep:int backwards:bool -> [N,keep,C]",
+)
+
+# ``alpha A x + d``.
+filter_step = Operator(
+    "filter_step",
+    "x[N,C] d[N,C]? laplacian[E]; graph:csr[N,N,E] symmetric:bool transposed:bool alpha:float -> [N,C]",
+)
+
+# ``a b``, ``a b^T`` and ``a^T b``.
+matmul = Operator("matmul", "a[N,D] b[D,C] -> [N,C]")
+matmul_nt = Operator("matmul_nt", "a[N,D] b[C,D] -> [N,C]")
+matmul_tn = Operator("matmul_tn", "a[D,N] b[D,C] -> [N,C]")
 
 
-@custom_op("recurrence")
-def recurrence(
+# --- derivatives ----------------------------------------------------------------------------------------------
+
+
+def recurrence_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
+    _, laplacian, graph, symmetric, transposed, alpha, beta, sources, keep, backwards = inputs
+    matrix, g, steps = Matrix(laplacian, graph, symmetric, transposed), grads[0], len(alpha)
+    adjoint = (*matrix.t(), alpha[::-1], beta[::-1], keep)
+    if not needs[1]:
+        return recurrence(g, *adjoint, sources, not backwards), None
+    # Here state k of the recurrence and state k of its adjoint lie at the same place.
+    adjoints = recurrence(g, *adjoint, steps + 1, not backwards)
+    if steps == 0:
+        return adjoints, torch.zeros_like(laplacian)
+    scaled = _scaled_states(inputs)
+    if backwards:
+        left, by_source = adjoints[:, :-1], adjoints.narrow(1, steps + 1 - sources, sources)
+    else:
+        left, by_source = adjoints[:, 1:], adjoints.narrow(1, 0, sources)
+    return by_source if needs[0] else None, matrix.gradient(left.reshape(scaled.shape), scaled)
+
+
+def _scaled_states(inputs: Any) -> Tensor:
+    """``[N, steps C]``: what A is applied to, ``alpha[k-1] z_(k-1)``, side by side."""
+    source, *matrix, alpha, beta, sources, _, backwards = inputs
+    states = recurrence(source, *matrix, alpha, beta, sources, len(alpha) + 1, backwards)
+    states, scales = (states[:, 1:], alpha[::-1]) if backwards else (states[:, :-1], alpha)
+    return torch.cat([scale * part for scale, part in zip(scales, states.unbind(1), strict=True)], 1)
+
+
+def recurrence_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor:
+    # The tangent of z is a recurrence too, whose sources are those of s plus alpha dA z, which has one more for every step.
+    source, *matrix, alpha, beta, sources, keep, backwards = inputs
+    of_source, of_laplacian = tangents
+    steps = len(alpha)
+    out: Tensor | None = None
+    if of_laplacian is not None and steps:
+        moved = filter_step(_scaled_states(inputs), None, of_laplacian, *matrix[1:], 1.0)
+        moved = moved.view(moved.shape[0], steps, source.shape[2])
+        moved = functional.pad(moved, (0, 0, 0, 1) if backwards else (0, 0, 1, 0))
+        out = recurrence(moved, *matrix, alpha, beta, steps + 1, keep, backwards)
+    if of_source is not None:
+        out = total(out, recurrence(of_source, *matrix, alpha, beta, sources, keep, backwards))
+    return source.new_zeros(source.shape[0], keep, source.shape[2]) if out is None else out
+
+
+def _step_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
+    x, _, laplacian, graph, symmetric, transposed, alpha = inputs
+    matrix, g = Matrix(laplacian, graph, symmetric, transposed), grads[0]
+    by_x = filter_step(g, None, *matrix.t(), alpha) if needs[0] else None
+    return by_x, g if needs[1] else None, alpha * matrix.gradient(g, x) if needs[2] else None
+
+
+def _step_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
+    x, _, *matrix, alpha = inputs
+    of_x, of_d, of_laplacian = tangents
+    by_x = of_d if of_x is None else filter_step(of_x, of_d, *matrix, alpha)
+    return total(
+        by_x, None if of_laplacian is None else filter_step(x, None, of_laplacian, *matrix[1:], alpha)
+    )
+
+
+recurrence.differentiable(recurrence_backward, recurrence_jvp, saves=("source if laplacian", "laplacian"))
+filter_step.differentiable(_step_backward, _step_jvp, saves=("x if laplacian", "laplacian"))
+
+
+@matmul.adjoint
+def _(g: Tensor, a: Tensor, b: Tensor, needs: Sequence[bool]) -> Any:
+    return matmul_nt(g, b) if needs[0] else None, matmul_tn(a, g) if needs[1] else None
+
+
+@matmul_nt.adjoint
+def _(g: Tensor, a: Tensor, b: Tensor, needs: Sequence[bool]) -> Any:
+    return matmul(g, b) if needs[0] else None, matmul_tn(g, a) if needs[1] else None
+
+
+@matmul_tn.adjoint
+def _(g: Tensor, a: Tensor, b: Tensor, needs: Sequence[bool]) -> Any:
+    return matmul_nt(b, g) if needs[0] else None, matmul(a, g) if needs[1] else None
+
+
+# --- reference: the definition in PyTorch ---------------------------------------------------------------------
+
+
+def recur(
+    step: Callable[..., None],
     source: Tensor,
-    values: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor | None,
-    t_row: Tensor | None,
-    perm: Tensor | None,
+    laplacian: Tensor,
+    graph: CSR,
     symmetric: bool,
     transposed: bool,
     alpha: Sequence[float],
@@ -112,23 +208,13 @@ def recurrence(
     keep: int,
     backwards: bool,
 ) -> Tensor:
-    """``z_k = s_k + alpha[k-1] A z_(k-1) + beta[k-2] z_(k-2)`` for k = 0 .. len(alpha).
+    """The recurrence by a ``step(x, *operand, alpha, d, beta, f, out)`` that writes ``alpha A x + d + beta f`` to ``out``.
 
-    Args:
-        source: ``[N, S C]``, s_0 .. s_(S-1) side by side; those that follow are 0.
-        sources: S.
-        keep: how many of the last states to return.
-        backwards: sources and states lie in memory in the order of descending k.
-
-    Returns:
-        ``[N, keep C]``
+    Its d and f may be None, and its dense tensors have adjacent channels, but rows that may lie apart.
     """
-    matrix = Matrix(values, rowptr, col, t_rowptr, t_row, perm, symmetric, transposed)
-    step = implementation(source, "graph_filter", "step")
-    values, edge, rowptr, col = matrix.operand()
-    points, channels = source.shape[0], source.shape[1] // sources
-    result = new_empty(source, points, keep * channels)
-    source, out = source.contiguous().view(points, sources, channels), result.view(points, keep, channels)
+    operand = Matrix(laplacian, graph, symmetric, transposed).operand()
+    points, _, channels = source.shape
+    out = new_empty(source, points, keep, channels)
     states: list[Tensor] = []
     for k in range(len(alpha) + 1):
         d = source[:, sources - 1 - k if backwards else k] if k < sources else None
@@ -143,163 +229,44 @@ def recurrence(
             state = states[k - 3]
         if k > 0:
             f = (beta[k - 2], states[k - 2]) if k > 1 else (0.0, None)
-            step(states[k - 1], values, edge, rowptr, col, alpha[k - 1], d, *f, state)
+            step(states[k - 1], *operand, alpha[k - 1], d, *f, state)
         elif d is not None and kept == 0:
             state.copy_(d)
         states.append(state)
-    return result
+    return out
 
 
-@custom_op("filter_step")
-def filter_step(
-    x: Tensor,
-    values: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor | None,
-    t_row: Tensor | None,
-    perm: Tensor | None,
-    symmetric: bool,
-    transposed: bool,
-    alpha: float,
-    d: Tensor | None,
-) -> Tensor:
-    """``alpha A x + d``, ``[N, C]``; without d, ``alpha A x``."""
-    matrix = Matrix(values, rowptr, col, t_rowptr, t_row, perm, symmetric, transposed)
-    x, d = x.contiguous(), None if d is None else d.contiguous()
+def step_once(step: Callable[..., None], x: Tensor, d: Tensor | None, *matrix: Any) -> Tensor:
+    """``filter_step`` by such a step."""
+    *given, alpha = matrix
     out = new_empty(x, *x.shape)
-    implementation(x, "graph_filter", "step")(x, *matrix.operand(), alpha, d, 0.0, None, out)
+    step(x, *Matrix(*given).operand(), alpha, d, 0.0, None, out)
     return out
 
 
-@custom_op("matmul")
-def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """The product of two matrices."""
-    out: Tensor = implementation(a, "graph_filter", "product")(a, b)
-    return out
+def _reference_step(
+    x: Tensor, values: Tensor, edge: Tensor | None, rowptr: Tensor, col: Tensor, alpha: float, d: Tensor | None,
+    beta: float, f: Tensor | None, out: Tensor,
+) -> None:  # fmt: skip
+    sums = alpha * sum_rows(x[col] * (values if edge is None else values[edge])[:, None], rowptr)
+    sums = sums if d is None else sums + d
+    out.copy_(sums if f is None else sums + beta * f)
 
 
-@recurrence.register_fake
-def _(source: Tensor, *rest: Any) -> Tensor:
-    *_, sources, keep, _ = rest
-    return source.new_empty(source.shape[0], source.shape[1] // sources * keep)
+recurrence.reference(lambda *given: recur(_reference_step, *given))
+filter_step.reference(lambda *given: step_once(_reference_step, *given))
+matmul.reference(lambda a, b: a @ b)
+matmul_nt.reference(lambda a, b: a @ b.t())
+matmul_tn.reference(lambda a, b: a.t() @ b)
 
 
-@filter_step.register_fake
-def _(x: Tensor, *_: Any) -> Tensor:
-    return x.new_empty(x.shape)
+# --- native: C++ on the CPU -----------------------------------------------------------------------------------
 
 
-@matmul.register_fake
-def _(a: Tensor, b: Tensor) -> Tensor:
-    return a.new_empty(a.shape[0], b.shape[1])
-
-
-# --- derivatives --------------------------------------------------------------------------------------------
-
-
-def _save_recurrence(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    source, *matrix, ctx.alpha, ctx.beta, ctx.sources, ctx.keep, ctx.backwards = inputs
-    ctx.flags = matrix[6:]
-    # The source is read by the gradient of the values alone: it is not kept without need.
-    ctx.save_for_backward(source if ctx.needs_input_grad[1] else None, *matrix[:6])
-
-
-def _differentiate_recurrence(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    source, *tensors = ctx.saved_tensors
-    matrix, alpha, beta = Matrix(*tensors, *ctx.flags), ctx.alpha, ctx.beta
-    adjoint = (*matrix.t(), alpha[::-1], beta[::-1])
-    if not ctx.needs_input_grad[1]:
-        return recurrence(g, *adjoint, ctx.keep, ctx.sources, not ctx.backwards), *[None] * 13
-    # Here state k of the recurrence and state k of its adjoint lie at the same place.
-    steps, channels = len(alpha), source.shape[1] // ctx.sources
-    adjoints = recurrence(g, *adjoint, ctx.keep, steps + 1, not ctx.backwards)
-    if steps == 0:
-        return adjoints, torch.zeros_like(matrix.values), *[None] * 12
-    states = recurrence(source, *matrix, alpha, beta, ctx.sources, steps + 1, ctx.backwards)
-    adjoints, states = (every.unflatten(1, (steps + 1, channels)) for every in (adjoints, states))
-    if ctx.backwards:
-        left, right, scales = adjoints[:, :-1], states[:, 1:], alpha[::-1]
-        by_source = adjoints[:, -ctx.sources :]
-    else:
-        left, right, scales = adjoints[:, 1:], states[:, :-1], alpha
-        by_source = adjoints[:, : ctx.sources]
-    scaled = torch.stack([scale * part for scale, part in zip(scales, right.unbind(1), strict=True)], 1)
-    by_values = matrix.gradient(left.flatten(1), scaled.flatten(1))
-    return by_source.flatten(1), by_values, *[None] * 12
-
-
-def _save_step(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, values, *structure, ctx.alpha, _ = inputs
-    ctx.flags = structure[5:]
-    ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, values, *structure[:5])
-
-
-def _differentiate_step(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    x, *tensors = ctx.saved_tensors
-    matrix = Matrix(*tensors, *ctx.flags)
-    by_x = filter_step(g, *matrix.t(), ctx.alpha, None) if ctx.needs_input_grad[0] else None
-    by_values = ctx.alpha * matrix.gradient(g, x) if ctx.needs_input_grad[1] else None
-    return by_x, by_values, *[None] * 8, g if ctx.needs_input_grad[10] else None
-
-
-def _save_matmul(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
-def _differentiate_matmul(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    a, b = ctx.saved_tensors
-    by_a = matmul(g, b.t()) if ctx.needs_input_grad[0] else None
-    by_b = matmul(a.t(), g) if ctx.needs_input_grad[1] else None
-    return by_a, by_b
-
-
-recurrence.register_autograd(_differentiate_recurrence, setup_context=_save_recurrence)
-filter_step.register_autograd(_differentiate_step, setup_context=_save_step)
-matmul.register_autograd(_differentiate_matmul, setup_context=_save_matmul)
-
-
-# --- reference: the definition in PyTorch -------------------------------------------------------------------
-
-
-def reference_step(
-    x: Tensor,
-    values: Tensor,
-    edge: Tensor | None,
-    rowptr: Tensor,
-    col: Tensor,
-    alpha: float,
-    d: Tensor | None,
-    beta: float,
-    f: Tensor | None,
-    out: Tensor,
-) -> None:
-    terms = x[col] * (values if edge is None else values[edge])[:, None]
-    total = alpha * torch.segment_reduce(terms, "sum", offsets=rowptr, axis=0, initial=0)
-    if d is not None:
-        total = total + d
-    out.copy_(total if f is None else total + beta * f)
-
-
-def reference_product(a: Tensor, b: Tensor) -> Tensor:
-    return a.contiguous() @ b.contiguous()
-
-
-# --- native: C++ on the CPU ---------------------------------------------------------------------------------
-
-
-def native_step(
-    x: Tensor,
-    values: Tensor,
-    edge: Tensor | None,
-    rowptr: Tensor,
-    col: Tensor,
-    alpha: float,
-    d: Tensor | None,
-    beta: float,
-    f: Tensor | None,
-    out: Tensor,
-) -> None:
+def _native_step(
+    x: Tensor, values: Tensor, edge: Tensor | None, rowptr: Tensor, col: Tensor, alpha: float, d: Tensor | None,
+    beta: float, f: Tensor | None, out: Tensor,
+) -> None:  # fmt: skip
     # A view of one row or one channel may have any strides there, so those of the allocation are computed.
     rows = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
     kernel("filter_step", x.dtype)(
@@ -308,5 +275,12 @@ def native_step(
     )  # fmt: skip
 
 
-def native_product(a: Tensor, b: Tensor) -> Tensor:
+def _native_product(a: Tensor, b: Tensor) -> Tensor:
     return native_sum(new_empty(a, a.shape[0], b.shape[1]), (a, b))
+
+
+recurrence.native(lambda *given: recur(_native_step, *given))
+filter_step.native(lambda *given: step_once(_native_step, *given))
+matmul.native(_native_product)
+matmul_nt.native(lambda a, b: _native_product(a, b.t()))
+matmul_tn.native(lambda a, b: _native_product(a.t(), b))

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import kernel
+from geodl.ops.core.dispatch import kernel
 
 # As the enumeration in native/matmul.cpp.
 LAST = (None, "relu", "relu_derivative", "tanh_derivative")

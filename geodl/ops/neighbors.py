@@ -4,78 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import native, serves_indices
 from geodl.ops.core.csr import CSR, Known
 from geodl.ops.core.structure import Count, Layout, Pointer, Rows, Structure
-from geodl.ops.custom_op import custom_op
-from geodl.ops.remembered import mark, remembered
+from geodl.ops.core.transpose import edge_rows, group_edges, transpose
+from geodl.ops.core.watch import wrapped
+from geodl.ops.remembered import mark, plainly, remembered
 
 __all__ = ["Neighbors"]
-
-
-# --- custom ops: the structure alone, so integers in and out ---
-
-
-@custom_op("transpose")
-def transpose(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The transposed CSR (rowptr ``[num_src+1]``, row ``[E]``) and perm ``[E]``, where edge k was perm[k]."""
-    return _group_edges(col, _rows_of_edges(rowptr, col), num_src)
-
-
-@transpose.register_fake
-def _(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
-    return rowptr.new_empty(num_src + 1), torch.empty_like(col), torch.empty_like(col)
-
-
-@custom_op("group_edges")
-def group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Edges by key, stably: rowptr ``[num_keys+1]``, value[perm] ``[E]`` and perm ``[E]``."""
-    return _group_edges(key, value, num_keys)
-
-
-@group_edges.register_fake
-def _(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
-    return key.new_empty(num_keys + 1), torch.empty_like(key), torch.empty_like(key)
-
-
-@custom_op("edge_rows")
-def edge_rows(rowptr: Tensor, col: Tensor) -> Tensor:
-    """Row of every edge ``[E]``."""
-    return _rows_of_edges(rowptr, col)
-
-
-@edge_rows.register_fake
-def _(rowptr: Tensor, col: Tensor) -> Tensor:
-    return torch.empty_like(col)
-
-
-# Nothing here waits for a GPU: the number of edges is known, and sorting and searching replace counting.
-
-
-def _rows_of_edges(rowptr: Tensor, col: Tensor) -> Tensor:
-    rows = torch.arange(rowptr.numel() - 1, device=rowptr.device)
-    return torch.repeat_interleave(rows, rowptr.diff(), output_size=col.numel())
-
-
-def _group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
-    if serves_indices(key):
-        key, value = key.contiguous(), value.contiguous()
-        rowptr, grouped, perm = key.new_empty(num_keys + 1), torch.empty_like(key), torch.empty_like(key)
-        native.group_edges(
-            key.data_ptr(), value.data_ptr(), key.numel(), num_keys,
-            rowptr.data_ptr(), grouped.data_ptr(), perm.data_ptr(), torch.get_num_threads(),
-        )  # fmt: skip
-        return rowptr, grouped, perm
-    # A GPU sorts by 8 bits at a time.
-    narrow = key.to(torch.int32) if num_keys < 2**31 else key
-    ascending, perm = torch.sort(narrow, stable=True)
-    rowptr = torch.searchsorted(ascending, torch.arange(num_keys + 1, device=key.device, dtype=narrow.dtype))
-    return rowptr, value[perm], perm
 
 
 @dataclass(eq=False)
@@ -158,15 +99,19 @@ class Neighbors(Structure):
             raise ValueError(f"edge_index must have shape [2, E], not {list(edge_index.shape)}")
         if edge_index.dtype != torch.int64:
             raise ValueError(f"edge_index must be int64, not {edge_index.dtype}")
-        if num_dst < 0:
-            raise ValueError(f"num_dst must not be negative, got {num_dst}")
+        num_src = num_dst if num_src is None else num_src
+        for name, count in (("num_dst", num_dst), ("num_src", num_src)):
+            if count < 0:
+                raise ValueError(f"{name} must not be negative, got {count}")
         src, dst = edge_index
         if dst.numel() and not torch.compiler.is_compiling():
-            low, high = (int(bound) for bound in dst.aminmax())
-            if low < 0 or high >= num_dst:
-                raise IndexError(f"edge_index[1] holds {low}..{high}, but there are {num_dst} destinations")
+            ends = ("edge_index[1]", dst, num_dst, "destinations"), ("col", src, num_src, "sources")
+            for name, points, count, what in ends:
+                low, high = (int(bound) for bound in points.aminmax())
+                if low < 0 or high >= count:
+                    raise IndexError(f"{name} holds {low}..{high}, but there are {count} {what}")
         rowptr, col, order = group_edges(dst, src, num_dst)
-        return cls(rowptr, col, num_dst if num_src is None else num_src, order)
+        return cls.trusted(rowptr, col, num_src, order)
 
     def to_edge_index(self) -> Tensor:
         """``[2, E]`` int64 in CSR order: sources in row 0, destinations in row 1."""
@@ -341,8 +286,9 @@ class _Graph:
         rowptr, row = other.rowptr, other.col
         self.transpose = rowptr, row, perm
         self.versions = rowptr._version, row._version, perm._version
-        self.transposed = Known(*self.graph[:3], rowptr.detach(), row.detach(), perm.detach())
-        return self.transposed
+        made = plainly(lambda: Known(*self.graph[:3], rowptr.detach(), row.detach(), perm.detach()))
+        self.transposed = made
+        return made
 
 
 def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
@@ -351,7 +297,9 @@ def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
         return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
     known = neighbors._graph
     if known is None or not known.holds(neighbors):
-        known = vars(neighbors)["_graph"] = _Graph(neighbors)
+        if wrapped(neighbors.rowptr) or wrapped(neighbors.col):
+            return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
+        known = vars(neighbors)["_graph"] = plainly(partial(_Graph, neighbors))
     for tensor in inputs:
         if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
             return known.with_transpose(neighbors)

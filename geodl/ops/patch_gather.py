@@ -66,7 +66,10 @@ read_patches_adjoint = adjoint_operator(read_patches, "patch_gather_adjoint")
 def gather(x: Tensor, windows: Windows, num_windows: int) -> Tensor:
     """The patches ``[N, M, C]``."""
     source, dense = x[windows.graph.col], windows.dense(num_windows)
-    patches = [windows.graph.sum_rows(weight[:, None] * source) for weight in dense.unbind(1)]
+    patches = [
+        windows.graph.sum_rows(windows.only_seen(weight[:, None] * source, m))
+        for m, weight in enumerate(dense.unbind(1))
+    ]
     return torch.stack(patches, 1) if patches else x.new_zeros(windows.graph.num_dst, 0, x.shape[1])
 
 
@@ -77,7 +80,8 @@ def spread(grad: Tensor, x: Tensor, windows: Windows, needs: Sequence[bool]) -> 
     by_x = by_weight = x.new_empty(0)
     if needs[0]:
         none = torch.zeros_like(x[graph.col])
-        messages = sum((w[:, None] * g for w, g in zip(dense.unbind(1), at.unbind(1), strict=True)), none)
+        weighed = zip(dense.unbind(1), at.unbind(1), strict=True)
+        messages = sum((windows.only_seen(w[:, None] * g, m) for m, (w, g) in enumerate(weighed)), none)
         by_x = graph.sum_sources(messages)
     if needs[1]:
         by_weight = windows.take((at * x[graph.col][:, None]).sum(2))

@@ -9,7 +9,7 @@ import weakref
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import in_huge_pages
+from geodl.ops.core.memory import in_huge_pages
 
 
 class Recycled:

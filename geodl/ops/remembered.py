@@ -100,12 +100,12 @@ def remembered(owner: Tensor | Remembers, key: Hashable, make: Callable[[], Made
     if found is None or found[1] != mark(found[0]):
         if UNMARKED in memory.mark:
             return make()
-        made = _plainly(make, isinstance(owner, Shelf))
+        made = plainly(make, isinstance(owner, Shelf))
         found = memory.answers[key] = made, mark(made)
     return cast(Made, found[0])
 
 
-def _plainly(make: Callable[[], Made], anywhere: bool) -> Made:
+def plainly(make: Callable[[], Made], anywhere: bool = False) -> Made:
     """``make()`` in no mode; what has no device of its own is on the CPU, whatever device networks are being made on."""
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())

@@ -1,23 +1,20 @@
 """spectral_transform: to the eigenbasis of a Laplacian and back, and diffusion of heat in it, for shapes side by side.
 
-Two products by segments, each the derivative of the other:
-
-- ``project(x, evecs, ptr) -> [B, K, C]``: ``evecs_b^T x_b``;
-- ``expand(coefficients, evecs, ptr) -> [V, C]``: ``evecs_b coefficients_b``.
-
-They are also the primitives; ``geodl.ops.triton.spectral_transform`` holds functions of these names.
+Two products by segments, each the derivative of the other, are the operators: ``evecs_b^T x_b`` and ``evecs_b coefficients_b``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import implementation
-from geodl.ops.custom_op import custom_op
+from geodl.ops.core import Operator
+from geodl.ops.core.declaration import Declaration
+from geodl.ops.core.plain import write_prepare
 
 __all__ = ["from_basis", "heat_diffuse", "to_basis"]
 
@@ -36,14 +33,14 @@ def to_basis(x: Tensor, evecs: Tensor, mass: Tensor, ptr: Tensor) -> Tensor:
         ptr: ``[B + 1]`` int64, ascending from 0 to V: shape b has the vertices ``ptr[b] .. ptr[b + 1] - 1``.
 
     Returns:
-        ``[B, K, C]``, 0 for a shape without vertices. Differentiable to any order in ``x``, ``evecs`` and ``mass``.
+        ``[B, K, C]``, 0 for a shape without vertices; half precision is summed in float32. Differentiable to any order in
+        ``x``, ``evecs`` and ``mass``.
 
     Raises:
         ValueError: a shape, dtype or device that does not fit; on the CPU, a ``ptr`` that is no segmentation.
     """
-    _check(x, "x", evecs, mass, ptr)
-    out: Tensor = project(x * mass[:, None], evecs, ptr)
-    return out
+    evecs, x, mass, ptr = _fitting(_BASIS, evecs, x, mass, ptr)
+    return cast(Tensor, project(x * mass[:, None], evecs, ptr))
 
 
 def from_basis(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
@@ -62,15 +59,7 @@ def from_basis(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
     Raises:
         ValueError: a shape, dtype or device that does not fit; on the CPU, a ``ptr`` that is no segmentation.
     """
-    _check(None, "coefficients", evecs, None, ptr)
-    if coefficients.dim() != 3 or coefficients.shape[:2] != (ptr.shape[0] - 1, evecs.shape[1]):
-        raise ValueError(
-            f"coefficients must have shape [{ptr.shape[0] - 1}, {evecs.shape[1]}, C] for these evecs and ptr, "
-            f"not {list(coefficients.shape)}"
-        )
-    _check_alike("coefficients", coefficients, evecs)
-    out: Tensor = expand(coefficients, evecs, ptr)
-    return out
+    return cast(Tensor, expand(coefficients, evecs, ptr))
 
 
 def heat_diffuse(x: Tensor, evals: Tensor, evecs: Tensor, mass: Tensor, time: Tensor, ptr: Tensor) -> Tensor:
@@ -95,132 +84,75 @@ def heat_diffuse(x: Tensor, evals: Tensor, evecs: Tensor, mass: Tensor, time: Te
 
     Sharp et al., "DiffusionNet: discretization agnostic learning on surfaces", 2022, eq. 7.
     """
-    _check(x, "x", evecs, mass, ptr)
-    shapes, size = ptr.shape[0] - 1, evecs.shape[1]
-    if evals.shape != (shapes, size) and not (shapes == 1 and evals.shape == (size,)):
-        raise ValueError(
-            f"evals must have shape [{shapes}, {size}] for these evecs and ptr, not {list(evals.shape)}"
-        )
-    if time.shape != x.shape[1:]:
-        raise ValueError(f"x has {x.shape[1]} channels but time has shape {list(time.shape)}")
-    _check_alike("evals", evals, x)
-    _check_alike("time", time, x)
-    coefficients: Tensor = project(x * mass[:, None], evecs, ptr)
-    decay = (-evals.view(shapes, size, 1) * time).exp()
-    out: Tensor = expand(decay * coefficients, evecs, ptr)
-    return out
+    if evals.dim() == 1 and ptr.shape == (2,):
+        evals = evals[None]
+    evecs, x, evals, mass, time, ptr = _fitting(_HEAT, evecs, x, evals, mass, time, ptr)
+    decay = (-evals[:, :, None] * time).exp()
+    return cast(Tensor, expand(decay * project(x * mass[:, None], evecs, ptr), evecs, ptr))
 
 
-def _check(x: Tensor | None, name: str, evecs: Tensor, mass: Tensor | None, ptr: Tensor) -> None:
-    if evecs.dim() != 2:
-        raise ValueError(f"evecs must have shape [V, K], not {list(evecs.shape)}")
-    if not evecs.is_floating_point():
-        raise ValueError(f"evecs must be floating point, not {evecs.dtype}")
-    vertices = evecs.shape[0]
-    if x is not None:
-        if x.dim() != 2 or x.shape[0] != vertices:
-            raise ValueError(f"evecs have {vertices} vertices but {name} has shape {list(x.shape)}")
-        _check_alike(name, x, evecs)
-    if mass is not None:
-        if mass.shape != (vertices,):
-            raise ValueError(f"evecs have {vertices} vertices but mass has shape {list(mass.shape)}")
-        _check_alike("mass", mass, evecs)
-    if ptr.dtype != torch.int64 or ptr.dim() != 1 or ptr.shape[0] == 0:
-        raise ValueError(f"ptr must be int64 of shape [B + 1], not {ptr.dtype} of shape {list(ptr.shape)}")
-    if ptr.device != evecs.device:
-        raise ValueError(f"evecs are on {evecs.device} but ptr is on {ptr.device}")
-    if ptr.device.type == "cpu" and not torch.compiler.is_compiling():
-        bounds = ptr.tolist()
-        if bounds[0] != 0 or bounds[-1] != vertices or bounds != sorted(bounds):
-            raise ValueError(f"ptr must ascend from 0 to the {vertices} vertices of evecs, not as {bounds}")
+_BASIS = Declaration.parse("evecs[V,K] x[V,C] mass[V]; ptr[B+1]")
+_HEAT = Declaration.parse("evecs[V,K] x[V,C] evals[B,K] mass[V] time[C]; ptr[B+1]")
+
+_PREPARE = {line: write_prepare(line) for line in (_BASIS, _HEAT)}
 
 
-def _check_alike(name: str, tensor: Tensor, evecs: Tensor) -> None:
-    if tensor.dtype != evecs.dtype:
-        raise ValueError(f"{name} is {tensor.dtype} but evecs are {evecs.dtype}")
-    if tensor.device != evecs.device:
-        raise ValueError(f"{name} is on {tensor.device} but evecs are on {evecs.device}")
+def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
+    """The arguments, checked; those that differ under autocast in float32, as operators do it."""
+    *floating, ptr = given
+    if torch.is_autocast_enabled(given[0].device.type) and len({tensor.dtype for tensor in floating}) > 1:
+        given = *(tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in floating), ptr
+    if torch.compiler.is_compiling():
+        return given
+    try:
+        fits = _PREPARE[line](*given) is not None
+    except (AttributeError, TypeError, RuntimeError):
+        fits = False
+    if not fits:
+        line.bind(given)
+    return given
 
 
-# --- custom ops ---------------------------------------------------------------------------------------------
+# --- operators ------------------------------------------------------------------------------------------------
+
+project = Operator("spectral_project", "x[V,C] evecs[V,K]; ptr[B+1] -> [B,K,C]")
+expand = Operator("spectral_expand", "coefficients[B,K,C] evecs[V,K]; ptr[B+1] -> [V,C]")
 
 
-@custom_op("spectral_project")
-def project(x: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
-    """``evecs_b^T x_b`` of every shape b, ``[B, K, C]``."""
-    out: Tensor = implementation(x, "spectral_transform", "project")(x, evecs, ptr)
-    return out
+@project.adjoint
+def _(g: Tensor, x: Tensor, evecs: Tensor, ptr: Tensor, needs: Sequence[bool]) -> Any:
+    by_x = expand(g, evecs, ptr) if needs[0] else None
+    return by_x, expand(g.transpose(1, 2), x, ptr) if needs[1] else None
 
 
-@custom_op("spectral_expand")
-def expand(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
-    """``evecs_b coefficients_b`` of every shape b, ``[V, C]``."""
-    out: Tensor = implementation(evecs, "spectral_transform", "expand")(coefficients, evecs, ptr)
-    return out
+@expand.adjoint
+def _(g: Tensor, coefficients: Tensor, evecs: Tensor, ptr: Tensor, needs: Sequence[bool]) -> Any:
+    by_coefficients = project(g, evecs, ptr) if needs[0] else None
+    return by_coefficients, expand(coefficients.transpose(1, 2), g, ptr) if needs[1] else None
 
 
-@project.register_fake
+def _bounds(ptr: Tensor, vertices: int) -> list[tuple[int, int]]:
+    """Where every shape begins and ends."""
+    bounds: list[int] = ptr.tolist()
+    if bounds[0] != 0 or bounds[-1] != vertices or bounds != sorted(bounds):
+        raise ValueError(f"ptr must ascend from 0 to the {vertices} vertices of evecs, not as {bounds}")
+    return list(pairwise(bounds))
+
+
+# --- reference: products of matrices, one a shape, whose BLAS is not to be bettered ----------------------------------
+
+
+@project.reference
 def _(x: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
-    return x.new_empty(ptr.shape[0] - 1, evecs.shape[1], x.shape[1])
-
-
-@expand.register_fake
-def _(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
-    return evecs.new_empty(evecs.shape[0], coefficients.shape[2])
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    left, right, ptr = inputs
-    needs_left, needs_right = ctx.needs_input_grad[:2]
-    ctx.save_for_backward(left if needs_right else None, right if needs_left else None, ptr)
-
-
-def _differentiate_project(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    x, evecs, ptr = ctx.saved_tensors
-    by_x = expand(g, evecs, ptr) if ctx.needs_input_grad[0] else None
-    by_evecs = expand(g.transpose(1, 2), x, ptr) if ctx.needs_input_grad[1] else None
-    return by_x, by_evecs, None
-
-
-def _differentiate_expand(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    coefficients, evecs, ptr = ctx.saved_tensors
-    by_coefficients = project(g, evecs, ptr) if ctx.needs_input_grad[0] else None
-    by_evecs = expand(coefficients.transpose(1, 2), g, ptr) if ctx.needs_input_grad[1] else None
-    return by_coefficients, by_evecs, None
-
-
-project.register_autograd(_differentiate_project, setup_context=_save)
-expand.register_autograd(_differentiate_expand, setup_context=_save)
-
-
-# --- reference: the definition in PyTorch -------------------------------------------------------------------
-
-
-def reference_project(x: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
-    products = (evecs[:, :, None] * x[:, None, :]).flatten(1)
-    sums = torch.segment_reduce(products, "sum", offsets=ptr, axis=0, initial=0)
-    return sums.view(ptr.shape[0] - 1, evecs.shape[1], x.shape[1])
-
-
-def reference_expand(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
-    shape = torch.arange(ptr.shape[0] - 1, device=ptr.device).repeat_interleave(ptr.diff())
-    return (evecs[:, :, None] * coefficients[shape]).sum(1)
-
-
-# --- native: products of matrices, one a shape --------------------------------------------------------------
-
-
-def native_project(x: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
-    bounds = ptr.tolist()
-    out = x.new_empty(len(bounds) - 1, evecs.shape[1], x.shape[1])
-    for b, (begin, end) in enumerate(pairwise(bounds)):
-        torch.mm(evecs[begin:end].t(), x[begin:end], out=out[b])
+    out = x.new_empty(ptr.shape[0] - 1, evecs.shape[1], x.shape[1])
+    for part, (begin, end) in zip(out, _bounds(ptr, len(x)), strict=True):
+        torch.mm(evecs[begin:end].t(), x[begin:end], out=part)
     return out
 
 
-def native_expand(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
-    bounds = ptr.tolist()
+@expand.reference
+def _(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
     out = evecs.new_empty(evecs.shape[0], coefficients.shape[2])
-    for b, (begin, end) in enumerate(pairwise(bounds)):
-        torch.mm(evecs[begin:end], coefficients[b], out=out[begin:end])
+    for part, (begin, end) in zip(coefficients, _bounds(ptr, len(evecs)), strict=True):
+        torch.mm(evecs[begin:end], part, out=out[begin:end])
     return out

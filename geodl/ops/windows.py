@@ -33,6 +33,12 @@ class Windows(NamedTuple):
             )  # a place once a call, so that the order of a sum is that of the columns
         return out
 
+    def only_seen(self, messages: Tensor, window: int) -> Tensor:
+        """Of messages of all edges ``[E, C]`` those that a window sees: a weight of 0 would keep NaN."""
+        if self.index is None:
+            return messages
+        return messages.where((self.index == window).any(1, keepdim=True), 0)
+
     def take(self, values: Tensor) -> Tensor:
         """Of values of all windows ``[E, M]`` those that the weights stand for."""
         return values if self.index is None else values.gather(1, self.index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch_geometric.data import Batch, Data
 
 from geodl.data import DataLoader, Mesh, collate
 from geodl.ops import Neighbors
@@ -114,3 +115,82 @@ def test_errors() -> None:
     del bare.neighbors
     with pytest.raises(ValueError, match="shape 1 and shape 0 differ in having neighbors"):
         collate([fan(3), bare])
+
+
+def _graphs(**more: object) -> list[Data]:
+    sizes, edges = (5, 1, 0, 7), (8, 0, 0, 3)
+    return [
+        Data(
+            x=torch.randn(n, 3),
+            edge_index=torch.randint(max(n, 1), (2, e)),
+            edge_attr=torch.rand(e, 2),
+            y=torch.tensor([k]),
+            root_index=torch.arange(min(n, 1)),
+            **{name: make(k, n) for name, make in more.items()},
+        )
+        for k, (n, e) in enumerate(zip(sizes, edges, strict=True))
+    ]
+
+
+class Pairs(Data):
+    """Counts one attribute on in a way of its own."""
+
+    def __inc__(self, key: str, value: object, *args: object) -> object:
+        return 10 if key == "y" else super().__inc__(key, value, *args)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        _graphs(),
+        _graphs(face=lambda k, n: torch.randint(max(n, 1), (3, k))),
+        _graphs(scalar=lambda k, n: torch.tensor(float(k))),
+        _graphs(name=lambda k, n: f"graph {k}"),
+        _graphs(number=lambda k, n: k),
+        _graphs(num_nodes=lambda k, n: n),
+        _graphs(atom_batch=lambda k, n: torch.arange(n + 1)),
+        [Pairs(**graph.to_dict()) for graph in _graphs()],
+        [Data(edge_index=torch.tensor([[0, 1], [1, 0]]), num_nodes=2)] * 2,
+        [Mesh(torch.rand(4, 3), torch.tensor([[0], [1], [2]])) for _ in range(3)],
+    ],
+    ids=[
+        "tensors",
+        "face",
+        "scalar",
+        "string",
+        "number",
+        "num_nodes",
+        "batch",
+        "own",
+        "edges alone",
+        "mesh",
+    ],
+)
+def test_a_batch_is_what_pyg_makes_of_it(shapes: list[Data]) -> None:
+    ours, theirs = collate(shapes), Batch.from_data_list(shapes)
+    assert type(ours) is type(theirs) and ours.num_graphs == theirs.num_graphs
+    assert set(ours.keys()) == set(theirs.keys())
+
+    def same(one: object, other: object) -> None:
+        if isinstance(one, torch.Tensor):
+            assert one.dtype == other.dtype and torch.equal(one, other)
+        else:
+            assert one == other
+
+    for name in theirs.keys():  # noqa: SIM118 - PyG's data is no mapping
+        same(ours[name], theirs[name])
+    for alone, again in zip(ours.to_data_list(), theirs.to_data_list(), strict=True):
+        assert type(alone) is type(again) is type(shapes[0]) and set(alone.keys()) == set(again.keys())
+        for name in again.keys():  # noqa: SIM118
+            same(alone[name], again[name])
+
+
+def test_what_is_packed_is_a_copy() -> None:
+    (graph,) = _graphs()[:1]
+    before = graph.clone()
+    batch = collate([graph])
+    for name in ("x", "edge_index", "y"):
+        batch[name].add_(1)
+        assert torch.equal(graph[name], before[name])
+    batch.ptr.zero_()
+    assert torch.equal(batch[0].edge_attr, graph.edge_attr)

@@ -20,7 +20,7 @@ NETWORKS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "KPCNN": ((0, 3), {"cell": 0.2, "width": 8, "dropout": 0.0}),
     "PointNetParts": ((0, 3), {"categories": 2}),
     "PointNet2Parts": ((0, 3), {"categories": 2, "dropout": 0.0}),
-    "DGCNNParts": ((3,), {"k": 5, "categories": 2, "dropout": 0.0}),
+    "DGCNNParts": ((0, 3), {"k": 5, "categories": 2, "dropout": 0.0}),
     "PointNeXtParts": ((0, 3), {"categories": 2, "dropout": 0.0}),
     "DeLAParts": ((0, 3), {"k": 5, "categories": 2, "drop_path": 0.0}),
     "KPFCNN": ((0, 3), {"cell": 0.2, "width": 8, "categories": 2}),

@@ -87,8 +87,8 @@ def layers(net: nn.Module) -> dict[str, nn.Module]:
 
 
 def matrices(net: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Every parameter that is a matrix, or several, with the module that holds it."""
-    return [(m, key) for m in net.modules() for key, p in m.named_parameters(recurse=False) if p.dim() >= 2]
+    """Every parameter that is a matrix, or several, with the module that holds it; not the widths of Gaussians, which divide."""
+    return [(net.get_submodule(path), key) for path, key in paths(net)]
 
 
 def paths(net: nn.Module) -> list[tuple[str, str]]:
@@ -97,7 +97,7 @@ def paths(net: nn.Module) -> list[tuple[str, str]]:
         (path, key)
         for path, m in net.named_modules()
         for key, p in m.named_parameters(recurse=False)
-        if p.dim() >= 2
+        if p.dim() >= 2 and key != "scale"
     ]
 
 
@@ -789,3 +789,44 @@ def test_counted_operations(name: str) -> None:
         found = out(net, name)
     close(found, expected)
     assert counter.get_total_flops() > 0 or not any(isinstance(m, nn.Linear) for m in net.modules())
+
+
+@every_network
+@slow
+def test_frozen_parameters(name: str) -> None:
+    expected = learn(fresh(name), name)
+    for k in range(2):
+        net = fresh(name)
+        for parameter in list(net.parameters())[k::2]:
+            parameter.requires_grad_(False)
+        found = learn(net, name)
+        same(found, {key: tensor for key, tensor in expected.items() if key in found})
+        assert len(found) < len(expected)
+
+
+@every_network
+@slow
+def test_saved_tensors_elsewhere(name: str) -> None:
+    """What the backward pass reads is packed and unpacked, once for every tensor."""
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.clone(), lambda t: t.clone()):
+        found = learn(fresh(name), name)
+    same(found, learn(fresh(name), name))
+
+
+@every_network
+@slow
+def test_sharded_parameters(name: str) -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    expected = out(fresh(name).eval(), name)
+    with alone():
+        mesh = init_device_mesh("cpu", (1,))
+        net = fresh(name).eval()
+        for module in [m for m in net.modules() if isinstance(m, nn.Linear | nn.BatchNorm1d)]:
+            fully_shard(module, mesh=mesh)
+        fully_shard(net, mesh=mesh)
+        found = out(net, name)
+        close(found.detach(), expected)
+        loss(found).backward()
+        assert any(parameter.grad is not None for parameter in net.parameters())

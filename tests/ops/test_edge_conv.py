@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.autograd import grad
+from torch.autograd import grad, gradcheck, gradgradcheck
+from torch.library import opcheck
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -145,7 +146,7 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize("backend", ["native", "triton"])
 def test_stores_nothing_an_edge_and_channel(backend):
-    neighbors = neighbors_of([50] * 40, 40)
+    neighbors = neighbors_of([80] * 40, 40)  # more edges than points have numbers
     x = torch.randn(40, IN, requires_grad=True)
     weight = torch.randn(2 * IN, OUT, requires_grad=True)
     gamma, beta = torch.ones(OUT, requires_grad=True), torch.zeros(OUT, requires_grad=True)
@@ -235,6 +236,95 @@ def test_running_statistics_under_compile():
         torch.testing.assert_close(actual, expected)
 
 
+AWKWARD = Neighbors(
+    torch.tensor([0, 0, 3, 4, 7]), torch.tensor([1, 3, 3, 0, 2, 2, 1]), 4
+)  # an empty row, twins
+BIPARTITE = Neighbors(AWKWARD.rowptr, AWKWARD.col, 5)
+
+
+def awkward(normalised, bipartite):
+    """The operator as a function of tensors that ask for gradients, and these."""
+    neighbors = BIPARTITE if bipartite else AWKWARD
+
+    def call(x, weight, gamma, beta, x_dst=None):
+        norm = BatchNorm(weight=gamma, bias=beta, training=True) if normalised else None
+        return edge_conv(x, neighbors, weight, None if normalised else beta, norm, x_dst=x_dst)
+
+    sizes = [(neighbors.num_src, 2), (4, 3), (3,), (3,), *([(4, 2)] if bipartite else [])]
+    leaves = [torch.randn(size, dtype=torch.float64, requires_grad=True) for size in sizes]
+    if not normalised:
+        leaves[2].requires_grad_(False)
+    return call, leaves
+
+
+every_kind = pytest.mark.parametrize(
+    ("normalised", "bipartite"), [(False, False), (False, True), (True, False), (True, True)]
+)
+
+
+@every_kind
+def test_derivatives_of_all_kinds(normalised, bipartite):
+    call, leaves = awkward(normalised, bipartite)
+    assert gradcheck(call, leaves, check_forward_ad=True, check_batched_grad=True)
+    assert gradgradcheck(call, leaves, check_fwd_over_rev=True, check_batched_grad=True)
+
+
+@every_kind
+def test_torch_func_agrees_with_autograd(normalised, bipartite):
+    call, leaves = awkward(normalised, bipartite)
+    primals = tuple(leaf.detach() for leaf in leaves)
+    numbers = tuple(range(len(leaves)))
+
+    def loss(*leaves):
+        return call(*leaves).sin().sum()
+
+    expected = torch.autograd.functional.hessian(loss, primals)
+    func = torch.func
+    for found in (
+        func.hessian(loss, numbers)(*primals),
+        func.jacrev(func.jacfwd(loss, numbers), numbers)(*primals),
+    ):
+        torch.testing.assert_close(found, expected)
+    _, tangent = func.jvp(loss, primals, primals)
+    gradients = func.grad(loss, numbers)(*primals)
+    torch.testing.assert_close(tangent, sum((p * g).sum() for p, g in zip(primals, gradients, strict=True)))
+
+
+@every_kind
+def test_operators_are_registered_correctly(normalised, bipartite):
+    _, (x, weight, gamma, beta, *x_dst) = awkward(normalised, bipartite)
+    neighbors = BIPARTITE if bipartite else AWKWARD
+    transposed, perm = neighbors.t()
+    graph = neighbors.rowptr, neighbors.col, neighbors.num_src, transposed.rowptr, transposed.col, perm
+    destinations, gamma = x_dst[0] if x_dst else None, gamma if normalised else None
+    given = (x, destinations, weight, beta, gamma, beta if normalised else None, *graph, 0.2, 1e-5)
+    opcheck(torch.ops.geodl.edge_max.default, given)
+    out, *kept = (part.detach() for part in torch.ops.geodl.edge_max(*given))
+    grad = torch.randn_like(out, requires_grad=True)
+    given = (grad, x, destinations, weight, gamma, *graph, 0.2, 1e-5, out, *kept, True)
+    opcheck(torch.ops.geodl.edge_max_backward.default, given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_has_statistics_in_float32(dtype):
+    """On the CPU, as it is and under autocast: 20,000 messages around 3."""
+    neighbors = neighbors_of([20] * 1000, 1000)
+    x, weight = 1 + torch.rand(1000, 4), torch.rand(8, 3)
+    half = x.to(dtype), weight.to(dtype)
+    results = []
+    for tensors in ((half[0].double(), half[1].double()), half):
+        mean, variance = torch.zeros(3), torch.ones(3)
+        norm = BatchNorm(mean, variance, training=True, momentum=1.0)
+        results.append([edge_conv(tensors[0], neighbors, tensors[1], None, norm).double(), mean, variance])
+    assert mean.dtype == torch.float32
+    (exact, *statistics), (out, *ours) = results
+    torch.testing.assert_close(ours, statistics, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(out, exact, rtol=1e-2, atol=1e-2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = edge_conv(half[0], neighbors, half[1].float(), None, BatchNorm(training=True))
+    torch.testing.assert_close(mixed.double(), exact, rtol=1e-4, atol=1e-4)
+
+
 def test_errors_name_the_argument():
     neighbors = neighbors_of([2, 3], 2)
     x, weight = torch.randn(2, 3), torch.randn(6, 4)
@@ -242,9 +332,9 @@ def test_errors_name_the_argument():
         edge_conv(torch.randn(3, 3), neighbors, weight)
     with pytest.raises(ValueError, match=r"x must be floating point, not torch\.int64"):
         edge_conv(x.long(), neighbors, weight)
-    with pytest.raises(ValueError, match=r"weight must have shape \[6, C'\], not \[3, 4\]"):
+    with pytest.raises(ValueError, match=r"weight must have shape \[C\*2, D\] = \[6, 4\], not \[3, 4\]"):
         edge_conv(x, neighbors, torch.randn(3, 4))
-    with pytest.raises(ValueError, match=r"bias must have shape \[4\], not \[3\]"):
+    with pytest.raises(ValueError, match=r"bias must have shape \[D\] = \[4\], not \[3\]"):
         edge_conv(x, neighbors, weight, torch.randn(3))
     with pytest.raises(ValueError, match=r"x is torch\.float32 but weight is torch\.float64"):
         edge_conv(x, neighbors, weight.double())
@@ -252,14 +342,16 @@ def test_errors_name_the_argument():
         edge_conv(x, neighbors, weight, negative_slope=-0.1)
     with pytest.raises(ValueError, match=r"2 destinations and 5 sources: x_dst must give"):
         edge_conv(torch.randn(5, 3), neighbors_of([2, 3], 5), weight)
-    with pytest.raises(ValueError, match=r"x_dst must have shape \[2, 3\], not \[5, 3\]"):
+    with pytest.raises(ValueError, match=r"neighbors have 2 destinations but x_dst has shape \[5, 3\]"):
         edge_conv(torch.randn(5, 3), neighbors_of([2, 3], 5), weight, x_dst=torch.randn(5, 3))
     with pytest.raises(ValueError, match="norm out of training needs its running_mean"):
         edge_conv(x, neighbors, weight, norm=BatchNorm())
-    with pytest.raises(ValueError, match=r"running_var of norm must have shape \[4\], not \[5\]"):
+    with pytest.raises(ValueError, match=r"running_var of norm must have shape \[4\] on cpu, not \[5\]"):
         edge_conv(x, neighbors, weight, norm=BatchNorm(torch.zeros(4), torch.ones(5)))
-    with pytest.raises(ValueError, match=r"weight of norm must have shape \[4\], not \[1\]"):
+    with pytest.raises(ValueError, match=r"norm_weight must have shape \[D\] = \[4\], not \[1\]"):
         edge_conv(x, neighbors, weight, norm=BatchNorm(weight=torch.ones(1), training=True))
+    with pytest.raises(ValueError, match=r"norm_bias must have shape \[4\] and be torch.float32, not \[1\]"):
+        edge_conv(x, neighbors, weight, norm=BatchNorm(torch.zeros(4), torch.ones(4), bias=torch.ones(1)))
     with pytest.raises(ValueError, match="needs at least 2 edges for its statistics, but neighbors have 1"):
         edge_conv(x, neighbors_of([0, 1], 2), weight, norm=BatchNorm(training=True))
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.utils import _pytree
 
+from geodl.geometry import Gradient, Spectrum
 from geodl.nn import GraphMatrix, Level, SparseFeatures, normalized_adjacency
 from geodl.ops import Neighbors, aggregate
 from geodl.ops.core.structure import Structure
@@ -82,7 +83,7 @@ def test_copies_share_nothing_and_are_the_same(name: str) -> None:
     stream = io.BytesIO()
     torch.save(made, stream)
     stream.seek(0)
-    loaded = torch.load(stream, weights_only=False)
+    loaded = torch.load(stream, weights_only=True)
     for same in (made.clone(), copy.deepcopy(made), pickle.loads(pickle.dumps(made)), loaded):
         assert_same(same, made)
         assert not {t.data_ptr() for t in same.tensors()} & {t.data_ptr() for t in made.tensors()}
@@ -300,23 +301,28 @@ def test_windows_of_a_level_that_was_changed() -> None:
 
 @pytest.mark.parametrize("mode", ["inference", "autocast", "func"])
 def test_what_was_made_in_another_mode_serves_the_next(mode: str) -> None:
-    def answers(neighbors: Neighbors) -> list[Any]:
-        return [neighbors.row, neighbors.t(), neighbors.edges(), normalized_adjacency(neighbors)]
+    def ask(neighbors: Neighbors, x: torch.Tensor) -> list[Any]:
+        sums = aggregate(x, neighbors), aggregate(x, neighbors.edges().t()[0].t()[0].t()[0])
+        return [sums, neighbors.row, neighbors.t(), neighbors.edges(), normalized_adjacency(neighbors)]
 
-    edge_index = torch.randint(20, (2, 60))
+    edge_index, x = torch.randint(20, (2, 60)), torch.randn(20, 3)
     neighbors, fresh = (Neighbors.from_edge_index(edge_index, 20) for _ in range(2))
     if mode == "inference":
         with torch.inference_mode():
-            answers(neighbors)
+            ask(neighbors, x)
     elif mode == "autocast":
         with torch.autocast("cpu", torch.bfloat16):
-            answers(neighbors)
+            ask(neighbors, x)
     else:
-        torch.func.grad(lambda x: (answers(neighbors), x.sum())[1])(torch.zeros(3))
-    for a, b in zip(answers(neighbors), answers(fresh), strict=True):
-        assert all(not difference(one, other) for one, other in zip(_tuple(a), _tuple(b), strict=True))
-    x = torch.randn(20, 3, requires_grad=True)
-    (normalized_adjacency(neighbors) @ aggregate(x, neighbors)[neighbors.row][:20]).sum().backward()
+        torch.func.grad(lambda x: ask(neighbors, x)[0][0].sum())(x)
+    results = []
+    for asked in (neighbors, fresh):
+        read = x.clone().requires_grad_()
+        ((made, _), *others) = ask(asked, read)
+        (made + normalized_adjacency(asked) @ made).square().sum().backward()
+        results.append([read.grad, *others])
+    for one, other in zip(*results, strict=True):
+        assert all(not difference(a, b) for a, b in zip(_tuple(one), _tuple(other), strict=True))
 
 
 def _tuple(value: Any) -> tuple[Any, ...]:
@@ -363,3 +369,31 @@ def test_structures_are_traced() -> None:
         grads = [torch.autograd.grad(y.square().sum(), x)[0] for y in (out, expected)]
         torch.testing.assert_close(*grads)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
+
+
+class _Smooth(torch.nn.Module):
+    """Diffusion in a basis and the size of the gradient: what reads a spectrum, a gradient and its neighbours."""
+
+    def forward(self, x: torch.Tensor, spectrum: Spectrum, gradient: Gradient) -> torch.Tensor:
+        heat = torch.exp(-spectrum.evals)[:, None] * (spectrum.evecs.T @ (x * spectrum.mass[:, None]))
+        y = spectrum.evecs @ heat
+        return gradient(y).square().sum(-1) + aggregate(y, gradient.neighbors.t()[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strict", [False, True])
+def test_structures_are_inputs_of_exported_networks(strict: bool) -> None:
+    def inputs(points: int) -> tuple[Any, ...]:
+        return torch.randn(points, 3), MAKE["Spectrum"](points), MAKE["Gradient"](points)
+
+    any_size = torch.export.Dim.AUTO
+    rows = {0: any_size}
+    sizes = (rows, [{}, rows, rows, None], [[rows, rows, any_size, rows], rows])
+    program = torch.export.export(_Smooth(), inputs(12), dynamic_shapes=sizes, strict=strict)
+    stream = io.BytesIO()
+    torch.export.save(program, stream)
+    stream.seek(0)
+    for network in (program.module(), torch.export.load(stream).module()):
+        for points in (12, 25):
+            given = inputs(points)
+            torch.testing.assert_close(network(*given), _Smooth()(*given))

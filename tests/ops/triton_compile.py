@@ -13,8 +13,8 @@ import triton.runtime.jit
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from geodl.ops import Neighbors
-from geodl.ops.attention import Graph
+from geodl.ops import Neighbors, use_backend
+from geodl.ops.core import CSR
 from geodl.ops.knn import arrange
 from geodl.ops.triton import (
     aggregate,
@@ -70,42 +70,42 @@ transposed, perm = neighbors.t()
 transpose = transposed.rowptr, transposed.col, perm
 x, weight = torch.zeros(2, CHANNELS), torch.zeros(3)
 
-_, position = aggregate.gather_max(x, weight, neighbors.rowptr, neighbors.col, True)
+csr = CSR(neighbors.rowptr, neighbors.col, 2, *transpose)
+
+
+def kernels_of(operator):
+    """The operator on a GPU, past the dispatch by where tensors lie."""
+    return operator._implementation("triton")
+
+
+_, position = kernels_of(aggregate.gather_max)(x, weight, csr, True)
 for selection, aggregate.PIECE in ((None, 4096), (position, 4096), (None, 2), (position, 2)):
-    aggregate.gather_sum(x, weight, selection, neighbors.rowptr, neighbors.col)
-    aggregate.scatter_sum(x, weight, selection, neighbors.rowptr, *transpose)
-    aggregate.edge_dot(x, x, selection, neighbors.rowptr, neighbors.col)
+    kernels_of(aggregate.gather_sum)(x, weight, csr, selection)
+    kernels_of(aggregate.scatter_sum)(x, weight, csr, selection)
+    kernels_of(aggregate.edge_dot)(x, x, csr, selection)
 
 both, of_channels = torch.zeros(2 * CHANNELS, CHANNELS), torch.ones(CHANNELS)
 for gamma in (None, of_channels):
-    given = (
-        None,
-        x,
-        both,
-        of_channels,
-        gamma,
-        of_channels,
-        0.2,
-        1e-5,
-        neighbors.rowptr,
-        neighbors.col,
-        transposed.rowptr,
-    )
-    out, position, _, *terms = edge_conv.forward(*given)
-    graph = neighbors.rowptr, neighbors.col, *transpose
-    edge_conv.backward(x, True, None, x, both, gamma, 0.2, 1e-5, out, position, *terms, *graph)
-graph = Graph(neighbors.rowptr, neighbors.col, *transpose)
+    given = csr, 0.2, 1e-5
+    results = kernels_of(edge_conv.edge_max)(x, None, both, of_channels, gamma, of_channels, *given)
+    kernels_of(edge_conv.edge_max_backward)(x, x, None, both, gamma, *given, *results, True)
+graph = CSR(neighbors.rowptr, neighbors.col, 2, *transpose)
 heads = torch.zeros(2, 3, 16)
-for scores, vector, scale in ((heads[:, :, :1], None, None), (heads, heads[0], torch.zeros(3, 3))):
-    out = attention.attend(heads, scores, scores, vector, scale, graph, 0.2)
-    attention.attend_backward(heads, *out, heads, scores, scores, vector, scale, graph, 0.2)
-    attention.edge_scores(scores, scores, scores, scores, graph, 0.2)
-for d, f in ((None, None), (x, x), (x, None), (None, x)):
-    graph_filter.step(x, weight, None, neighbors.rowptr, neighbors.col, 2.0, d, -1.0, f, torch.empty_like(x))
-    graph_filter.step(x, weight, perm, transposed.rowptr, transposed.col, 1.0, d, 0.0, f, torch.empty_like(x))
+with use_backend("triton"):
+    for scores, vector, scale in ((heads[:, :, :1], None, None), (heads, heads[0], torch.zeros(3, 3))):
+        given = heads, scores, scores, vector, scale
+        scales = 0 if scale is None else 3
+        attention.attend_backward(heads, *given, *attention.attend(*given, graph, 0.2), graph, 0.2, scales)
+        attention.edge_scores(scores, scores, scores, scores, graph, 0.2)
+    for d in (None, x):
+        graph_filter.filter_step(x, d, weight, graph, False, False, 2.0)
+        graph_filter.filter_step(x, d, weight, graph, False, True, 2.0)
+        sources = torch.zeros(2, 1 if d is None else 3, CHANNELS)
+        given = [1.0, 2.0], [-1.0], sources.shape[1], 3, False
+        graph_filter.recurrence(sources, weight, graph, False, False, *given)
 
-coefficients = spectral_transform.project(x, x, torch.tensor([0, 2]))
-spectral_transform.expand(coefficients, x, torch.tensor([0, 2]))
+coefficients = kernels_of(spectral_transform.project)(x, x, torch.tensor([0, 2]))
+kernels_of(spectral_transform.expand)(coefficients, x, torch.tensor([0, 2]))
 
 filters = torch.zeros(RINGS, RAYS, CHANNELS, CHANNELS)
 for index in (None, torch.zeros(3, 2, dtype=torch.int64)):

@@ -51,6 +51,11 @@ class _Rule:
         declaration = op.declaration
         self.count = op.num_differentiable
         keeps: list[str | bool] = [saves is None or item.name in saves for item in declaration.arguments]
+        names = [item.name for item in declaration.differentiable]
+        for entry in saves or ():
+            name, _, reason = entry.partition(" if ")
+            if reason:
+                keeps[names.index(name)] = f"needs[{names.index(reason)}]"
         for k in range(self.count if linear and self.count > 1 else 0):
             # The derivative by one argument of a linear operator reads all the others.
             keeps[k] = (

@@ -20,12 +20,12 @@ def resolve(tensor: Tensor, name: str) -> Tensor:
     """
     if tensor.is_neg():  # a view that stands for the negative of what lies in memory
         tensor = tensor.resolve_neg()
+    if tensor._is_zerotensor():  # a tangent of zeros in forward mode: a slice of it has an address near 0
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
     tensor = tensor.contiguous()
     if tensor.numel() == 0:  # a slice of nothing may begin anywhere
         return tensor
     if tensor.data_ptr() == 0:
-        if tensor._is_zerotensor():  # what forward mode writes for a tangent of zeros
-            return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
         raise ValueError(f"{name} of shape {list(tensor.shape)} has no memory: its storage was freed")
     if tensor.untyped_storage().nbytes() < tensor.nbytes + tensor.storage_offset() * tensor.itemsize:
         raise ValueError(
@@ -45,7 +45,7 @@ def new_empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Te
     """A tensor of this shape for a kernel to write, on the device and by default of the dtype of another."""
     # The shape of another costs PyTorch less than numbers.
     made = (
-        torch.empty_like(like)
+        torch.empty_like(like, memory_format=torch.contiguous_format)
         if like.shape == shape and dtype is None
         else like.new_empty(shape, dtype=dtype)
     )

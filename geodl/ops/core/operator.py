@@ -136,7 +136,8 @@ class Operator:
                 output that nobody uses is None. Of operators, so that second derivatives exist.
             jvp: ``(inputs, outputs, tangents)`` to the tangent of the result, or a tuple; a tangent may be None.
             linear: the derivative by one argument does not read that argument, which then is not kept.
-            saves: names of the arguments and results that backward reads; all arguments, and no result, if not given.
+            saves: names of the arguments and results that backward reads; all arguments, and no result, if not given. "a if b"
+                is an argument that only the gradient of b reads.
         """
         from geodl.ops.core.derivative import register
 

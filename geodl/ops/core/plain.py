@@ -178,7 +178,7 @@ class _Writer:
         self._shape(item, name, say)
         # A tensor that a transform has wrapped has no storage, and says so by an error.
         say(f"held, size = {name}.untyped_storage().nbytes(), {name}.nbytes")
-        negative = "" if item.kind in INTEGERS else f" or {name}.is_neg()"
+        negative = "" if item.kind in INTEGERS else f" or {name}.is_neg() or {name}._is_zerotensor()"
         say(f"short = held != size and held < size + {name}.storage_offset() * {name}.itemsize")
         say(f"if short or not {name}.is_contiguous(){negative}:")
         say(f"    {name} = resolve({name}, {item.name!r})")

@@ -120,6 +120,9 @@ class _Piece(NamedTuple):
     alone: bool
 
 
+torch.serialization.add_safe_globals([_Piece])
+
+
 class _Aside:
     """What goes with a structure through a pytree, but makes no other graph of it."""
 
@@ -151,6 +154,8 @@ class Structure(Remembers):
         cls._counted = [(n, spec) for n, spec in cls.layout.items() if not isinstance(spec, Fixed | Part)]
         cls._fixed = [name for name, spec in cls.layout.items() if isinstance(spec, Fixed)]
         cls._leaves = [name for name in cls.layout if name not in cls._fixed]
+        kept = [spec.type for spec in cls.layout.values() if isinstance(spec, Fixed) and spec.type]
+        torch.serialization.add_safe_globals([cls, *kept])
         _pytree.register_pytree_node(
             cls,
             _flatten,
@@ -440,7 +445,8 @@ class Structure(Remembers):
         return kept if self._pieces is None else kept | {"_pieces": self._pieces}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_memory", "_traced")}
+        kept = {*self.layout, "_pieces"}
+        return {name: value for name, value in vars(self).items() if name in kept}
 
 
 def _check_alike(

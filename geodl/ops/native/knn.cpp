@@ -571,7 +571,7 @@ std::vector<Cloud> clouds_of(const Problem<T>& problem, const int64_t* ptr, cons
     check_pointer("query_ptr", query_ptr, count, queries, "queries");
     check_finite("x", problem.x, points, problem.dims);
     if (problem.queries) check_finite("queries", problem.queries, queries, problem.dims);
-    else if (problem.dims > 0 && queries != points)
+    else if (problem.dims > 0 && queries > 0 && queries != points)
         throw std::invalid_argument("queries has no memory: its storage was freed");
     if (problem.k < 1) throw std::invalid_argument("k must be at least 1, got " + std::to_string(problem.k));
     std::vector<Cloud> clouds;

@@ -1,4 +1,4 @@
-"""attention: the four primitives of geodl/ops/attention.py (see there), a head a program.
+"""attention: the four operators of geodl/ops/attention.py (see there), a head a program.
 
 The backward pass keeps two values per edge and head: the weight of the edge and the gradient of its score.
 """
@@ -12,22 +12,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.attention import Graph, score_sizes
+from geodl.ops.attention import attend, attend_backward, edge_scores, edge_scores_adjoint, score_sizes
+from geodl.ops.core import CSR
 from geodl.ops.triton.launch import ROW_TILES, Tile, accumulator, blocks, device_of, tile
 
 
-def attend(
-    x: Tensor,
-    source: Tensor,
-    target: Tensor,
-    vector: Tensor | None,
-    scale: Tensor | None,
-    graph: Graph,
-    slope: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    x, source, target = x.contiguous(), source.contiguous(), target.contiguous()
+@attend.triton
+def _(
+    x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None, graph: CSR, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     (rows, heads, depth), channels = score_sizes(target), x.shape[2]
-    kept = torch.float64 if x.dtype == torch.float64 else torch.float32
+    kept = torch.promote_types(x.dtype, torch.float32)
     out = x.new_empty(rows, heads, channels)
     maximum, total = x.new_empty(rows, heads, dtype=kept), x.new_empty(rows, heads, dtype=kept)
     if rows == 0:
@@ -35,53 +30,53 @@ def attend(
     block = tile(ROW_TILES, x, max(channels, 1))
     with device_of(x):
         _attend_rows[blocks(rows, block.rows), heads, max(blocks(channels, block.channels), 1)](
-            x, source, target, None if vector is None else vector.contiguous(),
-            None if scale is None else scale.contiguous(), graph.rowptr, graph.col, out, maximum, total,
+            x, source, target, vector, scale, graph.rowptr, graph.col, out, maximum, total,
             rows, heads, depth, channels, SLOPE=slope, ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll,
             CHANNELS=block.channels, DEPTH=_depth(block, depth), num_warps=block.warps,
         )  # fmt: skip
     return out, maximum, total
 
 
-def attend_backward(
-    grad: Tensor,
-    out: Tensor,
-    maximum: Tensor,
-    total: Tensor,
-    x: Tensor,
-    source: Tensor,
-    target: Tensor,
-    vector: Tensor | None,
-    scale: Tensor | None,
-    graph: Graph,
-    slope: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    grad, x, source, target = grad.contiguous(), x.contiguous(), source.contiguous(), target.contiguous()
-    (rows, heads, _), channels, edges = score_sizes(target), x.shape[2], graph.col.numel()
+@attend_backward.triton
+def _(
+    grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
+    out: Tensor, maximum: Tensor, total: Tensor, graph: CSR, slope: float, scales: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    (rows, heads, _), channels, edges = score_sizes(target), x.shape[2], graph.num_edges
+    t_rowptr, t_row, perm = graph.transpose()
     mean = (grad * out).sum(2, dtype=maximum.dtype)
     scores = _scores(None, None, source, target, vector, graph, slope, maximum.dtype)
     weight, by_scores = torch.empty_like(scores), torch.empty_like(scores)
-    by_scale = x.new_empty(0 if scale is None else edges, heads)
+    by_scale = x.new_empty(scales, heads)
     by_x = torch.empty_like(x)
     block = tile(ROW_TILES, x, max(channels, 1))
     with device_of(x):
         if edges:
             _differentiate_rows[blocks(rows, block.rows), heads](
-                grad, x, scores, None if scale is None else scale.contiguous(), graph.rowptr, graph.col,
+                grad, x, scores, scale, graph.rowptr, graph.col,
                 maximum, total, mean, weight, by_scores, by_scale, rows, heads, channels,
                 ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
             )  # fmt: skip
         if by_x.numel():
             _scatter_rows[blocks(x.shape[0], block.rows), heads, blocks(channels, block.channels)](
-                grad, weight, graph.t_rowptr, graph.t_row, graph.perm, by_x, x.shape[0], heads, channels,
+                grad, weight, t_rowptr, t_row, perm, by_x, x.shape[0], heads, channels,
                 ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
             )  # fmt: skip
-    return by_x, *edge_scores_adjoint(by_scores, source, target, graph, slope), by_scale
+    return by_x, *_edge_scores_adjoint(by_scores, source, target, graph, slope), by_scale
 
 
-def edge_scores(a: Tensor, b: Tensor, source: Tensor, target: Tensor, graph: Graph, slope: float) -> Tensor:
-    source, target = source.contiguous(), target.contiguous()
-    return _scores(a.contiguous(), b.contiguous(), source, target, None, graph, slope, a.dtype)
+@edge_scores.triton
+def _(a: Tensor, b: Tensor, source: Tensor, target: Tensor, graph: CSR, slope: float) -> Tensor:
+    return _scores(a, b, source, target, None, graph, slope, a.dtype)
+
+
+@edge_scores_adjoint.triton
+def _edge_scores_adjoint(
+    u: Tensor, source: Tensor, target: Tensor, graph: CSR, slope: float
+) -> tuple[Tensor, Tensor]:
+    t_rowptr, t_row, perm = graph.transpose()
+    by_source = _adjoint(u, perm, source, target, t_rowptr, t_row, slope)
+    return by_source, _adjoint(u, None, target, source, graph.rowptr, graph.col, slope)
 
 
 def _scores(
@@ -90,34 +85,26 @@ def _scores(
     source: Tensor,
     target: Tensor,
     vector: Tensor | None,
-    graph: Graph,
+    graph: CSR,
     slope: float,
     dtype: torch.dtype,
 ) -> Tensor:
     rows, heads, depth = score_sizes(target)
-    out = source.new_empty(graph.col.numel(), heads, dtype=dtype)
+    out = source.new_empty(graph.num_edges, heads, dtype=dtype)
     if out.numel() == 0:
         return out
     block = tile(ROW_TILES, source, max(depth, 1))
     with device_of(source):
         _score_rows[blocks(rows, block.rows), heads](
-            a, b, source, target, None if vector is None else vector.contiguous(), graph.rowptr, graph.col, out,
+            a, b, source, target, vector, graph.rowptr, graph.col, out,
             rows, heads, depth, SLOPE=slope, ACCUMULATOR=accumulator(source), ROWS=block.rows, UNROLL=block.unroll,
             DEPTH=block.channels, num_warps=block.warps,
         )  # fmt: skip
     return out
 
 
-def edge_scores_adjoint(
-    u: Tensor, source: Tensor, target: Tensor, graph: Graph, slope: float
-) -> tuple[Tensor, Tensor]:
-    u, source, target = u.contiguous(), source.contiguous(), target.contiguous()
-    by_source = _adjoint(u, graph.perm, source, target, graph.t_rowptr, graph.t_row, slope)
-    return by_source, _adjoint(u, None, target, source, graph.rowptr, graph.col, slope)
-
-
 def _adjoint(
-    u: Tensor, edge: Tensor | None, own: Tensor, other: Tensor, rowptr: Tensor | None, col: Tensor | None, slope: float
+    u: Tensor, edge: Tensor | None, own: Tensor, other: Tensor, rowptr: Tensor, col: Tensor, slope: float
 ) -> Tensor:  # fmt: skip
     out = torch.empty_like(own)
     if out.numel() == 0:

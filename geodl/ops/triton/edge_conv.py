@@ -12,7 +12,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.edge_conv import new_outputs, reads_of
+from geodl.ops.core import CSR
+from geodl.ops.edge_conv import (
+    Tensors,
+    check_norm,
+    edge_max,
+    edge_max_backward,
+    new_results,
+    parts_of,
+    reads_of,
+)
 from geodl.ops.triton.edge_norm import (
     activated_backward,
     centred,
@@ -24,35 +33,28 @@ from geodl.ops.triton.edge_norm import (
 from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
 
 
-def forward(
-    x_dst: Tensor | None,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    gamma: Tensor | None,
-    beta: Tensor | None,
-    negative_slope: float,
-    eps: float,
-    rowptr: Tensor,
-    col: Tensor,
-    t_rowptr: Tensor | None,
-) -> tuple[Tensor, ...]:
-    results = new_outputs(x, weight, gamma, rowptr)
-    out, position, mean, variance, u, v, extremum, total = results
+@edge_max.triton
+def _(
+    x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
+    graph: CSR, negative_slope: float, eps: float,
+) -> Tensors:  # fmt: skip
+    results = new_results(x, x_dst, weight, bias, gamma, beta, graph)
+    out, position, (mean, variance), terms = results
+    u, extremum, total, v = parts_of(terms, graph)
     first, second = turned(weight, gamma)
     if gamma is None:
         u, v = (x if x_dst is None else x_dst) @ first, x @ second
-        _reduce(u, v, bias, rowptr, col, negative_slope, out, position, None)
+        _reduce(u, v, bias, graph, negative_slope, out, position, None)
         return results
     destinations, sources, m, offset = centred(
-        x_dst, x, rowptr.diff(), reads_of(col, t_rowptr, len(x)), col.shape[0]
+        x, x_dst, graph.rowptr.diff(), reads_of(graph), graph.num_edges
     )
     torch.mm(destinations, first, out=u)
     torch.mm(sources, second, out=v)
     of_mean = torch.cat([m, offset]) @ weight.to(m)
     mean.copy_(of_mean if bias is None else of_mean + bias)
-    squares = _reduce(u, v, None, rowptr, col, 1.0, extremum, position, total)
-    torch.div(squares.sum(0), col.shape[0], out=variance)
+    squares = _reduce(u, v, None, graph, 1.0, extremum, position, total)
+    torch.div(squares.sum(0), graph.num_edges, out=variance)
     if out.numel() == 0:
         return results
     block = tile(ROW_TILES, x, out.shape[1])
@@ -65,55 +67,42 @@ def forward(
     return results
 
 
-def backward(
-    grad: Tensor,
-    need_x: bool,
-    x_dst: Tensor | None,
-    x: Tensor,
-    weight: Tensor,
-    gamma: Tensor | None,
-    negative_slope: float,
-    eps: float,
-    out: Tensor,
-    position: Tensor,
-    variance: Tensor,
-    u: Tensor,
-    v: Tensor,
-    extremum: Tensor,
-    total: Tensor,
-    *graph: Tensor,
-) -> tuple[Tensor, ...]:
-    rowptr, col, t_rowptr, _, _ = graph
-    normalised = gamma is not None
+@edge_max_backward.triton
+def _(
+    grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, negative_slope: float,
+    eps: float, out: Tensor, position: Tensor, statistics: Tensor, terms: Tensor, need_x: bool,
+) -> Tensors:  # fmt: skip
+    check_norm(x_dst, gamma, graph, statistics, terms)
+    u, extremum, total, v = parts_of(terms, graph)
+    graph, variance = graph.with_transpose(), statistics[1]
     first, second = turned(weight, gamma)
-    y, of_y = activated_backward(grad, out, position, extremum if normalised else None, negative_slope)
-    selected, of_readers = _sum_over_readers(y, u if normalised else None, position, *graph)
+    y, of_y = activated_backward(grad, out, position, None if gamma is None else extremum, negative_slope)
+    selected, of_readers = _sum_over_readers(y, None if gamma is None else u, position, graph)
     destinations, sources = x if x_dst is None else x_dst, x
     by_u, by_v, by_beta, by_gamma = y, selected, of_y[0].to(x.dtype), x.new_empty(0)
     if gamma is None:
-        by_bias, by_beta = by_beta, by_gamma
+        by_bias, by_beta = by_beta, by_gamma.clone()
     else:
-        degree, reads = rowptr.diff(), t_rowptr.diff()
-        destinations, sources, _, _ = centred(x_dst, x, degree, reads, col.shape[0])
+        degree, reads = graph.rowptr.diff(), reads_of(graph)
+        destinations, sources, _, _ = centred(x, x_dst, degree, reads, graph.num_edges)
         by_u, by_v, by_gamma = normalised_backward(
-            y, selected, of_readers, of_y, total, v, gamma, variance, eps, degree, reads, col.shape[0]
+            y, selected, of_readers, of_y, total, v, gamma, variance, eps, degree, reads, graph.num_edges
         )
         by_bias = torch.zeros_like(by_beta)
     by_weight = turned_back(destinations.T @ by_u, sources.T @ by_v, gamma)
-    by_dst = by_x = x.new_empty(0)
+    by_dst, by_x = x.new_empty(0), x.new_empty(0)
     if need_x and x_dst is None:
         by_x = torch.addmm(by_v @ second.T, by_u, first.T)
     elif need_x:
         by_dst, by_x = by_u @ first.T, by_v @ second.T
-    return by_dst, by_x, by_weight, by_bias, by_gamma, by_beta
+    return by_x, by_dst, by_weight, by_bias, by_gamma, by_beta
 
 
 def _reduce(
     u: Tensor,
     v: Tensor,
     shift: Tensor | None,
-    rowptr: Tensor,
-    col: Tensor,
+    graph: CSR,
     slope: float,
     extremum: Tensor,
     position: Tensor,
@@ -129,18 +118,15 @@ def _reduce(
     squares = u.new_empty(programs, channels, dtype=sums)
     with device_of(u):
         _reduce_rows[programs, blocks(channels, block.channels)](
-            u, v, shift, rowptr, col, extremum, position, total, squares, rows, channels,
+            u, v, shift, graph.rowptr, graph.col, extremum, position, total, squares, rows, channels,
             SLOPE=slope, ACCUMULATOR=accumulator(u), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
             num_warps=block.warps,
         )  # fmt: skip
     return squares
 
 
-def _sum_over_readers(
-    y: Tensor, u: Tensor | None, position: Tensor, rowptr: Tensor, col: Tensor, *transpose: Tensor
-) -> tuple[Tensor, Tensor]:
-    t_rowptr, t_row, perm = transpose
-    sources, channels = t_rowptr.shape[0] - 1, y.shape[1]
+def _sum_over_readers(y: Tensor, u: Tensor | None, position: Tensor, graph: CSR) -> tuple[Tensor, Tensor]:
+    sources, channels = graph.num_src, y.shape[1]
     selected = y.new_empty(sources, channels)
     sums = y.new_empty(0 if u is None else selected.shape)
     if selected.numel() == 0:
@@ -148,7 +134,7 @@ def _sum_over_readers(
     block = tile(ROW_TILES, y, channels)
     with device_of(y):
         _sum_readers[blocks(sources, block.rows), blocks(channels, block.channels)](
-            y.contiguous(), u, position, rowptr, t_rowptr, t_row, perm, selected, sums, sources, channels,
+            y, u, position, graph.rowptr, *graph[3:], selected, sums, sources, channels,
             ACCUMULATOR=accumulator(y), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
             num_warps=block.warps,
         )  # fmt: skip

@@ -39,7 +39,7 @@ def turned_back(by_first: Tensor, by_second: Tensor, gamma: Tensor | None) -> Te
 
 
 def centred(
-    x_dst: Tensor | None, x: Tensor, degree: Tensor, reads: Tensor, edges: int
+    x: Tensor, x_dst: Tensor | None, degree: Tensor, reads: Tensor, edges: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As ``geodl.ops.edge_conv.centred``."""
     x_dst = x if x_dst is None else x_dst

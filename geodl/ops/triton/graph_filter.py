@@ -1,4 +1,4 @@
-"""graph_filter: the primitives of geodl/ops/graph_filter.py (see there): a sparse product with its epilogue, and a GEMM."""
+"""graph_filter: the sparse product with its epilogue of geodl/ops/graph_filter.py (see there); dense products are PyTorch's."""
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 
@@ -8,21 +8,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from geodl.ops.graph_filter import filter_step, recur, recurrence, step_once
 from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
 
 
-def step(
-    x: Tensor,
-    values: Tensor,
-    edge: Tensor | None,
-    rowptr: Tensor,
-    col: Tensor,
-    alpha: float,
-    d: Tensor | None,
-    beta: float,
-    f: Tensor | None,
-    out: Tensor,
-) -> None:
+def _write_step(
+    x: Tensor, values: Tensor, edge: Tensor | None, rowptr: Tensor, col: Tensor, alpha: float, d: Tensor | None,
+    beta: float, f: Tensor | None, out: Tensor,
+) -> None:  # fmt: skip
     rows, channels = out.shape
     if out.numel() == 0:
         return
@@ -37,8 +30,8 @@ def step(
         )  # fmt: skip
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    return a @ b
+recurrence.triton(lambda *given: recur(_write_step, *given))
+filter_step.triton(lambda *given: step_once(_write_step, *given))
 
 
 @triton.jit(do_not_specialize=["rows"])

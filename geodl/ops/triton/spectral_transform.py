@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from geodl.ops.spectral_transform import expand, project
 from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
 
 # Rows of a tile are eigenvectors of a projection, vertices of an expansion; the inner sum takes so many at once.
@@ -20,8 +21,8 @@ TILES = {
 }
 
 
-def project(x: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
-    x, evecs, ptr = x.contiguous(), evecs.contiguous(), ptr.contiguous()
+@project.triton
+def _(x: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
     shapes, size, channels = ptr.shape[0] - 1, evecs.shape[1], x.shape[1]
     out = x.new_empty(shapes, size, channels)
     if out.numel() == 0:
@@ -29,14 +30,14 @@ def project(x: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
     block = tile(TILES, x, channels)
     with device_of(x):
         _project[shapes, blocks(size, block.rows), blocks(channels, block.channels)](
-            x, evecs, ptr, out, size, channels, ACCUMULATOR=accumulator(x), ROWS=block.rows,
+            x, evecs, ptr, out, len(x), size, channels, ACCUMULATOR=accumulator(x), ROWS=block.rows,
             CHANNELS=block.channels, DEPTH=DEPTH, num_warps=block.warps,
         )  # fmt: skip
     return out
 
 
-def expand(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
-    coefficients, evecs = coefficients.contiguous(), evecs.contiguous()
+@expand.triton
+def _(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
     (vertices, size), channels = evecs.shape, coefficients.shape[2]
     out = evecs.new_empty(vertices, channels)
     if out.numel() == 0:
@@ -45,21 +46,22 @@ def expand(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
     block = tile(TILES, evecs, channels)
     with device_of(evecs):
         _expand[blocks(vertices, block.rows), blocks(channels, block.channels)](
-            coefficients, evecs, shape, out, vertices, size, channels, ACCUMULATOR=accumulator(evecs),
+            coefficients, evecs, shape, out, vertices, len(coefficients), size, channels, ACCUMULATOR=accumulator(evecs),
             ROWS=block.rows, CHANNELS=block.channels, DEPTH=DEPTH, num_warps=block.warps,
         )  # fmt: skip
     return out
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["vertices"])
 def _project(
-    x, evecs, ptr, out, size, channels,
+    x, evecs, ptr, out, vertices, size, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
-    first, last = tl.load(ptr + b), tl.load(ptr + b + 1)
+    # What is no segmentation gives wrong numbers, but reads no foreign memory: to look at it here would wait for the device.
+    first, last = tl.maximum(tl.load(ptr + b), 0), tl.minimum(tl.load(ptr + b + 1), vertices)
     total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
     for begin in range(0, (last - first).to(tl.int32), DEPTH):
         v = first + begin + tl.arange(0, DEPTH)
@@ -73,9 +75,9 @@ def _project(
     tl.store(out + at, total.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit(do_not_specialize=["vertices"])
+@triton.jit(do_not_specialize=["vertices", "shapes"])
 def _expand(
-    coefficients, evecs, shape, out, vertices, size, channels,
+    coefficients, evecs, shape, out, vertices, shapes, size, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """The vertices of a tile may belong to several shapes, mostly to one."""
@@ -86,7 +88,7 @@ def _expand(
     first = tl.load(shape + begin)
     last = tl.load(shape + tl.minimum(begin + ROWS, vertices) - 1)
     total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
-    for b in range(first, last + 1):
+    for b in range(tl.maximum(first, 0), tl.minimum(last + 1, shapes)):
         for from_k in range(0, size, DEPTH):
             k = from_k + tl.arange(0, DEPTH)
             here = (mine == b)[:, None] & (k < size)[None, :]

@@ -44,6 +44,7 @@ def _grouped(sparse: bool, depthwise: bool) -> Case:
         oracle=oracle,
         operator="depthwise_conv" if depthwise else "window_conv",
         shared=("filters",),
+        blas=not depthwise,
         channels=(0, 1, 3, 17, 33, 130) if depthwise else (0, 3, 17, 33),
         variant=not sparse,
     )

@@ -66,6 +66,7 @@ def _patch_conv(sparse: bool) -> Case:
         oracle=oracle,
         operator="window_conv",
         shared=("filters",),
+        blas=True,
     )
 
 
@@ -92,6 +93,7 @@ def _polar_conv(sparse: bool, rotations: int, pool: Literal["max"] | None) -> Ca
         oracle=oracle,
         operator="window_conv",
         shared=("filters",),
+        blas=True,
         variant=rotations < RAYS or pool is None,
     )
 

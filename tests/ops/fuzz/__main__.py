@@ -1,6 +1,8 @@
 """Runs the C++ operators and the reference on random inputs and compares values and gradients.
 
-    python -m tests.ops.fuzz [--cases 10000] [--seed 0] [--only NAME ...] [--case NUMBER] [--trace]
+    python -m tests.ops.fuzz [--hostile] [--cases 10000] [--seed 0] [--only NAME ...] [--case NUMBER] [--trace]
+
+With --hostile the inputs are spoilt, and what is asked is the answer of the reference or an error, see hostile.py.
 
 Exits with 1 if anything differs, and says how to run the first such cases alone. If the process dies, --trace prints each
 case before it runs.
@@ -16,6 +18,7 @@ from collections.abc import Sequence
 import torch
 
 from .compare import describe, differences
+from .hostile import hostile
 from .operators import OPERATORS
 
 SHOWN = 3  # failing cases of an operator that are printed
@@ -45,13 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=OPERATORS, help=", ".join(OPERATORS))
     parser.add_argument("--case", type=int, help="this one alone")
+    parser.add_argument("--hostile", action="store_true", help="spoilt inputs")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--trace", action="store_true", help="print every case before it runs")
     chosen = parser.parse_args(argv)
     torch.set_num_threads(chosen.threads)
     cases = range(chosen.cases) if chosen.case is None else range(chosen.case, chosen.case + 1)
     names = chosen.only or OPERATORS
-    return int(sum(fuzz(name, chosen.seed, cases, chosen.trace) for name in names) > 0)
+    run = hostile if chosen.hostile else fuzz
+    return int(sum(run(name, chosen.seed, cases, chosen.trace) for name in names) > 0)
 
 
 if __name__ == "__main__":

@@ -48,21 +48,28 @@ def differences(operator: Fuzzed, seed: str) -> list[str]:
     """What is wrong with the C++ operator in the case of this seed."""
     draw = Draw(seed)
     inputs = operator.draw(draw)
-    outcomes = [_outcome(operator, inputs, backend) for backend in ("native", "reference")]
+    outcomes = [outcome(operator, inputs, backend) for backend in ("native", "reference")]
     if any(isinstance(outcome, Exception) for outcome in outcomes):
         kinds = [type(outcome).__name__ for outcome in outcomes]
         return [] if kinds[0] == kinds[1] else [f"native: {outcomes[0]!r}, reference: {outcomes[1]!r}"]
     ours, wanted = outcomes
-    unequal = [name for name in wanted if not torch.equal(ours[name], wanted[name])]
+    return unequal(operator, draw, inputs, ours, wanted)
+
+
+def unequal(
+    operator: Fuzzed, draw: Draw, inputs: Inputs, ours: dict[str, Tensor], wanted: dict[str, Tensor]
+) -> list[str]:
+    """Where two answers to the same inputs differ by more than rounding."""
+    names = [name for name in wanted if not torch.equal(ours[name], wanted[name])]
     exact = operator.exact and draw.exact
     if operator.selects and not exact and (draw.tied or draw.dtype == torch.float32):
-        unequal = [name for name in unequal if not name.startswith("gradient")]
-    if not unequal:
+        names = [name for name in names if not name.startswith("gradient")]
+    if not names:
         return []
     magnitudes = {name: _magnitude(value) for name, value in inputs.items()}
-    sizes = _outcome(operator, magnitudes, "reference", _magnitude)
+    sizes = outcome(operator, magnitudes, "reference", _magnitude)
     found = []
-    for name in unequal:
+    for name in names:
         expected = wanted[name]
         size = sizes.get(name, expected) if isinstance(sizes, dict) else expected
         if problem := _difference(ours[name], expected, size, operator, operator.terms(inputs)):
@@ -96,7 +103,7 @@ def largest(value: Any) -> float:
     return float(finite.amax()) if finite.numel() else 1.0
 
 
-def _outcome(
+def outcome(
     operator: Fuzzed, inputs: Inputs, backend: str, size: Callable[[Tensor], Tensor] = lambda weights: weights
 ) -> dict[str, Tensor] | Exception:
     """Outputs and their gradients, each output weighted by fixed numbers, or by a ``size`` of these."""
