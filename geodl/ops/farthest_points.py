@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import addresses, implementation, kernel
-from geodl.ops.custom_op import custom_op
+from geodl.ops.core import Operator
+from geodl.ops.core.dispatch import kernel
+from geodl.ops.core.memory import addresses
 from geodl.ops.dynamic_size import dynamic_size
 
 __all__ = ["farthest_points"]
@@ -101,22 +103,31 @@ def _check_index(name: str, index: Tensor, x: Tensor) -> None:
         raise ValueError(f"x is on {x.device} but {name} is on {index.device}")
 
 
-# --- custom op: points in, integers out, so there is nothing to differentiate ---
+# --- operator: points in, integers out, so there is nothing to differentiate ---
+
+# Rows of x, of which ``sample_ptr[b]`` to ``sample_ptr[b+1]`` are the samples of cloud b; ``total`` in all, if that is known.
+sample_farthest = Operator(
+    "sample_farthest",
+    "; x:const[P,D] ptr:int[B+1] sample_ptr:int[B+1] start:int[B] total:int? -> index:int[M]",
+)
 
 
-@custom_op("sample_farthest")
-def sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int | None) -> Tensor:
-    """Rows of x ``[total]``, of which ``sample_ptr[b]`` to ``sample_ptr[b+1]`` are the samples of cloud b."""
-    if x.device.type == "cpu":
-        _check_values(x, ptr, sample_ptr, start)
-    samples = int(sample_ptr[-1]) if total is None else total
-    run = implementation(x, "farthest_points", "sample_farthest")
-    return cast(Tensor, run(x, ptr, sample_ptr, start, samples))
+@sample_farthest.fake
+def _(*arguments: Any) -> Tensor:
+    sample_farthest.declaration.bind(arguments)
+    _, ptr, *_, total = arguments
+    return cast(Tensor, ptr.new_empty(dynamic_size() if total is None else total))
 
 
-@sample_farthest.register_fake
-def _(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int | None) -> Tensor:
-    return ptr.new_empty(dynamic_size() if total is None else total)
+def counted(sample: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """What a backend does, for checked values and a number of samples."""
+
+    def run(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int | None) -> Tensor:
+        if x.is_cpu:
+            _check_values(x, ptr, sample_ptr, start)
+        return sample(x, ptr, sample_ptr, start, int(sample_ptr[-1]) if total is None else total)
+
+    return run
 
 
 def _check_values(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor) -> None:
@@ -146,6 +157,8 @@ def _first(condition: Tensor) -> int:
 # --- reference: the definition in PyTorch -------------------------------------
 
 
+@sample_farthest.reference
+@counted
 def reference_sample_farthest(
     x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int
 ) -> Tensor:
@@ -168,8 +181,9 @@ def reference_sample_farthest(
 # --- native: C++ on the CPU ---------------------------------------------------
 
 
+@sample_farthest.native
+@counted
 def native_sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, total: int) -> Tensor:
-    x, ptr, sample_ptr, start = x.contiguous(), ptr.contiguous(), sample_ptr.contiguous(), start.contiguous()
     index = ptr.new_empty(total)
     kernel("farthest_points", x.dtype)(
         x.data_ptr(), x.shape[1], *addresses(ptr, start, sample_ptr), ptr.shape[0] - 1, index.data_ptr(),

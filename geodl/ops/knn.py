@@ -1,8 +1,7 @@
 """knn: the k nearest points of every point, or of queries, cloud by cloud.
 
-A backend implements one primitive, whose rows and number of edges follow from the sizes of the clouds and are given:
-
-- ``nearest(x, layout, k, loop, rowptr, edges) -> (col [E], squared distance [E])``
+A backend implements a function ``(layout, k, loop, rowptr, edges) -> (col [E], squared distance [E])``: rows and the number of
+edges follow from the sizes of the clouds, and are given.
 
 The squared distance of x and y is the sum over coordinates d, in ascending order, of (x_d - y_d)^2, with every difference,
 product and sum rounded to float32, or to float64 for points in float64. No backend fuses a product with a sum, so all
@@ -12,13 +11,14 @@ give the same bits and agree about what a tie is.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Literal, NamedTuple, TypeVar, cast, overload
+from typing import Any, Literal, NamedTuple, TypeVar, cast, overload
 
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import addresses, implementation, kernel
-from geodl.ops.custom_op import custom_op
+from geodl.ops.core import Operator
+from geodl.ops.core.dispatch import kernel
+from geodl.ops.core.memory import addresses
 from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.remembered import remembered
@@ -93,77 +93,63 @@ def knn(
         ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``k`` below 1, or on the CPU a point
             that is not finite.
     """
-    check_points(x, ptr, queries, query_ptr, loop)
+    check_queries(ptr, queries, query_ptr, loop)
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    rowptr, col, squared = nearest(x.detach(), ptr, _detached(queries), query_ptr, k, loop)
+    asked = None if queries is None else queries.detach()
+    rowptr, col, squared = nearest(x.detach(), ptr, asked, query_ptr, k, loop)
     neighbors = Neighbors.trusted(rowptr, col, x.shape[0])
     return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 
-def _detached(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach()
+def check_queries(ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, loop: bool) -> None:
+    """Raises ValueError for arguments that do not go together."""
+    if queries is None:
+        if query_ptr is not None:
+            raise ValueError("query_ptr is given but queries are not")
+    elif not loop:
+        raise ValueError("loop=False leaves a point out of its own row, but queries are no points of x")
+    elif (ptr is None) != (query_ptr is None):
+        raise ValueError("queries in several clouds need both ptr and query_ptr")
 
 
-def check_points(
-    x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, loop: bool
-) -> None:
-    """Raises ValueError for shapes, dtypes and devices that do not fit."""
-    if x.dim() != 2:
-        raise ValueError(f"x must have shape [P, D], not {list(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"x must be floating point, not {x.dtype}")
-    if queries is not None:
-        if queries.dim() != 2 or queries.shape[1] != x.shape[1]:
-            raise ValueError(f"x has {x.shape[1]} coordinates but queries have shape {list(queries.shape)}")
-        if queries.dtype != x.dtype:
-            raise ValueError(f"x is {x.dtype} but queries are {queries.dtype}")
-        if queries.device != x.device:
-            raise ValueError(f"x is on {x.device} but queries are on {queries.device}")
-        if not loop:
-            raise ValueError("loop=False leaves a point out of its own row, but queries are no points of x")
-        if (ptr is None) != (query_ptr is None):
-            raise ValueError("queries in several clouds need both ptr and query_ptr")
-    elif query_ptr is not None:
-        raise ValueError("query_ptr is given but queries are not")
-    for name, pointer in (("ptr", ptr), ("query_ptr", query_ptr)):
-        if pointer is None:
-            continue
-        if pointer.dtype != torch.int64 or pointer.dim() != 1 or pointer.shape[0] < 1:
-            raise ValueError(
-                f"{name} must be int64 of shape [B+1], not {pointer.dtype} {list(pointer.shape)}"
-            )
-        if pointer.device != x.device:
-            raise ValueError(f"x is on {x.device} but {name} is on {pointer.device}")
-    if ptr is not None and query_ptr is not None and ptr.shape != query_ptr.shape:
-        raise ValueError(
-            f"ptr has {ptr.shape[0] - 1} clouds but query_ptr has {query_ptr.shape[0] - 1} of them"
-        )
+# --- operator -----------------------------------------------------------------
+
+nearest = Operator(
+    "knn",
+    "; x:const[P,D] ptr:int[B+1]? queries:const[Q,D]? query_ptr:int[B+1]? k:int loop:bool"
+    " -> rowptr:int[Q+1] col:int[E] squared:acc[E]",
+)
 
 
-# --- custom op ----------------------------------------------------------------
-
-
-@custom_op("knn")
-def nearest(
-    x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, k: int, loop: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """rowptr ``[Q+1]``, col ``[E]`` and squared distances ``[E]`` in the dtype that they are computed in."""
-    layout = arrange(x, ptr, queries, query_ptr)
-    rowptr, edges = _rows(layout, k if loop else k + 1, 0 if loop else 1)
-    found = implementation(x, "knn", "nearest")(layout, k, loop, rowptr, edges)
-    return rowptr, *cast(tuple[Tensor, Tensor], found)
-
-
-@nearest.register_fake
-def _(
-    x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, k: int, loop: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+@nearest.fake
+def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    nearest.declaration.bind(arguments)
+    x, ptr, queries, _, k, loop = arguments
     rows = (x if queries is None else queries).shape[0]
-    degree = torch.sym_max(torch.sym_min(k, x.shape[0] - (0 if loop else 1)), 0)
-    edges = rows * degree if ptr is None else dynamic_size()
+    fewest = torch.sym_max(torch.sym_min(k, x.shape[0] - (0 if loop else 1)), 0)
+    return new_rows(x, rows, rows * fewest if ptr is None else dynamic_size())
+
+
+def new_rows(x: Tensor, rows: int, edges: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Uninitialised rowptr, col and squared distances."""
     rowptr, col = (x.new_empty(size, dtype=torch.int64) for size in (rows + 1, edges))
     return rowptr, col, x.new_empty(edges, dtype=measured_dtype(x))
+
+
+def in_rows(search: Callable[..., tuple[Tensor, Tensor]]) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    """What a backend does, for the arguments of the operator."""
+
+    def run(
+        x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, k: int, loop: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        layout = arrange(x, ptr, queries, query_ptr)
+        rowptr, edges = _rows(layout, k if loop else k + 1, 0 if loop else 1)
+        return rowptr, *search(layout, k, loop, rowptr, edges)
+
+    return run
 
 
 def measured_dtype(x: Tensor) -> torch.dtype:
@@ -210,14 +196,18 @@ def arrange(x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Te
         ptr, query_ptr = (torch.arange(2, device=x.device) * count for count in (points, rows))
     else:
         query_ptr = ptr if query_ptr is None else query_ptr
+        if ptr.shape != query_ptr.shape:
+            raise ValueError(
+                f"ptr has {ptr.shape[0] - 1} clouds but query_ptr has {query_ptr.shape[0] - 1} of them"
+            )
         if query_ptr is ptr:
             largest = of_pointer(ptr, ("checked", points), lambda: _check_pointers(ptr, points, ptr, rows))
         else:
             _check_pointers(ptr, points, query_ptr, rows)
-    dtype = measured_dtype(x)
-    x = x.to(dtype).contiguous()
-    queries = None if queries is None else queries.to(dtype).contiguous()
-    return Layout(x, queries, ptr.contiguous(), query_ptr.contiguous(), single, largest)
+    dtype = measured_dtype(x)  # of half precision on a GPU; elsewhere it comes in it
+    return Layout(
+        x.to(dtype), None if queries is None else queries.to(dtype), ptr, query_ptr, single, largest
+    )
 
 
 def _check_pointers(ptr: Tensor, points: int, query_ptr: Tensor, rows: int) -> int:
@@ -274,6 +264,8 @@ def squared_distances(queries: Tensor, points: Tensor) -> Tensor:
     return total.nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
+@nearest.reference
+@in_rows
 def reference_nearest(
     layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: int
 ) -> tuple[Tensor, Tensor]:
@@ -303,6 +295,8 @@ def clouds(layout: Layout) -> list[tuple[int, int, int, int]]:
 # --- native: C++ on the CPU ---------------------------------------------------
 
 
+@nearest.native
+@in_rows
 def native_nearest(layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: int) -> tuple[Tensor, Tensor]:
     x, count = layout.x, layout.ptr.shape[0] - 1
     col, squared = rowptr.new_empty(edges), x.new_empty(edges)

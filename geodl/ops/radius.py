@@ -1,35 +1,37 @@
 """radius: all points within a distance, cloud by cloud.
 
-A backend implements one primitive:
-
-- ``within(layout, limit, max_neighbors, loop) -> (rowptr [Q+1], col [E], squared distance [E])``
-
-with the squared distance of geodl/ops/knn.py.
+A backend implements a function ``(layout, limit, max_neighbors, loop) -> (rowptr [Q+1], col [E], squared distance [E])``, with the
+squared distance of geodl/ops/knn.py.
 """
 
 from __future__ import annotations
 
-from typing import Literal, cast, overload
+from collections.abc import Callable
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import addresses, implementation, kernel
-from geodl.ops.custom_op import custom_op
+from geodl.ops.core import Operator
+from geodl.ops.core.dispatch import kernel
+from geodl.ops.core.memory import addresses
 from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.knn import (
     CHUNK,
     Layout,
     arrange,
-    check_points,
+    check_queries,
     clouds,
     distance_of,
     measured_dtype,
+    new_rows,
     squared_distances,
 )
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["radius"]
+
+Found = tuple[Tensor, Tensor, Tensor]
 
 
 @overload
@@ -100,7 +102,7 @@ def radius(
         ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``r`` negative or NaN,
             ``max_neighbors`` below 1, or on the CPU a point that is not finite.
     """
-    check_points(x, ptr, queries, query_ptr, loop)
+    check_queries(ptr, queries, query_ptr, loop)
     if not r >= 0:
         raise ValueError(f"r must not be negative, got {r}")
     if max_neighbors is not None and max_neighbors < 1:
@@ -111,45 +113,49 @@ def radius(
     return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 
-# --- custom op ----------------------------------------------------------------
+# --- operator -----------------------------------------------------------------
+
+within = Operator(
+    "radius",
+    "; x:const[P,D] ptr:int[B+1]? queries:const[Q,D]? query_ptr:int[B+1]? r:float max_neighbors:int? loop:bool"
+    " -> rowptr:int[Q+1] col:int[E] squared:acc[E]",
+)
 
 
-@custom_op("radius")
-def within(
-    x: Tensor,
-    ptr: Tensor | None,
-    queries: Tensor | None,
-    query_ptr: Tensor | None,
-    r: float,
-    max_neighbors: int | None,
-    loop: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """rowptr ``[Q+1]``, col ``[E]`` and squared distances ``[E]`` in the dtype that they are computed in."""
-    rounded = torch.tensor(r, dtype=measured_dtype(x))
-    found = implementation(x, "radius", "within")(
-        arrange(x, ptr, queries, query_ptr), float(rounded * rounded), max_neighbors, loop
-    )
-    return cast(tuple[Tensor, Tensor, Tensor], found)
+@within.fake
+def _(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    within.declaration.bind(arguments)
+    x, _, queries, *_ = arguments
+    return new_rows(x, (x if queries is None else queries).shape[0], dynamic_size())
 
 
-@within.register_fake
-def _(
-    x: Tensor,
-    ptr: Tensor | None,
-    queries: Tensor | None,
-    query_ptr: Tensor | None,
-    r: float,
-    max_neighbors: int | None,
-    loop: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    rows, edges = (x if queries is None else queries).shape[0], dynamic_size()
-    rowptr, col = (x.new_empty(size, dtype=torch.int64) for size in (rows + 1, edges))
-    return rowptr, col, x.new_empty(edges, dtype=measured_dtype(x))
+def in_balls(search: Callable[..., Found]) -> Callable[..., Found]:
+    """What a backend does, for the arguments of the operator."""
+
+    def run(
+        x: Tensor,
+        ptr: Tensor | None,
+        queries: Tensor | None,
+        query_ptr: Tensor | None,
+        r: float,
+        max_neighbors: int | None,
+        loop: bool,
+    ) -> Found:
+        if not r >= 0 or (max_neighbors is not None and max_neighbors < 1):
+            raise ValueError(
+                f"r must not be negative and max_neighbors at least 1, got {r} and {max_neighbors}"
+            )
+        rounded = torch.tensor(r, dtype=measured_dtype(x))
+        return search(arrange(x, ptr, queries, query_ptr), float(rounded * rounded), max_neighbors, loop)
+
+    return run
 
 
 # --- reference: the definition in PyTorch -------------------------------------
 
 
+@within.reference
+@in_balls
 def reference_within(
     layout: Layout, limit: float, max_neighbors: int | None, loop: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -175,6 +181,8 @@ def reference_within(
 # --- native: C++ on the CPU ---------------------------------------------------
 
 
+@within.native
+@in_balls
 def native_within(
     layout: Layout, limit: float, max_neighbors: int | None, loop: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from geodl.ops.aggregate import REDUCTIONS, aggregate
-from geodl.ops.backend import kernel, select
-from geodl.ops.custom_op import custom_op
+from geodl.ops.core import Operator
+from geodl.ops.core.dispatch import kernel
 from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["VoxelPool", "voxel_neighbors", "voxel_pool"]
+
+Grouped = tuple[Tensor, Tensor, Tensor]
 
 
 class VoxelPool(NamedTuple):
@@ -125,23 +128,31 @@ def _check(pos: Tensor, size: float | Tensor, ptr: Tensor | None) -> Tensor:
     return torch.full(pos.shape[1:], size, dtype=torch.float64, device=pos.device)
 
 
-# --- custom op: points in, integers out, so there is nothing to differentiate ---
+# --- operator: points in, integers out, so there is nothing to differentiate ---
+
+# Which points every voxel reads, and which voxels every cloud has.
+group_voxels = Operator(
+    "group_voxels",
+    "; pos:const[P,D] size:acc[D] ptr:int[B+1] -> rowptr:int[Q+1] col:int[P] voxel_ptr:int[B+1]",
+)
 
 
-@custom_op("group_voxels")
-def group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Which points every voxel reads, rowptr ``[Q+1]`` and col ``[P]``, and which voxels every cloud has ``[B+1]``."""
-    if pos.device.type == "cpu":
-        _check_values(pos, size, ptr)
-    # On a GPU, PyTorch's own sort does.
-    run = native_group_voxels if select(pos) == "native" else reference_group_voxels
-    return run(pos, size, ptr)
+@group_voxels.fake
+def _(*arguments: Any) -> Grouped:
+    group_voxels.declaration.bind(arguments)
+    pos, _, ptr = arguments
+    return ptr.new_empty(dynamic_size(1)), ptr.new_empty(pos.shape[0]), torch.empty_like(ptr)
 
 
-@group_voxels.register_fake
-def _(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    voxels_and_one = dynamic_size(1)
-    return ptr.new_empty(voxels_and_one), ptr.new_empty(pos.shape[0]), torch.empty_like(ptr)
+def checked(group: Callable[..., Grouped]) -> Callable[..., Grouped]:
+    """What a backend does, for checked values."""
+
+    def run(pos: Tensor, size: Tensor, ptr: Tensor) -> Grouped:
+        if pos.is_cpu:
+            _check_values(pos, size, ptr)
+        return group(pos, size.double(), ptr)
+
+    return run
 
 
 def _check_values(pos: Tensor, size: Tensor, ptr: Tensor) -> None:
@@ -167,7 +178,10 @@ def _first(condition: Tensor) -> int:
 # --- reference: the definition in PyTorch -------------------------------------
 
 
-def reference_group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+@group_voxels.triton  # PyTorch's own sort does
+@group_voxels.reference
+@checked
+def reference_group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> Grouped:
     points, clouds = pos.shape[0], ptr.shape[0] - 1
     cloud = torch.repeat_interleave(torch.arange(clouds, device=ptr.device), ptr.diff(), output_size=points)
     cell = (pos.double() / size).floor() + 0.0  # no negative zeros
@@ -186,8 +200,9 @@ def reference_group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tens
 # --- native: C++ on the CPU ---------------------------------------------------
 
 
-def native_group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    pos, size, ptr = pos.contiguous(), size.contiguous(), ptr.contiguous()
+@group_voxels.native
+@checked
+def native_group_voxels(pos: Tensor, size: Tensor, ptr: Tensor) -> Grouped:
     points, clouds = pos.shape[0], ptr.shape[0] - 1
     rowptr, col, voxel_ptr = ptr.new_empty(points + 1), ptr.new_empty(points), torch.empty_like(ptr)
     kernel("group_voxels", pos.dtype)(

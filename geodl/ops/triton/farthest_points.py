@@ -13,6 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from geodl.ops.farthest_points import counted
+from geodl.ops.farthest_points import sample_farthest as operator
 from geodl.ops.triton.launch import blocks, device_of
 
 MOST_POINTS_AT_ONCE = 4096
@@ -38,6 +40,9 @@ def sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, t
             **({"launch_cooperative_grid": True} if programs > 1 else {}),
         )  # fmt: skip
     return index
+
+
+operator.triton(counted(sample_farthest))
 
 
 def programs_of_a_cloud(x: Tensor, clouds: int) -> int:

@@ -13,7 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.knn import Layout
+from geodl.ops.knn import Layout, in_rows
+from geodl.ops.knn import nearest as knn_operator
 from geodl.ops.triton.curve import along_curve, as_given, few, is_sorted
 from geodl.ops.triton.knn_keys import FARTHEST, LONGEST, MOST_KEYS, one_of_the_least
 from geodl.ops.triton.knn_small import is_small, nearest_in_small_clouds
@@ -41,6 +42,9 @@ def nearest(layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: int) -> t
     if is_small(layout, k):
         return nearest_in_small_clouds(layout, k, loop, rowptr, edges)
     return select(layout, k, None, loop, rowptr, edges)
+
+
+knn_operator.triton(in_rows(nearest))
 
 
 def select(

@@ -13,6 +13,8 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.knn import Layout
+from geodl.ops.radius import in_balls
+from geodl.ops.radius import within as radius_operator
 from geodl.ops.triton.curve import Places, along_curve, few
 from geodl.ops.triton.knn import candidates, rows_of_a_program, select, squared_distance_of_a_box
 from geodl.ops.triton.launch import Tile, blocks, device_of, tile
@@ -33,6 +35,9 @@ def within(
     if max_neighbors is not None:
         return rowptr, *select(layout, max(longest, 1), bound, loop, rowptr, edges)
     return rowptr, *list_all(layout, places, bound, loop, degree, rowptr, edges)
+
+
+radius_operator.triton(in_balls(within))
 
 
 def searched(layout: Layout) -> Places:
