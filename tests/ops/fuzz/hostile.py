@@ -5,6 +5,7 @@ The verdict: the answer of the reference to the same numbers, or an error. Cases
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -484,11 +485,11 @@ def _child(name: str, seed: int, batch: Sequence[int], trace: bool) -> tuple[lis
     os.close(writer)
     done = []
     with os.fdopen(reader, "rb") as pipe:
-        while True:
-            try:
+        with contextlib.suppress(
+            EOFError, pickle.UnpicklingError
+        ):  # the last one of a child that died may be cut short
+            while True:
                 done.append(pickle.load(pipe))
-            except (EOFError, pickle.UnpicklingError):
-                break
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code == 0:
         return done, ""
