@@ -67,7 +67,9 @@ def _rows_of_edges(rowptr: Tensor, col: Tensor) -> Tensor:
         native.edge_rows(*addresses(rowptr), rowptr.numel() - 1, col.numel(), *addresses(out))
         return out
     # Not repeat_interleave, which a rowptr that is none takes beyond its memory.
-    return torch.searchsorted(rowptr[1:].contiguous(), torch.arange(col.numel(), device=col.device), right=True)
+    return torch.searchsorted(
+        rowptr[1:].contiguous(), torch.arange(col.numel(), device=col.device), right=True
+    )
 
 
 def _checked(name: str, index: Tensor) -> Tensor:
@@ -83,7 +85,11 @@ def _group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Ten
     if serves_indices(key):
         rowptr, grouped, perm = key.new_empty(num_keys + 1), torch.empty_like(key), torch.empty_like(key)
         native.group_edges(
-            *addresses(key, value), key.numel(), num_keys, *addresses(rowptr, grouped, perm), torch.get_num_threads()
+            *addresses(key, value),
+            key.numel(),
+            num_keys,
+            *addresses(rowptr, grouped, perm),
+            torch.get_num_threads(),
         )
         return rowptr, grouped, perm
     # A GPU sorts by 8 bits at a time.
