@@ -39,9 +39,9 @@ class GINConv(nn.Module):
         super().__init__()
         self.mlp = mlp
         if train_eps:
-            self.eps = nn.Parameter(torch.tensor([eps]))
+            self.eps = nn.Parameter(torch.tensor(eps))
         else:
-            self.register_buffer("eps", torch.tensor([eps]))
+            self.register_buffer("eps", torch.tensor(eps))
 
     def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
         layers = two_layers(self.mlp)

@@ -12,7 +12,7 @@ from geodl.nn.edge_max import network_max
 from geodl.nn.mlp import mlp
 from geodl.ops import Neighbors, aggregate, farthest_points, knn, radius
 from geodl.ops.dynamic_size import at_least
-from geodl.ops.neighbors import edge_rows
+from geodl.ops.core.transpose import edge_rows
 from geodl.ops.row_edges import first_of_rows
 
 __all__ = ["SetAbstraction"]

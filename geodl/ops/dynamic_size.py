@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from geodl.ops.custom_op import custom_op
+from geodl.ops.core import Operator
 
 
 def dynamic_size(least: int = 0) -> int:
@@ -41,11 +41,14 @@ def of_any_size(x: Tensor, least: int) -> Tensor:
     return copy
 
 
-@custom_op("of_any_size")
-def _copied(x: Tensor) -> Tensor:
+_copied = Operator("of_any_size", "; x[N] -> copy:int[N]")
+
+
+@_copied.reference
+def _(x: Tensor) -> Tensor:
     return x.clone()
 
 
-@_copied.register_fake
+@_copied.fake
 def _(x: Tensor) -> Tensor:
     return x.new_empty(dynamic_size())

@@ -10,93 +10,13 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import native, serves_indices
 from geodl.ops.core.csr import CSR, Known
-from geodl.ops.core.memory import addresses, resolve
 from geodl.ops.core.structure import Count, Layout, Pointer, Rows, Structure
+from geodl.ops.core.transpose import edge_rows, group_edges, transpose
 from geodl.ops.core.watch import wrapped
-from geodl.ops.custom_op import custom_op
 from geodl.ops.remembered import mark, plainly, remembered
 
 __all__ = ["Neighbors"]
-
-
-# --- custom ops: the structure alone, so integers in and out ---
-
-
-@custom_op("transpose")
-def transpose(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The transposed CSR (rowptr ``[num_src+1]``, row ``[E]``) and perm ``[E]``, where edge k was perm[k]."""
-    return _group_edges(col, _rows_of_edges(rowptr, col), num_src)
-
-
-@transpose.register_fake
-def _(rowptr: Tensor, col: Tensor, num_src: int) -> tuple[Tensor, Tensor, Tensor]:
-    return rowptr.new_empty(num_src + 1), torch.empty_like(col), torch.empty_like(col)
-
-
-@custom_op("group_edges")
-def group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Edges by key, stably: rowptr ``[num_keys+1]``, value[perm] ``[E]`` and perm ``[E]``."""
-    return _group_edges(key, value, num_keys)
-
-
-@group_edges.register_fake
-def _(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
-    return key.new_empty(num_keys + 1), torch.empty_like(key), torch.empty_like(key)
-
-
-@custom_op("edge_rows")
-def edge_rows(rowptr: Tensor, col: Tensor) -> Tensor:
-    """Row of every edge ``[E]``."""
-    return _rows_of_edges(rowptr, col)
-
-
-@edge_rows.register_fake
-def _(rowptr: Tensor, col: Tensor) -> Tensor:
-    return torch.empty_like(col)
-
-
-# Nothing here waits for a GPU: the number of edges is known, and sorting and searching replace counting.
-
-
-def _rows_of_edges(rowptr: Tensor, col: Tensor) -> Tensor:
-    rowptr = _checked("rowptr", rowptr)
-    if serves_indices(col):
-        out = torch.empty_like(_checked("col", col), memory_format=torch.contiguous_format)
-        native.edge_rows(*addresses(rowptr), rowptr.numel() - 1, col.numel(), *addresses(out))
-        return out
-    # Not repeat_interleave, which a rowptr that is none takes beyond its memory.
-    return torch.searchsorted(
-        rowptr[1:].contiguous(), torch.arange(col.numel(), device=col.device), right=True
-    )
-
-
-def _checked(name: str, index: Tensor) -> Tensor:
-    if index.dtype != torch.int64 or index.dim() != 1:
-        raise ValueError(f"{name} must be int64 of one dimension, not {index.dtype} {list(index.shape)}")
-    return resolve(index, name)
-
-
-def _group_edges(key: Tensor, value: Tensor, num_keys: int) -> tuple[Tensor, Tensor, Tensor]:
-    key, value = _checked("key", key), _checked("value", value)
-    if key.shape != value.shape:
-        raise ValueError(f"there are {key.shape[0]} keys but {value.shape[0]} values")
-    if serves_indices(key):
-        rowptr, grouped, perm = key.new_empty(num_keys + 1), torch.empty_like(key), torch.empty_like(key)
-        native.group_edges(
-            *addresses(key, value),
-            key.numel(),
-            num_keys,
-            *addresses(rowptr, grouped, perm),
-            torch.get_num_threads(),
-        )
-        return rowptr, grouped, perm
-    # A GPU sorts by 8 bits at a time.
-    narrow = key.to(torch.int32) if num_keys < 2**31 else key
-    ascending, perm = torch.sort(narrow, stable=True)
-    rowptr = torch.searchsorted(ascending, torch.arange(num_keys + 1, device=key.device, dtype=narrow.dtype))
-    return rowptr, value[perm], perm
 
 
 @dataclass(eq=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from geodl.ops.custom_op import custom_op
+from geodl.ops.core import Operator
+from geodl.ops.core.transpose import edge_rows, group_edges
 from geodl.ops.dynamic_size import dynamic_size
-from geodl.ops.neighbors import Neighbors, edge_rows, group_edges
+from geodl.ops.neighbors import Neighbors
 
 __all__ = ["change_self_loops", "first_of_rows"]
 
@@ -24,8 +25,14 @@ def first_of_rows(neighbors: Neighbors, most: int) -> Neighbors:
     return Neighbors.trusted(rowptr, col, neighbors.num_src)
 
 
-@custom_op("self_loops")
-def self_loops(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor]:
+self_loops = Operator("self_loops", "; rowptr[N+1] col[E] add:bool -> rowptr:int[N+1] col:int[E]")
+first_edges = Operator(
+    "first_edges", "; rowptr[N+1] col[E] num_src:int most:int -> rowptr:int[N+1] col:int[E]"
+)
+
+
+@self_loops.reference
+def _(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor]:
     row = edge_rows(rowptr, col)
     kept = row != col
     row, col = row[kept], col[kept]
@@ -36,8 +43,8 @@ def self_loops(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor]:
     return changed, col
 
 
-@custom_op("first_edges")
-def first_edges(rowptr: Tensor, col: Tensor, num_src: int, most: int) -> tuple[Tensor, Tensor]:
+@first_edges.reference
+def _(rowptr: Tensor, col: Tensor, num_src: int, most: int) -> tuple[Tensor, Tensor]:
     row = edge_rows(rowptr, col)
     order = (row * num_src + col).argsort()
     place = torch.arange(col.shape[0], device=col.device) - rowptr[row]
@@ -45,11 +52,11 @@ def first_edges(rowptr: Tensor, col: Tensor, num_src: int, most: int) -> tuple[T
     return torch.cat([degrees.new_zeros(1), degrees.cumsum(0)]), col[order][place < most]
 
 
-@self_loops.register_fake
+@self_loops.fake
 def _(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor]:
     return torch.empty_like(rowptr), col.new_empty(dynamic_size())
 
 
-@first_edges.register_fake
+@first_edges.fake
 def _(rowptr: Tensor, col: Tensor, num_src: int, most: int) -> tuple[Tensor, Tensor]:
     return torch.empty_like(rowptr), col.new_empty(dynamic_size())

@@ -13,7 +13,7 @@ from torch import Tensor
 from geodl.geometry import Gradient, Spectrum, gradient, laplacian, spectrum
 from geodl.nn import DiffusionBlock, LearnedTimeDiffusion, SpatialGradientFeatures, implicit_diffuse
 from geodl.nn.diffusion_features import Variant
-from geodl.ops import gradient_products, use_backend
+from geodl.ops import Neighbors, gradient_products, use_backend
 from geodl.testing import assert_invariant
 
 DTYPES = [torch.float32, torch.float64]
@@ -314,3 +314,34 @@ def test_errors_name_what_does_not_fit() -> None:
         LearnedTimeDiffusion(4, "implicit")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="variant must be"):
         SpatialGradientFeatures(4, "old")  # type: ignore[arg-type]
+
+
+def test_operators_that_were_changed_give_the_new_answer() -> None:
+    """The fused block keeps what it made of a spectrum and a gradient, until these are changed."""
+    points = 60
+    neighbors = Neighbors.from_edge_index(torch.randint(points, (2, 5 * points)), points)
+    spectrum = Spectrum(torch.rand(8).sort().values, torch.randn(points, 8), torch.rand(points))
+    gradient = Gradient(neighbors, 0.01 * torch.randn(5 * points, 2))
+    block = DiffusionBlock(16)
+    x = torch.randn(points, 16, requires_grad=True)
+
+    def run(spectrum: Spectrum, gradient: Gradient) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(0)
+        y = block(x, spectrum, gradient)
+        return y.detach(), torch.autograd.grad(y.square().sum(), x)[0]
+
+    before = run(spectrum, gradient)
+    for change in (
+        lambda: spectrum.evecs.mul_(0.5),
+        lambda: spectrum.mass.add_(1),
+        lambda: gradient.values.mul_(0.5),
+        lambda: neighbors.col.copy_(neighbors.col.flip(0)),
+        lambda: setattr(neighbors, "col", neighbors.col.roll(3)),
+    ):
+        change()
+        fresh = Neighbors(neighbors.rowptr.clone(), neighbors.col.clone(), points)
+        again = run(spectrum.clone(), Gradient(fresh, gradient.values.clone()))
+        after = run(spectrum, gradient)
+        assert all(torch.equal(a, b) for a, b in zip(after, again, strict=True))
+        assert not torch.equal(after[0], before[0])
+        before = after

@@ -6,10 +6,14 @@ import math
 
 import pytest
 import torch
+from torch.library import opcheck
 from torch_geometric.nn import GATConv, GATv2Conv
 
 from geodl.ops import Neighbors, attention, attention_weights, use_backend
+from geodl.ops.attention import attend, attend_backward, edge_scores, edge_scores_adjoint
+from geodl.ops.core import CSR
 
+from .derivatives import check_derivatives
 from .devices import BACKENDS, FAST, device_of
 
 NAN, INF = math.nan, math.inf
@@ -249,3 +253,39 @@ def test_scores_without_terms_weigh_all_neighbours_alike(backend):
         gradients = torch.autograd.grad(out.sum(), empty)
     torch.testing.assert_close(out, torch.stack([x[[0, 4, 2]].mean(0), x[1]]))
     assert [list(gradient.shape) for gradient in gradients] == [[5, 2, 0], [2, 2, 0]]
+
+
+AWKWARD = CSR(
+    torch.tensor([0, 3, 3, 5, 6]), torch.tensor([0, 2, 2, 1, 3, 0]), 4
+)  # an empty row, an edge that is there twice
+
+
+def numbers(*shape):
+    return torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("v2", [False, True])
+def test_every_operator_has_all_its_derivatives(v2, scaled):
+    size = (2, 3) if v2 else (2,)
+    x, source, target = numbers(4, 2, 2), numbers(4, *size), numbers(4, *size)
+    vector, scale = numbers(*size) if v2 else None, numbers(6, 2) if scaled else None
+    given = (x, source, target, vector, scale)
+    fixed = source.detach(), target.detach(), AWKWARD, 0.2
+
+    def backward(grad, *leaves):
+        out, *statistics = attend(*leaves, AWKWARD, 0.2)
+        found = attend_backward(grad, *leaves, out.detach(), *statistics, AWKWARD, 0.2, 6 if scaled else 0)
+        return found if scaled else found[:-1]
+
+    check_derivatives(lambda *leaves: attend(*leaves, AWKWARD, 0.2)[0], given)
+    check_derivatives(backward, (numbers(4, 2, 2), *given))
+    check_derivatives(lambda a, b: edge_scores(a, b, *fixed), (numbers(4, *size), numbers(4, *size)))
+    check_derivatives(lambda u: edge_scores_adjoint(u, *fixed), (numbers(6, 2),))
+    flat = (*AWKWARD, 0.2)
+    opcheck(torch.ops.geodl.attend.default, (*given, *flat))
+    out, *statistics = (part.detach() for part in attend(*given, AWKWARD, 0.2))
+    last = (*flat, 6 if scaled else 0)
+    opcheck(torch.ops.geodl.attend_backward.default, (numbers(4, 2, 2), *given, out, *statistics, *last))
+    opcheck(torch.ops.geodl.edge_scores.default, (source, target, *fixed[:2], *flat))
+    opcheck(torch.ops.geodl.edge_scores_adjoint.default, (numbers(6, 2), *fixed[:2], *flat))

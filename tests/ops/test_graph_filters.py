@@ -7,12 +7,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.library import opcheck
 from torch_geometric.nn import ARMAConv, ChebConv
 from torch_geometric.utils import get_laplacian, to_undirected
 
 from geodl.ops import Neighbors, arma, backends, bernstein, cayley, chebyshev, use_backend
-from geodl.ops.graph_filter import matmul
+from geodl.ops.chebyshev import polynomial
+from geodl.ops.core import CSR
+from geodl.ops.graph_filter import filter_step, matmul, matmul_nt, matmul_tn, recurrence
 
+from .derivatives import check_derivatives
 from .devices import device_of
 
 POINTS = 12
@@ -220,3 +224,58 @@ def test_half_precision_in_triton(dtype):
         torch.testing.assert_close(
             actual.double(), expected, rtol=0.05, atol=0.05 * expected.abs().max().item()
         )
+
+
+AWKWARD = CSR(
+    torch.tensor([0, 3, 3, 5, 6]), torch.tensor([0, 2, 2, 1, 3, 0]), 4
+)  # an empty row, an edge that is there twice
+
+
+def numbers(*shape):
+    return torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+
+def check_operator(operator, leaves, *rest):
+    """Derivatives of every kind by the leaves, and what torch.library asks for, of an operator on the awkward graph."""
+
+    def call(*given):
+        out = operator(*given, *rest)
+        return out if isinstance(out, torch.Tensor) else out[0]
+
+    check_derivatives(call, leaves)
+    flat = [part for value in rest for part in (value if isinstance(value, CSR) else (value,))]
+    opcheck(getattr(torch.ops.geodl, operator.name).default, (*leaves, *flat))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(
+    ("alpha", "beta", "sources", "keep"),
+    [([], [], 1, 1), ([1.5, 2.0], [-1.0], 1, 3), ([1.5, 2.0], [-1.0], 3, 1), ([1.0, 2.0, 0.5], [-1.0, 0.3], 2, 2)],
+)  # fmt: skip
+def test_recurrence_has_all_its_derivatives(alpha, beta, sources, keep, backwards, transposed):
+    rest = AWKWARD, False, transposed, alpha, beta, sources, keep, backwards
+    check_operator(recurrence, (numbers(4, sources, 2), numbers(6)), *rest)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_operators_have_all_their_derivatives(transposed):
+    rest = AWKWARD, False, transposed
+    check_operator(filter_step, (numbers(4, 2), numbers(4, 2), numbers(6)), *rest, 1.5)
+    check_operator(filter_step, (numbers(4, 2), None, numbers(6)), *rest, 1.5)
+    for terms in (0, 3):
+        check_operator(polynomial, (numbers(4, 2), numbers(3, 2, 3), numbers(6)), *rest, terms)
+
+
+@pytest.mark.parametrize(
+    ("operator", "left", "right"), [(matmul, (3, 2), (2, 4)), (matmul_nt, (3, 2), (4, 2)), (matmul_tn, (2, 3), (2, 4))]
+)  # fmt: skip
+def test_products_have_all_their_derivatives(operator, left, right):
+    check_operator(operator, (numbers(*left), numbers(*right)))
+
+
+def test_products_whose_result_has_the_shape_of_a_transposed_factor():
+    """Once the result lay in memory as that factor does."""
+    a, b = torch.randn(3, 5), torch.randn(3, 3)
+    torch.testing.assert_close(matmul_tn(a, b), a.t() @ b)
+    torch.testing.assert_close(matmul_nt(b, b[:, :3]), b @ b.t())

@@ -13,7 +13,7 @@ import triton.runtime.jit
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from geodl.ops import Neighbors, use_backend
+from geodl.ops import Neighbors
 from geodl.ops.core import CSR
 from geodl.ops.knn import arrange
 from geodl.ops.triton import (
@@ -89,20 +89,32 @@ for gamma in (None, of_channels):
     given = csr, 0.2, 1e-5
     results = kernels_of(edge_conv.edge_max)(x, None, both, of_channels, gamma, of_channels, *given)
     kernels_of(edge_conv.edge_max_backward)(x, x, None, both, gamma, *given, *results, True)
-graph = CSR(neighbors.rowptr, neighbors.col, 2, *transpose)
 heads = torch.zeros(2, 3, 16)
-with use_backend("triton"):
-    for scores, vector, scale in ((heads[:, :, :1], None, None), (heads, heads[0], torch.zeros(3, 3))):
-        given = heads, scores, scores, vector, scale
-        scales = 0 if scale is None else 3
-        attention.attend_backward(heads, *given, *attention.attend(*given, graph, 0.2), graph, 0.2, scales)
-        attention.edge_scores(scores, scores, scores, scores, graph, 0.2)
-    for d in (None, x):
-        graph_filter.filter_step(x, d, weight, graph, False, False, 2.0)
-        graph_filter.filter_step(x, d, weight, graph, False, True, 2.0)
-        sources = torch.zeros(2, 1 if d is None else 3, CHANNELS)
-        given = [1.0, 2.0], [-1.0], sources.shape[1], 3, False
-        graph_filter.recurrence(sources, weight, graph, False, False, *given)
+for scores, vector, scale in (
+    (heads[:, :, 0].contiguous(), None, None),
+    (heads, heads[0], torch.zeros(3, 3)),
+):
+    given = heads, scores, scores, vector, scale
+    results = kernels_of(attention.attend)(*given, csr, 0.2)
+    kernels_of(attention.attend_backward)(heads, *given, *results, csr, 0.2, 0 if scale is None else 3)
+    kernels_of(attention.edge_scores)(scores, scores, scores, scores, csr, 0.2)
+for d in (None, x):
+    for transposed_too in (False, True):
+        kernels_of(graph_filter.filter_step)(x, d, weight, csr, False, transposed_too, 2.0)
+for sources in (1, 3):
+    given = (
+        torch.zeros(2, sources, CHANNELS),
+        weight,
+        csr,
+        False,
+        False,
+        [1.0, 2.0],
+        [-1.0],
+        sources,
+        3,
+        False,
+    )
+    kernels_of(graph_filter.recurrence)(*given)
 
 coefficients = kernels_of(spectral_transform.project)(x, x, torch.tensor([0, 2]))
 kernels_of(spectral_transform.expand)(coefficients, x, torch.tensor([0, 2]))

@@ -42,7 +42,7 @@ class CSR(NamedTuple):
     @property
     def row(self) -> Tensor:
         """Destination of every edge, ``[E]``."""
-        from geodl.ops.neighbors import edge_rows
+        from geodl.ops.core.transpose import edge_rows
 
         return cast(Tensor, edge_rows(self.rowptr, self.col))
 
@@ -50,7 +50,7 @@ class CSR(NamedTuple):
         """The same with the transpose."""
         if self.t_rowptr is not None:
             return self
-        from geodl.ops.neighbors import transpose
+        from geodl.ops.core.transpose import transpose
 
         return CSR(*self[:3], *transpose(self.rowptr, self.col, self.num_src))
 
