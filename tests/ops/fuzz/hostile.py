@@ -11,6 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -181,8 +182,13 @@ def _attack_memory(operator: Fuzzed, inputs: Inputs, draw: Draw) -> tuple[Outcom
 
 
 def _attack_freed(operator: Fuzzed, inputs: Inputs, draw: Draw) -> tuple[Outcome, Outcome | None]:
-    # Statistics are copied by the table's call itself, in which PyTorch reads beyond their memory.
-    place = draw.choice([place for place in _places(inputs) if place[0] not in ("mean", "variance")])
+    # What a norm is folded into is added up by PyTorch, which itself reads beyond memory that was freed.
+    folded = (
+        "mean",
+        "variance",
+        *(() if inputs.get("training", True) else ("weight", "bias", "scale", "shift")),
+    )
+    place = draw.choice([place for place in _places(inputs) if place[0] not in folded])
     freed = _free(_get(inputs, place), draw)
     if place[1] is not None and draw.choice((True, False)):  # of a structure that is in use
         _warm(operator, inputs)
@@ -486,12 +492,9 @@ def _child(name: str, seed: int, batch: Sequence[int], trace: bool) -> tuple[lis
         os._exit(0)
     os.close(writer)
     done = []
-    with os.fdopen(reader, "rb") as pipe:
+    with os.fdopen(reader, "rb") as pipe, suppress(EOFError, pickle.UnpicklingError):
         while True:
-            try:
-                done.append(pickle.load(pipe))
-            except (EOFError, pickle.UnpicklingError):
-                break
+            done.append(pickle.load(pipe))
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if code == 0:
         return done, ""
