@@ -1,4 +1,4 @@
-"""An operator called at once and through torch.library: the same results, and whoever looks on sees the call.
+"""An operator called at once and through torch.library: the same results, and whoever looks on sees the call."""
 
 from __future__ import annotations
 
