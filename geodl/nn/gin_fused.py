@@ -79,7 +79,7 @@ def _(
     second_bias: Tensor | None,
     graph: CSR,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    sums = gather_sum._run(x, None, graph, None).add_(x, alpha=1 + float(eps))
+    sums = gather_sum.run(x, None, graph, None).add_(x, alpha=1 + float(eps))
     units = new_empty(x, x.shape[0], first.shape[0])
     native_sum(units, (sums, first.t()), start=first_bias, last="relu")
     out = new_empty(x, x.shape[0], second.shape[0])
@@ -128,7 +128,7 @@ def _(
         by_sums = native_sum(torch.empty_like(x), (by_units, first))
         eps_gradient = (by_sums * x).sum() if by_eps else None
         if by_data:
-            by_x = scatter_sum._run(by_sums, None, graph, None).add_(by_sums, alpha=1 + float(eps))
+            by_x = scatter_sum.run(by_sums, None, graph, None).add_(by_sums, alpha=1 + float(eps))
     by_x = torch.zeros_like(x) if by_x is None else by_x
     eps_gradient = torch.zeros_like(eps) if eps_gradient is None else eps_gradient
     return by_x, eps_gradient, by_first, by_units.sum(0), by_second, g.sum(0)

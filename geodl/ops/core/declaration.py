@@ -219,6 +219,9 @@ class _Binding:
         elif item.kind != "any":
             if tensor.dtype not in FLOATING:
                 raise ValueError(f"{item.name} must be floating point, not {tensor.dtype}")
+            wide = torch.promote_types(self.sizes.get("T", tensor.dtype), torch.float32)
+            if item.kind == "acc" and tensor.dtype != wide:
+                raise ValueError(f"{item.name} must be {str(wide)[6:]}, not {tensor.dtype}")
             if item.kind != "acc" and self.sizes.setdefault("T", tensor.dtype) != tensor.dtype:
                 raise ValueError(f"{self.floating} is {self.sizes['T']} but {item.name} is {tensor.dtype}")
             self.floating = self.floating or item.name

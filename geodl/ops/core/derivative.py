@@ -31,7 +31,7 @@ def register(
 ) -> Callable[..., Any]:
     """Gives the operator its derivatives; returns the function that plain calls go through."""
     rule = _Rule(op, backward, jvp, linear, saves)
-    plain = rule.function(op._run, rule.setup)
+    plain = rule.function(op.run, rule.setup)
     op._transformed = rule.function(lambda *flat: op._overload(*flat), rule.setup_flat)
     op._definition.register_autograd(rule.backward, setup_context=rule.setup_flat)
     op._definition.register_vmap(lambda info, dims, *flat: rule.vmap(info, dims, flat))
@@ -82,7 +82,6 @@ class _Rule:
     def setup_flat(self, ctx: Any, inputs: Sequence[Any], output: Any) -> None:
         """After a call with graphs taken apart."""
         self.setup(ctx, tuple(self.op._grouped(inputs)), output)
-        ctx.given = tuple(self.op._grouped(inputs)), output if isinstance(output, tuple) else (output,)
 
     def backward(self, ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         needs = ctx.needs_input_grad

@@ -132,8 +132,8 @@ class Operator:
         """The derivative of its own.
 
         Args:
-            backward: ``(inputs, outputs, grads, needs)`` to the gradients of the differentiable arguments; a gradient of an
-                output that nobody uses is None. Of operators, so that second derivatives exist.
+            backward: ``(inputs, outputs, grads, needs)`` to the gradients of the differentiable arguments, None where not
+                needed; a gradient of an output that nobody uses is None. Of operators, so that second derivatives exist.
             jvp: ``(inputs, outputs, tangents)`` to the tangent of the result, or a tuple; a tangent may be None.
             linear: the derivative by one argument does not read that argument, which then is not kept.
             saves: names of the arguments and results that backward reads; all arguments, and no result, if not given. "a if b"
@@ -160,13 +160,14 @@ class Operator:
 
     def _plain(self, asked: bool, arguments: tuple[Any, ...]) -> Any:
         """A call of checked tensors that nobody looks at; ``asked`` says that one of them wants a gradient."""
-        if self._apply is not None and (
-            (asked and torch.is_grad_enabled()) or forward_ad._current_level >= 0
-        ):
-            return self._apply(*arguments)
+        if (asked and torch.is_grad_enabled()) or forward_ad._current_level >= 0:
+            # Without a derivative, torch.library says so in the backward pass.
+            return (
+                self._apply(*arguments) if self._apply is not None else self._overload(*self._flat(arguments))
+            )
         if _profiler._is_profiler_enabled:
             return self._overload(*self._flat(arguments))
-        return self._run(*arguments)
+        return self.run(*arguments)
 
     def _mended(self, arguments: Sequence[Any]) -> Any:
         """A call that does not fit as it is: of tensors that are not plain, of mixed dtypes under autocast, or wrong."""
@@ -214,7 +215,7 @@ class Operator:
     def _from_library(self, *flat: Any) -> Any:
         arguments = self._grouped(flat)
         self.declaration.bind(arguments)
-        return self._run(*self._resolved(arguments))
+        return self.run(*self._resolved(arguments))
 
     def _resolved(self, arguments: Sequence[Any]) -> list[Any]:
         """The arguments in memory that kernels can read."""
@@ -225,8 +226,9 @@ class Operator:
             found[k] = found[k].resolved()
         return found
 
-    def _run(self, *arguments: Any) -> Any:
-        """The implementation for checked arguments in plain memory."""
+    def run(self, *arguments: Any) -> Any:
+        """The implementation alone, for what is made of operators: arguments are checked and lie in plain memory, nobody looks on,
+        and no gradient will be asked for."""
         lead = arguments[self._lead]
         backend = select(lead)
         if lead.dtype in HALF and backend != "triton":
@@ -239,7 +241,7 @@ class Operator:
 
     def _run_half(self, arguments: Sequence[Any], dtype: torch.dtype) -> Any:
         wide = [a.float() if isinstance(a, Tensor) and a.dtype == dtype else a for a in arguments]
-        out = self._run(*wide)
+        out = self.run(*wide)
         several = isinstance(out, tuple)
         parts = out if several else (out,)
         # The adjoint of an operator has a result for every argument, all of the operator's dtype.

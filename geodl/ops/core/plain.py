@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -21,9 +22,15 @@ from geodl.ops.core.memory import resolve
 
 PLAIN = frozenset((Tensor, Parameter))
 _SCOPE: dict[str, Any] = {
-    "CSR": CSR, "Known": Known, "PLAIN": PLAIN, "FLOATING": frozenset(FLOATING), "resolve": resolve, 
+    "CSR": CSR,
+    "Known": Known,
+    "PLAIN": PLAIN,
+    "FLOATING": frozenset(FLOATING),
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "resolve": resolve,
     **{f"{kind}_dtype": dtype for kind, dtype in INTEGERS.items()},
-}  # fmt: skip
+}
 
 
 def _function(name: str, parameters: str, lines: list[str]) -> Callable[..., Any]:
@@ -189,7 +196,8 @@ class _Writer:
         if item.kind in INTEGERS:
             say(f"if {name}.dtype is not {item.kind}_dtype: return None")
         elif item.kind == "acc":
-            say(f"if {name}.dtype not in FLOATING: return None")
+            wide = f"(float64 if {self.dtype} is float64 else float32)" if self.dtype else "float32"
+            say(f"if {name}.dtype is not {wide}: return None")
         elif self.dtype:
             say(f"if {name}.dtype is not {self.dtype}: return None")
         else:
