@@ -43,14 +43,14 @@ def fused_gin(x: Tensor, neighbors: Neighbors, eps: Tensor, first: nn.Linear, se
 # With the sums and the hidden units that the backward pass reads.
 gin = Operator(
     "gin",
-    "x[N,C] eps[1] first[H,C] first_bias[H]? second[D,H] second_bias[D]?; graph:csr[N,N,E] -> "
+    "x[N,C] eps[] first[H,C] first_bias[H]? second[D,H] second_bias[D]?; graph:csr[N,N,E] -> "
     "out[N,D] sums:const[N,C] units:const[N,H]",
 )
 
 gin_backward = Operator(
     "gin_backward",
-    "g[N,D] x[N,C] eps[1] first[H,C] second[D,H] sums[N,C] units[N,H]; graph:csr[N,N,E] by_data:bool by_eps:bool -> "
-    "by_x[N,C] eps_gradient[1] by_first[H,C] by_first_bias[H] by_second[D,H] by_second_bias[D]",
+    "g[N,D] x[N,C] eps[] first[H,C] second[D,H] sums[N,C] units[N,H]; graph:csr[N,N,E] by_data:bool by_eps:bool -> "
+    "by_x[N,C] eps_gradient[] by_first[H,C] by_first_bias[H] by_second[D,H] by_second_bias[D]",
 )
 
 
@@ -126,7 +126,7 @@ def _(
     by_x, eps_gradient = None, None
     if by_data or by_eps:
         by_sums = native_sum(torch.empty_like(x), (by_units, first))
-        eps_gradient = (by_sums * x).sum()[None] if by_eps else None
+        eps_gradient = (by_sums * x).sum() if by_eps else None
         if by_data:
             by_x = scatter_sum._run(by_sums, None, graph, None).add_(by_sums, alpha=1 + float(eps))
     by_x = torch.zeros_like(x) if by_x is None else by_x
@@ -148,7 +148,7 @@ def _gradients(
     by_units = (g @ second) * (units > 0)
     by_sums = by_units @ first
     by_x = (1 + eps) * by_sums + scatter_sum(by_sums, None, graph, None)
-    return by_x, (by_sums * x).sum()[None], by_units.t() @ sums, by_units.sum(0), g.t() @ units, g.sum(0)
+    return by_x, (by_sums * x).sum(), by_units.t() @ sums, by_units.sum(0), g.t() @ units, g.sum(0)
 
 
 def _sums_and_units(

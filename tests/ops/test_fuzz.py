@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,6 +29,15 @@ def native():
 @pytest.mark.parametrize("name", OPERATORS)
 def test_agrees_with_the_reference(name, capsys):
     assert fuzz(name, seed=0, cases=range(100)) == 0, capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPERATORS)
+def test_takes_hostile_inputs(name):
+    """In a process of its own, as cases run in children, which a pool of threads does not survive."""
+    given = [sys.executable, "-m", "tests.ops.fuzz", "--hostile", "--cases", "40", "--only", name]
+    done = subprocess.run(given, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", OPERATORS)

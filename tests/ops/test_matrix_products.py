@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from geodl.ops.backend import native
+from geodl.ops.core.dispatch import native
 from geodl.ops.matrix_products import native_sum
 
 pytestmark = pytest.mark.skipif(native is None, reason="the C++ extension is not built")

@@ -104,11 +104,6 @@ def select(x: Tensor) -> str:
     return chosen
 
 
-def serves_indices(index: Tensor) -> bool:
-    """Whether C++ serves an operator on indices alone (for Triton, PyTorch's own sort does)."""
-    return native is not None and index.is_cpu and forced.get() != "reference"
-
-
 @functools.cache
 def kernel(name: str, dtype: torch.dtype) -> Any:
     """The C++ function that does ``name`` for tensors of this dtype."""

@@ -30,9 +30,7 @@ Groups = tuple[Tensor, Tensor, Tensor]
 @edge_rows.reference
 def rows(rowptr: Tensor, col: Tensor) -> Tensor:
     # Not repeat_interleave, which a rowptr that is none takes beyond its memory.
-    return torch.searchsorted(
-        rowptr[1:].contiguous(), torch.arange(col.shape[0], device=col.device), right=True
-    )
+    return torch.searchsorted(rowptr[1:], torch.arange(col.shape[0], device=col.device), right=True)
 
 
 @edge_rows.native

@@ -1,4 +1,4 @@
-"""A custom op called at once and through torch.library: the same results, and whoever looks on sees the call."""
+"""An operator called at once and through torch.library: the same results, and whoever looks on sees the call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from geodl.ops import aggregate, attention, edge_conv
-from geodl.ops.custom_op import custom_op
+from geodl.ops.core import Operator
 
 from .cases.graphs import neighbors_of
 
@@ -67,8 +67,10 @@ def test_a_tensor_of_another_class_and_a_function_mode_see_the_operator():
 
 
 def test_without_a_derivative_it_says_so():
-    @custom_op("test_double")
-    def double(x: torch.Tensor) -> torch.Tensor:
+    double = Operator("test_double", "x[N]; -> [N]")
+
+    @double.reference
+    def _(x: torch.Tensor) -> torch.Tensor:
         return 2 * x
 
     x = torch.ones(2, requires_grad=True)
