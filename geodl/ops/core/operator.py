@@ -182,9 +182,11 @@ class Operator:
 
     def _promoted(self, arguments: Sequence[Any]) -> Sequence[Any]:
         """The arguments with one floating dtype under autocast, checked."""
-        device = next(
-            (arguments[k].device.type for k, _ in self._tensors if isinstance(arguments[k], Tensor)), "cpu"
-        )
+        device = "cpu"
+        for k, _ in self._tensors:  # Dynamo of torch 2.6 knows no next() with a default
+            if isinstance(arguments[k], Tensor):
+                device = arguments[k].device.type
+                break
         if _autocast(device):
             given = [
                 k
