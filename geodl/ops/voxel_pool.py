@@ -133,7 +133,7 @@ def _check(pos: Tensor, size: float | Tensor, ptr: Tensor | None) -> Tensor:
 # Which points every voxel reads, and which voxels every cloud has.
 group_voxels = Operator(
     "group_voxels",
-    "; pos:const[P,D] size:acc[D] ptr:int[B+1] -> rowptr:int[Q+1] col:int[P] voxel_ptr:int[B+1]",
+    "; pos:const[P,D] size:double[D] ptr:int[B+1] -> rowptr:int[Q+1] col:int[P] voxel_ptr:int[B+1]",
 )
 
 

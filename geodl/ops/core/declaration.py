@@ -20,7 +20,7 @@ from torch import Tensor
 from geodl.ops.core.csr import CSR
 
 FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-INTEGERS = {"int": torch.int64, "int32": torch.int32, "int16": torch.int16}
+FIXED = {"int": torch.int64, "int32": torch.int32, "int16": torch.int16, "double": torch.float64}
 SCALARS = {"int": "SymInt", "float": "float", "bool": "bool", "floats": "float[]", "bools": "bool[]"}
 CSR_SCHEMA = "Tensor {0}_rowptr, Tensor {0}_col, SymInt {0}_num_src, Tensor? {0}_t_rowptr, Tensor? {0}_t_row, Tensor? {0}_perm"
 
@@ -35,7 +35,7 @@ class Item:
     Attributes:
         name: empty for the only result.
         kind: "T" (of the operator's floating dtype), "const" (the same, without derivative), "acc" (the dtype that sums of T are
-            formed in, without derivative), an integer dtype, "csr" or a scalar.
+            formed in, without derivative), one of ``FIXED``, "csr" or a scalar.
         sizes: None for a scalar.
         optional: whether None is allowed.
     """
@@ -119,7 +119,7 @@ class Declaration:
 def result_dtype(item: Item, dtype: torch.dtype) -> torch.dtype:
     if item.kind == "acc":
         return torch.promote_types(dtype, torch.float32)
-    return INTEGERS.get(item.kind, dtype)
+    return FIXED.get(item.kind, dtype)
 
 
 def _tensors(items: Sequence[Item], arguments: Sequence[Any]) -> list[Tensor]:
@@ -213,9 +213,9 @@ class _Binding:
         self._shape(item, tensor)
 
     def _dtype(self, item: Item, tensor: Tensor) -> None:
-        if item.kind in INTEGERS:
-            if tensor.dtype != INTEGERS[item.kind]:
-                raise ValueError(f"{item.name} must be {str(INTEGERS[item.kind])[6:]}, not {tensor.dtype}")
+        if item.kind in FIXED:
+            if tensor.dtype != FIXED[item.kind]:
+                raise ValueError(f"{item.name} must be {str(FIXED[item.kind])[6:]}, not {tensor.dtype}")
         elif item.kind != "any":
             if tensor.dtype not in FLOATING:
                 raise ValueError(f"{item.name} must be floating point, not {tensor.dtype}")

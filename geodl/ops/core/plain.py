@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from geodl.ops.core.csr import CSR, Known
-from geodl.ops.core.declaration import FLOATING, INTEGERS, Declaration, Item
+from geodl.ops.core.declaration import FLOATING, FIXED, Declaration, Item
 from geodl.ops.core.memory import resolve
 
 PLAIN = frozenset((Tensor, Parameter))
@@ -29,7 +29,7 @@ _SCOPE: dict[str, Any] = {
     "float32": torch.float32,
     "float64": torch.float64,
     "resolve": resolve,
-    **{f"{kind}_dtype": dtype for kind, dtype in INTEGERS.items()},
+    **{f"{kind}_dtype": dtype for kind, dtype in FIXED.items()},
 }
 
 
@@ -185,7 +185,7 @@ class _Writer:
         self._shape(item, name, say)
         # A tensor that a transform has wrapped has no storage, and says so by an error.
         say(f"held, size = {name}.untyped_storage().nbytes(), {name}.nbytes")
-        negative = "" if item.kind in INTEGERS else f" or {name}.is_neg() or {name}._is_zerotensor()"
+        negative = "" if item.kind.startswith("int") else f" or {name}.is_neg() or {name}._is_zerotensor()"
         say(f"short = held != size and held < size + {name}.storage_offset() * {name}.itemsize")
         say(f"if short or not {name}.is_contiguous(){negative}:")
         say(f"    {name} = resolve({name}, {item.name!r})")
@@ -193,7 +193,7 @@ class _Writer:
             self.sizes, self.device, self.dtype = before
 
     def _dtype(self, item: Item, name: str, say: Callable[[str], None]) -> None:
-        if item.kind in INTEGERS:
+        if item.kind in FIXED:
             say(f"if {name}.dtype is not {item.kind}_dtype: return None")
         elif item.kind == "acc":
             wide = f"(float64 if {self.dtype} is float64 else float32)" if self.dtype else "float32"
