@@ -36,7 +36,7 @@ def two_layers(network: nn.Module) -> tuple[nn.Linear, nn.Linear] | None:
 def fused_gin(x: Tensor, neighbors: Neighbors, eps: Tensor, first: nn.Linear, second: nn.Linear) -> Tensor:
     """``second(relu(first((1 + eps) x + sum over the neighbours of x)))``, for x ``[N, C]``. Differentiable to any order."""
     graph = csr_for(neighbors, x)
-    out: Tensor = gin(x, eps.view(1), first.weight, first.bias, second.weight, second.bias, graph)[0]
+    out: Tensor = gin(x, eps, first.weight, first.bias, second.weight, second.bias, graph)[0]
     return out
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from geodl.ops.core.csr import CSR, Known
-from geodl.ops.core.declaration import FLOATING, FIXED, Declaration, Item
+from geodl.ops.core.declaration import FIXED, FLOATING, Declaration, Item
 from geodl.ops.core.memory import resolve
 
 PLAIN = frozenset((Tensor, Parameter))
