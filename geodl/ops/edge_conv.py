@@ -38,7 +38,7 @@ from torch.nn import functional
 from geodl.ops.aggregate import gather_sum, reference_gather_max, scatter_sum
 from geodl.ops.core import CSR, Operator
 from geodl.ops.core.dispatch import kernel
-from geodl.ops.core.memory import addresses, in_huge_pages
+from geodl.ops.core.memory import addresses, in_huge_pages, require_memory
 from geodl.ops.neighbors import Neighbors, csr_for
 
 __all__ = ["BatchNorm", "edge_conv"]
@@ -155,6 +155,10 @@ def _folded(norm: BatchNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tenso
                 f"{name} must have shape {list(weight.shape[-1:])} and be {weight.dtype}, "
                 f"not {list(given.shape)} and {given.dtype}"
             )
+    require_memory(
+        weight=weight, bias=bias, norm_weight=norm.weight, norm_bias=norm.bias,
+        running_mean=norm.running_mean, running_var=norm.running_var,
+    )  # fmt: skip
     mean, scale = norm.running_mean.to(weight.dtype), (norm.running_var + norm.eps).rsqrt().to(weight.dtype)
     scale = scale if norm.weight is None else scale * norm.weight
     shift = (-mean if bias is None else bias - mean) * scale

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
-from geodl.ops.core.memory import addresses
+from geodl.ops.core.memory import addresses, require_memory
 from geodl.ops.dynamic_size import dynamic_size
 
 __all__ = ["farthest_points"]
@@ -56,6 +56,8 @@ def farthest_points(
         IndexError: a start outside its cloud.
     """
     _check(x, count, ptr, start)
+    given = {"count": count, "start": start}
+    require_memory(ptr=ptr, **{name: value for name, value in given.items() if isinstance(value, Tensor)})
     x = x.detach()
     if x.dtype in (torch.float16, torch.bfloat16):
         x = x.float()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from geodl.ops.core.dispatch import native
+from geodl.ops.core.watch import watched, wrapped
 
 HUGE = 2**22  # bytes of a tensor from which on large pages, of half of that, pay
 
@@ -32,6 +31,19 @@ def resolve(tensor: Tensor, name: str) -> Tensor:
     if tensor.is_neg():  # a view that stands for the negative of what lies in memory
         tensor = tensor.resolve_neg()
     return tensor.contiguous()
+
+
+def require_memory(**tensors: Tensor | None) -> None:
+    """Before PyTorch's own functions read them, which look at no storage and would read memory that was freed.
+
+    Raises:
+        ValueError: a tensor's memory was freed or cut off.
+    """
+    if torch.compiler.is_compiling() or watched():
+        return
+    for name, tensor in tensors.items():
+        if tensor is not None and not wrapped(tensor) and tensor.untyped_storage().nbytes() < tensor.nbytes:
+            resolve(tensor, name)
 
 
 def _freed(name: str, tensor: Tensor) -> str:
@@ -68,8 +80,3 @@ def addresses(*tensors: Tensor | None) -> list[int]:
             if tensor is not None and address == 0 and tensor.numel():
                 raise ValueError(_freed("a tensor", tensor))
     return found
-
-
-def contiguous(tensor: Any) -> Any:
-    """The tensor, contiguous; None for None."""
-    return None if tensor is None else tensor.contiguous()
