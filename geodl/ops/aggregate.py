@@ -225,7 +225,8 @@ def reference_gather_max(
 def _(x: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> Tensor:
     rows, channels = graph.rowptr.shape[0] - 1, x.shape[1]
     out, sizes = new_empty(x, rows, channels), (torch.get_num_threads(), graph.col.shape[0], x.shape[0])
-    given = graph.rowptr.data_ptr(), rows, graph.col.data_ptr(), x.data_ptr(), channels, *addresses(weight)
+    weights = 0 if weight is None else weight.data_ptr()
+    given = graph.rowptr.data_ptr(), rows, graph.col.data_ptr(), x.data_ptr(), channels, weights
     if position is None:
         kernel("gather_sum", x.dtype)(*given, 0, out.data_ptr(), *sizes)
     else:
@@ -235,11 +236,11 @@ def _(x: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> 
 
 @scatter_sum.native
 def _(g: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> Tensor:
-    graph = graph.with_transpose()
+    t_rowptr, t_row, perm = graph.transpose()
     rows, channels = graph.num_src, g.shape[1]
-    out, sizes = new_empty(g, rows, channels), (torch.get_num_threads(), graph.num_edges, g.shape[0])
-    ptr, row, *weights = addresses(graph.t_rowptr, graph.t_row, weight, graph.perm)
-    given = ptr, rows, row, g.data_ptr(), channels, *weights
+    out, sizes = new_empty(g, rows, channels), (torch.get_num_threads(), t_row.shape[0], g.shape[0])
+    weights = 0 if weight is None else weight.data_ptr()
+    given = t_rowptr.data_ptr(), rows, t_row.data_ptr(), g.data_ptr(), channels, weights, perm.data_ptr()
     if position is None:
         kernel("gather_sum", g.dtype)(*given, out.data_ptr(), *sizes)
     else:

@@ -100,10 +100,10 @@ class _Rule:
         # What is differentiated stands before the graphs, so that grouped and flat arguments begin alike.
         return (*found, *nothing)
 
-    def jvp(self, ctx: Any, tangents: Sequence[Any]) -> Any:
+    def jvp(self, ctx: Any, *tangents: Tensor | None) -> Any:
         inputs, outputs = ctx.given
         inputs = tuple(map(_primal, inputs))
-        found = self.push(inputs, tuple(map(_primal, outputs)), [t for t in tangents[: self.count]])
+        found = self.push(inputs, tuple(map(_primal, outputs)), tangents[: self.count])
         if len(outputs) == 1:
             return found
         parts = found if isinstance(found, tuple) else (found,)
@@ -111,6 +111,8 @@ class _Rule:
 
     def vmap(self, info: Any, dims: Sequence[Any], flat: Sequence[Any]) -> Any:
         """One call an entry of the batch."""
+        if info.batch_size == 0:
+            raise ValueError(f"{self.op.name} needs at least one entry to map over, not 0")
         sliced = [
             self.op(
                 *self.op._grouped(
@@ -126,9 +128,9 @@ class _Rule:
     def function(self, run: Callable[..., Any], setup: Callable[..., None]) -> type[torch.autograd.Function]:
         methods: dict[str, Callable[..., Any]] = {
             "forward": run,
-            "setup_context": lambda ctx, inputs, output: setup(ctx, inputs, output),
-            "backward": lambda ctx, *grads: self.backward(ctx, *grads),
-            "jvp": lambda ctx, *tangents: self.jvp(ctx, tangents),
+            "setup_context": setup,
+            "backward": self.backward,
+            "jvp": self.jvp,
             "vmap": lambda info, dims, *flat: self.vmap(info, dims, flat),
         }
         made = type(

@@ -75,8 +75,6 @@ def addresses(*tensors: Tensor | None) -> list[int]:
         ValueError: a tensor's memory was freed: to a kernel it would be none.
     """
     found = [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
-    if 0 in found:
-        for tensor, address in zip(tensors, found, strict=True):
-            if tensor is not None and address == 0 and tensor.numel():
-                raise ValueError(_freed("a tensor", tensor))
+    if 0 in found and any(t is not None and not a and t.numel() for t, a in zip(tensors, found, strict=True)):
+        raise ValueError("a tensor has no memory: its storage was freed")
     return found

@@ -24,6 +24,7 @@ Under autocast mixed floating dtypes are promoted to the widest; else they are a
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -32,6 +33,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.autograd import profiler as _profiler
+from torch.compiler import is_compiling
 
 from geodl.ops.core import watch
 from geodl.ops.core.csr import CSR
@@ -39,6 +41,7 @@ from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.dispatch import select
 from geodl.ops.core.memory import resolve
 from geodl.ops.core.plain import PLAIN, write_prepare
+from geodl.ops.core.watch import watched
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Gradients = Sequence[Tensor | None]
@@ -146,9 +149,9 @@ class Operator:
     # --- calls -----------------------------------------------------------------------------------------------
 
     def __call__(self, *arguments: Any) -> Any:
-        if torch.compiler.is_compiling():
+        if is_compiling():
             return self._overload(*self._flat(self._promoted(arguments)))
-        if watch.watched():
+        if watched():
             return self._watched(arguments)
         try:
             prepared = self._prepare(*arguments)
@@ -257,8 +260,9 @@ class Operator:
     def _implementation(self, backend: str) -> Callable[..., Any]:
         found = self._implementations.get(backend)
         if found is None:
-            if backend == "triton":
-                importlib.import_module(f"geodl.ops.triton.{self._module.rpartition('.')[2]}")
+            module = f"geodl.ops.triton.{self._module.rpartition('.')[2]}"
+            if backend == "triton" and importlib.util.find_spec(module) is not None:
+                importlib.import_module(module)
             found = self._implementations.get(backend) or self._implementations["reference"]
             self._implementations[backend] = found
         return found
