@@ -50,9 +50,18 @@ class NodeClassifier(nn.Module):
 
     def forward(self, x: Data | Features, neighbors: Neighbors | None = None) -> Tensor:
         if isinstance(x, Data):
+            if x.edge_weight is not None:
+                raise ValueError(
+                    "the data has edge_weight, which this network does not read: delete it, or give the layers a GraphMatrix"
+                )
             x, neighbors = node_features(x), graph_neighbors(x)
-        if neighbors is None:
-            raise ValueError("neighbors must be given with x: only a graph has its own")
+        if not isinstance(x, Tensor | SparseFeatures):
+            raise ValueError(f"x must be Data, a tensor or SparseFeatures, not {type(x).__name__}")
+        if not isinstance(neighbors, Neighbors):
+            raise ValueError(
+                f"neighbors must be given as Neighbors, not {type(neighbors).__name__}: Neighbors.from_edge_index(edge_index, len(x)) "
+                "makes them of an edge_index, and network(data) takes a graph as it is"
+            )
         return self.scores(x, neighbors)
 
     def scores(self, x: Features, neighbors: Neighbors) -> Tensor:

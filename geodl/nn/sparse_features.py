@@ -80,6 +80,8 @@ def linear(x: Features, weight: Tensor) -> Tensor:
     """``x weight``: ``[N, C]`` times ``[C, C']``, over the nonzeros of sparse features."""
     if isinstance(x, SparseFeatures):
         return aggregate(weight, x.places, x.values)
+    if x.dim() != 2 or x.shape[1] != weight.shape[0]:
+        raise ValueError(f"x must have shape [N, {weight.shape[0]}], not {list(x.shape)}")
     return x @ weight
 
 

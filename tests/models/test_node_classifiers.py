@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch, Data, HeteroData
 
 from geodl import models
 from geodl.data import graph_neighbors
 from geodl.datasets import Communities
-from geodl.models import NodeClassifier
+from geodl.models import GCN, NodeClassifier
 from geodl.models.node_classifier import node_features
 from geodl.nn import SparseFeatures
 
@@ -83,3 +83,15 @@ def test_a_network_that_was_first_asked_in_inference_mode_can_be_trained(name: s
         net(made_there)
     net(graph).square().sum().backward()
     assert all(parameter.grad is not None for parameter in net.parameters())
+
+
+def test_what_is_no_graph_is_told_what_one_is() -> None:
+    net, x, edge_index = GCN(6, 3), torch.randn(4, 6), torch.tensor([[0, 1], [1, 2]])
+    with pytest.raises(ValueError, match=r"not Tensor: Neighbors\.from_edge_index"):
+        net(x, edge_index)
+    with pytest.raises(ValueError, match="not HeteroData"):
+        net(HeteroData())
+    with pytest.raises(ValueError, match="edge_weight, which this network does not read"):
+        net(Data(x=x, edge_index=edge_index, edge_weight=torch.rand(2)))
+    with pytest.raises(ValueError, match=r"x must have shape \[N, 6\], not \[4, 7\]"):
+        net(Data(x=torch.randn(4, 7), edge_index=edge_index))
