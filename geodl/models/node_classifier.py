@@ -59,8 +59,8 @@ class NodeClassifier(nn.Module):
             raise ValueError(f"x must be Data, a tensor or SparseFeatures, not {type(x).__name__}")
         if not isinstance(neighbors, Neighbors):
             raise ValueError(
-                f"neighbors must be given as Neighbors, not {type(neighbors).__name__}: Neighbors.from_edge_index(edge_index, len(x)) "
-                "makes them of an edge_index, and network(data) takes a graph as it is"
+                f"neighbors must be given as Neighbors, not {type(neighbors).__name__}: "
+                "Neighbors.from_edge_index(edge_index, len(x)) makes them of an edge_index, and network(data) takes a graph as it is"
             )
         return self.scores(x, neighbors)
 
