@@ -60,7 +60,7 @@ class NodeClassifier(nn.Module):
         if not isinstance(neighbors, Neighbors):
             raise ValueError(
                 f"neighbors must be given as Neighbors, not {type(neighbors).__name__}: "
-                "Neighbors.from_edge_index(edge_index, len(x)) makes them of an edge_index, and network(data) takes a graph as it is"
+                "Neighbors.from_edge_index(edge_index, len(x)) makes them of an edge_index; network(data) takes a graph as it is"
             )
         return self.scores(x, neighbors)
 
