@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
@@ -123,3 +126,40 @@ def test_no_gradient_of_the_result_is_none_of_the_input(apply):
     x = torch.randn(3, 2, requires_grad=True)
     out = Silent.apply(apply(x, neighbors_of([2, 1], 3)))
     assert torch.autograd.grad(out.sum(), x, allow_unused=True)[0] is None
+
+
+WITHOUT = """
+import torch
+import torch._dynamo
+function = torch._C._len_torch_function_stack
+if {missing}:
+    del torch._C._len_torch_function_stack
+import geodl.ops
+torch._C._len_torch_function_stack = function  # PyTorch itself asks for it later
+from geodl.models import GCN, DGCNN
+from geodl.ops import Neighbors, aggregate, knn
+from geodl.ops.core import watch
+assert watch.KNOWN is not {missing}
+torch.manual_seed(0)
+x = torch.randn(40, 3, requires_grad=True)
+neighbors = knn(x, 4)
+(first,) = torch.autograd.grad(aggregate(x, neighbors).sin().sum(), x, create_graph=True)
+(second,) = torch.autograd.grad(first.square().sum(), x)
+tangent = torch.func.jvp(lambda x: aggregate(x, neighbors, reduce="max"), (x.detach(),), (x.detach(),))[1]
+half = aggregate(x.detach().bfloat16(), neighbors).float()
+scores = GCN(3, 2)(x, neighbors), DGCNN(0, 2, k=4).eval()(x / 4)
+print([round(float(part.detach().abs().sum()), 3) for part in (first, second, tangent, half, *scores)])
+"""
+
+
+def test_without_what_pytorch_keeps_to_itself_everything_works():
+    """A version that lacks a function of torch._C takes the long way, to the same numbers."""
+    said = []
+    for missing in (False, True):
+        code = WITHOUT.format(missing=missing)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    assert said[0] == said[1] and "nan" not in said[0]
