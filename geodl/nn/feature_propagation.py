@@ -38,6 +38,9 @@ def interpolate(
     Qi et al., "PointNet++", NeurIPS 2017, eq. 2.
     """
     neighbors, distance = knn(pos, k, ptr, queries, query_ptr, return_distance=True)
+    distance = distance.to(
+        torch.promote_types(distance.dtype, torch.float32)
+    )  # half precision has no number so large
     weight = 1 / (distance**power + 1e-8)
     total = aggregate(weight[:, None], neighbors.edges())[:, 0]
     return aggregate(x, neighbors, (weight / total[neighbors.row]).to(x.dtype))

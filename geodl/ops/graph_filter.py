@@ -24,7 +24,7 @@ from geodl.ops.aggregate import edge_dot
 from geodl.ops.core import CSR, Operator
 from geodl.ops.core.csr import sum_rows
 from geodl.ops.core.dispatch import kernel
-from geodl.ops.core.memory import addresses, new_empty
+from geodl.ops.core.memory import addresses, new_empty, require_memory
 from geodl.ops.core.operator import total
 from geodl.ops.matrix_products import native_sum
 from geodl.ops.neighbors import Neighbors, check_like, check_signal, csr_for
@@ -75,6 +75,7 @@ def check_operands(x: Tensor, neighbors: Neighbors, laplacian: Tensor, **weights
         raise ValueError(
             f"neighbors have {neighbors.num_edges} edges but laplacian has shape {list(laplacian.shape)}"
         )
+    require_memory(x=x, laplacian=laplacian, **weights)
     if x.device.type == "meta" or not torch.is_autocast_enabled(x.device.type):
         for name, tensor in {"laplacian": laplacian, **weights}.items():
             check_like(x, name, tensor)

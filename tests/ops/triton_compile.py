@@ -31,7 +31,6 @@ from geodl.ops.triton import (
     spectral_transform,
     window_conv,
 )
-from geodl.ops.windows import Windows
 
 compiled: set[str] = set()
 launch_kernel = triton.runtime.jit.JITFunction.run
@@ -122,16 +121,18 @@ kernels_of(spectral_transform.expand)(coefficients, x, torch.tensor([0, 2]))
 filters = torch.zeros(RINGS, RAYS, CHANNELS, CHANNELS)
 for index in (None, torch.zeros(3, 2, dtype=torch.int64)):
     weight = torch.zeros(3, RINGS * RAYS if index is None else 2)
-    seen = Windows(neighbors.rowptr, neighbors.col, *transpose, weight, index)
-    patches = patch_gather.gather(x, seen, RINGS * RAYS)
-    patch_gather.gather_backward(patches, x, seen, True, True)
-    depthwise_conv.conv(x, seen, filters[:, :, 0].flatten(0, 1))
-    depthwise_conv.conv_backward(x, x, seen, filters[:, :, 0].flatten(0, 1), True, True, True)
-    values, selection = window_conv.conv_max(x, seen, filters, RAYS)
-    window_conv.conv_at(x, seen, filters, RAYS, selection)
-    window_conv.conv_backward(values, x, seen, filters, RAYS, selection, True, True, True)
-    every = window_conv.conv(x, seen, filters, RAYS)
-    window_conv.conv_backward(every, x, seen, filters, RAYS, None, True, True, True)
+    every_need = [True, True, True]
+    patches = kernels_of(patch_gather.read_patches)(x, weight, csr, index, RINGS * RAYS)
+    kernels_of(patch_gather.read_patches_adjoint)(patches, x, weight, csr, index, RINGS * RAYS, [True, True])
+    narrow = filters[:, :, 0].flatten(0, 1)
+    kernels_of(depthwise_conv.depthwise_conv)(x, weight, narrow, csr, index)
+    kernels_of(depthwise_conv.depthwise_conv_adjoint)(x, x, weight, narrow, csr, index, every_need)
+    given = x, weight, filters, csr, index, RAYS
+    values, selection = kernels_of(window_conv.window_conv_max)(*given)
+    kernels_of(window_conv.window_conv_at)(*given, selection)
+    kernels_of(window_conv.window_conv_at_adjoint)(values, *given, selection, every_need)
+    every = kernels_of(window_conv.window_conv)(*given)
+    kernels_of(window_conv.window_conv_adjoint)(every, *given, every_need)
 
 for points, curve.MANY in (
     (torch.zeros(5, 3), 2),

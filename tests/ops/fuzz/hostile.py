@@ -71,7 +71,7 @@ def _parameter(tensor: Tensor) -> Tensor:
 
 def _reversed(tensor: Tensor) -> Tensor:
     """Numbers of a NumPy array, whose memory is not PyTorch's."""
-    return torch.from_numpy(tensor.detach().flatten().numpy().copy()).view(tensor.shape)
+    return torch.from_numpy(tensor.detach().resolve_neg().flatten().numpy().copy()).view(tensor.shape)
 
 
 MEMORY: dict[str, Callable[[Tensor], Tensor]] = {
@@ -216,7 +216,7 @@ def _attack_changed(operator: Fuzzed, inputs: Inputs, draw: Draw) -> tuple[Outco
     elif how == "in place":
         tensor.copy_(values) if tensor.is_contiguous() else _put(inputs, place, values)
     else:
-        tensor.numpy()[...] = values.numpy()  # PyTorch counts no change
+        tensor.numpy()[...] = values.resolve_neg().numpy()  # PyTorch counts no change
     ours = _safe(lambda: outcome(operator, inputs, "native"))
     wanted = _wanted(operator, inputs)
     if how == "numpy" and isinstance(wanted, dict):  # nobody can know that what is remembered is old
@@ -234,7 +234,7 @@ def _attack_between(operator: Fuzzed, inputs: Inputs, draw: Draw) -> tuple[Outco
 
     def change(*_: Any) -> None:
         if through:
-            tensor.numpy()[...] = values.numpy()
+            tensor.numpy()[...] = values.resolve_neg().numpy()
         elif tensor.is_contiguous():
             tensor.copy_(values)
 
