@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from geodl.ops.core.memory import require_memory
 from geodl.ops.depthwise_conv import depthwise_conv
 from geodl.ops.neighbors import Neighbors, csr_for
 from geodl.ops.window_conv import window_conv
@@ -58,6 +59,7 @@ def patch_conv(
     if filters.dim() != 3:
         form = "[M, C, C']" if groups == 1 else "[M, C / groups, C']"
         raise ValueError(f"filters must have shape {form}, not {list(filters.shape)}")
+    require_memory(x=x, weight=weight, filters=filters, index=index)
     num_windows = count_windows(weight, index, filters.shape[0])
     if x.dim() != 2:
         raise ValueError(f"x must have shape [S, C], not {list(x.shape)}")
