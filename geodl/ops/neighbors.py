@@ -234,25 +234,6 @@ def check_like(x: Tensor, name: str, tensor: Tensor) -> None:
         raise ValueError(f"x is on {x.device} but {name} is on {tensor.device}")
 
 
-def check_edges(x: Tensor, neighbors: Neighbors, name: str, values: Tensor) -> None:
-    """Checks that ``values [E]`` are a number an edge, like ``x``."""
-    if values.dim() != 1 or values.shape[0] != neighbors.num_edges:
-        raise ValueError(
-            f"neighbors have {neighbors.num_edges} edges but {name} has shape {list(values.shape)}"
-        )
-    check_like(x, name, values)
-
-
-def transpose_for(
-    x: Tensor, neighbors: Neighbors, *others: Tensor
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The transpose (rowptr, row, perm), if the gradient of ``x`` or of one of the others will be asked for."""
-    if not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *others))):
-        return None, None, None
-    transposed, perm = neighbors.t()
-    return transposed.rowptr, transposed.col, perm
-
-
 class _Graph:
     """Neighbours as operators take them, made of fields that were so. Each operator asks for it: hence no :func:`remembered`."""
 

@@ -58,14 +58,6 @@ class CSR(NamedTuple):
         """Rowptr ``[S+1]``, row ``[E]`` and perm ``[E]`` of the transpose, made now if nobody foresaw that it is needed."""
         return cast(tuple[Tensor, Tensor, Tensor], self.with_transpose()[3:])
 
-    def t(self) -> CSR:
-        """The transpose, with this one as its own transpose."""
-        known = self.with_transpose()
-        assert known.t_rowptr is not None and known.t_row is not None and known.perm is not None
-        inverse = torch.empty_like(known.perm)
-        inverse[known.perm] = torch.arange(inverse.shape[0], device=inverse.device)
-        return CSR(known.t_rowptr, known.t_row, self.num_dst, self.rowptr, self.col, inverse)
-
     def edges(self) -> CSR:
         """The same rows, whose sources are the edges themselves: what sums values of edges."""
         each, ptr = self._each()
