@@ -82,7 +82,7 @@ def direction_field(mesh: Surface, strokes: Tensor | None = None, curvature: flo
         follow *= curvature * area
     generic = _generic(pos.detach().cpu().double(), frames)
     field = np.ones(count, dtype=np.complex128)
-    parts, label = cast(tuple[int, Any], connected_components(energy, directed=False))
+    parts, label = cast(tuple[int, Any], connected_components(abs(energy), directed=False))
     order = np.argsort(label, kind="stable")
     for part in np.split(order, np.cumsum(np.bincount(label, minlength=parts))[:-1]):
         if len(part) > 1:
