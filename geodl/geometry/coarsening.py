@@ -17,6 +17,7 @@ from torch import Tensor
 
 from geodl.geometry.cloud import check_cloud
 from geodl.geometry.measures import edges, vertex_areas
+from geodl.geometry.prolongation import smooth_prolongation, smoothed_aggregation
 from geodl.ops import Neighbors, aggregate, farthest_points, knn
 from geodl.ops.core.structure import Layout, Part, Rows, Structure
 
@@ -173,6 +174,12 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
     links.eliminate_zeros()
     links.sort_indices()
     ends = links.tocoo()
+    if has_pos:
+        place = check_cloud(shape).detach().to("cpu", torch.float64)
+        smooth = smooth_prolongation(place, torch.from_numpy(centers), cluster, links)
+    else:
+        smooth = smoothed_aggregation(graph, cluster, count)
+    smooth.sort_indices()
     index = torch.from_numpy(centers.astype(np.int64))
     return Coarsening(
         torch.from_numpy(cluster.astype(np.int64)),
@@ -183,6 +190,8 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
         torch.from_numpy(np.stack([ends.row, ends.col]).astype(np.int64)),
         torch.from_numpy(ends.data),
         shape.pos.detach().cpu()[index] if has_pos else None,
+        Neighbors(*(torch.from_numpy(a.astype(np.int64)) for a in (smooth.indptr, smooth.indices)), count),
+        torch.from_numpy(smooth.data),
     ).to(device)
 
 
