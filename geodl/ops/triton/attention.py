@@ -12,7 +12,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.attention import attend, attend_backward, edge_scores, edge_scores_adjoint, score_sizes
+from geodl.ops.attention import (
+    attend,
+    attend_backward,
+    check_scales,
+    edge_scores,
+    edge_scores_adjoint,
+    score_sizes,
+)
 from geodl.ops.core import CSR
 from geodl.ops.triton.launch import ROW_TILES, Tile, accumulator, blocks, device_of, tile
 
@@ -42,6 +49,7 @@ def _(
     grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
     out: Tensor, maximum: Tensor, total: Tensor, graph: CSR, slope: float, scales: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    check_scales(scale, scales)
     (rows, heads, _), channels, edges = score_sizes(target), x.shape[2], graph.num_edges
     t_rowptr, t_row, perm = graph.transpose()
     mean = (grad * out).sum(2, dtype=maximum.dtype)
