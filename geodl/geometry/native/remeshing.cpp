@@ -20,6 +20,8 @@ constexpr double kLong = 4.0 / 3, kShort = 4.0 / 5;
 constexpr double kShortestCrease = 4, kReach = 0.5;
 // Twice the area over the longest side squared below which an operation may not bring a face (an equilateral one has 0.87).
 constexpr double kThin = 0.1;
+// How far the middle of an edge may lie from the surface, over its length (of a half circle's chord it is a half).
+constexpr double kBent = 0.4;
 constexpr int kPasses = 20;
 
 int32_t next(int32_t h) { return h % 3 == 2 ? h - 2 : h + 1; }
@@ -118,10 +120,10 @@ Surface read(const double* pos, int64_t num_vertices, const int64_t* face, int64
     s.gone.assign(num_faces, 0);
     std::vector<int32_t> order(halfedges);
     std::iota(order.begin(), order.end(), 0);
-    auto key = [&](int32_t h) { return std::minmax(s.origin[h], s.target(h)); };
-    std::sort(order.begin(), order.end(), [&](int32_t g, int32_t h) {
-        return std::pair<int32_t, int32_t>(key(g)) != std::pair<int32_t, int32_t>(key(h)) ? key(g) < key(h) : g < h;
-    });
+    auto key = [&](int32_t h) {
+        return std::array<int32_t, 3>{std::min(s.origin[h], s.target(h)), std::max(s.origin[h], s.target(h)), h};
+    };
+    std::sort(order.begin(), order.end(), [&](int32_t g, int32_t h) { return key(g) < key(h); });
     for (int32_t i = 0; i + 1 < halfedges; ++i) {
         if (s.origin[order[i]] == s.target(order[i + 1]) && s.target(order[i]) == s.origin[order[i + 1]]) s.glue(order[i], order[i + 1]);
     }
@@ -304,7 +306,7 @@ class Remesher {
         return found;
     }
 
-    // The middle of an edge, laid on the surface or the curve; false if it falls on the edge's ends.
+    // The middle of an edge, laid on the surface or the curve; false if that is too far away to be a middle.
     bool middle(int32_t h, Vec& p, Location& at) const {
         const Vec a = s_.pos[s_.origin[h]], b = s_.pos[s_.target(h)], m = (a + b) * 0.5;
         const double length = norm(b - a);
@@ -317,17 +319,25 @@ class Remesher {
             const Vec n = s_.normal(h / 3) + s_.normal(s_.twin[h] / 3);
             faces_.find(m, s_.component[s_.origin[h]], n, bound, at, p);
         }
-        return std::max(norm(p - a), norm(p - b)) < 0.95 * length;
+        return norm(p - m) < kBent * length;
     }
 
+    // The longest first, so that faces get rounder.
     void split_long() {
+        std::vector<std::pair<double, int32_t>> found;
         for (int pass = 0; pass < kPasses; ++pass) {
-            bool changed = false;
+            found.clear();
             for (int32_t h = 0; h < static_cast<int32_t>(s_.origin.size()); ++h) {
-                if (!s_.first(h) || s_.length(h) <= kLong) continue;
+                if (!s_.first(h)) continue;
+                const double length = s_.length(h);
+                if (length > kLong) found.push_back({-length, h});
+            }
+            std::sort(found.begin(), found.end());
+            bool changed = false;
+            for (const auto& [length, h] : found) {
                 Vec p;
                 Location at;
-                if (!middle(h, p, at)) continue;
+                if (s_.length(h) != -length || !middle(h, p, at)) continue;
                 split(h, p, at);
                 changed = true;
             }
