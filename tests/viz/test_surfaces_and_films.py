@@ -65,7 +65,9 @@ def test_a_function_has_its_scale_beside_it(tmp_path):
     front, back, *bar = parts(viz.surface(mesh, tmp_path / "a.png", scalar=height))
     assert bar and np.allclose(front.mean((0, 1)), back.mean((0, 1)), atol=0.02)
     top, bottom = front[40:60].min(2), front[-60:-40].min(2)
-    light = [front[rows][row < 0.97].mean(0) for rows, row in ((slice(40, 60), top), (slice(-60, -40), bottom))]
+    light = [
+        front[rows][row < 0.97].mean(0) for rows, row in ((slice(40, 60), top), (slice(-60, -40), bottom))
+    ]
     assert light[0][0] > light[1][0] + 0.2  # yellow is high, blue is low
     wide = parts(viz.surface(mesh, tmp_path / "b.png", scalar=height, limits=(-1, 100)))[0]
     assert abs(wide[50, 100] - wide[150, 100]).max() < abs(front[50, 100] - front[150, 100]).max() / 2
@@ -108,12 +110,21 @@ def test_images_keep_their_pixels(tmp_path):
     assert np.abs(cell - expected).max() <= 0.51 / 255
     assert (made[-16 - 4 * factor :, -16 - 6 * factor :] == 1).all()  # the sixth place is empty
     below = made[16 + 8 * factor + 6 :][: 8 * factor, 16 : 16 + 6 * factor]
-    assert np.abs(below - x[3].permute(1, 2, 0).numpy().repeat(factor, 0).repeat(factor, 1)).max() <= 0.51 / 255
+    assert (
+        np.abs(below - x[3].permute(1, 2, 0).numpy().repeat(factor, 0).repeat(factor, 1)).max() <= 0.51 / 255
+    )
 
 
 def test_images_of_any_kind_and_size(tmp_path):
-    several = [torch.rand(3, 40, 60), torch.rand(1, 20, 20), torch.rand(30, 30), torch.randint(256, (3, 9, 9)).byte()]
-    path = viz.images(several, tmp_path / "deep" / "a.png", titles=["one", "two", "three", "four"], title="all")
+    several = [
+        torch.rand(3, 40, 60),
+        torch.rand(1, 20, 20),
+        torch.rand(30, 30),
+        torch.randint(256, (3, 9, 9)).byte(),
+    ]
+    path = viz.images(
+        several, tmp_path / "deep" / "a.png", titles=["one", "two", "three", "four"], title="all"
+    )
     assert pixels(path).std() > 0.1
     wide = viz.images(torch.rand(8, 1, 400, 700), tmp_path / "b.png", columns=8)
     assert pixels(wide).shape[1] <= 2440
@@ -121,7 +132,9 @@ def test_images_of_any_kind_and_size(tmp_path):
 
 def frames(count=6, size=(24, 30)):
     """A white square that walks over a coloured ground."""
-    ground = torch.stack(torch.meshgrid(torch.linspace(0, 1, size[0]), torch.linspace(0, 1, size[1]), indexing="ij"))
+    ground = torch.stack(
+        torch.meshgrid(torch.linspace(0, 1, size[0]), torch.linspace(0, 1, size[1]), indexing="ij")
+    )
     made = torch.cat([ground, 0.5 * torch.ones(1, *size)]).repeat(count, 1, 1, 1)
     for number, frame in enumerate(made):
         frame[:, 8:16, 4 * number : 4 * number + 6] = 1
@@ -195,7 +208,10 @@ X = torch.rand(2, 3, 8, 8)
             "one of color, scalar and label, not color and scalar",
         ),
         (lambda m, p: viz.surface(m, p, limits=(0, 1)), "limits are those of scalar"),
-        (lambda m, p: viz.surface(m, p, scalar=m.pos[:, 0], limits=(1, 0)), "limits must be finite and ascending"),
+        (
+            lambda m, p: viz.surface(m, p, scalar=m.pos[:, 0], limits=(1, 0)),
+            "limits must be finite and ascending",
+        ),
         (lambda m, p: viz.surface(m.pos, p), "mesh must be a mesh with pos and face"),
         (lambda m, p: viz.images(X[:0], p), "images is empty"),
         (lambda m, p: viz.images(X * 2 - 1, p), r"image 0 must lie in 0\.\.1"),
@@ -206,9 +222,15 @@ X = torch.rand(2, 3, 8, 8)
         (lambda m, p: viz.images(X, p.with_suffix(".jpg")), r"path must end in \.png"),
         (lambda m, p: viz.film(X, p), r"path must end in \.gif or \.mp4"),
         (lambda m, p: viz.film([], p.with_suffix(".gif")), "frames is empty"),
-        (lambda m, p: viz.film([X[0], X[1, :, 1:]], p.with_suffix(".gif")), "frame 0 has 8 x 8 pixels but frame 1 has 8 x 7"),
+        (
+            lambda m, p: viz.film([X[0], X[1, :, 1:]], p.with_suffix(".gif")),
+            "frame 0 has 8 x 8 pixels but frame 1 has 8 x 7",
+        ),
         (lambda m, p: viz.film(X, p.with_suffix(".gif"), fps=0), "fps must be positive"),
-        (lambda m, p: viz.film(X, p.with_suffix(".gif"), fps=60), "a GIF shows at most 50 frames a second, not 60"),
+        (
+            lambda m, p: viz.film(X, p.with_suffix(".gif"), fps=60),
+            "a GIF shows at most 50 frames a second, not 60",
+        ),
     ],
 )
 def test_errors_name_the_argument(call, message, tmp_path):
