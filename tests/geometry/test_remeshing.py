@@ -268,5 +268,5 @@ def test_what_repair_mends_is_sent_to_repair() -> None:
         remesh(Mesh(given.pos, given.face[:, :-3]), 0.2)
     with pytest.raises(ValueError, match="more than two faces"):
         remesh(given, 0.2)
-    with pytest.raises(ValueError, match="feature_angle must lie in 0..pi"):
+    with pytest.raises(ValueError, match=r"feature_angle must lie in 0\.\.pi"):
         remesh(given, 0.2, feature_angle=-1)
