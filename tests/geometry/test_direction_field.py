@@ -40,7 +40,7 @@ def along_edges(mesh: Shape) -> tuple[Tensor, Tensor, Tensor]:
     key = charts.neighbors.row * mesh.size + charts.neighbors.col
     i, j = mesh.face, mesh.face.roll(-1, 0)
     assert charts.transport is not None
-    return i, j, charts.transport[torch.searchsorted(key, i * mesh.size + j)]
+    return i, j, charts.transport[torch.searchsorted(key, (i * mesh.size + j).contiguous())]
 
 
 def indices(mesh: Shape, field: Tensor) -> Tensor:
