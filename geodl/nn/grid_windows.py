@@ -22,6 +22,9 @@ __all__ = ["GridWindows", "chart_windows", "grid_windows", "transposed_windows"]
 # A tap that sees less than this of the signal fades out at a border instead of being scaled up to a whole value.
 _FAINTEST = 0.1
 
+# Signals with fewer channels, or with fewer numbers, cost more one by one than all patches of all of them do.
+_WIDE, _LARGE = 8, 4096
+
 # Of regular grids.
 _GRIDS = Shelf(64)
 
@@ -84,6 +87,10 @@ class GridWindows(Structure):
             return patch_conv(x, self.neighbors, weight, filters, self.index, groups)
         batch, channels, points = x.shape
         taps, read, out_channels = filters.shape
+        if channels >= _WIDE and points * channels >= _LARGE and not torch.compiler.is_compiling():
+            each = x.transpose(1, 2).contiguous().unbind()
+            made = [patch_conv(one, self.neighbors, weight, filters, self.index, groups) for one in each]
+            return (made[0][None] if batch == 1 else torch.stack(made)).transpose(1, 2)
         # B signals on one domain are so many more channels of one: the windows are read once for all of them.
         signals = x.permute(2, 0, 1).reshape(points, batch * channels)
         patches = patch_gather(signals, self.neighbors, weight, self.index, taps)
