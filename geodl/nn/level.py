@@ -12,14 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geodl.geometry import (
-    Charts,
-    Coarsening,
-    geodesic_charts,
-    hierarchy,
-    surface_area,
-    vertex_areas,
-)
+from geodl.geometry import Charts, Coarsening, geodesic_charts, hierarchy, surface_area, vertex_areas
 from geodl.geometry.surface import check_surface
 from geodl.nn.grid_windows import GridWindows, chart_windows
 from geodl.ops import Neighbors, radius
@@ -186,9 +179,10 @@ def mesh_levels(
         mesh: ``pos [V, 3]`` and ``face [3, F]``.
         sizes: points of the coarser levels, descending.
         kernel_size: taps along an axis of the widest kernel that will be asked for.
-        direction: ``[3]``, or ``[V, 3]`` for every vertex, or ``[V, 2]`` in the frames as :func:`~geodl.geometry.direction_field`
-            gives it: along its projection to the surface lies axis 0 of kernels, and 90 degrees counter-clockwise of it axis 1.
-            Where it is normal to the surface, and if not given, axis 0 is that of :func:`~geodl.geometry.tangent_frames`.
+        direction: ``[3]``, or ``[V, 3]`` for every vertex: along its projection to the surface lies axis 0 of kernels, and 90
+            degrees counter-clockwise of it axis 1. ``[V, 2]`` is in tangent frames, such as a
+            :func:`~geodl.geometry.direction_field`. Where it is normal to the surface, and if not given, axis 0 lies along the first
+            direction of the vertex's tangent frame.
 
     Raises:
         ValueError, IndexError: a bad mesh or one without area, fewer vertices than a level wants, sizes that do not descend, a
