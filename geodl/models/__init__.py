@@ -41,6 +41,7 @@ from geodl.models.sample_quality import (
     lenet_frechet_distance,
     precision_recall,
 )
+from geodl.models.squeezenet import SqueezeNet
 from geodl.models.stylegan import StyleGenerator
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
@@ -94,6 +95,7 @@ __all__ = [
     "ResNet50",
     "ResNet101",
     "ResNet152",
+    "SqueezeNet",
     "StyleGenerator",
     "feature_transform_regularizer",
     "frechet_distance",

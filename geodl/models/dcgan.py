@@ -60,7 +60,7 @@ class DCGenerator(nn.Module):
             GridConv(read, width, 3, padding=1, bias=False, dim=dim) for read, width in pairwise(widths)
         )
         self.image = GridConv(widths[-1], out_channels, 3, padding=1, dim=dim)
-        self.upsample = Upsample()
+        self.upsample = Upsample(mode="bilinear")
         for module in self.modules():
             if isinstance(module, GridConv | nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)

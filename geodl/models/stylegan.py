@@ -51,7 +51,7 @@ class StyleLayer(nn.Module):
         super().__init__()
         self.conv = ModulatedConv(read, width, 3, style_channels, dim=dim)
         self.noise = NoiseInjection(width)
-        self.upsample = Upsample() if up else None
+        self.upsample = Upsample(mode="bilinear") if up else None
 
     def forward(
         self, x: Tensor, w: Tensor, level: Level | None, finer: Level | None, random: torch.Generator | None
@@ -128,7 +128,7 @@ class StyleGenerator(nn.Module):
             ModulatedConv(width, out_channels, 1, latent_channels, demodulate=False, dim=dim)
             for width in widths
         )
-        self.upsample = Upsample()
+        self.upsample = Upsample(mode="bilinear")
         self.layers = 2 * len(widths) - 1
         self.register_buffer("mean_style", torch.zeros(latent_channels))
 
