@@ -38,8 +38,8 @@ class Coarsening(Structure):
     .. math:: (R f)_c = \frac{1}{M_c} \sum_{i \in c} m_i f_i, \qquad (P g)_i = g_{c(i)}
 
     so constants stay constant both ways, integrals are kept (:math:`\sum_c M_c (R f)_c = \sum_i m_i f_i`, and likewise for P),
-    :math:`R P = I`, and R and P are adjoint with respect to the masses. Beside P, which is constant on every cell, there is a smooth
-    prolongation, see :func:`~geodl.geometry.prolongation.smooth_prolongation`.
+    :math:`R P = I`, and R and P are adjoint with respect to the masses. Beside P, which is constant on every cell, there is a
+    smooth prolongation, see :func:`~geodl.geometry.prolongation.smooth_prolongation`.
 
     Args:
         cluster: ``[V]`` int64, the cell of every point.
@@ -180,6 +180,7 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
     else:
         smooth = smoothed_aggregation(graph, cluster, count)
     smooth.sort_indices()
+    smooth_ptr, smooth_col = (torch.from_numpy(a.astype(np.int64)) for a in (smooth.indptr, smooth.indices))
     index = torch.from_numpy(centers.astype(np.int64))
     return Coarsening(
         torch.from_numpy(cluster.astype(np.int64)),
@@ -190,7 +191,7 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
         torch.from_numpy(np.stack([ends.row, ends.col]).astype(np.int64)),
         torch.from_numpy(ends.data),
         shape.pos.detach().cpu()[index] if has_pos else None,
-        Neighbors(*(torch.from_numpy(a.astype(np.int64)) for a in (smooth.indptr, smooth.indices)), count),
+        Neighbors(smooth_ptr, smooth_col, count),
         torch.from_numpy(smooth.data),
     ).to(device)
 

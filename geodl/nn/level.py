@@ -12,16 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geodl.geometry import (
-    Charts,
-    Coarsening,
-    edges,
-    geodesic_charts,
-    hierarchy,
-    surface_area,
-    vertex_areas,
-    vertex_normals,
-)
+from geodl.geometry import Charts, Coarsening, geodesic_charts, hierarchy, surface_area, vertex_areas
 from geodl.geometry.surface import check_surface
 from geodl.nn.grid_windows import GridWindows, chart_windows
 from geodl.ops import Neighbors, radius
@@ -189,19 +180,21 @@ def mesh_levels(
         sizes: points of the coarser levels, descending.
         kernel_size: taps along an axis of the widest kernel that will be asked for.
         direction: ``[3]``, or ``[V, 3]`` for every vertex: along its projection to the surface lies axis 0 of kernels, and 90
-            degrees counter-clockwise of it axis 1. Where it is normal to the surface, and if not given, charts keep their own
-            arbitrary reference.
+            degrees counter-clockwise of it axis 1. ``[V, 2]`` is in tangent frames, such as a
+            :func:`~geodl.geometry.direction_field`. Where it is normal to the surface, and if not given, axis 0 lies along the first
+            direction of the vertex's tangent frame.
 
     Raises:
-        ValueError, IndexError: a bad mesh, or sizes that do not descend.
+        ValueError, IndexError: a bad mesh or one without area, fewer vertices than a level wants, sizes that do not descend, a
+            direction of another shape or that is not finite.
     """
     vertices = len(check_surface(mesh)[0])
     area = float(surface_area(mesh))
     if not area > 0:
-        raise ValueError("the mesh has no area: the distance of two taps is the root of a vertex's share of it")
-    if sizes and not sizes[0] < vertices:
-        raise ValueError(f"a coarser level of {sizes[0]} points wants more vertices than the mesh has, {vertices}")
-    turn = None if direction is None else _towards(mesh, direction)
+        raise ValueError(
+            "the mesh has no area: the distance of two taps is the root of a vertex's share of it"
+        )
+    _check_sizes(sizes, vertices, "mesh")
     steps = hierarchy(mesh, sizes) if sizes else []
     points, reach = torch.arange(vertices), _reach([kernel_size] * 2)
     made: list[tuple[Charts, Tensor]] = []
@@ -210,7 +203,7 @@ def mesh_levels(
             points = points[steps[depth - 1].centers.cpu()]
         spacing = math.sqrt(area / len(points))
         charts = geodesic_charts(mesh, reach * spacing, sources=points.to(mesh.pos.device))
-        charts = _among(charts if turn is None else charts.rotate(turn), points)
+        charts = _among(charts if direction is None else charts.towards(direction), points)
         u = charts.rho[:, None] * torch.stack([charts.theta.cos(), charts.theta.sin()], dim=1) / spacing
         mass = vertex_areas(mesh) if depth == 0 else steps[depth - 1].mass
         made.append((Charts(charts.neighbors, u, "cartesian"), mass))
@@ -230,11 +223,16 @@ def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) ->
         kernel_size: taps along an axis of the widest kernel that will be asked for.
 
     Raises:
-        ValueError, IndexError: a bad graph, or one without edges; sizes that do not descend.
+        ValueError, IndexError: a bad graph, or one whose edges have no length; fewer nodes than a level wants; sizes that do not
+            descend.
     """
     pos, edge_index = graph.pos, graph.edge_index
+    if pos.dim() != 2 or pos.shape[1] not in (2, 3):
+        raise ValueError(f"pos must have shape [V, 2] or [V, 3], not {list(pos.shape)}")
+    edge_index = edge_index[:, edge_index[0] != edge_index[1]]
     if edge_index.numel() == 0:
         raise ValueError("the graph has no edges: the distance of two taps is that of neighbours")
+    _check_sizes(sizes, pos.shape[0], "graph")
     dim = pos.shape[1]
     in_space = SimpleNamespace(
         pos=F.pad(pos, (0, 3 - dim)), edge_index=edge_index, num_nodes=pos.shape[0], face=None
@@ -243,6 +241,10 @@ def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) ->
     length = torch.linalg.vector_norm(pos[edge_index[0]] - pos[edge_index[1]], dim=1)
     nearest = pos.new_full((pos.shape[0],), torch.inf).scatter_reduce(0, edge_index[1], length, "amin")
     nearest_to_all = float(nearest[nearest.isfinite()].median())
+    if not nearest_to_all > 0:
+        raise ValueError(
+            "most nodes lie where a neighbour does: the distance of two taps is that of neighbours"
+        )
     points, reach = torch.arange(pos.shape[0]), _reach([kernel_size] * dim)
     made: list[tuple[Charts, Tensor]] = []
     for depth in range(len(steps) + 1):
@@ -255,6 +257,13 @@ def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) ->
         mass = pos.new_ones(pos.shape[0]) if depth == 0 else steps[depth - 1].mass
         made.append((Charts(neighbors, u, "cartesian"), mass))
     return _linked(made, steps, reach)
+
+
+def _check_sizes(sizes: Sequence[int], points: int, shape: str) -> None:
+    if sizes and sizes[0] >= points:
+        raise ValueError(
+            f"a coarser level of {sizes[0]} points wants more than the {points} that the {shape} has"
+        )
 
 
 def _reach(kernel_size: Sequence[int]) -> float:
@@ -278,21 +287,3 @@ def _among(charts: Charts, points: Tensor) -> Charts:
     rows = charts.neighbors.select(col >= 0)
     neighbors = Neighbors.trusted(rows.rowptr, col[col >= 0], len(points))
     return Charts(neighbors, charts.coords[col >= 0], charts.kind)
-
-
-def _towards(mesh: Any, direction: Tensor) -> Tensor:
-    """By how much charts must be turned for theta to count from the direction, ``[V]``."""
-    pos, normal = mesh.pos.double(), vertex_normals(mesh).double()
-    one, two = edges(mesh)
-    start, end = torch.cat([one, two]), torch.cat([two, one])
-    # theta counts from the neighbour with the lowest number.
-    vertices = pos.shape[0]
-    lowest = torch.full((vertices,), vertices, device=pos.device).scatter_reduce(0, start, end, "amin")
-    alone = lowest == vertices
-    reference = pos[lowest.masked_fill(alone, 0)] - pos
-    along = direction.to(pos).expand_as(pos)
-    along = along - (along * normal).sum(1, keepdim=True) * normal
-    left = torch.linalg.cross(normal, along, dim=1)
-    angle = torch.atan2((reference * left).sum(1), (reference * along).sum(1))
-    nowhere = alone | (torch.linalg.vector_norm(along, dim=1) < 1e-9)
-    return angle.masked_fill(nowhere, 0)
