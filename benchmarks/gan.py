@@ -13,6 +13,8 @@ as there are real ones. Beside them: white noise, a Gaussian of the pixels, and 
 from __future__ import annotations
 
 import argparse
+import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +23,12 @@ from typing import Any
 import lightning as L
 import torch
 from rich.console import Console
+from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import mnist
+from benchmarks.result import command, portable, write_result
 from geodl.models import (
     DCDiscriminator,
     DCGenerator,
@@ -38,6 +42,7 @@ from geodl.models import (
 )
 from geodl.nn import Level
 from geodl.training import AdversarialModule, ImageBatches, make_trainer, resume_point, training_seconds
+from geodl.viz import images, surface
 
 LATENT = 64
 WIDTHS = (64, 32, 16)
@@ -47,6 +52,7 @@ STEPS = {"grid": 3000, "sphere": 2000}
 SAMPLES = 2000  # that are compared, at most
 # A class is there if this part of the samples is of it.
 PRESENT = 0.01
+FIGURES = ("precision", "recall", "lenet_frechet_distance", "classes")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -178,18 +184,122 @@ def sampled(generator: nn.Module, level: Level | None, count: int, device: str, 
         return torch.cat([generator(some, level, **options) for some in z.split(200)]).clamp(-1, 1)
 
 
-def flat(x: Tensor) -> Tensor:
-    """Samples as pictures from 0 to 1: those of the sphere as seen from above the digit."""
+def pictures(x: Tensor) -> Tensor:
+    """Samples as images from 0 to 1 ``[N, 1, H, W]``: those on the sphere as they were projected, each pixel from the nearest vertex."""
+    x = (x.clamp(-1, 1) + 1) / 2
     if x.dim() == 4:
-        return (x + 1) / 2
-    raise NotImplementedError
+        return x.cpu()
+    where = mnist.projection(mnist.icosphere(3).pos)[0]  # [V, 2]
+    line = (torch.arange(2 * mnist.SIDE) + 0.5) / mnist.SIDE - 1
+    pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), 2).view(-1, 2)
+    nearest = torch.cdist(pixels, where).argmin(1)
+    return x.cpu()[:, :, nearest].unflatten(2, (2 * mnist.SIDE, -1))
 
 
-def baselines(there: World, count: int) -> dict[str, Tensor]:
+@torch.no_grad()
+def draw(generator: nn.Module, there: World, device: str, out: Path) -> None:
+    """Samples beside real ones; truncation; two styles mixed; on the sphere also the sphere itself."""
+    samples = sampled(generator, there.level, 80, device)
+    images(pictures(samples), out / "samples.png", columns=16)
+    images(pictures(there.train[:80]), out / "real.png", columns=16)
+    if there.level is not None:
+        shown = (samples[0, 0].cpu().clamp(-1, 1) + 1) / 2
+        surface(mnist.icosphere(3), out / "sphere.png", color=shown[:, None], up="z", front="x")
+    if not isinstance(generator, StyleGenerator):
+        return
+    strengths = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+    rows = torch.cat([sampled(generator, there.level, 16, device, truncation=psi) for psi in strengths])
+    images(pictures(rows), out / "truncation.png", columns=16, title=f"truncation {strengths}")
+    drawn = torch.Generator().manual_seed(1)
+    w = generator.mapping(torch.randn(16, generator.latent_channels, generator=drawn).to(device))
+    coarse, fine = w[:8], w[8:]
+
+    def mixed(styles: Tensor) -> Tensor:
+        noise = torch.Generator(device).manual_seed(0)
+        return generator.synthesis(styles, there.level, noise)
+
+    # The first row and column are the images whose styles are mixed: shape from the left, strokes from above.
+    grid = [torch.full_like(there.train[:1], -1), mixed(generator.styles(fine))]
+    for row in coarse[:, None]:
+        grid += [mixed(generator.styles(row)), mixed(generator.styles(row.expand(8, -1), fine, 2))]
+    images(pictures(torch.cat(grid)), out / "mixing.png", columns=9)
+
+
+def baselines(there: World) -> dict[str, dict[str, Any]]:
+    """What the figures of samples are to be compared with."""
     torch.manual_seed(0)
+    count = len(there.features)
+    order = torch.randperm(len(there.train), device=there.train.device)
+    one, other = there.train[order].tensor_split(2)
+    halves = World(
+        there.level, one, there.unseen, there.lenet, there.accuracy, there.features_of(one[:SAMPLES])
+    )
     return {
-        "white noise": noise(there.train, count),
-        "Gaussian of the pixels (PCA)": gaussian(there.train, count),
-        "training images, others": there.train,
-        "test images": there.unseen,
+        "white noise": there.measure(noise(there.train, count)),
+        "Gaussian of the pixels (PCA)": there.measure(gaussian(there.train, count)),
+        "half of the training images beside the other half": halves.measure(other),
+        "test images, by other writers": there.measure(there.unseen),
     }
+
+
+def table(rows: dict[str, dict[str, Any]]) -> Table:
+    made = Table("samples", "precision", "recall", "Frechet distance (LeNet-5)", "classes")
+    for name, row in rows.items():
+        numbers = (f"{row[key]:.3f}" for key in ("precision", "recall"))
+        made.add_row(name, *numbers, f"{row['lenet_frechet_distance']:.1f}", str(row["classes"]))
+    return made
+
+
+def main(argv: list[str] | None = None) -> None:
+    chosen = arguments(argv)
+    torch.set_num_threads(chosen.threads)
+    console = Console()
+    began = time.perf_counter()
+    there = world(chosen, console)
+    rows = baselines(there)
+    console.print(table(rows))
+    seeds = list(range(chosen.seed, chosen.seed + chosen.seeds))
+    name = {"style": "StyleGAN", "dc": "DCGAN"}[chosen.model]
+    found: list[dict[str, Any]] = []
+    spent = []
+    for number, seed in enumerate(seeds, start=1):
+        folder = chosen.out / f"seed{seed}"
+        module, seconds = train(chosen, there, seed, folder)
+        spent.append(seconds)
+        generator = module.average.eval()
+        samples = sampled(generator, there.level, len(there.features), chosen.device)
+        found.append(there.measure(samples) | {"seconds": round(seconds, 1)})
+        rows[f"{name}, seed {seed}"] = found[-1]
+        if chosen.model == "style":
+            closer = sampled(generator, there.level, len(there.features), chosen.device, truncation=0.7)
+            found[-1]["truncated"] = rows[f"{name}, seed {seed}, truncation 0.7"] = there.measure(closer)
+        draw(generator, there, chosen.device, folder)
+        save_weights(generator, folder / "generator.safetensors")
+        console.print(table(rows))
+        # After every seed, so that a run that is cut short keeps what it has.
+        write_result(
+            chosen.out,
+            benchmark="gan",
+            data="MNIST" if chosen.root else "digits",
+            model=f"{name} on the {chosen.domain}",
+            metrics={
+                **{key: statistics.mean(one[key] for one in found) for key in FIGURES},
+                "seeds": found,
+                "baselines": {key: row for key, row in rows.items() if not key.startswith(name)},
+                "steps": chosen.steps,
+                "batch": BATCH,
+                "images": len(there.train),
+                "points": there.train[0, 0].numel(),
+                "lenet_accuracy": there.accuracy,
+                "training_seconds": round(sum(spent), 1),
+            },
+            seconds=time.perf_counter() - began,
+            parameters=sum(p.numel() for p in module.generator.parameters()),
+            seeds=seeds[:number],
+            command=portable(command(), chosen),
+        )
+    console.print(f"pictures, weights and result.json are in {chosen.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -42,7 +42,7 @@ class AdaIN(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, level: Level | None = None) -> Tensor:
         scale, shift = self.style(w).chunk(2, dim=1)
+        scale, shift = at_points(scale, x, level), at_points(shift, x, level)
         x = x - at_points(self.pool(x, level), x, level)
-        variance = self.pool(x.square(), level)
-        y: Tensor = x * at_points(scale * torch.rsqrt(variance + 1e-5), x, level)
-        return y + at_points(shift, x, level)
+        variance = at_points(self.pool(x.square(), level), x, level)
+        return scale * x * torch.rsqrt(variance + 1e-5) + shift
