@@ -41,7 +41,7 @@ from geodl.models import (
     save_weights,
 )
 from geodl.nn import Level
-from geodl.training import AdversarialModule, ImageBatches, make_trainer, resume_point, training_seconds
+from geodl.training import AdversarialModule, ImageData, make_trainer, resume_point, training_seconds
 from geodl.viz import images, surface
 
 LATENT = 64
@@ -168,7 +168,7 @@ def train(
     L.seed_everything(seed, verbose=False)
     module = AdversarialModule(*networks(chosen.model, there.level), level=there.level)
     epochs = -(-chosen.steps // STEPS_AN_EPOCH)
-    data = ImageBatches(there.train, BATCH, seed, STEPS_AN_EPOCH)
+    data = ImageData(there.train, BATCH, seed, STEPS_AN_EPOCH)
     trainer = make_trainer(folder, epochs, chosen.device, precision="32-true")
     trainer.fit(module, data, ckpt_path=resume_point(folder), weights_only=True)
     return module.to(chosen.device), training_seconds(trainer)

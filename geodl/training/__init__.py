@@ -10,7 +10,7 @@ from geodl.training.data import CorrespondenceData
 from geodl.training.descriptor import DescriptorModule
 from geodl.training.functional_map_data import FunctionalMapData
 from geodl.training.functional_maps import FunctionalMapModule
-from geodl.training.image_batches import ImageBatches
+from geodl.training.image_data import ImageData
 from geodl.training.labelling import LabellingModule
 from geodl.training.trainer import make_trainer, resume_point, training_seconds
 
@@ -20,7 +20,7 @@ __all__ = [
     "DescriptorModule",
     "FunctionalMapData",
     "FunctionalMapModule",
-    "ImageBatches",
+    "ImageData",
     "LabellingModule",
     "make_trainer",
     "resume_point",

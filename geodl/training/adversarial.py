@@ -31,7 +31,7 @@ class AdversarialModule(L.LightningModule):
     ``average`` is the exponential moving average of the generator's weights, from which to take images.
 
     Whatever is random in a step follows from the seed and the step, and both are in the checkpoint, with both optimisers, the average and,
-    with :class:`ImageBatches`, the order of the data: a run that was killed goes on to the same weights, bit for bit.
+    with :class:`ImageData`, the order of the data: a run that was killed goes on to the same weights, bit for bit.
 
     Args:
         generator: ``generator(z, level)``, with the length of z as ``latent_channels``.
@@ -93,7 +93,7 @@ class AdversarialModule(L.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return [
-            torch.optim.Adam(network.parameters(), self.learning_rate, betas=(0.0, 0.99))
+            torch.optim.Adam(network.parameters(), self.learning_rate, betas=(0.0, 0.99), fused=True)
             for network in (self.discriminator, self.generator)
         ]
 
