@@ -52,6 +52,7 @@ STEPS = {"grid": 3000, "sphere": 2000}
 SAMPLES = 2000  # that are compared, at most
 # A class is there if this part of the samples is of it.
 PRESENT = 0.01
+TRUNCATION = 0.7
 FIGURES = ("precision", "recall", "lenet_frechet_distance", "classes")
 
 
@@ -93,14 +94,19 @@ class World:
         return lenet_features(self.lenet, seen_by_lenet(samples), self.level)
 
     def measure(self, samples: Tensor) -> dict[str, Any]:
-        """Of at most ``SAMPLES`` samples and as many training images."""
+        """Of at most ``SAMPLES`` samples and as many training images; "unseen": of samples and test images."""
         found = self.features_of(samples[:SAMPLES])
         real = self.features[: len(found)]
         precision, recall = precision_recall(real, found)
+        unseen = self.features_of(self.unseen)
+        few = min(len(unseen), len(found))
+        beside_unseen = precision_recall(unseen[:few], found[:few])
         digits = self.lenet.output(found).argmax(1).bincount(minlength=10) / len(found)
         return {
             "precision": precision,
             "recall": recall,
+            "precision_unseen": beside_unseen.precision,
+            "recall_unseen": beside_unseen.recall,
             "lenet_frechet_distance": frechet_distance(real, found),
             "classes": int((digits >= PRESENT).sum()),
             "shares": [round(float(share), 4) for share in digits],
@@ -132,7 +138,7 @@ def world(chosen: argparse.Namespace, console: Console) -> World:
         save_weights(lenet, path)
     accuracy = mnist.accuracy(lenet, level, project, x_test, y_test)
     console.print(f"LeNet-5 recognises {100 * accuracy:.2f} % of {len(y_test)} test images")
-    train, unseen = (on_domain(2 * (0.3081 * images + 0.1307) - 1).clamp(-1, 1) for images in (x, x_test))
+    train, unseen = ((2 * (0.3081 * on_domain(images) + 0.1307) - 1).clamp(-1, 1) for images in (x, x_test))
     made = World(level, train, unseen, lenet, accuracy, torch.empty(0))
     chosen_ones = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:SAMPLES]
     made.features = made.features_of(train[chosen_ones.to(train.device)])
@@ -204,7 +210,7 @@ def draw(generator: nn.Module, there: World, device: str, out: Path) -> None:
     images(pictures(there.train[:80]), out / "real.png", columns=16)
     if there.level is not None:
         shown = (samples[0, 0].cpu().clamp(-1, 1) + 1) / 2
-        surface(mnist.icosphere(3), out / "sphere.png", color=shown[:, None], up="z", front="x")
+        surface(mnist.icosphere(3), out / "sphere.png", color=shown[:, None], up="z", front="+x")
     if not isinstance(generator, StyleGenerator):
         return
     strengths = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
@@ -271,8 +277,12 @@ def main(argv: list[str] | None = None) -> None:
         found.append(there.measure(samples) | {"seconds": round(seconds, 1)})
         rows[f"{name}, seed {seed}"] = found[-1]
         if chosen.model == "style":
-            closer = sampled(generator, there.level, len(there.features), chosen.device, truncation=0.7)
-            found[-1]["truncated"] = rows[f"{name}, seed {seed}, truncation 0.7"] = there.measure(closer)
+            closer = sampled(
+                generator, there.level, len(there.features), chosen.device, truncation=TRUNCATION
+            )
+            found[-1]["truncated"] = rows[f"{name}, seed {seed}, truncation {TRUNCATION}"] = there.measure(
+                closer
+            )
         draw(generator, there, chosen.device, folder)
         save_weights(generator, folder / "generator.safetensors")
         console.print(table(rows))
@@ -286,6 +296,7 @@ def main(argv: list[str] | None = None) -> None:
                 **{key: statistics.mean(one[key] for one in found) for key in FIGURES},
                 "seeds": found,
                 "baselines": {key: row for key, row in rows.items() if not key.startswith(name)},
+                "truncation": TRUNCATION,
                 "steps": chosen.steps,
                 "batch": BATCH,
                 "images": len(there.train),
