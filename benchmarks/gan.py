@@ -5,9 +5,10 @@
     python -m benchmarks.gan --domain sphere          the same networks on digits projected onto a sphere
     python -m benchmarks.gan --model dc               DCGAN in the place of StyleGAN
 
-Every seed trains a generator from nothing; what its average gives after the last step is measured, never a better one from before. Features
-are those of a LeNet-5 that this script trains first. Precision and recall (k = 3) and the Frechet distance are of as many generated samples
-as there are real ones. Beside them: white noise, a Gaussian of the pixels, and real images that the network has not seen.
+Every seed trains a generator from nothing; what its average gives after the last step is measured, never a better one from
+before. Features are those of a LeNet-5 that this script trains first. Precision and recall (k = 3) and the Frechet distance are
+of as many generated samples as there are real ones. Beside them: white noise, a Gaussian of the pixels, and real images that the
+network has not seen.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import lightning as L
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import mnist
@@ -53,6 +54,7 @@ SAMPLES = 2000  # that are compared, at most
 # A class is there if this part of the samples is of it.
 PRESENT = 0.01
 TRUNCATION = 0.7
+Generator = StyleGenerator | DCGenerator
 FIGURES = ("precision", "recall", "lenet_frechet_distance", "classes")
 
 
@@ -156,10 +158,11 @@ def gaussian(train: Tensor, count: int) -> Tensor:
     mean = flat.mean(0)
     _, deviations, components = torch.linalg.svd((flat - mean) / (len(flat) - 1) ** 0.5, full_matrices=False)
     drawn = torch.randn(count, len(deviations), device=train.device) * deviations
-    return (mean + drawn @ components).clamp(-1, 1).view(count, *train.shape[1:])
+    samples: Tensor = (mean + drawn @ components).clamp(-1, 1)
+    return samples.view(count, *train.shape[1:])
 
 
-def networks(model: str, level: Level | None) -> tuple[nn.Module, nn.Module]:
+def networks(model: str, level: Level | None) -> tuple[Generator, DCDiscriminator]:
     """A generator and a discriminator of three resolutions."""
     size: tuple[int, ...] | int = (7, 7) if level is None else level.after().after().num_nodes
     if model == "style":
@@ -181,7 +184,7 @@ def train(
 
 
 @torch.no_grad()
-def sampled(generator: nn.Module, level: Level | None, count: int, device: str, **options: Any) -> Tensor:
+def sampled(generator: Generator, level: Level | None, count: int, device: str, **options: Any) -> Tensor:
     """Images of standard normal z, always the same ones."""
     random = torch.Generator().manual_seed(0)
     z = torch.randn(count, generator.latent_channels, generator=random).to(device)
@@ -191,7 +194,8 @@ def sampled(generator: nn.Module, level: Level | None, count: int, device: str, 
 
 
 def pictures(x: Tensor) -> Tensor:
-    """Samples as images from 0 to 1 ``[N, 1, H, W]``: those on the sphere as they were projected, each pixel from the nearest vertex."""
+    """Samples as images from 0 to 1 ``[N, 1, H, W]``: those on the sphere as they were projected, each pixel from the nearest
+    vertex."""
     x = (x.clamp(-1, 1) + 1) / 2
     if x.dim() == 4:
         return x.cpu()
@@ -199,11 +203,12 @@ def pictures(x: Tensor) -> Tensor:
     line = (torch.arange(2 * mnist.SIDE) + 0.5) / mnist.SIDE - 1
     pixels = torch.stack(torch.meshgrid(line, line, indexing="xy"), 2).view(-1, 2)
     nearest = torch.cdist(pixels, where).argmin(1)
-    return x.cpu()[:, :, nearest].unflatten(2, (2 * mnist.SIDE, -1))
+    seen: Tensor = x.cpu()[:, :, nearest].unflatten(2, (2 * mnist.SIDE, -1))
+    return seen
 
 
 @torch.no_grad()
-def draw(generator: nn.Module, there: World, device: str, out: Path) -> None:
+def draw(generator: Generator, there: World, device: str, out: Path) -> None:
     """Samples beside real ones; truncation; two styles mixed; on the sphere also the sphere itself."""
     samples = sampled(generator, there.level, 80, device)
     images(pictures(samples), out / "samples.png", columns=16)
@@ -272,7 +277,8 @@ def main(argv: list[str] | None = None) -> None:
         folder = chosen.out / f"seed{seed}"
         module, seconds = train(chosen, there, seed, folder)
         spent.append(seconds)
-        generator = module.average.eval()
+        generator = module.average
+        assert isinstance(generator, StyleGenerator | DCGenerator)
         samples = sampled(generator, there.level, len(there.features), chosen.device)
         found.append(there.measure(samples) | {"seconds": round(seconds, 1)})
         rows[f"{name}, seed {seed}"] = found[-1]

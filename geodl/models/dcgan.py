@@ -18,7 +18,8 @@ __all__ = ["DCDiscriminator", "DCGenerator"]
 
 
 class DCGenerator(nn.Module):
-    r"""DCGAN's generator: a linear layer, then at every resolution smooth upsampling, a convolution, a batch norm and a ReLU; last a tanh.
+    r"""DCGAN's generator: a linear layer, then at every resolution smooth upsampling, a convolution, a batch norm and a ReLU;
+    last a tanh.
 
     In the place of transposed convolutions, whose taps overlap unevenly and leave a checkerboard, there is upsampling before a
     convolution (Odena 2016), which also every level has.
@@ -31,8 +32,8 @@ class DCGenerator(nn.Module):
         dim: axes of the kernels: those of the grid, 2 on surfaces.
 
     Shapes:
-        z ``[B, latent_channels]`` -> ``[B, out_channels, *size * 2^k]`` in -1 to 1, or with a level of V points and ``len(widths) - 1``
-        coarser ones ``[B, out_channels, V]``.
+        z ``[B, latent_channels]`` -> ``[B, out_channels, *size * 2^k]`` in -1 to 1, or with a level of V points and
+        ``len(widths) - 1`` coarser ones ``[B, out_channels, V]``.
 
     Raises:
         ValueError: no widths; a level whose coarsest one has another number of points.
@@ -80,8 +81,8 @@ class DCGenerator(nn.Module):
 
 
 class DCDiscriminator(nn.Module):
-    r"""A discriminator: at every resolution a convolution and a leaky ReLU, then half the points; last the deviation of the batch, one
-    more convolution and two linear layers. It answers with a number, the larger the more real.
+    r"""A discriminator: at every resolution a convolution and a leaky ReLU, then half the points; last the deviation of the
+    batch, one more convolution and two linear layers. It answers with a number, the larger the more real.
 
     Args:
         in_channels: channels of the image.
@@ -92,14 +93,14 @@ class DCDiscriminator(nn.Module):
         dim: axes of the kernels: those of the grid, 2 on surfaces.
 
     Shapes:
-        x ``[B, in_channels, *size * 2^k]``, or with a level of V points and ``len(widths) - 1`` coarser ones ``[B, in_channels, V]``
-        -> ``[B]``.
+        x ``[B, in_channels, *size * 2^k]``, or with a level of V points and ``len(widths) - 1`` coarser ones
+        ``[B, in_channels, V]`` -> ``[B]``.
 
     Raises:
         ValueError: no widths, no such normalisation; images that do not leave ``size``.
 
-    Radford, Metz, Chintala 2016; Karras, Aila, Laine, Lehtinen, "Progressive growing of GANs", 2018; Miyato, Kataoka, Koyama, Yoshida,
-    "Spectral normalization for generative adversarial networks", 2018.
+    Radford, Metz, Chintala 2016; Karras, Aila, Laine, Lehtinen, "Progressive growing of GANs", 2018; Miyato, Kataoka, Koyama,
+    Yoshida, "Spectral normalization for generative adversarial networks", 2018.
     """
 
     def __init__(

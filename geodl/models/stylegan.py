@@ -115,14 +115,11 @@ class StyleGenerator(nn.Module):
         self.mapping = MappingNetwork(latent_channels, mapping_layers)
         self.constant = nn.Parameter(torch.randn(1, widths[0], *self.size))
         self.first = StyleLayer(widths[0], widths[0], latent_channels, False, dim)
-        self.blocks = nn.ModuleList(
-            nn.ModuleList(
-                [
-                    StyleLayer(read, width, latent_channels, True, dim),
-                    StyleLayer(width, width, latent_channels, False, dim),
-                ]
-            )
-            for read, width in pairwise(widths)
+        self.ups = nn.ModuleList(
+            StyleLayer(read, width, latent_channels, True, dim) for read, width in pairwise(widths)
+        )
+        self.convs = nn.ModuleList(
+            StyleLayer(width, width, latent_channels, False, dim) for width in widths[1:]
         )
         self.images = nn.ModuleList(
             ModulatedConv(width, out_channels, 1, latent_channels, demodulate=False, dim=dim)
@@ -141,7 +138,8 @@ class StyleGenerator(nn.Module):
         return w if truncation == 1 else torch.lerp(self.mean_style.to(w), w, truncation)
 
     def styles(self, w: Tensor, other: Tensor | None = None, crossover: Tensor | int = 0) -> Tensor:
-        """The style of every layer ``[B, layers, latent_channels]``: w, and from layer ``crossover`` (a number, or ``[B]``) on ``other``."""
+        """The style of every layer ``[B, layers, latent_channels]``: w, and from layer ``crossover`` (a number, or ``[B]``) on
+        ``other``."""
         all_w = w[:, None].expand(-1, self.layers, -1)
         if other is None:
             return all_w
@@ -153,7 +151,7 @@ class StyleGenerator(nn.Module):
         self, styles: Tensor, level: Level | None = None, random: torch.Generator | None = None
     ) -> Tensor:
         """Images of styles; ``random`` draws the noise, torch's global generator if not given."""
-        steps = resolutions(level, len(self.blocks))
+        steps = resolutions(level, len(self.ups))
         if steps[0] is not None and (steps[0].num_nodes,) != self.size:
             raise ValueError(
                 f"the coarsest level has {steps[0].num_nodes} points, but the network was made for {self.size}"
@@ -162,10 +160,10 @@ class StyleGenerator(nn.Module):
         x = self.constant.expand(styles.shape[0], *self.constant.shape[1:])
         x = self.first(x, w[0], steps[0], None, random)
         image: Tensor = self.images[0](x, w[0], steps[0])
-        for number, block in enumerate(self.blocks):
+        for number, (up, conv) in enumerate(zip(self.ups, self.convs, strict=True)):
             at, finer = steps[number], steps[number + 1]
-            x = block[0](x, w[2 * number + 1], at, finer, random)
-            x = block[1](x, w[2 * number + 2], finer, None, random)
+            x = up(x, w[2 * number + 1], at, finer, random)
+            x = conv(x, w[2 * number + 2], finer, None, random)
             image = self.upsample(image, finer) + self.images[number + 1](x, w[2 * number + 2], finer)
         return image
 

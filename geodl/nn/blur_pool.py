@@ -17,11 +17,13 @@ _MATRICES = Shelf(64)
 class BlurPool(nn.Module):
     r"""Smooth downsampling: a binomial filter, read at every second point.
 
-    On a grid the filter is :math:`(1, 3, 3, 1) / 8` along each axis, and the border is repeated. On a level it is :math:`(1, 2, 1) / 4` along
-    each axis of the charts, around the points of the next coarser one; taps beyond a border do not count. Constants stay constant.
+    On a grid the filter is :math:`(1, 3, 3, 1) / 8` along each axis, and the border is repeated. On a level it is :math:`(1, 2,
+    1) / 4` along each axis of the charts, around the points of the next coarser one; taps beyond a border do not count. Constants
+    stay constant.
 
     Shapes:
-        ``[B, C, *size]`` with 1 to 3 axes -> ``[B, C, *size // 2]``; with a level ``[V, C]`` -> ``[V', C]`` or ``[B, C, V]`` -> ``[B, C, V']``.
+        ``[B, C, *size]`` with 1 to 3 axes -> ``[B, C, *size // 2]``; with a level ``[V, C]`` -> ``[V', C]`` or ``[B, C, V]`` ->
+        ``[B, C, V']``.
 
     Raises:
         ValueError: a grid of one point along an axis; the coarsest level; shapes that do not fit.

@@ -32,9 +32,9 @@ def equalize(layer: Layer, gain: float = 1.0, lr_multiplier: float = 1.0) -> Lay
 
     .. math:: w = c \, \lambda \, v, \qquad v \sim N(0, \lambda^{-2}), \qquad c = g / \sqrt{\text{fan in}}
 
-    What is learned is v, of the same size in every layer, so that Adam, whose steps do not depend on the size of gradients, moves every
-    layer equally fast. Biases become zero, and :math:`\lambda` times what is learned. As with torch's ``spectral_norm``, ``layer.weight``
-    remains what the layer computes with; the parameter is ``layer.parametrizations.weight.original``.
+    What is learned is v, of the same size in every layer, so that Adam, whose steps do not depend on the size of gradients, moves
+    every layer equally fast. Biases become zero, and :math:`\lambda` times what is learned. As with torch's ``spectral_norm``,
+    ``layer.weight`` remains what the layer computes with; the parameter is ``layer.parametrizations.weight.original``.
 
     Args:
         layer: a :class:`torch.nn.Linear` or a :class:`~geodl.nn.GridConv`.

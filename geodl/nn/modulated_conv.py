@@ -22,8 +22,8 @@ class ModulatedConv(nn.Module):
               g''_{mcd} = g'_{mcd} \Big/ \sqrt{\textstyle\sum_{m, c} g'^2_{mcd} + \epsilon}, \qquad
               y_i = b + \sum_m D_m x(i) \, g''_m .
 
-    As the scales belong to channels, the signal is scaled before and after one convolution of the whole batch, and no shape has weights of
-    its own. Learning rates are equalised.
+    As the scales belong to channels, the signal is scaled before and after one convolution of the whole batch, and no shape has
+    weights of its own. Learning rates are equalised.
 
     Args:
         in_channels, out_channels, kernel_size, dim: as of :class:`~geodl.nn.GridConv`, whose padding keeps the size.
@@ -61,7 +61,7 @@ class ModulatedConv(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, level: Level | None = None) -> Tensor:
         scale = self.style(w)  # [B, C]
-        y = self.conv(x * at_points(scale, x, level), level)
+        y: Tensor = self.conv(x * at_points(scale, x, level), level)
         if self.demodulate:
             energy = self.conv.weight.square().flatten(2).sum(2)  # [C', C]
             norm = torch.rsqrt(scale.square() @ energy.t() + 1e-8)

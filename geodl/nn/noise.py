@@ -11,14 +11,15 @@ __all__ = ["NoiseInjection"]
 
 
 class NoiseInjection(nn.Module):
-    r"""Adds white noise, :math:`y_{ic} = x_{ic} + \sigma_c \, n_i` with :math:`n_i \sim N(0, 1)` and a learned :math:`\sigma_c`, at first 0.
+    r"""Adds white noise, :math:`y_{ic} = x_{ic} + \sigma_c \, n_i` with :math:`n_i \sim N(0, 1)` and a learned :math:`\sigma_c`,
+    at first 0.
 
     Args:
         channels: of the signal.
 
     Shapes:
-        ``[B, C, *size]``, ``[B, C, V]`` or ``[V, C]``, unchanged: one n a point, for all channels. ``random`` draws it, on its own device;
-        torch's global generator if not given.
+        ``[B, C, *size]``, ``[B, C, V]`` or ``[V, C]``, unchanged: one n a point, for all channels. ``random`` draws it, on its
+        own device; torch's global generator if not given.
 
     Karras, Laine, Aila, "A style-based generator architecture for generative adversarial networks", 2019.
     """

@@ -24,14 +24,14 @@ class AdversarialModule(L.LightningModule):
     .. math:: L_D = \mathbb E f(D(G(z))) + \mathbb E f(-D(x)) + \tfrac{\gamma}{2} \mathbb E \|\nabla_x D(x)\|^2, \qquad
               L_G = \mathbb E g(-D(G(z))) + \lambda \, \mathbb E \bigl( \|J_w^\top y\| - a \bigr)^2
 
-    with :math:`f = g = \operatorname{softplus}` ("non-saturating") or :math:`f(t) = \max(0, 1 + t)` and :math:`g(t) = t` ("hinge"). The R1
-    penalty and that of the path length (of images y of white noise, with the running mean a) are lazy: every so many steps, and so many times
-    as large. Of a :class:`~geodl.models.StyleGenerator` a part of the images mixes two styles.
+    with :math:`f = g = \operatorname{softplus}` ("non-saturating") or :math:`f(t) = \max(0, 1 + t)` and :math:`g(t) = t`
+    ("hinge"). The R1 penalty and that of the path length (of images y of white noise, with the running mean a) are lazy: every so
+    many steps, and so many times as large. Of a :class:`~geodl.models.StyleGenerator` a part of the images mixes two styles.
 
     ``average`` is the exponential moving average of the generator's weights, from which to take images.
 
-    Whatever is random in a step follows from the seed and the step, and both are in the checkpoint, with both optimisers, the average and,
-    with :class:`ImageData`, the order of the data: a run that was killed goes on to the same weights, bit for bit.
+    Whatever is random in a step follows from the seed and the step, and both are in the checkpoint, with both optimisers, the
+    average and, with :class:`ImageData`, the order of the data: a run that was killed goes on to the same weights, bit for bit.
 
     Args:
         generator: ``generator(z, level)``, with the length of z as ``latent_channels``.
@@ -50,9 +50,9 @@ class AdversarialModule(L.LightningModule):
     Raises:
         ValueError: no such loss, or intervals below 1.
 
-    Goodfellow et al., "Generative adversarial nets", 2014; Lim, Ye, "Geometric GAN", 2017; Mescheder, Geiger, Nowozin, "Which training
-    methods for GANs do actually converge?", 2018; Karras et al. 2019, 2020; Zhao et al., "Differentiable augmentation for data-efficient
-    GAN training", 2020.
+    Goodfellow et al., "Generative adversarial nets", 2014; Lim, Ye, "Geometric GAN", 2017; Mescheder, Geiger, Nowozin, "Which
+    training methods for GANs do actually converge?", 2018; Karras et al. 2019, 2020; Zhao et al., "Differentiable augmentation
+    for data-efficient GAN training", 2020.
     """
 
     steps: Tensor
@@ -185,10 +185,10 @@ class AdversarialModule(L.LightningModule):
     def _move_average(self, images: int) -> None:
         half_life = min(self.half_life, int(self.steps) * images / 20)
         kept = 0.5 ** (images / half_life)
-        for average, now in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            average.lerp_(now, 1 - kept)
-        for average, now in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            average.copy_(now)
+        for average, weight in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+            average.lerp_(weight, 1 - kept)
+        for held, now in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            held.copy_(now)
 
 
 def _hinge(x: Tensor) -> Tensor:

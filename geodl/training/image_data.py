@@ -15,9 +15,9 @@ __all__ = ["ImageData"]
 class ImageData(L.LightningDataModule):
     """Batches of images, or of signals on one domain, in a random order, another one in every pass over them.
 
-    The order follows from the seed and the number of the pass. How many batches were given is in the checkpoint, so that a resumed run
-    sees what an uninterrupted one would have seen, from the middle of an epoch too. Images at the end of a pass that fill no batch are
-    left out of it.
+    The order follows from the seed and the number of the pass. How many batches were given is in the checkpoint, so that a
+    resumed run sees what an uninterrupted one would have seen, from the middle of an epoch too. Images at the end of a pass that
+    fill no batch are left out of it.
 
     Args:
         images: ``[N, ...]``.

@@ -119,7 +119,7 @@ def test_the_penalties_of_whole_networks_have_gradients(on_level: bool) -> None:
             network.zero_grad()
         [slope] = torch.autograd.grad(call(x).square().sum(), x, create_graph=True)
         slope.square().sum().backward()
-        network = judge if x is image else maker.blocks
+        network = judge if x is image else maker.convs
         weights = [p for name, p in network.named_parameters() if "original" in name and "conv." in name]
         assert all(p.grad is not None and bool(p.grad.abs().max() > 0) for p in weights)
 
