@@ -47,9 +47,12 @@ from geodl.viz import images, surface
 
 LATENT = 64
 WIDTHS = (64, 32, 16)
-BATCH = 32
-STEPS_AN_EPOCH = 100  # after which there is a checkpoint
-STEPS = {"grid": 3000, "sphere": 2000}
+# Small batches, because on a CPU more steps are worth more than less noise.
+BATCH = 8
+LEARNING_RATE = 5e-3
+R1 = 0.5
+STEPS_AN_EPOCH = 200  # after which there is a checkpoint
+STEPS = {"grid": 6000, "sphere": 3000}
 SAMPLES = 2000  # that are compared, at most
 # A class is there if this part of the samples is of it.
 PRESENT = 0.01
@@ -175,7 +178,9 @@ def train(
 ) -> tuple[AdversarialModule, float]:
     """A trained pair, and the seconds that it took; goes on with what the folder holds."""
     L.seed_everything(seed, verbose=False)
-    module = AdversarialModule(*networks(chosen.model, there.level), level=there.level)
+    module = AdversarialModule(
+        *networks(chosen.model, there.level), there.level, learning_rate=LEARNING_RATE, r1=R1, path_length=0
+    )
     epochs = -(-chosen.steps // STEPS_AN_EPOCH)
     data = ImageData(there.train, BATCH, seed, STEPS_AN_EPOCH)
     trainer = make_trainer(folder, epochs, chosen.device, precision="32-true")
