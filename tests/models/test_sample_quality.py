@@ -123,5 +123,5 @@ def test_inception_distance() -> None:
     model = InceptionV3(auxiliary=False)
     x = torch.rand(2, 1, 28, 28) * 2 - 1
     assert frechet_inception_distance(model, x, x.expand(-1, 3, -1, -1)) == pytest.approx(0, abs=1e-3)
-    with pytest.raises(ValueError, match=r"not \[3, 2, 28, 28\]"):
+    with pytest.raises(ValueError, match=r"not \[2, 2, 28, 28\]"):
         frechet_inception_distance(model, x.expand(-1, 2, -1, -1), x)
