@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -101,6 +101,7 @@ class Charts(Structure):
         radius: the radius of all charts, in the unit of the positions; None where it varies.
         report: what the charts met (boundaries, non-manifold edges, components); None if they were not
             measured on a mesh. Reports of packed charts add up.
+        centers: ``[N]`` int64, the point that chart i lies around; None if it is point i.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit together.
@@ -112,6 +113,7 @@ class Charts(Structure):
     transport: Tensor | None = None
     radius: float | None = None
     report: ChartReport | None = field(default=None, repr=False)
+    centers: Tensor | None = None
 
     layout: ClassVar[Layout] = {
         "neighbors": Part(Neighbors),
@@ -120,7 +122,11 @@ class Charts(Structure):
         "transport": Rows("edges"),
         "radius": Fixed(_same_radius),
         "report": Fixed(_sum_of_reports, read=False, type=ChartReport),
+        "centers": Rows("destinations", into="sources"),
     }
+
+    def sizes(self) -> dict[str, int]:
+        return self.neighbors.sizes() | super().sizes()
 
     def check(self) -> None:
         edges = self.neighbors.num_edges
@@ -145,6 +151,12 @@ class Charts(Structure):
                 raise ValueError(
                     f"transport is on {self.transport.device} but neighbors are on {self.neighbors.device}"
                 )
+        if self.centers is not None:
+            _check_points("centers", self.centers, self.neighbors.num_src)
+            if self.centers.shape != (self.num_charts,):
+                raise ValueError(
+                    f"centers must have shape [{self.num_charts}], one a chart, not {list(self.centers.shape)}"
+                )
 
     @property
     def num_charts(self) -> int:
@@ -166,31 +178,25 @@ class Charts(Structure):
         .. math:: \theta'_{ij} = \theta_{ij} + a_i, \qquad \tau'_{ij} = \tau_{ij} + a_i - a_j \pmod{2\pi}
 
         Args:
-            angle: ``[V]`` floating point, a_i in radians.
+            angle: ``[V]`` floating point, a_i in radians, for every point that charts read.
 
         Raises:
             ValueError: cartesian charts, or not one angle a point.
         """
         if self.kind != "polar":
             raise ValueError(f"only polar charts can be rotated, not {self.kind} ones")
-        if angle.shape != (self.num_charts,):
-            raise ValueError(
-                f"angle must have shape [{self.num_charts}], one a chart, not {list(angle.shape)}"
-            )
+        points = self.neighbors.num_src
+        if angle.shape != (points,):
+            raise ValueError(f"angle must have shape [{points}], one a point, not {list(angle.shape)}")
         row, col = self.neighbors.row, self.neighbors.col
         angle = angle.to(self.coords)
+        center = row if self.centers is None else self.centers[row]
         rho, theta = self.coords.unbind(1)
-        turned = torch.where((row == col) & (rho == 0), theta, _wrap_positive(theta + angle[row]))
+        turned = torch.where((center == col) & (rho == 0), theta, _wrap_positive(theta + angle[center]))
         transport = self.transport
         if transport is not None:
-            if self.neighbors.num_src != self.num_charts:
-                raise ValueError(
-                    f"{self.num_charts} charts over {self.neighbors.num_src} points have no angle for every j"
-                )
-            turn = angle.to(transport)
-            transport = -_wrap_positive(math.pi - transport - turn[row] + turn[col]) + math.pi
-        coords = torch.stack([rho, turned], dim=1)
-        return Charts(self.neighbors, coords, self.kind, transport, self.radius, self.report)
+            transport = -_wrap_positive(math.pi - transport - angle[center] + angle[col]) + math.pi
+        return replace(self, coords=torch.stack([rho, turned], dim=1), transport=transport)
 
     def _polar(self, column: int) -> Tensor:
         if self.kind != "polar":
@@ -198,8 +204,8 @@ class Charts(Structure):
         return self.coords[:, column]
 
 
-def geodesic_charts(mesh: Surface, radius: float) -> Charts:
-    r"""Geodesic polar coordinates of all vertices within ``radius`` of every vertex.
+def geodesic_charts(mesh: Surface, radius: float, sources: Tensor | None = None) -> Charts:
+    r"""Geodesic polar coordinates of all vertices within ``radius`` of every vertex, or of some.
 
     For vertices i and j, :math:`\rho_{ij}` is the length of the shortest path over the faces, and
     :math:`\theta_{ij}` the angle under which it leaves i. Both are exact for the polyhedron: rays from i are
@@ -221,26 +227,30 @@ def geodesic_charts(mesh: Surface, radius: float) -> Charts:
     Args:
         mesh: anything with ``pos [V, 3]`` and ``face [3, F]``.
         radius: in the unit of ``pos``; positive, may be infinite.
+        sources: ``[N]`` int64, the vertices to make charts around, in any order, such as the centers of a coarser level; all
+            if not given. Only the paths from them are followed.
 
     Returns:
         Polar charts with transport (see `Charts`), float64 if ``pos`` is, else float32, on the device of
         ``pos``. Row i lists i itself (rho = theta = transport = 0) and every vertex within the radius,
-        ascending.
+        ascending. With ``sources`` there are N rows, row i around vertex ``sources[i]``, and they read all V vertices.
 
     Raises:
-        ValueError: the radius is not positive; the mesh is empty or a position is not finite.
-        IndexError: a face refers to a vertex that does not exist.
+        ValueError: the radius is not positive; the mesh is empty or a position is not finite; sources of another shape or dtype.
+        IndexError: a face or a source refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
     """
     if not radius > 0:
         raise ValueError(f"radius must be positive, got {radius}")
     pos, face = surface_arrays(mesh)
-    sources = np.arange(len(pos), dtype=np.int64)
+    if sources is not None:
+        _check_points("sources", sources, len(pos))
+    around = np.arange(len(pos)) if sources is None else sources.cpu().contiguous().numpy()
     rowptr, col, coords, transport, met = native().geodesic_charts(
-        pos, face, sources, float(radius), num_threads()
+        pos, face, around, float(radius), num_threads()
     )
     names = {f.name for f in fields(ChartReport)}
-    report = ChartReport(charts=len(pos), **{name: count for name, count in met.items() if name in names})
+    report = ChartReport(charts=len(around), **{name: count for name, count in met.items() if name in names})
     device = mesh.pos.device
     dtype = torch.float64 if mesh.pos.dtype == torch.float64 else torch.float32
     polar = torch.from_numpy(coords).view(-1, 2).to(dtype)
@@ -248,7 +258,8 @@ def geodesic_charts(mesh: Surface, radius: float) -> Charts:
     polar[:, 1].masked_fill_(polar[:, 1] >= torch.tensor(2 * math.pi, dtype=dtype), 0)
     neighbors = Neighbors(torch.from_numpy(rowptr).to(device), torch.from_numpy(col).to(device), len(pos))
     angle = torch.from_numpy(transport).to(device, dtype)
-    return Charts(neighbors, polar.to(device), "polar", angle, float(radius), report)
+    centers = None if sources is None else sources.to(device)
+    return Charts(neighbors, polar.to(device), "polar", angle, float(radius), report, centers)
 
 
 def chart_radius(mesh: Surface, size: int) -> float:
@@ -296,6 +307,15 @@ def chart_radius(mesh: Surface, size: int) -> float:
             )
         found = len(rho)
         radius *= 1.5
+
+
+def _check_points(name: str, points: Tensor, count: int) -> None:
+    if points.dim() != 1 or points.dtype != torch.int64:
+        raise ValueError(f"{name} must be int64 of shape [N], not {points.dtype} {list(points.shape)}")
+    if points.numel():
+        low, high = (int(bound) for bound in points.aminmax())
+        if low < 0 or high >= count:
+            raise IndexError(f"{name} holds {low}..{high}, but there are {count} points")
 
 
 def _wrap_positive(angle: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from geodl.geometry.cloud import check_cloud
 from geodl.geometry.measures import edges, vertex_areas
+from geodl.geometry.prolongation import smooth_prolongation, smoothed_aggregation
 from geodl.ops import Neighbors, aggregate, farthest_points, knn
 from geodl.ops.core.structure import Layout, Part, Rows, Structure
 
@@ -37,7 +38,8 @@ class Coarsening(Structure):
     .. math:: (R f)_c = \frac{1}{M_c} \sum_{i \in c} m_i f_i, \qquad (P g)_i = g_{c(i)}
 
     so constants stay constant both ways, integrals are kept (:math:`\sum_c M_c (R f)_c = \sum_i m_i f_i`, and likewise for P),
-    :math:`R P = I`, and R and P are adjoint with respect to the masses.
+    :math:`R P = I`, and R and P are adjoint with respect to the masses. Beside P, which is constant on every cell, there is a smooth
+    prolongation, see :func:`~geodl.geometry.prolongation.smooth_prolongation`.
 
     Args:
         cluster: ``[V]`` int64, the cell of every point.
@@ -48,6 +50,8 @@ class Coarsening(Structure):
         edge_index: ``[2, E]`` int64, which cells touch, both ways, columns ascending.
         edge_weight: ``[E]``, the sum of the weights of the edges between the two cells: 1 an edge of a mesh or cloud.
         pos: ``[C, 3]``, the centers' positions; None for a graph without.
+        smooth: row i lists the cells that point i reads in the smooth prolongation; None if there is none.
+        smooth_weight: ``[E']`` in that order, which sum to 1 in every row.
     """
 
     cluster: Tensor
@@ -58,6 +62,8 @@ class Coarsening(Structure):
     edge_index: Tensor
     edge_weight: Tensor
     pos: Tensor | None = None
+    smooth: Neighbors | None = None
+    smooth_weight: Tensor | None = None
 
     layout: ClassVar[Layout] = {
         "cluster": Rows("points", into="cells"),
@@ -68,6 +74,8 @@ class Coarsening(Structure):
         "edge_index": Rows("edges", into="cells", dim=1),
         "edge_weight": Rows("edges"),
         "pos": Rows("cells"),
+        "smooth": Part(Neighbors),
+        "smooth_weight": Rows("links"),
     }
 
     @property
@@ -76,16 +84,42 @@ class Coarsening(Structure):
         return self.centers.numel()
 
     def restrict(self, x: Tensor, reduce: str = "mean") -> Tensor:
-        """Signals to the cells, ``[V, C]`` -> ``[cells, C]``: the mean by mass, or the "max" or "min" over each cell."""
+        """Signals to the cells, ``[V, C]`` -> ``[cells, C]`` or ``[B, C, V]`` -> ``[B, C, cells]``.
+
+        It is the mean by mass, or the "max" or "min" over each cell.
+        """
         if reduce == "mean":
-            return aggregate(x, self.cells, self.weight.to(x.dtype))
+            return on_columns(x, lambda signal: aggregate(signal, self.cells, self.weight.to(x.dtype)))
         if reduce not in ("max", "min"):
             raise ValueError(f"reduce must be mean, max or min, not {reduce!r}")
-        return aggregate(x, self.cells, reduce=reduce)
+        return on_columns(x, lambda signal: aggregate(signal, self.cells, reduce=reduce))
 
-    def prolong(self, x: Tensor) -> Tensor:
-        """Signals of the cells to their points, ``[cells, C]`` -> ``[V, C]``."""
-        return aggregate(x, self.cells.t()[0])
+    def prolong(self, x: Tensor, smooth: bool = False) -> Tensor:
+        """Signals of the cells to their points, ``[cells, C]`` -> ``[V, C]`` or ``[B, C, cells]`` -> ``[B, C, V]``.
+
+        Args:
+            x: what every cell has.
+            smooth: whether points read the cells about them, linearly, or their own alone.
+
+        Raises:
+            ValueError: a signal that does not fit; a coarsening that was made without a smooth prolongation.
+        """
+        if not smooth:
+            return on_columns(x, lambda signal: aggregate(signal, self.cells.t()[0]))
+        if self.smooth is None or self.smooth_weight is None:
+            raise ValueError("the coarsening was made without a smooth prolongation")
+        to, weight = self.smooth, self.smooth_weight.to(x.dtype)
+        return on_columns(x, lambda signal: aggregate(signal, to, weight))
+
+
+def on_columns(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """What takes ``[V, C]`` on that, or on ``[B, C, V]`` as so many channels more."""
+    if x.dim() == 2:
+        return function(x)
+    if x.dim() != 3:
+        raise ValueError(f"x must have shape [V, C] or [B, C, V], not {list(x.shape)}")
+    batch, channels, points = x.shape
+    return function(x.permute(2, 0, 1).reshape(points, -1)).view(-1, batch, channels).permute(1, 2, 0)
 
 
 def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
@@ -140,6 +174,12 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
     links.eliminate_zeros()
     links.sort_indices()
     ends = links.tocoo()
+    if has_pos:
+        place = check_cloud(shape).detach().to("cpu", torch.float64)
+        smooth = smooth_prolongation(place, torch.from_numpy(centers), cluster, links)
+    else:
+        smooth = smoothed_aggregation(graph, cluster, count)
+    smooth.sort_indices()
     index = torch.from_numpy(centers.astype(np.int64))
     return Coarsening(
         torch.from_numpy(cluster.astype(np.int64)),
@@ -150,6 +190,8 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
         torch.from_numpy(np.stack([ends.row, ends.col]).astype(np.int64)),
         torch.from_numpy(ends.data),
         shape.pos.detach().cpu()[index] if has_pos else None,
+        Neighbors(*(torch.from_numpy(a.astype(np.int64)) for a in (smooth.indptr, smooth.indices)), count),
+        torch.from_numpy(smooth.data),
     ).to(device)
 
 

@@ -32,6 +32,7 @@ from geodl.models.pointnet_parts import PointNetParts
 from geodl.models.pointnext import PointNeXt
 from geodl.models.pointnext_parts import PointNeXtParts
 from geodl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from geodl.models.squeezenet import SqueezeNet
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
 
@@ -81,6 +82,7 @@ __all__ = [
     "ResNet50",
     "ResNet101",
     "ResNet152",
+    "SqueezeNet",
     "feature_transform_regularizer",
     "load_weights",
     "save_weights",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from geodl.nn import GridConv
+from geodl.models.stack import AdaptiveMean, ResponseNorm, Stack
+from geodl.nn import GridConv, Level, MaxPool
 
 __all__ = ["AlexNet"]
 
@@ -18,6 +18,10 @@ class AlexNet(nn.Module):
     ``"torchvision"`` is the one-column network of torchvision (Krizhevsky 2014), whose weights load: 61,100,840 parameters.
     ``"2012"`` is the published one: convolutions 2, 4 and 5 in two groups, one a GPU, and local response normalisation: 60,965,224.
 
+    On a :class:`~geodl.nn.Level` with four coarser ones (the stride of 4 leads to the next, as one of 2 does) the same layers run on
+    a mesh, a sphere or a graph; the mean over the whole shape stands in for the 6 x 6 parts of an image that the linear layers read.
+    ``network.features(x, names, level)`` gives what is between, by torchvision's names, such as ``["features.2"]``.
+
     Args:
         in_channels: channels of the images.
         out_channels: classes.
@@ -25,10 +29,11 @@ class AlexNet(nn.Module):
         dropout: probability of dropping a hidden unit in training.
 
     Shapes:
-        ``[B, in_channels, H, W]``, 224 x 224 for torchvision's weights -> ``[B, out_channels]``.
+        ``[B, in_channels, H, W]``, 224 x 224 for torchvision's weights -> ``[B, out_channels]``; with a level of V points
+        ``[B, in_channels, V]``, or ``[V, in_channels]`` for B packed shapes.
 
     Raises:
-        ValueError: no such variant.
+        ValueError: no such variant; no such layer; a level without four coarser ones, or that does not reach 11 taps.
 
     Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
     """
@@ -54,19 +59,18 @@ class AlexNet(nn.Module):
         ):
             layers += [GridConv(read, width, kernel, stride, padding, groups=group), nn.ReLU(inplace=True)]
             if published and number < 2:
-                layers.append(
-                    nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2)
-                )  # torch divides alpha by the size
+                layers.append(ResponseNorm(5, alpha=5e-4, beta=0.75, k=2))  # torch divides alpha by the size
             if number in (0, 1, 4):
-                layers.append(nn.MaxPool2d(3, 2))
+                layers.append(MaxPool(3, 2))
             read = width
-        self.features = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d((6, 6))
+        self.features = Stack(*layers)
+        self.avgpool = AdaptiveMean((6, 6))
         self.classifier = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(256 * 6 * 6, 4096), nn.ReLU(inplace=True),
             nn.Dropout(dropout), nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Linear(4096, out_channels),
         )  # fmt: skip
 
-    def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        x = self.avgpool(self.features(x, level=level), self.features.after(level))
+        scores: Tensor = self.classifier(x)
         return scores

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geodl.nn import GridConv
+from geodl.models.stack import AdaptiveMean, ResponseNorm
+from geodl.nn import GlobalMeanPool, GridConv, Level, MaxPool, MeanPool, SignalBatchNorm
 
 __all__ = ["InceptionV1", "InceptionV3"]
 
@@ -29,10 +30,10 @@ class ConvNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = GridConv(read, width, kernel_size, stride, padding, bias=False)
-        self.bn = nn.BatchNorm2d(width, eps=0.001)
+        self.bn = SignalBatchNorm(width, eps=0.001)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(x)), inplace=True)
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        return F.relu(self.bn(self.conv(x, level)), inplace=True)
 
 
 class PlainConv(nn.Module):
@@ -44,8 +45,8 @@ class PlainConv(nn.Module):
         super().__init__()
         self.conv = GridConv(read, width, kernel_size, stride, padding)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.conv(x), inplace=True)
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        return F.relu(self.conv(x, level), inplace=True)
 
 
 # --- version 1 ----------------------------------------------------------------------------------------------
@@ -75,10 +76,13 @@ class Inception(nn.Module):
         self.branch3 = nn.Sequential(
             conv(read, before_five, 1), conv(before_five, five, largest, padding=largest // 2)
         )
-        self.branch4 = nn.Sequential(nn.MaxPool2d(3, 1, 1, ceil_mode=True), conv(read, pooled, 1))
+        self.branch4 = nn.Sequential(MaxPool(3, 1, 1, ceil_mode=True), conv(read, pooled, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], 1)
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        parts = [self.branch1(x, level)]
+        for first, second in (self.branch2, self.branch3, self.branch4):
+            parts.append(second(first(x, level), level))
+        return torch.cat(parts, 1)
 
 
 class AuxiliaryV1(nn.Module):
@@ -86,13 +90,15 @@ class AuxiliaryV1(nn.Module):
 
     def __init__(self, read: int, out_channels: int, conv: Any) -> None:
         super().__init__()
+        self.pool = AdaptiveMean((4, 4))
         self.conv = conv(read, 128, 1)
         self.fc1 = nn.Linear(2048, 1024)
         self.fc2 = nn.Linear(1024, out_channels)
         self.dropout = nn.Dropout(0.7)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(F.adaptive_avg_pool2d(x, (4, 4)))
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        # The 16 means are an image of their own, on any domain.
+        x = self.conv(self.pool(x, level).view(-1, x.shape[1], 4, 4))
         scores: Tensor = self.fc2(self.dropout(F.relu(self.fc1(x.flatten(1)))))
         return scores
 
@@ -103,7 +109,8 @@ class InceptionV1(nn.Module):
     ``"torchvision"`` has batch norm and 3 x 3 convolutions where the paper has 5 x 5, and the state dict of torchvision's
     ``googlenet``: 6,624,904 parameters without auxiliary heads. ``"2014"`` is the published network, with biases, 5 x 5
     convolutions and local response normalisation: 6,998,552. torchvision's published weights want images with mean and deviation
-    0.5 in each channel.
+    0.5 in each channel. On a :class:`~geodl.nn.Level` with five coarser ones the same layers, with the same weights, run on a mesh,
+    a sphere or a graph.
 
     Args:
         in_channels: channels of the images.
@@ -113,11 +120,11 @@ class InceptionV1(nn.Module):
         dropout: probability of dropping a feature in training.
 
     Shapes:
-        ``[B, in_channels, H, W]``, such as 224 x 224 -> ``[B, out_channels]``; in training with auxiliary heads ``Scores(logits,
-        auxiliary)``.
+        ``[B, in_channels, H, W]``, such as 224 x 224, or with a level of V points ``[B, in_channels, V]``, or ``[V, in_channels]``
+        for B packed shapes -> ``[B, out_channels]``; in training with auxiliary heads ``Scores(logits, auxiliary)``.
 
     Raises:
-        ValueError: no such variant.
+        ValueError: no such variant; a level without five coarser ones, or that does not reach 7 taps.
 
     Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich, "Going deeper with convolutions", 2015.
     """
@@ -146,27 +153,31 @@ class InceptionV1(nn.Module):
             self.reads[name] = read
         self.aux1 = AuxiliaryV1(self.reads["4a"], out_channels, conv) if auxiliary else None
         self.aux2 = AuxiliaryV1(self.reads["4d"], out_channels, conv) if auxiliary else None
-        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
-        self.last_pool: nn.Module = self.pool if published else nn.MaxPool2d(2, 2, ceil_mode=True)
-        self.response: nn.Module = nn.LocalResponseNorm(5) if published else nn.Identity()
+        self.pool = MaxPool(3, 2, ceil_mode=True)
+        self.last_pool = self.pool if published else MaxPool(2, 2, ceil_mode=True)
+        self.mean = GlobalMeanPool()
+        self.response: nn.Module = ResponseNorm(5) if published else nn.Identity()
         self.dropout = nn.Dropout((0.4 if published else 0.2) if dropout is None else dropout)
         self.fc = nn.Linear(read, out_channels)
 
-    def forward(self, x: Tensor) -> Tensor | Scores:
-        x = self.response(self.pool(self.conv1(x)))
-        x = self.pool(self.response(self.conv3(self.conv2(x))))
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor | Scores:
+        x = self.conv1(x, level)
+        level = None if level is None else level.after()
+        x = self.response(self.pool(x, level))
+        level = None if level is None else level.after()
+        x = self.pool(self.response(self.conv3(self.conv2(x, level), level)), level)
+        level = None if level is None else level.after()
         heads = []
         for name in _MODULES:
-            x = getattr(self, f"inception{name}")(x)
-            if name == "3b":
-                x = self.pool(x)
-            elif name == "4e":
-                x = self.last_pool(x)
+            x = getattr(self, f"inception{name}")(x, level)
+            if name in ("3b", "4e"):
+                x = (self.pool if name == "3b" else self.last_pool)(x, level)
+                level = None if level is None else level.after()
             elif self.training and name == "4a" and self.aux1 is not None:
-                heads.append(self.aux1(x))
+                heads.append(self.aux1(x, level))
             elif self.training and name == "4d" and self.aux2 is not None:
-                heads.append(self.aux2(x))
-        scores: Tensor = self.fc(self.dropout(x.flatten(2).mean(2)))
+                heads.append(self.aux2(x, level))
+        scores: Tensor = self.fc(self.dropout(self.mean(x, level)))
         return Scores(scores, tuple(reversed(heads))) if heads else scores
 
 
@@ -241,15 +252,19 @@ class Mixed(nn.Module):
             self.written += width
         self.reduces = "branch_pool" not in dict(self.named_children())
         self.written += read if self.reduces else 0
+        self.pool: nn.Module = MaxPool(3, 2) if self.reduces else MeanPool(3, 1, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
         parts = []
         for steps in self.plan:
-            y = F.avg_pool2d(x, 3, 1, 1) if steps == [["branch_pool"]] else x
+            y = self.pool(x, level) if steps == [["branch_pool"]] else x
+            at = level
             for fork in steps:
-                y = torch.cat([getattr(self, name)(y) for name in fork], 1)
+                convs = [getattr(self, name) for name in fork]
+                y = torch.cat([conv(y, at) for conv in convs], 1)
+                at = None if at is None else at.after(max(convs[0].conv.stride))
             parts.append(y)
-        return torch.cat([*parts, F.max_pool2d(x, 3, 2)] if self.reduces else parts, 1)
+        return torch.cat([*parts, self.pool(x, level)] if self.reduces else parts, 1)
 
 
 class AuxiliaryV3(nn.Module):
@@ -257,13 +272,15 @@ class AuxiliaryV3(nn.Module):
 
     def __init__(self, read: int, out_channels: int) -> None:
         super().__init__()
+        self.pool, self.mean = MeanPool(5, 3), GlobalMeanPool()
         self.conv0 = ConvNorm(read, 128, 1)
         self.conv1 = ConvNorm(128, 768, 5)
         self.fc = nn.Linear(768, out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv1(self.conv0(F.avg_pool2d(x, 5, 3)))
-        scores: Tensor = self.fc(x.flatten(2).mean(2))
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        x = self.pool(x, level)
+        level = None if level is None else level.after()
+        scores: Tensor = self.fc(self.mean(self.conv1(self.conv0(x, level), level), level))
         return scores
 
 
@@ -271,7 +288,8 @@ class InceptionV3(nn.Module):
     """Inception, version 3: factorised convolutions, 11 modules, an auxiliary head.
 
     The state dict is that of torchvision's ``inception_v3``: 27,161,264 parameters with the auxiliary head. torchvision's
-    published weights want images with mean and deviation 0.5 in each channel.
+    published weights want images with mean and deviation 0.5 in each channel. On a :class:`~geodl.nn.Level` with five coarser ones the
+    same layers, with the same weights, run on a mesh, a sphere or a graph.
 
     Args:
         in_channels: channels of the images.
@@ -280,8 +298,12 @@ class InceptionV3(nn.Module):
         dropout: probability of dropping a feature in training.
 
     Shapes:
-        ``[B, in_channels, H, W]``, at least 75 x 75, as published 299 x 299 -> ``[B, out_channels]``; in training with the
-        auxiliary head ``Scores(logits, auxiliary)``.
+        ``[B, in_channels, H, W]``, at least 75 x 75, as published 299 x 299, or with a level of V points ``[B, in_channels, V]``, or
+        ``[V, in_channels]`` for B packed shapes -> ``[B, out_channels]``; in training with the auxiliary head ``Scores(logits,
+        auxiliary)``.
+
+    Raises:
+        ValueError: a level without five coarser ones, or that does not reach 7 taps.
 
     Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the Inception architecture for computer vision", 2016.
     """
@@ -308,6 +330,7 @@ class InceptionV3(nn.Module):
             read = mixed.written
             if name == "6e" and auxiliary:
                 self.AuxLogits = AuxiliaryV3(read, out_channels)
+        self.pool, self.mean = MaxPool(3, 2), GlobalMeanPool()
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(read, out_channels)
         for module in self.modules():
@@ -316,14 +339,19 @@ class InceptionV3(nn.Module):
                     module.weight, std=0.1 if isinstance(module, GridConv) else 0.01, a=-2, b=2
                 )
 
-    def forward(self, x: Tensor) -> Tensor | Scores:
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(F.max_pool2d(x, 3, 2)))
-        x = F.max_pool2d(x, 3, 2)
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor | Scores:
+        x = self.Conv2d_1a_3x3(x, level)
+        level = None if level is None else level.after()
+        x = self.pool(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(x, level), level), level)
+        level = None if level is None else level.after()
+        x = self.pool(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x, level), level), level)
+        level = None if level is None else level.after()
         head: Tensor | None = None
         for name in self.names:
-            x = getattr(self, name)(x)
+            mixed = getattr(self, name)
+            x = mixed(x, level)
+            level = level.after() if level is not None and mixed.reduces else level
             if name == "Mixed_6e" and self.training and self.AuxLogits is not None:
-                head = self.AuxLogits(x)
-        scores: Tensor = self.fc(self.dropout(x.flatten(2).mean(2)))
+                head = self.AuxLogits(x, level)
+        scores: Tensor = self.fc(self.dropout(self.mean(x, level)))
         return scores if head is None else Scores(scores, (head,))

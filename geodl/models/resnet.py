@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
+from geodl.models.stack import run
 from geodl.nn import GlobalMeanPool, GridConv, Level, MaxPool, SignalBatchNorm
 
 __all__ = ["ResNet", "ResNet18", "ResNet34", "ResNet50", "ResNet101", "ResNet152"]
@@ -41,6 +43,7 @@ class Block(nn.Module):
         super().__init__()
         written = 4 * width if bottleneck else width
         kernels = (1, 3, 1) if bottleneck else (3, 3)
+        self.stride = stride
         self.strides = (1, stride, 1) if bottleneck else (stride, 1)
         widths = [read, *[width] * (len(kernels) - 1), written]
         for k, (kernel, step) in enumerate(zip(kernels, self.strides, strict=True)):
@@ -65,7 +68,7 @@ class ResNet(nn.Module):
 
     The state dict is that of torchvision's ``resnet18`` ... ``resnet152``. On a :class:`~geodl.nn.Level` with five coarser ones the
     same layers, with the same weights, run on a mesh, a sphere or a graph; packed shapes give each the numbers that it has alone,
-    in evaluation.
+    in evaluation. :meth:`features` gives what is between.
 
     Args:
         depth: 18, 34, 50, 101 or 152 layers with weights.
@@ -105,16 +108,29 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
-        x = self.relu(self.bn1(self.conv1(x, level)))
-        level = None if level is None else level.after()
-        x = self.maxpool(x, level)
-        level = None if level is None else level.after()
-        for number in range(1, 5):
-            for block in getattr(self, f"layer{number}"):
-                x = block(x, level)
-                level = None if level is None else level.after(max(block.strides))
+        x, level, _ = run(self._layers(), x, level)
         scores: Tensor = self.fc(self.avgpool(x, level))
         return scores
+
+    def features(self, x: Tensor, names: Sequence[str], level: Level | None = None) -> dict[str, Tensor]:
+        """What is between the layers, by torchvision's names. Nothing beyond the last of them is run.
+
+        Args:
+            x: as of the network.
+            names: among ``conv1``, ``bn1``, ``relu``, ``maxpool``, ``layer1`` ... ``layer4``, and the blocks ``layer1.0`` and so on.
+
+        Raises:
+            ValueError: no such name; a level without enough coarser ones.
+        """
+        return run(self._layers(), x, level, names)[2]
+
+    def _layers(self) -> Iterator[tuple[list[str], nn.Module]]:
+        for name in ("conv1", "bn1", "relu", "maxpool"):
+            yield [name], getattr(self, name)
+        for stage in ("layer1", "layer2", "layer3", "layer4"):
+            blocks = getattr(self, stage)
+            for k, block in enumerate(blocks):
+                yield [f"{stage}.{k}", *([stage] if k == len(blocks) - 1 else [])], block
 
 
 def ResNet18(**options: Any) -> ResNet:

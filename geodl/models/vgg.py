@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from geodl.nn import GridConv
+from geodl.models.stack import AdaptiveMean, Stack
+from geodl.nn import GridConv, Level, MaxPool, SignalBatchNorm
 
 __all__ = ["VGG", "VGG11", "VGG13", "VGG16", "VGG19"]
 
@@ -18,7 +18,10 @@ _BLOCKS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2
 class VGG(nn.Module):
     """VGG: blocks of 3 x 3 convolutions, each followed by maximum pooling, and three fully connected layers.
 
-    The state dict is that of torchvision's ``vgg11`` ... ``vgg19_bn``.
+    The state dict is that of torchvision's ``vgg11`` ... ``vgg19_bn``. On a :class:`~geodl.nn.Level` with five coarser ones the same
+    layers, with the same weights, run on a mesh, a sphere or a graph; the mean over the whole shape stands in for the 7 x 7 parts of
+    an image that the linear layers read. ``network.features(x, names, level)`` gives what is between, by torchvision's names, such as
+    ``["features.3", "features.8"]``; the first layers alone need fewer coarser levels.
 
     Args:
         depth: 11, 13, 16 or 19 layers with weights.
@@ -28,10 +31,11 @@ class VGG(nn.Module):
         dropout: probability of dropping a hidden unit in training.
 
     Shapes:
-        ``[B, in_channels, H, W]``, 224 x 224 for torchvision's weights -> ``[B, out_channels]``.
+        ``[B, in_channels, H, W]``, 224 x 224 for torchvision's weights -> ``[B, out_channels]``; with a level of V points
+        ``[B, in_channels, V]``, or ``[V, in_channels]`` for B packed shapes.
 
     Raises:
-        ValueError: no such depth.
+        ValueError: no such depth; no such layer; a level without five coarser ones.
 
     Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015.
     """
@@ -54,12 +58,12 @@ class VGG(nn.Module):
                 layers.append(GridConv(read, width, 3, padding=1))
                 nn.init.kaiming_normal_(layers[-1].weight, mode="fan_out", nonlinearity="relu")  # type: ignore[arg-type]
                 nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
-                layers += [nn.BatchNorm2d(width)] if batch_norm else []
+                layers += [SignalBatchNorm(width)] if batch_norm else []
                 layers.append(nn.ReLU(inplace=True))
                 read = width
-            layers.append(nn.MaxPool2d(2, 2))
-        self.features = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
+            layers.append(MaxPool(2, 2))
+        self.features = Stack(*layers)
+        self.avgpool = AdaptiveMean((7, 7))
         self.classifier = nn.Sequential(
             nn.Linear(512 * 7 * 7, 4096), nn.ReLU(True), nn.Dropout(dropout),
             nn.Linear(4096, 4096), nn.ReLU(True), nn.Dropout(dropout), nn.Linear(4096, out_channels),
@@ -69,8 +73,9 @@ class VGG(nn.Module):
                 nn.init.normal_(layer.weight, 0, 0.01)
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+    def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        x = self.avgpool(self.features(x, level=level), self.features.after(level))
+        scores: Tensor = self.classifier(x)
         return scores
 
 

@@ -38,6 +38,7 @@ from geodl.nn.signal_norm import SignalBatchNorm
 from geodl.nn.sparse_features import SparseFeatures
 from geodl.nn.spline_conv import SplineConv
 from geodl.nn.spline_windows import spline_windows
+from geodl.nn.upsample import Upsample
 
 __all__ = [
     "ARMAConv",
@@ -77,6 +78,7 @@ __all__ = [
     "SpatialEncoding",
     "SpatialGradientFeatures",
     "SplineConv",
+    "Upsample",
     "chart_windows",
     "contrastive_loss",
     "degree_charts",

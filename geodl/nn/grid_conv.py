@@ -78,7 +78,7 @@ class GridConv(nn.modules.conv._ConvNd):
 
     def forward(self, x: Tensor, domain: Charts | GridWindows | Level | None = None) -> Tensor:
         if domain is not None:
-            return _on_domain(self, x, domain, _taps_first(self.weight))
+            return _on_domain(self, x, self._taps(domain), _taps_first(self.weight))
         if not torch.compiler.is_compiling() and forced.get() == "reference":
             return _on_grid(self, x, self._windows(x), _taps_first(self.weight))
         if self.padding_mode != "zeros":
@@ -88,6 +88,15 @@ class GridConv(nn.modules.conv._ConvNd):
         )
         return y
 
+    def _taps(self, domain: Charts | GridWindows | Level) -> GridWindows:
+        if isinstance(domain, GridWindows):
+            return domain
+        if not isinstance(domain, Charts):
+            return domain.windows(self.kernel_size, self.stride, self.dilation)
+        if max(self.stride) > 1:
+            raise ValueError("a convolution with a stride needs a Level: plain charts have no coarser points")
+        return chart_windows(domain, self.kernel_size, dilation=self.dilation)
+
     def _windows(self, x: Tensor) -> GridWindows:
         ends = self._reversed_padding_repeated_twice
         pads = tuple((ends[k], ends[k + 1]) for k in range(len(ends) - 2, -1, -2))
@@ -96,10 +105,14 @@ class GridConv(nn.modules.conv._ConvNd):
 
 
 class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
-    """Transposed convolution on a grid: arguments, initialisation and state dict of torch's ConvTranspose1d, 2d and 3d.
+    r"""Transposed convolution on a grid, and with the same weights on every level: the way back of :class:`GridConv`.
 
-    torch computes it; under ``use_backend("reference")`` it is a patch convolution whose windows are one-hot: a point reads the
-    points that a convolution of this stride would spread it to.
+    .. math:: y_j = b + \sum_m \sum_{i : j \in N(i)} w_m(u_{ij}) \, x_i \, W_m
+
+    It has arguments, initialisation and state dict of torch's ConvTranspose1d, 2d and 3d, and on grids torch computes it; under
+    ``use_backend("reference")`` it is a patch convolution whose windows are one-hot: a point reads the points that a convolution of
+    this stride would spread it to. On a level it is the adjoint of the convolution there: with a stride it leads from the next
+    coarser level to the level that is given.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation: as of torch's.
@@ -107,11 +120,13 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
         dim: number of axes; that of ``kernel_size`` if it is a sequence.
 
     Shapes:
-        x ``[B, C, *size]`` or ``[C, *size]`` -> ``[B, C', *size']``; ``output_size`` picks among the sizes that a stride leaves
-        open.
+        - x ``[B, C, *size]`` or ``[C, *size]`` -> ``[B, C', *size']``; ``output_size`` picks among the sizes that a stride leaves
+          open.
+        - with a :class:`~geodl.nn.Level` of V points x ``[v, C]`` or ``[B, C, v]`` -> ``[V, C']`` or ``[B, C', V]``, where v is the
+          number of points of its coarser level if there is a stride, else V. There paddings mean nothing.
 
     Raises:
-        ValueError: what torch refuses.
+        ValueError: what torch refuses; a stride at the coarsest level; a level that does not fit.
     """
 
     def __init__(
@@ -139,7 +154,16 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
         )  # fmt: skip
         self._dim = len(kernel)
 
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, domain: GridWindows | Level | None = None, output_size: list[int] | None = None
+    ) -> Tensor:
+        if domain is not None:
+            windows = (
+                domain
+                if isinstance(domain, GridWindows)
+                else domain.transposed_windows(self.kernel_size, self.stride, self.dilation)
+            )
+            return _on_domain(self, x, windows, _taps_first_transposed(self.weight, self.groups))
         more = tuple(self.output_padding)
         if output_size is not None:
             given: list[Any] = [self.stride, self.padding, self.kernel_size, self._dim, self.dilation]
@@ -200,18 +224,10 @@ def _on_grid(conv: nn.modules.conv._ConvNd, x: Tensor, windows: GridWindows, fil
     return grid if batched else grid[0]
 
 
-def _on_domain(conv: GridConv, x: Tensor, domain: Charts | GridWindows | Level, filters: Tensor) -> Tensor:
+def _on_domain(conv: nn.modules.conv._ConvNd, x: Tensor, windows: GridWindows, filters: Tensor) -> Tensor:
     """The same weights on another domain."""
-    if isinstance(domain, Charts):
-        if max(conv.stride) > 1:
-            raise ValueError("a convolution with a stride needs a Level: plain charts have no coarser points")
-        windows = chart_windows(domain, conv.kernel_size, dilation=conv.dilation)
-    elif isinstance(domain, GridWindows):
-        windows = domain
-        if windows.kernel_size != conv.kernel_size:
-            raise ValueError(f"the windows are of a kernel {windows.kernel_size}, not {conv.kernel_size}")
-    else:
-        windows = domain.windows(conv.kernel_size, conv.stride, conv.dilation)
+    if windows.kernel_size != conv.kernel_size:
+        raise ValueError(f"the windows are of a kernel {windows.kernel_size}, not {conv.kernel_size}")
     points, channels = x.shape if x.dim() == 2 else (x.shape[-1], x.shape[-2])
     if x.dim() not in (2, 3) or channels != conv.in_channels:
         raise ValueError(

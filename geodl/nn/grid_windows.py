@@ -65,6 +65,11 @@ class GridWindows(Structure):
         neighbors = Neighbors(rowptr, self.neighbors.col[edge], self.neighbors.num_src)
         return GridWindows(neighbors, self.weight[edge], self.index[edge], self.kernel_size)
 
+    def t(self) -> GridWindows:
+        """The adjoint: a source reads the points that read it, at the same taps."""
+        neighbors, order = self.neighbors.t()
+        return GridWindows(neighbors, self.weight[order], self.index[order], self.kernel_size)
+
     def convolve(self, x: Tensor, filters: Tensor, groups: int = 1) -> Tensor:
         """Patch convolution of ``x`` with ``filters [taps, C / groups, C']``.
 

@@ -22,9 +22,10 @@ from geodl.geometry import (
     vertex_areas,
     vertex_normals,
 )
+from geodl.geometry.surface import check_surface
 from geodl.nn.grid_windows import GridWindows, chart_windows
 from geodl.ops import Neighbors, radius
-from geodl.ops.core.structure import Layout, Part, Pointer, Rows, Structure
+from geodl.ops.core.structure import Fixed, Layout, Part, Pointer, Rows, Structure
 from geodl.ops.remembered import remembered
 
 __all__ = ["Level", "graph_levels", "mesh_levels"]
@@ -40,6 +41,7 @@ class Level(Structure):
         ptr: ``[B + 1]`` int64, where shapes begin; None for one shape.
         coarsening: the points of the next coarser level; None at the coarsest.
         coarser: that level.
+        reach: how far the charts go around a point, in distances of two taps: what lies beyond is not in them.
     """
 
     charts: Charts
@@ -47,6 +49,7 @@ class Level(Structure):
     ptr: Tensor | None = None
     coarsening: Coarsening | None = None
     coarser: Level | None = None
+    reach: float = math.inf
 
     layout: ClassVar[Layout] = {
         "charts": Part(Charts),
@@ -54,6 +57,7 @@ class Level(Structure):
         "ptr": Pointer("shapes", into="points"),
         "coarsening": Part(Coarsening),
         "coarser": Part(),
+        "reach": Fixed(min),
     }
 
     @property
@@ -66,13 +70,20 @@ class Level(Structure):
         """The taps of a kernel in the charts (remembered); with a stride, at the points of the coarser level alone.
 
         Raises:
-            ValueError: a stride at the coarsest level, or charts that do not fit the kernel.
+            ValueError: a stride at the coarsest level, charts of another dimension, or a kernel that is wider than they are.
         """
 
         def make() -> GridWindows:
             apart = (
                 tuple(dilation) if len(dilation) == len(kernel_size) else tuple(dilation) * len(kernel_size)
             )
+            wanted = _reach([(k - 1) * d + 1 for k, d in zip(kernel_size, apart, strict=True)])
+            if math.prod(kernel_size) > 1 and wanted > self.reach * (1 + 1e-9):
+                wide = "" if max(apart) == 1 else f" with dilation {apart}"
+                raise ValueError(
+                    f"a kernel of {kernel_size} taps{wide} reads {wanted:.3g} taps far, but the charts of this level reach "
+                    f"{self.reach:.3g}: make the level with a larger kernel_size"
+                )
             if math.prod(kernel_size) > 1:
                 made = chart_windows(self.charts, kernel_size, 1.0, apart)
             else:  # a point itself, not a mean about it
@@ -83,6 +94,47 @@ class Level(Structure):
             return made.rows(self.cells().centers) if max(stride) > 1 else made
 
         return remembered(self, ("windows", kernel_size, max(stride) > 1, tuple(dilation)), make)
+
+    def transposed_windows(
+        self, kernel_size: tuple[int, ...], stride: Sequence[int] = (1,), dilation: Sequence[int] = (1,)
+    ) -> GridWindows:
+        """The adjoint of :meth:`windows`: how the points of this level read those that a stride leads to (remembered).
+
+        Raises:
+            ValueError: as :meth:`windows`.
+        """
+        key = ("transposed", kernel_size, max(stride) > 1, tuple(dilation))
+        return remembered(self, key, lambda: self.windows(kernel_size, stride, dilation).t())
+
+    def within(self, kernel_size: Sequence[int]) -> Neighbors:
+        """The points that a kernel covers around every point, for pooling with stride 1 (remembered).
+
+        Raises:
+            ValueError: charts of another dimension, or a kernel that is wider than they are.
+        """
+
+        def make() -> Neighbors:
+            coords = self.charts.coords
+            if coords.shape[1] != len(kernel_size):
+                raise ValueError(
+                    f"charts have {coords.shape[1]} coordinates but the kernel has {len(kernel_size)} axes"
+                )
+            if math.hypot(*kernel_size) / 2 > self.reach:
+                raise ValueError(
+                    f"a kernel of {tuple(kernel_size)} taps reads {math.hypot(*kernel_size) / 2:.3g} taps far, but the charts "
+                    f"of this level reach {self.reach:.3g}: make the level with a larger kernel_size"
+                )
+            return self.charts.neighbors.select((coords.abs() <= coords.new_tensor(kernel_size) / 2).all(1))
+
+        return remembered(self, ("within", *kernel_size), make)
+
+    def pyramid(self) -> list[Level]:
+        """This level and all that are coarser, the finest first: a decoder takes them from the end.
+
+        A layer that comes back from a coarser level, :class:`~geodl.nn.Upsample` or
+        :class:`~geodl.nn.GridConvTranspose`, is given the level that it leads to, as the layer that went there was.
+        """
+        return [self, *([] if self.coarser is None else self.coarser.pyramid())]
 
     def cells(self) -> Coarsening:
         """The coarsening to the next level.
@@ -143,21 +195,26 @@ def mesh_levels(
     Raises:
         ValueError, IndexError: a bad mesh, or sizes that do not descend.
     """
+    vertices = len(check_surface(mesh)[0])
     area = float(surface_area(mesh))
-    steps = hierarchy(mesh, sizes) if sizes else []
-    points = torch.arange(mesh.pos.shape[0])
+    if not area > 0:
+        raise ValueError("the mesh has no area: the distance of two taps is the root of a vertex's share of it")
+    if sizes and not sizes[0] < vertices:
+        raise ValueError(f"a coarser level of {sizes[0]} points wants more vertices than the mesh has, {vertices}")
     turn = None if direction is None else _towards(mesh, direction)
+    steps = hierarchy(mesh, sizes) if sizes else []
+    points, reach = torch.arange(vertices), _reach([kernel_size] * 2)
     made: list[tuple[Charts, Tensor]] = []
     for depth in range(len(steps) + 1):
         if depth:
             points = points[steps[depth - 1].centers.cpu()]
         spacing = math.sqrt(area / len(points))
-        charts = geodesic_charts(mesh, _reach(kernel_size) * spacing)
-        charts = charts if turn is None else charts.rotate(turn)
+        charts = geodesic_charts(mesh, reach * spacing, sources=points.to(mesh.pos.device))
+        charts = _among(charts if turn is None else charts.rotate(turn), points)
         u = charts.rho[:, None] * torch.stack([charts.theta.cos(), charts.theta.sin()], dim=1) / spacing
         mass = vertex_areas(mesh) if depth == 0 else steps[depth - 1].mass
-        made.append((_among(Charts(charts.neighbors, u, "cartesian"), points), mass))
-    return _linked(made, steps)
+        made.append((Charts(charts.neighbors, u, "cartesian"), mass))
+    return _linked(made, steps, reach)
 
 
 def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) -> Level:
@@ -186,42 +243,41 @@ def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) ->
     length = torch.linalg.vector_norm(pos[edge_index[0]] - pos[edge_index[1]], dim=1)
     nearest = pos.new_full((pos.shape[0],), torch.inf).scatter_reduce(0, edge_index[1], length, "amin")
     nearest_to_all = float(nearest[nearest.isfinite()].median())
-    points = torch.arange(pos.shape[0])
+    points, reach = torch.arange(pos.shape[0]), _reach([kernel_size] * dim)
     made: list[tuple[Charts, Tensor]] = []
     for depth in range(len(steps) + 1):
         if depth:
             points = points[steps[depth - 1].centers.cpu()]
         spacing = nearest_to_all * (pos.shape[0] / len(points)) ** (1 / dim)
         place = pos[points]
-        neighbors = radius(place, _reach(kernel_size, dim) * spacing, loop=True)
+        neighbors = radius(place, reach * spacing, loop=True)
         u = (place[neighbors.col] - place[neighbors.row]) / spacing
         mass = pos.new_ones(pos.shape[0]) if depth == 0 else steps[depth - 1].mass
         made.append((Charts(neighbors, u, "cartesian"), mass))
-    return _linked(made, steps)
+    return _linked(made, steps, reach)
 
 
-def _reach(kernel_size: int, dim: int = 2) -> float:
+def _reach(kernel_size: Sequence[int]) -> float:
     """How far the hats of a kernel reach, in taps."""
-    return math.sqrt(dim) * ((kernel_size - 1) / 2 + 1)
+    return math.hypot(*((taps - 1) / 2 + 1 for taps in kernel_size))
 
 
-def _linked(made: list[tuple[Charts, Tensor]], steps: list[Coarsening]) -> Level:
+def _linked(made: list[tuple[Charts, Tensor]], steps: list[Coarsening], reach: float) -> Level:
     charts, area = made[-1]
-    level = Level(charts, area)
+    level = Level(charts, area, reach=reach)
     for (charts, area), step in zip(reversed(made[:-1]), reversed(steps), strict=True):
-        level = Level(charts, area, None, step, level)
+        level = Level(charts, area, None, step, level, reach)
     return level
 
 
 def _among(charts: Charts, points: Tensor) -> Charts:
     """The charts around some points, with these alone in them."""
-    number = torch.full((charts.num_charts,), -1)
+    number = points.new_full((charts.neighbors.num_src,), -1)
     number[points] = torch.arange(len(points))
-    row, col = number[charts.neighbors.row.cpu()], number[charts.neighbors.col.cpu()]
-    kept = (row >= 0) & (col >= 0)
-    neighbors = Neighbors.from_edge_index(torch.stack([col[kept], row[kept]]), len(points))
-    assert neighbors.order is not None
-    return Charts(neighbors, charts.coords[kept][neighbors.order], charts.kind)
+    col = number.to(charts.neighbors.device)[charts.neighbors.col]
+    rows = charts.neighbors.select(col >= 0)
+    neighbors = Neighbors.trusted(rows.rowptr, col[col >= 0], len(points))
+    return Charts(neighbors, charts.coords[col >= 0], charts.kind)
 
 
 def _towards(mesh: Any, direction: Tensor) -> Tensor:

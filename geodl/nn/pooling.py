@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geodl.geometry import Coarsening
+from geodl.geometry.coarsening import on_columns
 from geodl.nn.level import Level
 from geodl.ops import Neighbors, aggregate
 
@@ -39,7 +40,8 @@ class _Pool(nn.Module):
         Args:
             x: ``[B, C, *size]`` on a grid; ``[V, C]`` or ``[B, C, V]`` elsewhere.
             domain: None for a grid; the cells of a :class:`~geodl.geometry.Coarsening`, the coarsening of a
-                :class:`~geodl.nn.Level`, or Neighbors, whose rows are pooled.
+                :class:`~geodl.nn.Level`, or Neighbors, whose rows are pooled. With a stride of 1 a Level is pooled over the
+                points that the kernel covers around each.
             area: ``[V]``, what every point counts; on a coarsening its masses and on Neighbors 1, if not given.
 
         Returns:
@@ -54,9 +56,14 @@ class _Pool(nn.Module):
             if x.dim() not in _MAX:
                 raise ValueError(f"x must have shape [B, C, *size] with 1 to 3 axes, not {list(x.shape)}")
             return self._on_grid(x)
+        if isinstance(domain, Level) and self.kernel_size is not None and _largest(self.stride) == 1:
+            area = domain.area if area is None else area
+            size = self.kernel_size
+            dim = domain.charts.coords.shape[1]
+            domain = domain.within([size] * dim if isinstance(size, int) else size)
         cells, weight = _cells(domain, area)
         weight = None if weight is None else weight.to(x.dtype)
-        return _columns(x, lambda signal: self._on_cells(signal, cells, weight))
+        return on_columns(x, lambda signal: self._on_cells(signal, cells, weight))
 
     def _on_grid(self, x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -196,6 +203,10 @@ class GlobalMeanPool(nn.Module):
         return pooled if x.dim() == 2 else pooled.squeeze(2)
 
 
+def _largest(stride: Size | None) -> int | None:
+    return stride if stride is None or isinstance(stride, int) else max(stride)
+
+
 def _cells(domain: Cells, area: Tensor | None) -> tuple[Neighbors, Tensor | None]:
     """The rows to pool, and what each of their entries counts ``[E]``."""
     if isinstance(domain, Neighbors):
@@ -211,16 +222,6 @@ def _checked(area: Tensor, cells: Neighbors) -> Tensor:
     if area.shape != (cells.num_src,):
         raise ValueError(f"area must have shape [{cells.num_src}], one a point, not {list(area.shape)}")
     return area
-
-
-def _columns(x: Tensor, pool: Callable[[Tensor], Tensor]) -> Tensor:
-    """Pools ``[V, C]``, or ``[B, C, V]`` as so many channels more."""
-    if x.dim() == 2:
-        return pool(x)
-    if x.dim() != 3:
-        raise ValueError(f"x must have shape [V, C] or [B, C, V], not {list(x.shape)}")
-    batch, channels, points = x.shape
-    return pool(x.permute(2, 0, 1).reshape(points, -1)).view(-1, batch, channels).permute(1, 2, 0)
 
 
 def _root(total: Tensor, p: float) -> Tensor:

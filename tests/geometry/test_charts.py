@@ -308,6 +308,41 @@ def test_rotating_the_references() -> None:
     assert wrap(carried_rotated - angle[i] - carried).abs().max() < 1e-12
 
 
+def test_charts_around_some_vertices_are_rows_of_all() -> None:
+    mesh = bumpy()
+    sources = torch.randperm(mesh.size)[:40]
+    every, some = geodesic_charts(mesh, 0.5), geodesic_charts(mesh, 0.5, sources)
+    assert (some.num_charts, some.neighbors.num_src) == (40, mesh.size)
+    assert some.centers is not None and torch.equal(some.centers, sources)
+    assert some.report is not None and some.report.charts == 40
+    turn = torch.rand(mesh.size, dtype=torch.float64)
+    for one, other in ((every, some), (every.rotate(turn), some.rotate(turn))):
+        for row, v in enumerate(sources.tolist()):
+            for mine, its in zip(chart(other, row), chart(one, v), strict=True):
+                assert torch.equal(mine, its)
+            pointer, start = other.neighbors.rowptr, int(one.neighbors.rowptr[v])
+            assert one.transport is not None and other.transport is not None
+            mine = other.transport[int(pointer[row]) : int(pointer[row + 1])]
+            assert torch.equal(mine, one.transport[start : start + len(mine)])
+    both = Charts.cat([some, geodesic_charts(flat_grid(4), 0.5, torch.tensor([3, 1]))])
+    assert both.centers is not None and both.centers.tolist() == [
+        *sources.tolist(),
+        mesh.size + 3,
+        mesh.size + 1,
+    ]
+    for mine, its in zip(both.split()[0].tensors(), some.tensors(), strict=True):
+        assert torch.equal(mine, its)
+    assert geodesic_charts(mesh, 0.5, sources[:0]).num_charts == 0
+
+
+def test_bad_sources_are_named() -> None:
+    mesh = icosphere(1)
+    with pytest.raises(IndexError, match=r"sources holds 0\.\.42, but there are 42 points"):
+        geodesic_charts(mesh, 0.5, torch.tensor([0, 42]))
+    with pytest.raises(ValueError, match=r"sources must be int64 of shape \[N\], not torch.float32 \[2\]"):
+        geodesic_charts(mesh, 0.5, torch.zeros(2))
+
+
 def test_packing_charts() -> None:
     first, second = geodesic_charts(icosphere(1), 0.8), geodesic_charts(flat_grid(4), 0.8)
     both = Charts.cat([first, second])

@@ -150,7 +150,7 @@ def test_resnet_on_meshes_takes_signals_and_packed_shapes(depth: int) -> None:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.running_var.fill_(4.0)  # type: ignore[union-attr]
     sizes = (40, 20, 10, 5, 2)
-    levels = [levels_of(2, sizes, 3), levels_of(1, tuple(s - 1 for s in sizes), 3)]
+    levels = [levels_of(2, sizes, 7), levels_of(1, tuple(s - 1 for s in sizes), 7)]
     signals = [torch.randn(level.num_nodes, 3, dtype=torch.float64) for level in levels]
     alone = torch.cat([network(x, level) for x, level in zip(signals, levels, strict=True)])
     packed = network(torch.cat(signals), Level.cat(levels))
@@ -158,7 +158,7 @@ def test_resnet_on_meshes_takes_signals_and_packed_shapes(depth: int) -> None:
     torch.testing.assert_close(packed, alone)
     torch.testing.assert_close(network(signals[0].t()[None], levels[0]), alone[:1])
     with pytest.raises(ValueError, match="the coarsest"):
-        network(signals[0], levels_of(2, sizes[:3], 3))
+        network(signals[0], levels_of(2, sizes[:3], 7))
 
 
 def test_lenet_on_the_graph_of_pixels_begins_as_on_the_grid() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from geodl.models import VGG, VGG11, VGG13, VGG16, VGG19
+from geodl.nn import MaxPool, SignalBatchNorm
 
 # Table 1 of the paper: widths of the convolutions of every block, configurations A, B, D and E.
 TABLE = {
@@ -31,15 +32,15 @@ def test_layers_are_those_of_the_paper(depth: int, batch_norm: bool) -> None:
     model = on_meta(lambda: VGG(depth, 1, 10, batch_norm=batch_norm))
     found: list[list[int]] = [[]]
     for layer in model.features:
-        if isinstance(layer, nn.MaxPool2d):
+        if isinstance(layer, MaxPool):
             found.append([])
-        elif isinstance(layer, nn.BatchNorm2d):
+        elif isinstance(layer, SignalBatchNorm):
             assert layer.num_features == found[-1][-1]
         elif not isinstance(layer, nn.ReLU):
             assert layer.weight.shape[2:] == (3, 3)
             found[-1].append(layer.weight.shape[0])
     assert found == [*TABLE[depth], []]
-    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in model.features) == batch_norm * (depth - 3)
+    assert sum(isinstance(layer, SignalBatchNorm) for layer in model.features) == batch_norm * (depth - 3)
     assert [layer.out_features for layer in model.classifier if isinstance(layer, nn.Linear)] == [
         4096,
         4096,
