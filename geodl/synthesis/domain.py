@@ -20,9 +20,11 @@ __all__ = ["Domain", "surface_levels"]
 # Below this share of the surface that whole windows see, statistics say little.
 _SEEN = 0.25
 
+SIDE = 5  # taps of the filters along an axis
+
 
 def surface_levels(
-    mesh: Any, octaves: int | None = None, kernel_size: int = 5, direction: Tensor | None = None
+    mesh: Any, octaves: int | None = None, kernel_size: int = SIDE, direction: Tensor | None = None
 ) -> Level:
     """The levels of a surface on which textures are made, each of a quarter of the points of the one before.
 
@@ -81,16 +83,58 @@ class Domain:
     level: Level | None = None
     circular: bool = False
 
-    def coarser(self) -> Domain:
-        if self.level is not None:
-            return Domain(level=self.level.after())
-        assert self.size is not None
-        height, width = self.size
-        return Domain((-(-height // 2), -(-width // 2)), None, self.circular)
+    @classmethod
+    def of(
+        cls, given: Any, octaves: int, fewer: bool = False, circular: bool = False, direction: Tensor | None = None
+    ) -> Domain:
+        """Of ``(H, W)``, a mesh or a level.
+
+        Args:
+            octaves: how many are wanted.
+            fewer: whether fewer will do, where there is not room for all.
+
+        Raises:
+            ValueError: no room for them.
+        """
+        if isinstance(given, Level):
+            return cls(level=given)
+        if getattr(given, "face", None) is not None:
+            if fewer:
+                octaves = max(1, min(octaves, fitting_octaves(int(given.pos.shape[0] ** 0.5), SIDE)))
+            return cls(level=surface_levels(given, octaves, direction=direction))
+        try:
+            height, width = (int(length) for length in given)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"a domain is (H, W), a mesh or a Level, not {type(given).__name__}") from error
+        fits = fitting_octaves(min(height, width), SIDE)
+        if fewer:
+            octaves = max(1, min(octaves, fits))
+        if octaves > fits:
+            needed = smallest_grid(SIDE, octaves)
+            raise ValueError(f"a grid of {height} x {width} is too small for {octaves} octaves: it needs {needed} x {needed}")
+        if circular and (height % 2 ** (octaves - 1) or width % 2 ** (octaves - 1)):
+            raise ValueError(
+                f"a tileable grid of {octaves} octaves needs sides that {2 ** (octaves - 1)} divides, not {height} x {width}"
+            )
+        return cls((height, width), None, circular)
 
     @property
-    def channels_at(self) -> int:
-        return 1
+    def device(self) -> torch.device:
+        return torch.device("cpu") if self.level is None else self.level.area.device
+
+    def room(self) -> int:
+        """How many octaves it has room for."""
+        if self.level is not None:
+            return len(self.level.pyramid())
+        assert self.size is not None
+        return fitting_octaves(min(self.size), SIDE)
+
+    def octaves(self, count: int) -> list[Domain]:
+        """Itself and the coarser ones."""
+        found = [self]
+        while len(found) < count:
+            found.append(found[-1]._coarser())
+        return found
 
     def shape(self, channels: int) -> tuple[int, ...]:
         if self.level is not None:
@@ -99,14 +143,24 @@ class Domain:
         return 1, channels, *self.size
 
     def spread(self, x: Tensor) -> Tensor:
-        """A signal of the coarser octave, here."""
+        """A signal of the next coarser octave, here: smooth between its points."""
         if self.level is not None:
-            return smooth(self.level.cells().prolong(x), self.level)
-        if not self.circular:
-            # Sample k of the coarser octave lies at sample 2 k of this one.
-            height, width = self.size
-            rows, cols = (torch.arange(n, device=x.device) / 2 for n in (height, width))
-            h, w = x.shape[2:]
-            place = torch.stack(torch.meshgrid(2 * cols / max(w - 1, 1) - 1, 2 * rows / max(h - 1, 1) - 1, indexing="xy"), -1)
-            return F.grid_sample(x, place[None].to(x), mode="bicubic", padding_mode="border", align_corners=True)
-        raise NotImplementedError
+            return self.level.cells().prolong(x, smooth=True)
+        assert self.size is not None
+        # Point k of the coarser octave is point 2 k of this one.
+        high, wide = x.shape[2:]
+        x = F.pad(x, (2, 2, 2, 2), mode="circular" if self.circular else "reflect")
+        row, column = (torch.arange(length, device=x.device) / 2 + 2 for length in self.size)
+        at = torch.stack(torch.meshgrid(2 * column / (wide + 3) - 1, 2 * row / (high + 3) - 1, indexing="xy"), -1)
+        return F.grid_sample(x, at[None].to(x), mode="bicubic", padding_mode="border", align_corners=True)
+
+    def smoothed(self, x: Tensor) -> Tensor:
+        """On a surface smoothed by one tap: windows see means, and specks would stay that they can't see."""
+        return x if self.level is None else smooth(x, self.level)
+
+    def _coarser(self) -> Domain:
+        if self.level is not None:
+            return Domain(level=self.level.after())
+        assert self.size is not None
+        height, width = self.size
+        return Domain((-(-height // 2), -(-width // 2)), None, self.circular)

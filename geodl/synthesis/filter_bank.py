@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from geodl.nn import Level
 from geodl.ops import patch_gather
 from geodl.ops.remembered import remembered
+from geodl.synthesis.palette import Palette
 from geodl.synthesis.stencil import halve
 
 __all__ = ["Features", "FilterBank", "whole_windows"]
@@ -120,12 +121,22 @@ class FilterBank(nn.Module):
 
     @torch.no_grad()
     def fit(self, exemplar: Tensor) -> FilterBank:
-        """Scales every filter so that its answers on an exemplar ``[C, H, W]`` have mean zero and deviation 1 before the threshold."""
+        """Makes the filters see an exemplar ``[C, H, W]`` well: all directions of its colours alike, with answers of mean 0 and
+        deviation 1 before the thresholds.
+
+        Raises:
+            ValueError: an exemplar that is constant, or too small.
+        """
         x = self._checked(exemplar, None, 0)
+        palette = Palette.of(exemplar, "the exemplar")
+        inverse = palette.inverse.to(x)  # [r, C]
+        turn = torch.linalg.qr(torch.randn(self.in_channels, inverse.shape[0], generator=torch.Generator().manual_seed(0)))[0]
+        self.weight.copy_(torch.einsum("ofdkl,dr,rc->ofckl", self.weight, turn.to(x), inverse))
         margin = self.kernel_size // 2
         for octave in range(self.octaves):
             x = halve(x) if octave else x
-            answer = self.respond(x, octave)[..., margin:-margin, margin:-margin] - self.bias[octave][:, None, None]
+            spread = self.bias[octave].clone()
+            answer = self.respond(x, octave)[..., margin:-margin, margin:-margin] - spread[:, None, None]
             deviation, mean = torch.std_mean(answer, (0, 2, 3))
             deviation = deviation.clamp(min=1e-3 * float(deviation.max()))
             self.weight[octave] /= deviation[:, None, None, None]

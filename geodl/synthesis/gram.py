@@ -24,12 +24,14 @@ class GramStatistics:
     Args:
         mean: of every layer, ``[B, C]``.
         gram: of every layer, ``[B, C, C]``.
+        count: of every layer, at how many points they were measured.
 
     Gatys, Ecker, Bethge, "Texture synthesis using convolutional neural networks", 2015.
     """
 
     mean: list[Tensor]
     gram: list[Tensor]
+    count: list[int]
 
     @classmethod
     def of(cls, layers: Sequence[Features]) -> GramStatistics:
@@ -38,16 +40,18 @@ class GramStatistics:
         Raises:
             ValueError: masses that are zero everywhere.
         """
-        pairs = [_moments(layer) for layer in layers]
-        return cls([mean for mean, _ in pairs], [gram for _, gram in pairs])
+        moments = [_moments(layer) for layer in layers]
+        counts = [layer.x.shape[1] if layer.mass is None else int((layer.mass > 0).sum()) for layer in layers]
+        return cls([mean for mean, _ in moments], [gram for _, gram in moments], counts)
 
     def error(self, other: GramStatistics) -> Tensor:
-        r"""How far another domain's are from these, ``[B]``: the mean over layers of :math:`\|S' - S\|^2 / \|S\|^2`.
+        r"""How far another domain's are from these, ``[B]``: the mean over layers of :math:`\|S' - S\|^2 / \|S\|^2`,
+        where a layer with more features than points, whose matrix is mostly chance, counts less.
 
         S is the Gram matrix of :math:`(F - \mu) / \sigma` with the means and deviations of these, the target's: else the means,
         which all textures share, would hide what tells one from another.
         """
-        errors = []
+        errors, weights = [], []
         for mean, gram, its_mean, its_gram in zip(self.mean, self.gram, other.mean, other.gram, strict=True):
             target, found = _about(mean, gram, mean), _about(its_mean, its_gram, mean)
             variance = target.diagonal(dim1=1, dim2=2)
@@ -56,7 +60,11 @@ class GramStatistics:
             scale = scale[:, :, None] * scale[:, None]
             target, found = target * scale, found * scale
             errors.append((found - target).square().sum((1, 2)) / target.square().sum((1, 2)))
-        return torch.stack(errors).mean(0)
+        for mean, count in zip(self.mean, self.count, strict=True):
+            weights.append(count / (count + mean.shape[1]))
+        total = sum(weight * error for weight, error in zip(weights, errors, strict=True)) / sum(weights)
+        assert isinstance(total, Tensor)
+        return total
 
 
 def _about(mean: Tensor, gram: Tensor, center: Tensor) -> Tensor:

@@ -44,15 +44,22 @@ class Palette:
         basis = basis * basis.sum(1, keepdim=True).sign().where(basis.sum(1, keepdim=True) != 0, torch.ones(()).double())
         return cls(mean.to(image), basis.to(image))
 
+    def to(self, device: torch.device) -> Palette:
+        return Palette(self.mean.to(device), self.basis.to(device))
+
     @property
     def channels(self) -> int:
         return self.basis.shape[0]
 
-    def encode(self, x: Tensor, dim: int) -> Tensor:
-        """Colours along an axis to the numbers."""
-        inverse = self.basis / self.basis.square().sum(1, keepdim=True)
-        return ((x.movedim(dim, -1) - self.mean) @ inverse.T).movedim(-1, dim)
+    @property
+    def inverse(self) -> Tensor:
+        """``[r, C]``: the numbers of a colour are its products with the rows, less those of the mean."""
+        return self.basis / self.basis.square().sum(1, keepdim=True)
 
-    def decode(self, z: Tensor, dim: int) -> Tensor:
-        """The numbers along an axis to colours."""
-        return (z.movedim(dim, -1) @ self.basis + self.mean).movedim(-1, dim)
+    def encode(self, x: Tensor) -> Tensor:
+        """Colours to the numbers, ``[B, C, ...]`` -> ``[B, r, ...]`` (``B`` may be the vertices)."""
+        return ((x.movedim(1, -1) - self.mean) @ self.inverse.T).movedim(-1, 1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The numbers to colours, ``[B, r, ...]`` -> ``[B, C, ...]``."""
+        return (z.movedim(1, -1) @ self.basis + self.mean).movedim(-1, 1)
