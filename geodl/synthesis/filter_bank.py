@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geodl.nn import Level
-from geodl.ops import patch_gather
-from geodl.ops.remembered import remembered
 from geodl.synthesis.palette import Palette
 from geodl.synthesis.stencil import halve
+from geodl.synthesis.windows import seen_taps, surface_windows
 
 __all__ = ["Features", "FilterBank", "whole_windows"]
 
-# A point is not counted where a tap of its window sees less than this of the surface.
+# A point is not counted where less than this share of its window's taps lie on the surface.
 _WHOLE = 0.5
 
 # One filter of so many reads colours alone: at the point, no differences.
@@ -51,7 +50,7 @@ class FilterBank(nn.Module):
         - ``[C, H, W]`` or ``[B, C, H, W]`` -> at each octave features ``[B, N, C']``, where filters lie wholly inside of the grid;
           a ``circular`` grid goes on at its other side. C' is ``filters``, and twice that from the second octave on.
         - ``[V, C]`` with a Level that has a coarser one for every octave but the first -> ``[1, V', C']``, which count by area
-          where the whole window lies on the surface.
+          where most of the window lies on the surface, see :func:`surface_windows`.
 
     Raises:
         ValueError: an even kernel; a signal with other channels, or too small; a level without enough coarser ones.
@@ -116,7 +115,7 @@ class FilterBank(nn.Module):
         if level is None:
             x = F.pad(x, (self.kernel_size // 2,) * 4, mode="circular" if circular else "reflect")
             return F.conv2d(x, weight, bias)
-        windows = level.windows((self.kernel_size,) * 2)
+        windows = surface_windows(level, self.kernel_size)
         return windows.convolve(x, weight.flatten(2).permute(2, 1, 0)) + bias
 
     @torch.no_grad()
@@ -180,13 +179,5 @@ def smallest_grid(kernel_size: int, octaves: int) -> int:
 
 
 def whole_windows(level: Level, kernel_size: int) -> Tensor:
-    """The areas of the points ``[V]``, zero where a part of the window lies beyond the surface."""
-
-    def make() -> Tensor:
-        windows = level.windows((kernel_size,) * 2)
-        ones = windows.weight.new_ones(level.num_nodes, 1)
-        seen = patch_gather(ones, windows.neighbors, windows.weight, windows.index, windows.taps)
-        return level.area.to(seen) * (seen.amin((1, 2)) > _WHOLE)
-
-    found: Tensor = remembered(level, ("whole windows", kernel_size), make)
-    return found
+    """The areas of the points ``[V]``, zero where most of the window lies beyond the surface."""
+    return level.area * (seen_taps(level, kernel_size) > _WHOLE)

@@ -13,6 +13,10 @@ from geodl.synthesis.filter_bank import Features
 __all__ = ["GramStatistics"]
 
 
+# A feature that hardly ever answers counts no more than one with this share of the mean variance.
+_FLOOR = 0.05
+
+
 @dataclass(frozen=True)
 class GramStatistics:
     r"""Means and Gram matrices of features, over a domain by mass,
@@ -55,7 +59,7 @@ class GramStatistics:
         for mean, gram, its_mean, its_gram in zip(self.mean, self.gram, other.mean, other.gram, strict=True):
             target, found = _about(mean, gram, mean), _about(its_mean, its_gram, mean)
             variance = target.diagonal(dim1=1, dim2=2)
-            floor = 1e-4 * variance.mean(1, keepdim=True) + 1e-12
+            floor = _FLOOR * variance.mean(1, keepdim=True) + 1e-12
             scale = (variance + floor).rsqrt()
             scale = scale[:, :, None] * scale[:, None]
             target, found = target * scale, found * scale

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from geodl.nn import Level
 from geodl.ops import Neighbors, patch_gather
 from geodl.ops.remembered import remembered
+from geodl.synthesis.windows import surface_windows
 
 __all__ = ["halve", "smooth", "stencil"]
 
@@ -61,18 +62,13 @@ def _on_edges(level: Level, kernels: Tensor, stride: int) -> tuple[Neighbors, Te
 
     def make() -> tuple[Neighbors, Tensor]:
         taps = kernels.shape[1]
-        windows = level.windows((taps, taps), (stride,))
+        windows = surface_windows(level, taps, stride)
         by_tap = kernels.flatten(1).t().to(windows.weight)
         weight = sum(
             windows.weight[:, s, None] * by_tap[windows.index[:, s]] for s in range(windows.index.shape[1])
         )
         assert isinstance(weight, Tensor)
-        # A filter of means keeps constants, where some of its taps see nothing too.
-        total = kernels.flatten(1).sum(1).to(weight)
-        row = windows.neighbors.row
-        found = weight.new_zeros(windows.neighbors.num_dst, len(kernels)).index_add(0, row, weight)
-        kept = torch.where(total > 0, total / found.clamp(min=0.25 * total.clamp(min=1e-9)), 1)
-        return windows.neighbors, weight * kept[row]
+        return windows.neighbors, weight
 
     key = ("stencil", kernels.shape, tuple(kernels.flatten().tolist()), stride)
     found: tuple[Neighbors, Tensor] = remembered(level, key, make)

@@ -10,6 +10,7 @@ from geodl.nn import Level
 from geodl.ops import patch_gather
 from geodl.synthesis.filter_bank import whole_windows
 from geodl.synthesis.stencil import halve
+from geodl.synthesis.windows import surface_windows
 
 __all__ = ["sliced_wasserstein"]
 
@@ -21,7 +22,7 @@ def sliced_wasserstein(
     two: Tensor,
     level_one: Level | None = None,
     level_two: Level | None = None,
-    kernel_size: int = 7,
+    kernel_size: int = 5,
     octaves: int = 3,
     projections: int = 256,
     seed: int = 0,
@@ -49,7 +50,7 @@ def _patches(x, level, k):
     if level is None:
         p = F.unfold(x[None], k)[0].T
         return p, torch.ones(len(p))
-    w = level.windows((k, k))
+    w = surface_windows(level, k)
     return patch_gather(x, w.neighbors, w.weight.to(x.dtype), w.index, w.taps).transpose(1, 2).flatten(1), whole_windows(level, k)
 
 
