@@ -41,7 +41,7 @@ Value = Tensor | float | int | str | bool | None
 
 _FORMAT = 2
 # What a key holds of the algorithms themselves: raise a number when the results of its function change.
-_ALGORITHMS = {"charts": 1, "polar_template": 2, "laplacian": 1, "spectrum": 2, "gradient": 1}
+_ALGORITHMS = {"charts": 2, "polar_template": 3, "laplacian": 1, "spectrum": 2, "gradient": 2}
 # A temporary file this old, in seconds, was left behind by a process that was killed.
 _ABANDONED = 3600.0
 
@@ -102,25 +102,26 @@ class OperatorCache:
             warnings.warn(f"{path} cannot be kept: {error}", RuntimeWarning, stacklevel=2)
         return result
 
-    def charts(self, mesh: Mesh, radius: float) -> Charts:
+    def charts(self, mesh: Mesh, radius: float | Tensor | None = None, *, size: int | None = None) -> Charts:
         """:func:`~geodl.geometry.geodesic_charts` of ``mesh``, on its device.
 
         Args:
             mesh: with ``pos [V, 3]`` and ``face [3, F]``.
-            radius: of the charts, in the unit of ``pos``.
+            radius: of the charts, in the unit of ``pos``; ``[V]`` for one each.
+            size: how many vertices every chart holds, instead.
         """
 
-        inputs = _surface("charts", mesh) | {"radius": float(radius)}
-        return self._structure(Charts, "charts", inputs, lambda: geodesic_charts(mesh, radius)).to(
+        inputs = _surface("charts", mesh) | {"radius": _radius(radius), "size": size}
+        return self._structure(Charts, "charts", inputs, lambda: geodesic_charts(mesh, radius, size=size)).to(
             mesh.pos.device
         )
 
-    def polar_template(self, mesh: Mesh, radius: float, rings: int, rays: int) -> PolarWindows:
+    def polar_template(self, mesh: Mesh, radius: float | Tensor, rings: int, rays: int) -> PolarWindows:
         """:func:`~geodl.geometry.polar_template` of :meth:`charts` of ``mesh``, on its device.
 
         Args:
             mesh: with ``pos [V, 3]`` and ``face [3, F]``.
-            radius: of the charts, in the unit of ``pos``; the outermost ring lies inside, at three
+            radius: of the charts, in the unit of ``pos``, ``[V]`` for one each; the outermost ring lies inside, at three
                 quarters of it.
             rings: number of radii.
             rays: number of directions.
@@ -131,7 +132,7 @@ class OperatorCache:
 
         # The template reads the charts, so it depends on their algorithm too.
         inputs = _surface("polar_template", mesh) | {"charts": _ALGORITHMS["charts"]}
-        inputs |= {"radius": float(radius), "rings": int(rings), "rays": int(rays)}
+        inputs |= {"radius": _radius(radius), "rings": int(rings), "rays": int(rays)}
         return self._structure(PolarWindows, "polar_template", inputs, compute).to(mesh.pos.device)
 
     def laplacian(self, shape: Any, kind: str | None = None) -> Laplacian:
@@ -213,6 +214,10 @@ class OperatorCache:
 
 def _default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "geodl"
+
+
+def _radius(radius: float | Tensor | None) -> Value:
+    return radius if radius is None or isinstance(radius, Tensor) else float(radius)
 
 
 def _surface(name: str, mesh: Mesh) -> dict[str, Value]:

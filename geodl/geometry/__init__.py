@@ -5,8 +5,11 @@ from geodl.geometry.cloud import point_normals
 from geodl.geometry.coarsening import Coarsening, coarsen, hierarchy
 from geodl.geometry.curvature import Curvature, angle_deficit, curvature
 from geodl.geometry.differential import laplacian_coordinates
+from geodl.geometry.direction_field import direction_field
 from geodl.geometry.distance import geodesic_distance
-from geodl.geometry.gradient import Gradient, gradient, tangent_frames
+from geodl.geometry.divergence import FieldDerivative, curl, divergence
+from geodl.geometry.frames import tangent_frames
+from geodl.geometry.gradient import Gradient, gradient
 from geodl.geometry.invariants import DifferentialInvariants, differential_invariants
 from geodl.geometry.laplacian import Laplacian, LaplacianReport, grid_laplacian, laplacian
 from geodl.geometry.measures import (
@@ -31,6 +34,7 @@ __all__ = [
     "Coarsening",
     "Curvature",
     "DifferentialInvariants",
+    "FieldDerivative",
     "Gradient",
     "Laplacian",
     "LaplacianReport",
@@ -41,8 +45,11 @@ __all__ = [
     "angle_deficit",
     "chart_radius",
     "coarsen",
+    "curl",
     "curvature",
     "differential_invariants",
+    "direction_field",
+    "divergence",
     "edges",
     "face_areas",
     "face_normals",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from geodl.geometry.frames import frame_angle, precise_frames
 from geodl.geometry.native import native, num_threads
 from geodl.geometry.surface import Surface, surface_arrays
 from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
@@ -69,10 +71,6 @@ class ChartReport:
         return "\n".join(lines)
 
 
-def _same_radius(radii: Sequence[float | None]) -> float | None:
-    return radii[0] if len(set(radii)) == 1 else None
-
-
 def _sum_of_reports(reports: Sequence[ChartReport | None]) -> ChartReport | None:
     known = [report for report in reports if report is not None]
     return sum(known, ChartReport()) if len(known) == len(reports) else None
@@ -83,14 +81,16 @@ class Charts(Structure):
     r"""Local coordinates :math:`u_{ij}` of the neighbours :math:`j` of every point :math:`i`.
 
     Polar charts hold :math:`(\rho_{ij}, \theta_{ij})`: the length of the shortest path from i to j and the
-    angle under which it leaves i, counter-clockwise from the reference direction of i. ``transport`` is the
+    angle under which it leaves i, counter-clockwise from the first direction of i's frame. ``arrival`` is the angle
+    :math:`\alpha_{ij}` under which j sees it come in, in j's frame. ``transport`` is the
     angle :math:`\tau_{ij}` that carries j's tangent frame to i's along that path: a tangent vector with angle
-    :math:`\varphi` in the frame of j arrives in i with angle :math:`\varphi + \tau_{ij}`. Where one path is shortest
-    and bends nowhere,
+    :math:`\varphi` in the frame of j arrives in i with angle :math:`\varphi + \tau_{ij}`. Where the path bends nowhere,
+    and, on the right, there is only one,
 
-    .. math:: \tau_{ij} = \theta_{ij} - \theta_{ji} - \pi \pmod{2\pi}, \qquad \tau_{ij} = -\tau_{ji};
+    .. math:: \tau_{ij} = \theta_{ij} - \alpha_{ij} - \pi \pmod{2\pi}, \qquad
+              \alpha_{ij} = \theta_{ji}, \qquad \tau_{ij} = -\tau_{ji};
 
-    the latter holds with bends too, where transport is the sum over the legs.
+    the last holds with bends too, where transport is the sum over the legs.
 
     Args:
         neighbors: row i lists the points of chart i.
@@ -98,10 +98,13 @@ class Charts(Structure):
             [0, 2 pi).
         kind: ``"polar"`` or ``"cartesian"``.
         transport: ``[E]`` radians in (-pi, pi], or None.
-        radius: the radius of all charts, in the unit of the positions; None where it varies.
+        radius: ``[N]``, how far every chart reaches, in the unit of the positions (a number stands for all); None if nobody knows.
         report: what the charts met (boundaries, non-manifold edges, components); None if they were not
             measured on a mesh. Reports of packed charts add up.
         centers: ``[N]`` int64, the point that chart i lies around; None if it is point i.
+        arrival: ``[E]`` radians in [0, 2 pi), or None.
+        frames: ``[V, 3, 3]``, for every point that charts read the directions in space that angles 0 and pi / 2 stand for, and
+            the normal (see :func:`tangent_frames`); None where charts know of no space.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit together.
@@ -111,19 +114,28 @@ class Charts(Structure):
     coords: Tensor
     kind: str = "polar"
     transport: Tensor | None = None
-    radius: float | None = None
+    radius: Tensor | None = None
     report: ChartReport | None = field(default=None, repr=False)
     centers: Tensor | None = None
+    arrival: Tensor | None = None
+    frames: Tensor | None = None
 
     layout: ClassVar[Layout] = {
         "neighbors": Part(Neighbors),
         "coords": Rows("edges"),
         "kind": Fixed(),
         "transport": Rows("edges"),
-        "radius": Fixed(_same_radius),
+        "radius": Rows("destinations"),
         "report": Fixed(_sum_of_reports, read=False, type=ChartReport),
         "centers": Rows("destinations", into="sources"),
+        "arrival": Rows("edges"),
+        "frames": Rows("sources"),
     }
+
+    def __post_init__(self) -> None:
+        if isinstance(cast(Any, self.radius), int | float):
+            self.radius = self.coords.new_full((self.num_charts,), cast(Any, self.radius))
+        super().__post_init__()
 
     def sizes(self) -> dict[str, int]:
         return self.neighbors.sizes() | super().sizes()
@@ -144,19 +156,27 @@ class Charts(Structure):
             raise ValueError(
                 f"coords are on {self.coords.device} but neighbors are on {self.neighbors.device}"
             )
-        if self.transport is not None:
-            if self.transport.shape != (edges,):
-                raise ValueError(f"transport must have shape [{edges}], not {list(self.transport.shape)}")
-            if self.transport.device != self.neighbors.device:
-                raise ValueError(
-                    f"transport is on {self.transport.device} but neighbors are on {self.neighbors.device}"
-                )
-        if self.centers is not None:
-            _check_points("centers", self.centers, self.neighbors.num_src)
-            if self.centers.shape != (self.num_charts,):
-                raise ValueError(
-                    f"centers must have shape [{self.num_charts}], one a chart, not {list(self.centers.shape)}"
-                )
+        points, charts = self.neighbors.num_src, self.num_charts
+        for name, shape in (
+            ("transport", [edges]),
+            ("arrival", [edges]),
+            ("radius", [charts]),
+            ("centers", [charts]),
+            ("frames", [points, 3, 3]),
+        ):
+            tensor = getattr(self, name)
+            if tensor is None:
+                continue
+            if list(tensor.shape) != shape:
+                raise ValueError(f"{name} must have shape {shape}, not {list(tensor.shape)}")
+            if tensor.device != self.neighbors.device:
+                raise ValueError(f"{name} is on {tensor.device} but neighbors are on {self.neighbors.device}")
+            if name == "centers":
+                _check_points(name, tensor, points)
+            elif tensor.dtype != self.coords.dtype:
+                raise ValueError(f"coords are {self.coords.dtype} but {name} is {tensor.dtype}")
+        if self.radius is not None:
+            _check_radius(self.radius)
 
     @property
     def num_charts(self) -> int:
@@ -173,9 +193,10 @@ class Charts(Structure):
         return self._polar(1)
 
     def rotate(self, angle: Tensor) -> Charts:
-        r"""The same charts after turning the reference direction of every point i by :math:`-a_i`.
+        r"""The same charts after turning the frame of every point i by :math:`-a_i` about its normal.
 
-        .. math:: \theta'_{ij} = \theta_{ij} + a_i, \qquad \tau'_{ij} = \tau_{ij} + a_i - a_j \pmod{2\pi}
+        .. math:: \theta'_{ij} = \theta_{ij} + a_i, \qquad \alpha'_{ij} = \alpha_{ij} + a_j, \qquad
+                  \tau'_{ij} = \tau_{ij} + a_i - a_j \pmod{2\pi}
 
         Args:
             angle: ``[V]`` floating point, a_i in radians, for every point that charts read.
@@ -192,11 +213,34 @@ class Charts(Structure):
         angle = angle.to(self.coords)
         center = row if self.centers is None else self.centers[row]
         rho, theta = self.coords.unbind(1)
-        turned = torch.where((center == col) & (rho == 0), theta, _wrap_positive(theta + angle[center]))
-        transport = self.transport
+        own = (center == col) & (rho == 0)
+        turned = torch.where(own, theta, _wrap_positive(theta + angle[center]))
+        transport, arrival, frames = self.transport, self.arrival, self.frames
         if transport is not None:
             transport = -_wrap_positive(math.pi - transport - angle[center] + angle[col]) + math.pi
-        return replace(self, coords=torch.stack([rho, turned], dim=1), transport=transport)
+        if arrival is not None:
+            arrival = torch.where(own, arrival, _wrap_positive(arrival + angle[col]))
+        if frames is not None:
+            x, y, normal = frames.unbind(1)
+            c, s = angle.cos()[:, None], angle.sin()[:, None]
+            frames = torch.stack([c * x - s * y, s * x + c * y, normal], dim=1)
+        coords = torch.stack([rho, turned], dim=1)
+        return replace(self, coords=coords, transport=transport, arrival=arrival, frames=frames)
+
+    def towards(self, direction: Tensor) -> Charts:
+        """The same charts with angles that count from a direction's projection to the surface.
+
+        Args:
+            direction: ``[3]`` for all points that charts read, ``[V, 3]`` for every one, or ``[V, 2]`` in ``frames``, such as a
+                :func:`direction_field`. Its length does not matter; where it has none, or is normal to the surface (to 1e-5), the
+                frame stays.
+
+        Raises:
+            ValueError: charts without frames, a direction of another shape, or one that is not finite.
+        """
+        if self.frames is None:
+            raise ValueError("these charts have no frames, so no direction in space can be theirs")
+        return self.rotate(-frame_angle(self.frames, direction)[0])
 
     def _polar(self, column: int) -> Tensor:
         if self.kind != "polar":
@@ -204,8 +248,14 @@ class Charts(Structure):
         return self.coords[:, column]
 
 
-def geodesic_charts(mesh: Surface, radius: float, sources: Tensor | None = None) -> Charts:
-    r"""Geodesic polar coordinates of all vertices within ``radius`` of every vertex, or of some.
+def geodesic_charts(
+    mesh: Surface,
+    radius: float | Tensor | None = None,
+    sources: Tensor | None = None,
+    *,
+    size: int | None = None,
+) -> Charts:
+    r"""Geodesic polar coordinates of all vertices near every vertex, or near some.
 
     For vertices i and j, :math:`\rho_{ij}` is the length of the shortest path over the faces, and
     :math:`\theta_{ij}` the angle under which it leaves i. Both are exact for the polyhedron: rays from i are
@@ -216,9 +266,11 @@ def geodesic_charts(mesh: Surface, radius: float, sources: Tensor | None = None)
       they keep their size (a flat mesh keeps its plane up to the border), unless they sum to more than 2 pi,
       which they are then scaled to.
     - **Reference.** theta counts counter-clockwise, seen from the side to which the faces turn
-      counter-clockwise, from the edge to the neighbour with the lowest number.
+      counter-clockwise, from the first direction of the vertex's :func:`tangent_frames`, which are the charts' ``frames``. That
+      direction lies among the scaled angles where it agrees best with the edges' projections into the frame: exactly at a
+      vertex in a plane. It depends on the shape alone, not on how vertices and faces are numbered.
     - **Bends.** Where the shortest path bends (at the boundary, or at a vertex with more than 2 pi of angle),
-      theta is that of its first leg and transport the sum over the legs.
+      theta is that of its first leg, arrival that of its last, and transport the sum over the legs.
     - **Borders.** Paths cross neither the boundary, nor edges with more than two faces, nor edges where the
       surface cannot be oriented (a Moebius strip has a cut). Faces that are merely wound the wrong way are
       read the other way round. A vertex where several fans of faces meet has their angles side by side.
@@ -226,46 +278,81 @@ def geodesic_charts(mesh: Surface, radius: float, sources: Tensor | None = None)
 
     Args:
         mesh: anything with ``pos [V, 3]`` and ``face [3, F]``.
-        radius: in the unit of ``pos``; positive, may be infinite.
+        radius: in the unit of ``pos``; positive, may be infinite. ``[N]`` for a radius of its own for every chart.
         sources: ``[N]`` int64, the vertices to make charts around, in any order, such as the centers of a coarser level; all
-            if not given. Only the paths from them are followed.
+            V if not given. Only the paths from them are followed.
+        size: instead of a radius, how many vertices every chart holds, itself included: the nearest, with those that are just as
+            far as the last (to 1e-9), or all that can be reached, where these are fewer. Its radius lies half-way to the next.
 
     Returns:
-        Polar charts with transport (see `Charts`), float64 if ``pos`` is, else float32, on the device of
-        ``pos``. Row i lists i itself (rho = theta = transport = 0) and every vertex within the radius,
+        Polar charts with transport, arrival and frames (see `Charts`), float64 if ``pos`` is, else float32, on the device of
+        ``pos``. Row i lists i itself (rho = theta = transport = arrival = 0) and every vertex within the radius,
         ascending. With ``sources`` there are N rows, row i around vertex ``sources[i]``, and they read all V vertices.
 
     Raises:
-        ValueError: the radius is not positive; the mesh is empty or a position is not finite; sources of another shape or dtype.
+        ValueError: neither radius nor size or both; a radius that is not positive or of another shape, a size below 1; the mesh
+            is empty or a position is not finite; sources of another shape or dtype.
         IndexError: a face or a source refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
     """
-    if not radius > 0:
+    if (radius is None) == (size is None):
+        raise ValueError(f"charts need a radius or a size, not {'neither' if size is None else 'both'}")
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    if isinstance(radius, Tensor):
+        if not radius.is_floating_point():
+            raise ValueError(f"radius must be floating point, not {radius.dtype}")
+        _check_radius(radius)
+    elif radius is not None and not radius > 0:
         raise ValueError(f"radius must be positive, got {radius}")
     pos, face = surface_arrays(mesh)
     if sources is not None:
         _check_points("sources", sources, len(pos))
     around = np.arange(len(pos)) if sources is None else sources.cpu().contiguous().numpy()
-    rowptr, col, coords, transport, met = native().geodesic_charts(
-        pos, face, around, float(radius), num_threads()
+    if isinstance(radius, Tensor) and radius.shape != (len(around),):
+        raise ValueError(f"radius must have shape [{len(around)}], one a chart, not {list(radius.shape)}")
+    reach = torch.as_tensor(1.0 if radius is None else radius, dtype=torch.float64, device="cpu")
+    frames = precise_frames(mesh).detach()
+    rowptr, col, coords, transport, arrival, radii, met = native().geodesic_charts(
+        pos,
+        face,
+        frames.cpu().numpy(),
+        around,
+        reach.detach().expand(len(around)).contiguous().numpy(),
+        size or 0,
+        num_threads(),
     )
     names = {f.name for f in fields(ChartReport)}
     report = ChartReport(charts=len(around), **{name: count for name, count in met.items() if name in names})
     device = mesh.pos.device
     dtype = torch.float64 if mesh.pos.dtype == torch.float64 else torch.float32
-    polar = torch.from_numpy(coords).view(-1, 2).to(dtype)
-    # An angle just below 2 pi may round up to it.
-    polar[:, 1].masked_fill_(polar[:, 1] >= torch.tensor(2 * math.pi, dtype=dtype), 0)
+
+    def moved(values: NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(values).to(device, dtype)
+
+    def positive(angle: Tensor) -> Tensor:  # one just below 2 pi may round up to it
+        return angle.masked_fill(angle >= torch.tensor(2 * math.pi, dtype=dtype), 0)
+
+    rho, theta = moved(coords).view(-1, 2).unbind(1)
     neighbors = Neighbors(torch.from_numpy(rowptr).to(device), torch.from_numpy(col).to(device), len(pos))
-    angle = torch.from_numpy(transport).to(device, dtype)
-    centers = None if sources is None else sources.to(device)
-    return Charts(neighbors, polar.to(device), "polar", angle, float(radius), report, centers)
+    return Charts(
+        neighbors,
+        torch.stack([rho, positive(theta)], dim=1),
+        "polar",
+        moved(transport),
+        moved(radii),
+        report,
+        None if sources is None else sources.to(device),
+        positive(moved(arrival)),
+        frames.to(device, dtype),
+    )
 
 
 def chart_radius(mesh: Surface, size: int) -> float:
     """The radius for which a chart holds about ``size`` vertices on average, itself included.
 
-    It starts from the radius of a disc with the area of ``size`` vertices and is corrected by the exact
+    Where vertices lie closer here than there, charts of one radius hold more here than there; ``geodesic_charts(mesh, size=size)``
+    gives every chart its own. It starts from the radius of a disc with the area of ``size`` vertices and is corrected by the exact
     distances around a sample of at most 256 vertices, spread evenly over the vertex numbers.
 
     Args:
@@ -285,6 +372,7 @@ def chart_radius(mesh: Surface, size: int) -> float:
     pos, face = surface_arrays(mesh)
     sample = np.unique(np.linspace(0, len(pos) - 1, min(len(pos), 256)).astype(np.int64))
     wanted = size * len(sample)
+    axes = np.broadcast_to(np.eye(3), (len(pos), 3, 3)).copy()  # distances alone count here
     corners = pos[face]
     area = (
         0.5
@@ -294,7 +382,8 @@ def chart_radius(mesh: Surface, size: int) -> float:
     radius = max(math.sqrt(size * area / len(pos) / math.pi), 1e-3 * extent) * 1.3
     found = 0
     while True:
-        result: tuple[Any, ...] = native().geodesic_charts(pos, face, sample, radius, num_threads())
+        radii = np.full(len(sample), radius)
+        result: tuple[Any, ...] = native().geodesic_charts(pos, face, axes, sample, radii, 0, num_threads())
         rho = result[2][0::2]
         if len(rho) >= wanted:
             # Half-way to the next distance: the radius itself must not be a tie that rounding decides.
@@ -307,6 +396,12 @@ def chart_radius(mesh: Surface, size: int) -> float:
             )
         found = len(rho)
         radius *= 1.5
+
+
+def _check_radius(radius: Tensor) -> None:
+    if bool((bad := ~(radius > 0)).any()):
+        at = int(bad.nonzero()[0])
+        raise ValueError(f"radius must be positive, got {float(radius[at])} for chart {at}")
 
 
 def _check_points(name: str, points: Tensor, count: int) -> None:

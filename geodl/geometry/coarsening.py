@@ -38,8 +38,8 @@ class Coarsening(Structure):
     .. math:: (R f)_c = \frac{1}{M_c} \sum_{i \in c} m_i f_i, \qquad (P g)_i = g_{c(i)}
 
     so constants stay constant both ways, integrals are kept (:math:`\sum_c M_c (R f)_c = \sum_i m_i f_i`, and likewise for P),
-    :math:`R P = I`, and R and P are adjoint with respect to the masses. Beside P, which is constant on every cell, there is a smooth
-    prolongation, see :func:`~geodl.geometry.prolongation.smooth_prolongation`.
+    :math:`R P = I`, and R and P are adjoint with respect to the masses. Beside P, which is constant on every cell, there is a
+    smooth prolongation, see :func:`~geodl.geometry.prolongation.smooth_prolongation`.
 
     Args:
         cluster: ``[V]`` int64, the cell of every point.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geodl.geometry.gradient import tangent_frames
+from geodl.geometry.frames import oriented, precise_frames
 from geodl.geometry.measures import face_normals
 from geodl.geometry.surface import Surface, check_surface
 
@@ -47,8 +47,8 @@ def curvature(mesh: Surface) -> Curvature:
     the differences of the normals at their ends, in the sense of least squares. A vertex has the mean of its faces' forms, turned
     into its tangent plane, each weighted by the part of the face that is nearest to the vertex.
 
-    Faces without area are left out; at edges of three and more faces, and where faces are wound inconsistently, the answer is that
-    of the averaged normal. ``defined`` tells where there is one.
+    Faces without area are left out, faces of inconsistent winding read as their component's first face is wound; at edges of three
+    and more faces the answer is that of the averaged normal. ``defined`` tells where there is one.
 
     Args:
         mesh: ``pos [V, 3]``, ``face [3, F]``.
@@ -61,12 +61,13 @@ def curvature(mesh: Surface) -> Curvature:
 
     Rusinkiewicz, "Estimating curvatures and their derivatives on triangle meshes", 3DPVT 2004.
     """
-    pos, face = check_surface(mesh)
+    pos, _ = check_surface(mesh)
+    face = oriented(mesh)
     points = pos.detach().double()
     size = (points.amax(dim=0) - points.amin(dim=0)).amax()
     size = torch.where(size > 0, size, 1.0)
     points = (points - points[0]) / size
-    frames = tangent_frames(mesh).detach().double()
+    frames = precise_frames(mesh).detach()
     area, voronoi = _corner_areas(points[face])
     sound = area > 1e-12 * _longest_side(points[face])
     if not bool(sound.any()):

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from geodl.geometry.cloud import POINT_NEIGHBORS, check_cloud, normals_of
+from geodl.geometry.cloud import POINT_NEIGHBORS, check_cloud
+from geodl.geometry.frames import precise_frames
 from geodl.geometry.measures import edges
 from geodl.ops import Neighbors, aggregate, knn
 from geodl.ops.core.structure import Layout, Part, Rows, Structure
 
-__all__ = ["Gradient", "gradient", "tangent_frames"]
+__all__ = ["Gradient", "gradient"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,28 +49,12 @@ class Gradient(Structure):
         return Gradient(self.neighbors, turned)
 
 
-def tangent_frames(shape: Any) -> Tensor:
-    """An orthonormal frame at every vertex, ``[V, 3, 3]``: two tangent directions and the unit normal, right-handed.
-
-    Normals are those of the mesh's vertices; of a point cloud its ``normal``, or :func:`point_normals` where it has none. The first
-    direction is the projection of the coordinate axis that is farthest from the normal; a vertex without a normal has the
-    coordinate axes. In the dtype of ``pos``.
-    """
-    normal = normals_of(shape)
-    has_none = (normal == 0).all(dim=1, keepdim=True)
-    normal = torch.where(has_none, normal.new_tensor([0.0, 0.0, 1.0]), normal)
-    axis = torch.nn.functional.one_hot(normal.abs().argmin(dim=1), 3).to(normal)
-    x = torch.nn.functional.normalize(axis - (axis * normal).sum(1, keepdim=True) * normal, dim=1)
-    y = torch.linalg.cross(normal, x)
-    return torch.stack([x, y, normal], dim=1)
-
-
 def gradient(shape: Any) -> Gradient:
     r"""Least-squares gradient over the edges of every vertex, in its :func:`tangent_frames`.
 
     .. math:: (\nabla f)_i = \arg\min_{g} \sum_{j \in N(i)} \bigl( g \cdot u_{ij} - (f_j - f_i) \bigr)^2
 
-    with :math:`u_{ij}` the edge in i's frame: laid into the tangent plane with its length kept. Linear functions on a flat mesh
+    with :math:`u_{ij}` the edge in i's frame: projected to the tangent plane, at its own length. Linear functions on a flat mesh
     have their gradient exactly, up to the border. The edges of a point cloud are those to the 30 nearest points.
 
     Where all edges of a vertex are parallel the gradient is the smallest of the minimisers; it is zero at a vertex without edges,
@@ -86,7 +71,7 @@ def gradient(shape: Any) -> Gradient:
 
     Sharp et al., "DiffusionNet: discretization agnostic learning on surfaces", ACM TOG 2022, section 3.3.
     """
-    frames = tangent_frames(shape).double()
+    frames = precise_frames(shape)
     pos = check_cloud(shape)
     neighbors = _links(shape, pos)
     row, col = neighbors.row, neighbors.col
@@ -96,8 +81,7 @@ def gradient(shape: Any) -> Gradient:
         raise ValueError(
             f"no two of the {pos.shape[0]} points that are joined are apart: the shape has no gradient"
         )
-    flat = (frames[row, :2] @ edge[:, :, None]).squeeze(2)
-    flat = flat * (length / torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp(min=1e-300))
+    flat = laid(edge, frames[row])
     # In units of the vertex's own edges, so that no scale is near the tolerance of the pseudo-inverse.
     unit = edge.new_zeros(pos.shape[0], 1).scatter_reduce(0, row[:, None], length, "amax").clamp(min=1e-300)
     flat = flat / unit[row]
@@ -113,6 +97,13 @@ def gradient(shape: Any) -> Gradient:
     )
     assert whole.order is not None
     return Gradient(whole, torch.cat([out, own])[whole.order].to(pos.dtype))
+
+
+def laid(edge: Tensor, frames: Tensor) -> Tensor:
+    """Edges ``[E, 3]`` in frames ``[E, 3, 3]``: projected to the tangent planes, at their own length, ``[E, 2]``."""
+    flat = (frames[:, :2] @ edge[:, :, None]).squeeze(2)
+    length = torch.linalg.vector_norm(edge, dim=1, keepdim=True)
+    return flat * (length / torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp(min=1e-300))
 
 
 def _links(shape: Any, pos: Tensor) -> Neighbors:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 __all__ = ["smooth_prolongation", "smoothed_aggregation"]
 
-# The support of a coarse point, in mean distances to those whose cells touch its own: about ten supports hold a point.
-_SUPPORT = 1.75
+# The support of a coarse point, in mean distances to those whose cells touch its own: about seven supports hold a point. With less
+# some points lie outside of the hull of their few coarse points, with more the signal is blurred.
+_SUPPORT = 1.35
 # It holds every point of its own cell, the farthest with so much room.
 _ROOM = 1.25
 # Directions with less than this part of the largest variance are those across the surface, along which nothing is interpolated.
@@ -34,8 +35,8 @@ def smooth_prolongation(
 
     .. math:: p_{ic} \propto w_{ic} \exp(\lambda_i \cdot u_{ic}), \qquad \sum_c p_{ic} u_{ic} = 0
 
-    is the one nearest to w. A point outside of the hull of the coarse points, as at a border, has that of a point of the hull near it.
-    Supports end within the second ring of cells, so nothing is read across a gap.
+    is the one nearest to w. A point outside of the hull of the coarse points, as at a border, has that of a point of the hull near
+    it. Supports end within the second ring of cells, so nothing is read across a gap.
 
     Args:
         pos: ``[V, 3]`` float64.

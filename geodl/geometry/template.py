@@ -43,7 +43,7 @@ def polar_template(
         rings: number of radii.
         rays: number of directions.
         radius: R, that of the outermost ring, in the unit of ``pos``. If not given, three quarters of
-            ``charts.radius``, since triangles are missing at the border of a chart.
+            each chart's own radius, since triangles are missing at the border of a chart.
 
     Returns:
         Windows with exactly ``3 * rings * rays`` entries a vertex, in the order of the windows, with the
@@ -86,16 +86,17 @@ def _locate(
     pos, face = surface_arrays(mesh)
     if charts.num_charts != len(pos) or charts.neighbors.num_src != len(pos):
         raise ValueError(f"the mesh has {len(pos)} vertices but there are {charts.num_charts} charts")
-    if radius is None:
-        if charts.radius is None:
-            raise ValueError("radius must be given: these charts have no radius of their own")
-        radius = 0.75 * charts.radius
-    if not 0 < radius < float("inf"):
-        raise ValueError(f"radius must be positive and finite, got {radius}")
-    radii = np.arange(1, rings + 1) / rings * radius
+    if radius is not None:
+        outer = np.full(len(pos), float(radius))
+    elif charts.radius is None:
+        raise ValueError("radius must be given: these charts have no radius of their own")
+    else:
+        outer = 0.75 * charts.radius.detach().to("cpu", torch.float64).numpy()
+    if (bad := ~((outer > 0) & (outer < np.inf))).any():
+        raise ValueError(f"radius must be positive and finite, got {outer[bad][0]}")
     coords = charts.coords.detach().to("cpu", torch.float64).contiguous().numpy()
     rowptr, col = charts.neighbors.rowptr.cpu().numpy(), charts.neighbors.col.cpu().numpy()
     located: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]] = native().polar_template(
-        pos, face, rowptr, col, coords, radii, rays, num_threads()
+        pos, face, rowptr, col, coords, outer, rings, rays, num_threads()
     )
     return located

@@ -18,9 +18,9 @@ class AlexNet(nn.Module):
     ``"torchvision"`` is the one-column network of torchvision (Krizhevsky 2014), whose weights load: 61,100,840 parameters.
     ``"2012"`` is the published one: convolutions 2, 4 and 5 in two groups, one a GPU, and local response normalisation: 60,965,224.
 
-    On a :class:`~geodl.nn.Level` with four coarser ones (the stride of 4 leads to the next, as one of 2 does) the same layers run on
-    a mesh, a sphere or a graph; the mean over the whole shape stands in for the 6 x 6 parts of an image that the linear layers read.
-    ``network.features(x, names, level)`` gives what is between, by torchvision's names, such as ``["features.2"]``.
+    On a :class:`~geodl.nn.Level` with four coarser ones (the stride of 4 leads to the next, as one of 2 does) the same layers run
+    on a mesh, a sphere or a graph; the mean over the whole shape stands in for the 6 x 6 parts of an image that the linear layers
+    read. ``network.features(x, names, level)`` gives what is between, by torchvision's names, such as ``["features.2"]``.
 
     Args:
         in_channels: channels of the images.

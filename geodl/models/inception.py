@@ -288,8 +288,8 @@ class InceptionV3(nn.Module):
     """Inception, version 3: factorised convolutions, 11 modules, an auxiliary head.
 
     The state dict is that of torchvision's ``inception_v3``: 27,161,264 parameters with the auxiliary head. torchvision's
-    published weights want images with mean and deviation 0.5 in each channel. On a :class:`~geodl.nn.Level` with five coarser ones the
-    same layers, with the same weights, run on a mesh, a sphere or a graph.
+    published weights want images with mean and deviation 0.5 in each channel. On a :class:`~geodl.nn.Level` with five coarser ones
+    the same layers, with the same weights, run on a mesh, a sphere or a graph.
 
     Args:
         in_channels: channels of the images.
@@ -298,9 +298,9 @@ class InceptionV3(nn.Module):
         dropout: probability of dropping a feature in training.
 
     Shapes:
-        ``[B, in_channels, H, W]``, at least 75 x 75, as published 299 x 299, or with a level of V points ``[B, in_channels, V]``, or
-        ``[V, in_channels]`` for B packed shapes -> ``[B, out_channels]``; in training with the auxiliary head ``Scores(logits,
-        auxiliary)``.
+        ``[B, in_channels, H, W]``, at least 75 x 75, as published 299 x 299, or with a level of V points ``[B, in_channels, V]``,
+        or ``[V, in_channels]`` for B packed shapes -> ``[B, out_channels]``; in training with the auxiliary head
+        ``Scores(logits, auxiliary)``.
 
     Raises:
         ValueError: a level without five coarser ones, or that does not reach 7 taps.

@@ -117,7 +117,7 @@ class ResNet(nn.Module):
 
         Args:
             x: as of the network.
-            names: among ``conv1``, ``bn1``, ``relu``, ``maxpool``, ``layer1`` ... ``layer4``, and the blocks ``layer1.0`` and so on.
+            names: among ``conv1``, ``bn1``, ``relu``, ``maxpool``, ``layer1`` ... ``layer4``, and the blocks ``layer1.0`` and on.
 
         Raises:
             ValueError: no such name; a level without enough coarser ones.

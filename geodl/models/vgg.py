@@ -18,10 +18,10 @@ _BLOCKS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2
 class VGG(nn.Module):
     """VGG: blocks of 3 x 3 convolutions, each followed by maximum pooling, and three fully connected layers.
 
-    The state dict is that of torchvision's ``vgg11`` ... ``vgg19_bn``. On a :class:`~geodl.nn.Level` with five coarser ones the same
-    layers, with the same weights, run on a mesh, a sphere or a graph; the mean over the whole shape stands in for the 7 x 7 parts of
-    an image that the linear layers read. ``network.features(x, names, level)`` gives what is between, by torchvision's names, such as
-    ``["features.3", "features.8"]``; the first layers alone need fewer coarser levels.
+    The state dict is that of torchvision's ``vgg11`` ... ``vgg19_bn``. On a :class:`~geodl.nn.Level` with five coarser ones the
+    same layers, with the same weights, run on a mesh, a sphere or a graph; the mean over the whole shape stands in for the 7 x 7
+    parts of an image that the linear layers read. ``network.features(x, names, level)`` gives what is between, by torchvision's
+    names, such as ``["features.3", "features.8"]``; the first layers alone need fewer coarser levels.
 
     Args:
         depth: 11, 13, 16 or 19 layers with weights.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from geodl.geometry import Charts
 from geodl.ops import PolarWindows, patch_gather, polar_conv
+from geodl.ops.remembered import remembered
 
 # Beyond this many nats a Gaussian is zero for all purposes; the bound keeps a bin that no neighbour is near from
 # underflowing to 0 / 0, so that it reads its nearest neighbours instead.
@@ -22,7 +23,7 @@ def gaussian_windows(charts: Charts, rings: int, rays: int, radius: float | None
     .. math:: w_{ra}(\rho, \theta) \propto \exp\Bigl(-\frac{(\rho - \rho_r)^2}{2 \sigma_\rho^2}
               - \frac{d(\theta, \theta_a)^2}{2 \sigma_\theta^2}\Bigr), \qquad \sum_{j \in N(i)} w_{ra}(u_{ij}) = 1
 
-    with bin centres :math:`\rho_r = (r + 1/2) R / \text{rings}` and :math:`\theta_a = 2 \pi a / \text{rays}`, and half a
+    with bin centres :math:`\rho_r = (r + 1/2) R_i / \text{rings}` and :math:`\theta_a = 2 \pi a / \text{rays}`, and half a
     bin's width as :math:`\sigma_\rho, \sigma_\theta`; :math:`d` is the distance on the circle. The centre of a chart has
     no direction: it counts for all rays alike.
 
@@ -30,29 +31,28 @@ def gaussian_windows(charts: Charts, rings: int, rays: int, radius: float | None
         charts: polar charts with E edges.
         rings: number of bins in rho.
         rays: number of bins in theta.
-        radius: R, in the unit of the charts' rho; the charts' own radius if not given.
+        radius: R, in the unit of the charts' rho; of every chart its own if not given.
 
     Returns:
         PolarWindows with dense weights ``[E, rings * rays]`` in the dtype of ``charts.coords``.
 
     Raises:
-        ValueError: the charts are not polar, or rings, rays or radius is not positive.
+        ValueError: the charts are not polar; rings, rays or radius is not positive, or no finite radius is known.
 
     Masci, Boscaini, Bronstein, Vandergheynst: Geodesic convolutional neural networks on Riemannian manifolds, ICCVW 2015.
     """
-    radius = charts.radius if radius is None else radius
     if charts.kind != "polar":
         raise ValueError(f"gaussian_windows needs polar charts, not {charts.kind!r}")
-    if radius is None:
-        raise ValueError("these charts have no radius in common, so radius must be given")
-    if rings < 1 or rays < 1 or not radius > 0:
+    if rings < 1 or rays < 1 or not (radius is None or radius > 0):
         raise ValueError(f"rings, rays and radius must be positive, got {rings}, {rays} and {radius}")
     rho, theta = charts.coords.unbind(1)
-    half_ring, half_ray = radius / rings / 2, math.pi / rays
-    rho_r = radius / rings * (torch.arange(rings, dtype=rho.dtype, device=rho.device) + 0.5)
+    reach = rho.new_tensor(radius) if radius is not None else chart_reach(charts)
+    half_ring, half_ray = reach / rings / 2, math.pi / rays
+    # In half bins, as the bins of every chart have a width of their own.
+    rho_r = 2 * torch.arange(rings, dtype=rho.dtype, device=rho.device) + 1
     theta_a = 2 * math.pi / rays * torch.arange(rays, dtype=rho.dtype, device=rho.device)
 
-    radial = ((rho[:, None] - rho_r) / half_ring).square() / 2
+    radial = ((rho / half_ring)[:, None] - rho_r).square() / 2
     turn = torch.remainder(theta[:, None] - theta_a + math.pi, 2 * math.pi) - math.pi
     angular = torch.where(rho[:, None] > 0, (turn / half_ray).square() / 2, 0.0)
     exponent = (radial[:, :, None] + angular[:, None, :]).flatten(1)
@@ -60,6 +60,22 @@ def gaussian_windows(charts: Charts, rings: int, rays: int, radius: float | None
 
     total = patch_gather(weight.new_ones(charts.neighbors.num_src, 1), charts.neighbors, weight).squeeze(-1)
     return PolarWindows(charts.neighbors, weight / total[charts.neighbors.row], None, rings, rays)
+
+
+def chart_reach(charts: Charts) -> Tensor:
+    """The radius of the chart of every edge, ``[E]``.
+
+    Raises:
+        ValueError: charts without a radius, or with an infinite one.
+    """
+    radius = charts.radius
+    if radius is None:
+        raise ValueError("these charts have no radius of their own, so radius must be given")
+    if not torch.compiler.is_compiling() and not remembered(
+        charts, "ends", lambda: bool(radius.isfinite().all())
+    ):
+        raise ValueError("these charts reach without end, so radius must be given")
+    return radius[charts.neighbors.row]
 
 
 class GeodesicConv(nn.Module):

@@ -193,14 +193,16 @@ def mesh_levels(
             arbitrary reference.
 
     Raises:
-        ValueError, IndexError: a bad mesh, or sizes that do not descend.
+        ValueError, IndexError: a bad mesh or one without area, fewer vertices than a level wants, sizes that do not descend, a
+            direction of another shape or that is not finite.
     """
     vertices = len(check_surface(mesh)[0])
     area = float(surface_area(mesh))
     if not area > 0:
-        raise ValueError("the mesh has no area: the distance of two taps is the root of a vertex's share of it")
-    if sizes and not sizes[0] < vertices:
-        raise ValueError(f"a coarser level of {sizes[0]} points wants more vertices than the mesh has, {vertices}")
+        raise ValueError(
+            "the mesh has no area: the distance of two taps is the root of a vertex's share of it"
+        )
+    _check_sizes(sizes, vertices, "mesh")
     turn = None if direction is None else _towards(mesh, direction)
     steps = hierarchy(mesh, sizes) if sizes else []
     points, reach = torch.arange(vertices), _reach([kernel_size] * 2)
@@ -230,11 +232,16 @@ def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) ->
         kernel_size: taps along an axis of the widest kernel that will be asked for.
 
     Raises:
-        ValueError, IndexError: a bad graph, or one without edges; sizes that do not descend.
+        ValueError, IndexError: a bad graph, or one whose edges have no length; fewer nodes than a level wants; sizes that do not
+            descend.
     """
     pos, edge_index = graph.pos, graph.edge_index
+    if pos.dim() != 2 or pos.shape[1] not in (2, 3):
+        raise ValueError(f"pos must have shape [V, 2] or [V, 3], not {list(pos.shape)}")
+    edge_index = edge_index[:, edge_index[0] != edge_index[1]]
     if edge_index.numel() == 0:
         raise ValueError("the graph has no edges: the distance of two taps is that of neighbours")
+    _check_sizes(sizes, pos.shape[0], "graph")
     dim = pos.shape[1]
     in_space = SimpleNamespace(
         pos=F.pad(pos, (0, 3 - dim)), edge_index=edge_index, num_nodes=pos.shape[0], face=None
@@ -243,6 +250,10 @@ def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) ->
     length = torch.linalg.vector_norm(pos[edge_index[0]] - pos[edge_index[1]], dim=1)
     nearest = pos.new_full((pos.shape[0],), torch.inf).scatter_reduce(0, edge_index[1], length, "amin")
     nearest_to_all = float(nearest[nearest.isfinite()].median())
+    if not nearest_to_all > 0:
+        raise ValueError(
+            "most nodes lie where a neighbour does: the distance of two taps is that of neighbours"
+        )
     points, reach = torch.arange(pos.shape[0]), _reach([kernel_size] * dim)
     made: list[tuple[Charts, Tensor]] = []
     for depth in range(len(steps) + 1):
@@ -255,6 +266,13 @@ def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) ->
         mass = pos.new_ones(pos.shape[0]) if depth == 0 else steps[depth - 1].mass
         made.append((Charts(neighbors, u, "cartesian"), mass))
     return _linked(made, steps, reach)
+
+
+def _check_sizes(sizes: Sequence[int], points: int, shape: str) -> None:
+    if sizes and sizes[0] >= points:
+        raise ValueError(
+            f"a coarser level of {sizes[0]} points wants more than the {points} that the {shape} has"
+        )
 
 
 def _reach(kernel_size: Sequence[int]) -> float:
@@ -282,6 +300,14 @@ def _among(charts: Charts, points: Tensor) -> Charts:
 
 def _towards(mesh: Any, direction: Tensor) -> Tensor:
     """By how much charts must be turned for theta to count from the direction, ``[V]``."""
+    if tuple(direction.shape) not in ((3,), tuple(mesh.pos.shape)):
+        raise ValueError(
+            f"direction must have shape [3] or {list(mesh.pos.shape)}, one a vertex, not {list(direction.shape)}"
+        )
+    if not bool(direction.isfinite().all()):
+        bad = (~direction.isfinite().all(-1)).reshape(-1).nonzero().flatten()
+        where = f" at vertex {int(bad[0])}" if direction.dim() == 2 else ""
+        raise ValueError(f"direction is not finite{where}")
     pos, normal = mesh.pos.double(), vertex_normals(mesh).double()
     one, two = edges(mesh)
     start, end = torch.cat([one, two]), torch.cat([two, one])

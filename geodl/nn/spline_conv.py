@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.geometry import Charts
+from geodl.nn.geodesic import chart_reach
 from geodl.nn.spline_windows import spline_windows
 from geodl.ops import patch_conv
 
@@ -29,7 +30,7 @@ class SplineConv(nn.Module):
         out_channels: C'.
         kernel_size: control points along each axis; its length is the number of coordinates.
         degree: of the splines, 1, 2 or 3.
-        radius: R, in the unit of the charts; that of the charts if not given, which packed shapes of different sizes have not.
+        radius: R, in the unit of the charts; of every chart its own if not given.
         mean: whether to divide by the number of neighbours, or to sum.
         root: whether :math:`W_\text{root}` is learned.
         bias: whether b is.
@@ -90,17 +91,15 @@ class SplineConv(nn.Module):
         return y if self.bias is None else y + self.bias
 
     def _windows(self, charts: Charts) -> tuple[Tensor, Tensor]:
-        radius = charts.radius if self.radius is None else self.radius
-        if radius is None:
-            raise ValueError("these charts have no radius in common, so radius must be given")
         axes = len(self.kernel_size)
         if charts.coords.shape[1] != axes:
             raise ValueError(
                 f"charts have {charts.coords.shape[1]} coordinates but the kernel has {axes} axes"
             )
         size = charts.coords.new_tensor(self.kernel_size)
+        radius = chart_reach(charts) if self.radius is None else charts.coords.new_tensor(self.radius)
         if charts.kind == "cartesian":
-            unit = ((charts.coords / radius).clamp(-1, 1) + 1) / 2
+            unit = ((charts.coords / radius[..., None]).clamp(-1, 1) + 1) / 2
             return spline_windows(unit * (size - self.degree), self.kernel_size, self.degree)
         rho = (charts.rho / radius).clamp(max=1) * (size[0] - self.degree)
         theta = charts.theta / (2 * math.pi) * size[1]

@@ -18,8 +18,8 @@ _LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
 class Upsample(nn.Module):
     r"""The way back from pooling: a signal from a coarse grid, or from the points of the next coarser level, to more points.
 
-    ``"nearest"`` repeats what a coarse point has all over its cell. ``"bilinear"`` is linear between coarse points: on grids torch's
-    linear, bilinear or trilinear interpolation, elsewhere the smooth prolongation of :class:`~geodl.geometry.Coarsening`.
+    ``"nearest"`` repeats what a coarse point has all over its cell. ``"bilinear"`` is linear between coarse points: on grids
+    torch's linear, bilinear or trilinear interpolation, elsewhere the smooth prolongation of :class:`~geodl.geometry.Coarsening`.
 
     Args:
         scale_factor: how many times more points along every axis of a grid; a level has as many as it has.

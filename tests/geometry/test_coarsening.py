@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import Tensor
 
 from geodl.geometry import (
     Coarsening,
@@ -18,7 +20,7 @@ from geodl.geometry import (
     vertex_areas,
 )
 
-from .shapes import Shape, bumpy, icosphere, join
+from .shapes import Shape, bumpy, flat_grid, flat_random, icosphere, join
 
 
 def graph_of(mesh: Shape, **more) -> SimpleNamespace:
@@ -122,3 +124,65 @@ def test_errors_say_what_is_wrong() -> None:
         coarsen(graph_of(icosphere(1)), 4, "farthest")
     with pytest.raises(ValueError, match="reduce must be"):
         coarsen(icosphere(1), 4).restrict(torch.zeros(42, 1), "sum")
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("points", [1, 2, 40])
+def test_smooth_prolongation_is_a_mean(name, points) -> None:
+    shape = MAKERS[name]()
+    found = coarsen(shape, points)
+    size = found.cluster.numel()
+    ones = found.prolong(torch.ones(found.num_nodes, 1).double(), smooth=True)
+    torch.testing.assert_close(ones, torch.ones(size, 1).double(), rtol=1e-12, atol=1e-12)
+    g = torch.rand(found.num_nodes, 3, dtype=torch.float64)
+    smooth = found.prolong(g, smooth=True)
+    assert bool((smooth >= g.amin(0) - 1e-12).all()) and bool((smooth <= g.amax(0) + 1e-12).all())
+    signals = torch.stack([g, 2 * g]).mT
+    torch.testing.assert_close(found.prolong(signals, smooth=True), torch.stack([smooth, 2 * smooth]).mT)
+    torch.testing.assert_close(
+        found.prolong(signals), torch.stack([found.prolong(g), 2 * found.prolong(g)]).mT
+    )
+    torch.testing.assert_close(found.restrict(found.prolong(signals)), signals)
+
+
+@pytest.mark.parametrize("mesh", [flat_grid(33), flat_random(900)], ids=["grid", "random"])
+def test_smooth_prolongation_of_linear_functions_is_linear(mesh) -> None:
+    found = coarsen(mesh, mesh.size // 6)
+    apart = found.num_nodes**-0.5
+    linear = found.prolong(found.pos, smooth=True) - mesh.pos
+    inner = ((mesh.pos[:, :2] > 0.1) & (mesh.pos[:, :2] < 0.9)).all(1)
+    assert float(linear[inner].norm(dim=1).max()) < 1e-3 * apart
+    assert float(linear.norm(dim=1).max()) < 0.6 * apart  # beyond the last coarse points
+    plain = found.prolong(found.pos) - mesh.pos
+    assert float(plain[inner].norm(dim=1).max()) > 0.4 * apart
+
+    def wave(pos: Tensor) -> Tensor:
+        return torch.sin(0.6 / apart * pos[:, :1]) * torch.cos(0.6 / apart * pos[:, 1:2])
+
+    wrong = [(found.prolong(wave(found.pos), smooth) - wave(mesh.pos))[inner] for smooth in (True, False)]
+    assert float(wrong[0].abs().mean()) < 0.6 * float(wrong[1].abs().mean())
+
+
+def test_smooth_prolongation_does_not_cross_a_gap() -> None:
+    sheet = flat_grid(17)
+    above = Shape(sheet.pos + torch.tensor([0.0, 0.0, 0.01]).double(), sheet.face)
+    found = coarsen(join(sheet, above), 60)
+    upper = (found.pos[:, 2:] > 0.005).double()
+    torch.testing.assert_close(found.prolong(upper, smooth=True)[:289], torch.zeros(289, 1).double())
+
+
+def test_smooth_prolongation_turns_and_scales_with_the_shape() -> None:
+    mesh = bumpy(3)
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]
+    one, two = coarsen(mesh, 80), coarsen(mesh.with_pos(1000 * mesh.pos @ turn.T + 5), 80)
+    assert torch.equal(one.centers, two.centers)
+    x = torch.randn(80, 2, dtype=torch.float64)
+    torch.testing.assert_close(one.prolong(x, True), two.prolong(x, True), rtol=1e-5, atol=1e-5)
+
+
+def test_a_coarsening_without_smooth_prolongation_says_so() -> None:
+    found = replace(coarsen(bumpy(2), 20), smooth=None, smooth_weight=None)
+    with pytest.raises(ValueError, match="without a smooth prolongation"):
+        found.prolong(torch.zeros(20, 1), smooth=True)
+    with pytest.raises(ValueError, match=r"x must have shape \[V, C\] or \[B, C, V\], not \[20\]"):
+        found.prolong(torch.zeros(20))

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from geodl.geometry import Charts, geodesic_charts, polar_template, template_coverage
+from geodl.geometry import Charts, geodesic_charts, polar_template, tangent_frames, template_coverage
 from geodl.ops import Neighbors, PolarWindows
 
-from .shapes import Shape, bumpy, flat_grid, flat_random, icosphere, lowest_neighbour
+from .shapes import Shape, bumpy, flat_grid, flat_random, icosphere
 
 
 def read(windows: PolarWindows, signal: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def read(windows: PolarWindows, signal: Tensor) -> Tensor:
 
 def template_points(mesh: Shape, rings: int, rays: int, radius: float) -> Tensor:
     """Of a mesh in the plane, where the template points lie, ``[V, rings, rays, 2]``."""
-    to = mesh.pos[lowest_neighbour(mesh)] - mesh.pos
+    to = tangent_frames(mesh)[:, 0]
     angle = torch.atan2(to[:, 1], to[:, 0])[:, None] + 2 * math.pi * torch.arange(rays).double() / rays
     rho = (torch.arange(rings).double() + 1) / rings * radius
     offset = torch.stack([angle.cos(), angle.sin()], dim=-1)[:, None] * rho[:, None, None]

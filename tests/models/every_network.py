@@ -20,7 +20,7 @@ NODES = (
 CLOUDS = ("DGCNN", "DeLA", "KPCNN", "PointNeXt", "PointNet", "PointNet2")
 PARTS = ("DGCNNParts", "DeLAParts", "KPFCNN", "PointNeXtParts", "PointNet2Parts", "PointNetParts")
 MESHES = ("DiffusionNet", "FunctionalMapNet", "GCNN")
-IMAGES = ("AlexNet", "InceptionV1", "InceptionV3", "LeNet5", "ResNet18", "VGG11")
+IMAGES = ("AlexNet", "InceptionV1", "InceptionV3", "LeNet5", "ResNet18", "SqueezeNet", "VGG11")
 NETWORKS = (*NODES, *CLOUDS, *PARTS, *MESHES, *IMAGES)
 
 

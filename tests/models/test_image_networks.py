@@ -43,6 +43,8 @@ def on_meta(make: Callable[..., nn.Module], **options: Any) -> nn.Module:
         ("ResNet50", {}, 25_557_032),
         ("ResNet101", {}, 44_549_160),
         ("ResNet152", {}, 60_192_808),
+        ("SqueezeNet", {}, 1_248_424),
+        ("SqueezeNet", {"version": "1.1"}, 1_235_496),
     ],
 )
 def test_parameters_are_those_of_the_papers(name: str, options: dict[str, Any], parameters: int) -> None:

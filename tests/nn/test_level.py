@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import pickle
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from geodl.data import Grid
-from geodl.nn import GridConv, Level, MaxPool, SignalBatchNorm, graph_levels, mesh_levels
-from tests.geometry.shapes import bumpy, flat_grid, icosphere
+from geodl.geometry import geodesic_charts, hierarchy, surface_area
+from geodl.nn import (
+    GridConv,
+    GridConvTranspose,
+    Level,
+    MaxPool,
+    MeanPool,
+    SignalBatchNorm,
+    graph_levels,
+    mesh_levels,
+)
+from tests.geometry.shapes import Shape, book, bumpy, flat_grid, icosphere, join, moebius
+from tests.nn.pixels import pixel_levels
 
 
 def test_on_the_graph_of_pixels_the_convolution_is_the_grids() -> None:
@@ -113,3 +127,146 @@ def test_a_graph_without_edges_is_named() -> None:
     graph = SimpleNamespace(pos=torch.zeros(3, 2), edge_index=torch.zeros(2, 0, dtype=torch.int64))
     with pytest.raises(ValueError, match="no edges"):
         graph_levels(graph)
+
+
+def test_charts_of_coarser_levels_are_those_of_the_whole_mesh_among_their_points() -> None:
+    mesh, sizes = bumpy(3), (160, 40, 10)
+    level = mesh_levels(mesh, sizes)
+    points = torch.arange(mesh.size)
+    for at, step in zip(level.pyramid(), [None, *hierarchy(mesh, sizes)], strict=True):
+        points = points if step is None else points[step.centers]
+        spacing = math.sqrt(float(surface_area(mesh)) / len(points))
+        charts = geodesic_charts(mesh, math.sqrt(8) * spacing)
+        row, col = charts.neighbors.row, charts.neighbors.col
+        among = torch.isin(row, points) & torch.isin(col, points)
+        assert torch.equal(points[at.charts.neighbors.row], row[among])
+        assert torch.equal(points[at.charts.neighbors.col], col[among])
+        u = torch.stack([charts.theta.cos(), charts.theta.sin()], 1) * charts.rho[:, None] / spacing
+        torch.testing.assert_close(at.charts.coords, u[among], rtol=1e-12, atol=1e-12)
+
+
+def test_a_kernel_wider_than_the_charts_is_refused() -> None:
+    level = mesh_levels(bumpy(2), (40,), kernel_size=5)
+    wide = torch.full((1, 1, 7, 7), 1.0)
+    for at in (level, level.to(torch.float32), Level.cat([level, level]), pickle.loads(pickle.dumps(level))):
+        with pytest.raises(
+            ValueError, match=r"kernel of \(7, 7\) taps reads 5.66 .* of this level reach 4.24"
+        ):
+            GridConv(1, 1, 7)(torch.ones(at.num_nodes, 1).to(at.charts.coords), at)
+        with pytest.raises(ValueError, match=r"\(3, 3\) taps with dilation \(3, 3\) reads 5.66"):
+            GridConv(1, 1, 3, dilation=3)(torch.ones(at.num_nodes, 1).to(at.charts.coords), at)
+        with pytest.raises(ValueError, match=r"kernel of \(7, 7\) taps reads 4.95 .* reach 4.24"):
+            MaxPool(7, 1)(torch.ones(at.num_nodes, 1), at)
+    conv = GridConv(1, 1, 7, bias=False).double()
+    conv.weight.data = wide.double()
+    seen = conv(torch.ones(162, 1, dtype=torch.float64), mesh_levels(icosphere(2), kernel_size=7))
+    torch.testing.assert_close(seen, torch.full_like(seen, 49.0))
+    # Of two packed shapes the charts of one may reach less far.
+    both = Level.cat([mesh_levels(bumpy(2), kernel_size=7), mesh_levels(bumpy(2), kernel_size=3)])
+    assert both.reach == pytest.approx(math.sqrt(8)) and both[0].reach == pytest.approx(math.sqrt(32))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_transposed_convolution_is_the_adjoint(stride: int, groups: int) -> None:
+    level = mesh_levels(bumpy(2), (40,))
+    there = GridConv(4, 6, 3, stride, groups=groups, bias=False).double()
+    back = GridConvTranspose(6, 4, 3, stride, groups=groups, bias=False).double()
+    back.load_state_dict(there.state_dict())
+    x, y = torch.randn(162, 4).double(), torch.randn(40 if stride == 2 else 162, 6).double()
+    torch.testing.assert_close((there(x, level) * y).sum(), (x * back(y, level)).sum())
+    signals = torch.stack([y, 2 * y]).mT
+    torch.testing.assert_close(back(signals, level), torch.stack([back(y, level), 2 * back(y, level)]).mT)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_transposed_convolution_on_levels_of_pixels_is_torchs(stride: int) -> None:
+    level, side = pixel_levels(8, 1), 8 // stride
+    conv = GridConvTranspose(3, 2, 3, stride, padding=1, output_padding=stride - 1).double()
+    x = torch.randn(2, 3, side, side, dtype=torch.float64)
+    torch.testing.assert_close(conv(x.flatten(2), level), conv(x).flatten(2))
+    with pytest.raises(ValueError, match="16 points is the coarsest"):
+        GridConvTranspose(3, 2, 3, 2).double()(x.flatten(2), level.after())
+    with pytest.raises(ValueError, match="but x has 5"):
+        conv(torch.zeros(5, 3).double(), level)
+
+
+def test_pooling_with_stride_1_covers_what_the_kernel_does() -> None:
+    level, x = pixel_levels(7, 0), torch.randn(2, 3, 7, 7, dtype=torch.float64)
+    torch.testing.assert_close(MaxPool(3, 1, 1)(x.flatten(2), level), MaxPool(3, 1, 1)(x).flatten(2))
+    mean = MeanPool(3, 1, 1, count_include_pad=False)
+    torch.testing.assert_close(mean(x.flatten(2), level), mean(x).flatten(2))
+    with pytest.raises(ValueError, match="2 coordinates but the kernel has 3 axes"):
+        MaxPool((3, 3, 3), 1)(x.flatten(2), level)
+
+
+def _flat_face() -> Shape:
+    mesh = bumpy(2)
+    return Shape(
+        torch.cat([mesh.pos, mesh.pos[:1]]), torch.cat([mesh.face, torch.tensor([[0], [162], [1]])], 1)
+    )
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        join(bumpy(2), icosphere(1)),
+        flat_grid(9),
+        book(3, 6),
+        moebius(40),
+        _flat_face(),
+        Shape(torch.cat([bumpy(2).pos, torch.ones(3, 3).double()]), bumpy(2).face),
+    ],
+    ids=[
+        "components",
+        "boundary",
+        "not a manifold",
+        "not orientable",
+        "a face without area",
+        "lone vertices",
+    ],
+)
+def test_unusual_meshes_have_levels(mesh: Any) -> None:
+    level = mesh_levels(mesh, (30, 10), direction=torch.tensor([0.1, 0.2, 1.0]))
+    conv, pool = GridConv(2, 3, 3, 2).double(), MaxPool()
+    x = torch.randn(mesh.size, 2, dtype=torch.float64)
+    y = pool(conv(x, level), level.after())
+    back = GridConvTranspose(3, 2, 3, 2).double()(level.after().cells().prolong(y, smooth=True), level)
+    assert back.shape == x.shape and bool(back.isfinite().all())
+    ones = torch.ones(level.after().num_nodes, 1).double()
+    torch.testing.assert_close(level.cells().prolong(ones, smooth=True), torch.ones(mesh.size, 1).double())
+
+
+def test_what_has_no_levels_is_named() -> None:
+    line = torch.arange(6)[:, None] * torch.tensor([1.0, 0.0, 0.0])
+    flat = Shape(line, torch.tensor([[0, 2], [1, 3], [2, 4]]))
+    with pytest.raises(ValueError, match="the mesh has no area"):
+        mesh_levels(flat)
+    with pytest.raises(ValueError, match="level of 40 points wants more than the 12 that the mesh has"):
+        mesh_levels(icosphere(0), (40, 10))
+    with pytest.raises(ValueError, match="sizes must descend"):
+        mesh_levels(icosphere(2), (40, 40))
+    with pytest.raises(ValueError, match="not finite"):
+        mesh_levels(Shape(torch.full((3, 3), torch.nan), torch.tensor([[0], [1], [2]])))
+    with pytest.raises(ValueError, match="no faces"):
+        mesh_levels(Shape(torch.rand(3, 3), torch.zeros(3, 0, dtype=torch.int64)))
+    direction = torch.rand(42, 3)
+    direction[7, 1] = torch.nan
+    with pytest.raises(ValueError, match="direction is not finite at vertex 7"):
+        mesh_levels(icosphere(1), direction=direction)
+    with pytest.raises(ValueError, match="direction is not finite"):
+        mesh_levels(icosphere(1), direction=torch.tensor([0.0, torch.inf, 0.0]))
+    with pytest.raises(
+        ValueError, match=r"direction must have shape \[3\] or \[42, 3\], one a vertex, not \[41, 3\]"
+    ):
+        mesh_levels(icosphere(1), direction=direction[:41])
+    loops = SimpleNamespace(pos=torch.rand(3, 2), edge_index=torch.arange(3).expand(2, 3))
+    with pytest.raises(ValueError, match="no edges"):
+        graph_levels(loops)
+    ring = torch.stack([torch.arange(6), torch.arange(6).roll(1)])
+    with pytest.raises(ValueError, match="lie where a neighbour does"):
+        graph_levels(SimpleNamespace(pos=torch.zeros(6, 2), edge_index=ring))
+    with pytest.raises(ValueError, match="level of 9 points wants more than the 6 that the graph has"):
+        graph_levels(SimpleNamespace(pos=torch.rand(6, 2), edge_index=ring), (9,))
+    with pytest.raises(ValueError, match=r"pos must have shape \[V, 2\] or \[V, 3\], not \[6, 4\]"):
+        graph_levels(SimpleNamespace(pos=torch.rand(6, 4), edge_index=ring))

@@ -56,13 +56,15 @@ def _coarsening(points: int) -> Coarsening:
         torch.tensor([[0, cells - 1], [cells - 1, 0]]),
         torch.rand(2),
         torch.rand(cells, 3),
+        Neighbors.from_edge_index(torch.stack([cluster, torch.arange(points)]), points, cells),
+        torch.rand(points).double(),
     )
 
 
 def _level(points: int) -> Level:
     flat = [Charts(_neighbors(n), torch.rand(3 * n, 2), "cartesian") for n in (points, points // 2)]
     coarser = Level(flat[1], torch.rand(points // 2))
-    return Level(flat[0], torch.rand(points), None, _coarsening(points), coarser)
+    return Level(flat[0], torch.rand(points), None, _coarsening(points), coarser, reach=float(points))
 
 
 def _polar(points: int, sparse: bool) -> PolarWindows:

@@ -60,17 +60,18 @@ class Unbend {
 
 }  // namespace
 
-ChartRows geodesic_charts(const IntrinsicMesh& mesh, const int64_t* sources, int64_t count, double radius, int threads) {
+ChartRows geodesic_charts(const IntrinsicMesh& mesh, const int64_t* sources, int64_t count, const double* radius, int64_t size,
+                          int threads) {
     struct Block {  // consecutive rows, kept by the thread that made them
         std::vector<int32_t> col;
-        std::vector<double> coords, transport;
+        std::vector<double> coords, transport, arrival;
     };
     constexpr int64_t rows_per_block = 64;
     const int64_t blocks = (count + rows_per_block - 1) / rows_per_block;
     std::vector<Block> made(blocks);
     ChartRows out;
     out.rowptr.assign(count + 1, 0);
-    const double bound = radius / mesh.unit, within = bound * (1 + 1e-9);
+    out.radius.resize(count);
     int64_t stopped[4] = {0, 0, 0, 0}, windows = 0;
 #pragma omp parallel num_threads(std::max(threads, 1)) reduction(+ : stopped[ : 4], windows)
     {
@@ -82,7 +83,17 @@ ChartRows geodesic_charts(const IntrinsicMesh& mesh, const int64_t* sources, int
             Block& block = made[b];
             for (int64_t r = b * rows_per_block; r < std::min(count, (b + 1) * rows_per_block); ++r) {
                 const int32_t source = static_cast<int32_t>(sources[r]);
-                paths.run(source, bound);
+                double bound = std::numeric_limits<double>::infinity();
+                if (size > 0) {
+                    paths.run(source, bound, {}, size);
+                    bound = paths.reach(size);
+                    out.radius[r] = bound * mesh.unit;
+                } else {
+                    bound = radius[r] / mesh.unit;
+                    paths.run(source, bound);
+                    out.radius[r] = radius[r];
+                }
+                const double within = bound * (1 + 1e-9);
                 unbend.start(source);
                 row.clear();
                 for (int32_t v : paths.reached())
@@ -94,9 +105,10 @@ ChartRows geodesic_charts(const IntrinsicMesh& mesh, const int64_t* sources, int
                     block.coords.push_back(paths.visit(v).distance * mesh.unit);
                     block.coords.push_back(polar.theta);
                     block.transport.push_back(wrap_signed(polar.transport));
+                    block.arrival.push_back(v == source ? 0 : wrap_positive(mesh.tangent(v, paths.visit(v).arrival)));
                 }
                 out.rowptr[r + 1] = static_cast<int64_t>(row.size());
-                uint32_t met = paths.stopped_by();
+                uint32_t met = paths.stopped_by(within);
                 for (int32_t v : row) met |= mesh.borders[v];
                 for (int k = 1; k < 4; ++k) stopped[k] += met >> k & 1;
             }
@@ -107,16 +119,30 @@ ChartRows geodesic_charts(const IntrinsicMesh& mesh, const int64_t* sources, int
     out.col.resize(out.rowptr[count]);
     out.coords.resize(2 * out.rowptr[count]);
     out.transport.resize(out.rowptr[count]);
+    out.arrival.resize(out.rowptr[count]);
 #pragma omp parallel for num_threads(std::max(threads, 1)) schedule(dynamic, 4)
     for (int64_t b = 0; b < blocks; ++b) {
         const int64_t at = out.rowptr[b * rows_per_block];
         std::ranges::copy(made[b].col, out.col.begin() + at);
         std::ranges::copy(made[b].coords, out.coords.begin() + 2 * at);
         std::ranges::copy(made[b].transport, out.transport.begin() + at);
+        std::ranges::copy(made[b].arrival, out.arrival.begin() + at);
     }
     std::copy(stopped, stopped + 4, out.stopped);
     out.windows = windows;
     return out;
+}
+
+void edge_angles(const IntrinsicMesh& mesh, double* angles, double* half_cotangent) {
+    for (int32_t h = 0; h < static_cast<int32_t>(mesh.halfedges.size()); ++h) {
+        const Halfedge& edge = mesh.halfedges[h];
+        const int32_t n = IntrinsicMesh::next(h), p = IntrinsicMesh::prev(h);
+        angles[2 * h] = angles[2 * h + 1] = half_cotangent[h] = 0;
+        if (!(edge.length > 0)) continue;
+        angles[2 * h] = mesh.tangent(edge.v1, mesh.fan[h]);
+        angles[2 * h + 1] = mesh.tangent(edge.v2, mesh.fan[n] + mesh.angle[n]) + kPi;
+        half_cotangent[h] = 0.5 / std::tan(mesh.angle[p]);
+    }
 }
 
 void geodesic_distances(const IntrinsicMesh& mesh, const int64_t* sources, const int64_t* ptr, int64_t groups, const int64_t* targets,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
 #include <numeric>
 #include <utility>
@@ -223,7 +222,6 @@ void IntrinsicMesh::order_fans(const std::vector<int32_t>& corner, const std::ve
         int32_t slot = corner_ptr[v];
         int fans = 0;
         double sum = 0;
-        int32_t lowest = std::numeric_limits<int32_t>::max();
         for (int32_t i = corner_ptr[v]; i < corner_ptr[v + 1]; ++i) {
             if (seen[outgoing[i]]) continue;
             ++fans;
@@ -244,10 +242,7 @@ void IntrinsicMesh::order_fans(const std::vector<int32_t>& corner, const std::ve
                 seen[h] = 1;
                 corners[slot++] = h;
                 fan[h] = sum;
-                const int32_t right = corner[next(h)], left = corner[prev(h)];
-                if (right < lowest) lowest = right, reference[v] = sum;
                 sum += angle[h];
-                if (left < lowest) lowest = left, reference[v] = sum;
                 unordered[v] |= flip[h] | flip[prev(h)];
             }
             open[v] |= !closed;
@@ -258,6 +253,30 @@ void IntrinsicMesh::order_fans(const std::vector<int32_t>& corner, const std::ve
         total[v] = sum;
         if (sum > 0 && (!open[v] || sum > 2 * kPi)) scale[v] = 2 * kPi / sum;
         bends[v] = open[v] || sum > 2 * kPi * (1 + 1e-13);
+    }
+}
+
+void IntrinsicMesh::refer_to(const double* pos, const double* frames) {
+    for (int32_t v = 0; v < num_vertices; ++v) {
+        const double *here = pos + 3 * int64_t{v}, *x = frames + 9 * int64_t{v}, *y = x + 3;
+        double cosine = 0, sine = 0;
+        // An edge counts by the corners beside it, so that cutting a corner in two changes little, and the less the steeper it is.
+        auto count = [&](int32_t end, double fan_angle, double corner) {
+            const double* there = pos + 3 * int64_t{end};
+            const double e[3] = {there[0] - here[0], there[1] - here[1], there[2] - here[2]};
+            const double along = e[0] * x[0] + e[1] * x[1] + e[2] * x[2], across = e[0] * y[0] + e[1] * y[1] + e[2] * y[2];
+            const double length = std::sqrt(e[0] * e[0] + e[1] * e[1] + e[2] * e[2]);
+            if (!(length > 0)) return;
+            const double turned = scale[v] * fan_angle, c = std::cos(turned), s = std::sin(turned);
+            cosine += corner * (c * along + s * across) / length;
+            sine += corner * (s * along - c * across) / length;
+        };
+        for (int32_t i = corner_ptr[v]; i < corner_ptr[v + 1]; ++i) {
+            const int32_t h = corners[i];
+            count(halfedges[h].v2, fan[h], angle[h]);
+            count(halfedges[h].v3, fan[h] + angle[h], angle[h]);
+        }
+        reference[v] = std::atan2(sine, cosine) / scale[v];
     }
 }
 

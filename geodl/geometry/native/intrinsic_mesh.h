@@ -44,7 +44,7 @@ struct IntrinsicMesh {
     std::vector<int32_t> corner_ptr, corners;  // outgoing halfedges of every vertex, counter-clockwise
     std::vector<double> total;   // [V] sum of the corner angles
     std::vector<double> scale;   // [V] tangent angle = scale * (fan angle - reference)
-    std::vector<double> reference;  // [V] fan angle of the edge to the lowest-numbered neighbour
+    std::vector<double> reference;  // [V] fan angle of the direction from which tangent angles count
     std::vector<uint8_t> open;   // [V] the faces do not close up around the vertex
     std::vector<uint8_t> bends;  // [V] shortest paths may bend here: open, or more than 2 pi of angle
     std::vector<uint8_t> unordered;  // [V] joins several fans or touches a seam that is crossed: angles do not tell what lies opposite
@@ -53,6 +53,10 @@ struct IntrinsicMesh {
 
     static int32_t next(int32_t h) { return h % 3 == 2 ? h - 2 : h + 1; }
     static int32_t prev(int32_t h) { return h % 3 == 0 ? h + 2 : h - 1; }
+
+    // Tangent angles count from the first axis of the frames [V, 3, 3] (rows x, y, normal): the turn between the two that is best on
+    // average over the edges, as these are laid into the frame by projection. At a vertex in a plane it is the same for all of them.
+    void refer_to(const double* pos, const double* frames);
 
     // Angle in the rescaled tangent plane of v of a direction given by its fan angle.
     double tangent(int32_t v, double fan_angle) const { return (fan_angle - reference[v]) * scale[v]; }

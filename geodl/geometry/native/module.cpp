@@ -18,6 +18,7 @@ namespace {
 
 using Positions = nb::ndarray<const double, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
 using Faces = nb::ndarray<const int64_t, nb::shape<-1, 3>, nb::c_contig, nb::device::cpu>;
+using Frames = nb::ndarray<const double, nb::shape<-1, 3, 3>, nb::c_contig, nb::device::cpu>;
 using Reals = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Coordinates = nb::ndarray<const double, nb::shape<-1, 2>, nb::c_contig, nb::device::cpu>;
 using Columns = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -54,14 +55,16 @@ NB_MODULE(_native, m) {
     m.doc() = "C++ kernels of geodl.geometry; the Python modules that call them check the arguments.";
     m.def(
         "geodesic_charts",
-        [](const Positions& pos, const Faces& face, const Indices& sources, double radius, int threads) {
+        [](const Positions& pos, const Faces& face, const Frames& frames, const Indices& sources, const Reals& radius, int64_t size,
+           int threads) {
             ChartRows rows;
             Topology topology;
             {
                 nb::gil_scoped_release release;
-                const IntrinsicMesh mesh(pos.data(), pos.shape(0), face.data(), face.shape(0), false);
+                IntrinsicMesh mesh(pos.data(), pos.shape(0), face.data(), face.shape(0), false);
+                mesh.refer_to(pos.data(), frames.data());
                 topology = mesh.topology;
-                rows = geodesic_charts(mesh, sources.data(), sources.shape(0), radius, threads);
+                rows = geodesic_charts(mesh, sources.data(), sources.shape(0), radius.data(), size, threads);
             }
             nb::dict report = describe(topology);
             report["charts_at_boundary"] = rows.stopped[-kBoundary];
@@ -69,9 +72,37 @@ NB_MODULE(_native, m) {
             report["charts_at_seam"] = rows.stopped[-kSeam];
             report["windows"] = rows.windows;
             return nb::make_tuple(give(std::move(rows.rowptr)), give(std::move(rows.col)), give(std::move(rows.coords)),
-                                  give(std::move(rows.transport)), report);
+                                  give(std::move(rows.transport)), give(std::move(rows.arrival)), give(std::move(rows.radius)),
+                                  report);
         },
-        nb::arg("pos"), nb::arg("face"), nb::arg("sources"), nb::arg("radius"), nb::arg("threads"));
+        nb::arg("pos"), nb::arg("face"), nb::arg("frames"), nb::arg("sources"), nb::arg("radius"), nb::arg("size"),
+        nb::arg("threads"));
+    m.def(
+        "edge_angles",
+        [](const Positions& pos, const Faces& face, const Frames& frames) {
+            std::vector<double> angles(6 * face.shape(0)), half_cotangent(3 * face.shape(0));
+            {
+                nb::gil_scoped_release release;
+                IntrinsicMesh mesh(pos.data(), pos.shape(0), face.data(), face.shape(0), false);
+                mesh.refer_to(pos.data(), frames.data());
+                edge_angles(mesh, angles.data(), half_cotangent.data());
+            }
+            return nb::make_tuple(give(std::move(angles)), give(std::move(half_cotangent)));
+        },
+        nb::arg("pos"), nb::arg("face"), nb::arg("frames"));
+    m.def(
+        "oriented",
+        [](const Positions& pos, const Faces& face) {
+            std::vector<int64_t> out(face.data(), face.data() + 3 * face.shape(0));
+            {
+                nb::gil_scoped_release release;
+                const IntrinsicMesh mesh(pos.data(), pos.shape(0), face.data(), face.shape(0), false);
+                for (size_t h = 0; h < out.size(); ++h)
+                    if (mesh.halfedges[h].length > 0) out[h] = mesh.halfedges[h].v1;
+            }
+            return give(std::move(out));
+        },
+        nb::arg("pos"), nb::arg("face"));
     m.def(
         "geodesic_distance",
         [](const Positions& pos, const Faces& face, const Indices& sources, const Indices& ptr, const Indices& targets, double bound,
@@ -102,21 +133,20 @@ NB_MODULE(_native, m) {
     m.def(
         "polar_template",
         [](const Positions& pos, const Faces& face, const Indices& rowptr, const Indices& col, const Coordinates& coords,
-           const Reals& radii, int rays, int threads) {
-            const int rings = static_cast<int>(radii.shape(0));
+           const Reals& radius, int rings, int rays, int threads) {
             const size_t points = pos.shape(0) * static_cast<size_t>(rings * rays);
             std::vector<int64_t> vertex(3 * points), inside(pos.shape(0));
             std::vector<double> weight(3 * points);
             {
                 nb::gil_scoped_release release;
                 const IntrinsicMesh mesh(pos.data(), pos.shape(0), face.data(), face.shape(0), false);
-                polar_template(mesh, rowptr.data(), col.data(), coords.data(), radii.data(), rings, rays, vertex.data(),
+                polar_template(mesh, rowptr.data(), col.data(), coords.data(), radius.data(), rings, rays, vertex.data(),
                                weight.data(), inside.data(), threads);
             }
             return nb::make_tuple(give(std::move(vertex)), give(std::move(weight)), give(std::move(inside)));
         },
-        nb::arg("pos"), nb::arg("face"), nb::arg("rowptr"), nb::arg("col"), nb::arg("coords"), nb::arg("radii"), nb::arg("rays"),
-        nb::arg("threads"));
+        nb::arg("pos"), nb::arg("face"), nb::arg("rowptr"), nb::arg("col"), nb::arg("coords"), nb::arg("radius"), nb::arg("rings"),
+        nb::arg("rays"), nb::arg("threads"));
     m.def(
         "shot",
         [](const Positions& pos, const Positions& normal, const Indices& rowptr, const Indices& col, double radius, int threads) {

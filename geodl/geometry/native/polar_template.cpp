@@ -33,16 +33,15 @@ double cross(const Point& o, const Point& a, const Point& b) { return (a.x - o.x
 
 }  // namespace
 
-void polar_template(const IntrinsicMesh& mesh, const int64_t* rowptr, const int64_t* col, const double* coords, const double* radii,
+void polar_template(const IntrinsicMesh& mesh, const int64_t* rowptr, const int64_t* col, const double* coords, const double* radius,
                     int rings, int rays, int64_t* vertex, double* weight, int64_t* inside, int threads) {
     constexpr double infinity = std::numeric_limits<double>::infinity();
     const int points = rings * rays;
-    std::vector<double> cosine(rays), sine(rays), ring(rings);
+    std::vector<double> cosine(rays), sine(rays);
     for (int a = 0; a < rays; ++a) {
         cosine[a] = std::cos(2 * std::numbers::pi * a / rays);
         sine[a] = std::sin(2 * std::numbers::pi * a / rays);
     }
-    for (int r = 0; r < rings; ++r) ring[r] = radii[r] / mesh.unit;
 #pragma omp parallel num_threads(std::max(threads, 1))
     {
         std::vector<int64_t> row_of(mesh.num_vertices, -1);  // the last chart that held a vertex, and where
@@ -51,8 +50,10 @@ void polar_template(const IntrinsicMesh& mesh, const int64_t* rowptr, const int6
         std::vector<Point> drawn;
         std::vector<int32_t> faces;
         std::vector<Place> places(points);
+        std::vector<double> ring(rings);
 #pragma omp for schedule(dynamic, 64)
         for (int64_t i = 0; i < mesh.num_vertices; ++i) {
+            for (int r = 0; r < rings; ++r) ring[r] = (r + 1.0) / rings * radius[i] / mesh.unit;
             drawn.clear();
             faces.clear();
             for (int64_t e = rowptr[i]; e < rowptr[i + 1]; ++e) {

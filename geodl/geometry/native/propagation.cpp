@@ -25,7 +25,7 @@ Propagation::Propagation(const IntrinsicMesh& mesh)
     per_width_ = 1 / width_;
 }
 
-void Propagation::run(int32_t source, double bound, std::span<const int32_t> targets) {
+void Propagation::run(int32_t source, double bound, std::span<const int32_t> targets, int64_t nearest) {
     if (++stamp_ == 0) {  // after 2^32 sources old stamps could be mistaken for new ones
         for (Visit& visit : visits_) visit.stamp = 0;
         for (Split& split : splits_) split.stamp = 0;
@@ -35,7 +35,7 @@ void Propagation::run(int32_t source, double bound, std::span<const int32_t> tar
     pool_.clear();
     free_.clear();
     std::fill(heads_.begin(), heads_.end(), -1);
-    stopped_by_ = 0;
+    std::fill(stopped_at_, stopped_at_ + 4, kInfinity);
     current_ = pending_ = 0;
     // Reaching a point exactly at the bound must not depend on the last bit.
     bound_ = bound * (1 + 1e-9);
@@ -47,6 +47,7 @@ void Propagation::run(int32_t source, double bound, std::span<const int32_t> tar
         const double now = static_cast<double>(current_) * width_;
         if (now > bound_) break;
         if (!targets.empty() && std::ranges::all_of(targets, [&](int32_t v) { return distance(v) <= now; })) break;
+        if (nearest > 0 && knows(nearest, now)) break;
         int32_t& head = heads_[current_ & (kBuckets - 1)];
         while (head >= 0) {
             const int32_t slot = head;
@@ -58,6 +59,28 @@ void Propagation::run(int32_t source, double bound, std::span<const int32_t> tar
             else if (window.sigma == visits_[window.root].distance) spread(window.root, false);
         }
     }
+}
+
+bool Propagation::knows(int64_t nearest, double now) {
+    known_.clear();
+    for (int32_t v : reached_)
+        if (visits_[v].distance <= now) known_.push_back(visits_[v].distance);
+    if (static_cast<int64_t>(known_.size()) <= nearest) return false;
+    std::nth_element(known_.begin(), known_.begin() + (nearest - 1), known_.end());
+    return std::ranges::any_of(known_, [&, tie = known_[nearest - 1] * (1 + kTie)](double distance) { return distance > tie; });
+}
+
+double Propagation::reach(int64_t nearest) {
+    known_.clear();
+    for (int32_t v : reached_) known_.push_back(visits_[v].distance);
+    const int64_t last = std::min<int64_t>(nearest, static_cast<int64_t>(known_.size())) - 1;
+    std::nth_element(known_.begin(), known_.begin() + last, known_.end());
+    const double farthest = known_[last];
+    double next = kInfinity;
+    for (double distance : known_)
+        if (distance > farthest * (1 + kTie)) next = std::min(next, distance);
+    if (next < kInfinity) return 0.5 * (farthest + next);
+    return farthest > 0 ? farthest : 1;  // an isolated vertex has itself alone, whatever the radius
 }
 
 void Propagation::enqueue(double key, const Window& window) {
@@ -215,7 +238,7 @@ void Propagation::push(bool flip, double length, Window window, int32_t u, int32
     const double key = sx < window.begin ? first : sx > window.end ? last : sigma - sy;
     if (!(key <= bound_)) return;
     if (window.halfedge < 0) {
-        if (window.end - window.begin > kSeen * length) stopped_by_ |= 1u << -window.halfedge;
+        if (window.end - window.begin > kSeen * length) stopped_at_[-window.halfedge] = std::min(stopped_at_[-window.halfedge], key);
         return;
     }
     if (flip) {
