@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geodl.nn import Level
-from geodl.synthesis.filter_bank import FilterBank
+from geodl.synthesis.filter_bank import Features, FilterBank
 from geodl.synthesis.gram import GramStatistics
 from geodl.synthesis.image import as_image
 from geodl.synthesis.domain import SIDE, fitting_octaves
@@ -27,6 +27,7 @@ _SEEN = torch.stack([_SOBEL, _SOBEL.T, torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.
 _POOL = 32  # states that training goes on from
 _BATCH = 2
 _SHORTEST, _LONGEST = 16, 32  # steps between two looks at the picture
+_DIRECTIONS = 32  # along which features are compared in training
 _FRESH = 8  # one look in so many begins at the seed
 _RATE = 2e-3
 _OVERFLOW = 1.0  # how much states beyond -1..1 count
@@ -143,21 +144,22 @@ class NeuralAutomaton(nn.Module):
         bank = FilterBank(image.shape[0], kernel_size=SIDE, octaves=octaves, seed=seed).fit(image).to(device)
         self.mean.copy_(palette.mean)
         with torch.no_grad():
-            target = GramStatistics.of(bank(image[None].to(device)))
+            wanted = bank(image[None].to(device))
         draw = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            return self._learn(bank, target, iterations, size, draw, progress)
+            return self._learn(bank, wanted, iterations, size, draw, progress)
 
     def _learn(
         self,
         bank: FilterBank,
-        target: GramStatistics,
+        wanted: list[Features],
         iterations: int,
         size: int,
         draw: torch.Generator,
         progress: Callable[[int, float], object] | None,
     ) -> list[float]:
+        target = GramStatistics.of(wanted)
         pool = self.seed((size, size), _POOL)
         optimizer = torch.optim.Adam(self.parameters(), _RATE)
         schedule = torch.optim.lr_scheduler.MultiStepLR(
@@ -174,10 +176,12 @@ class NeuralAutomaton(nn.Module):
             for _ in range(int(torch.randint(_SHORTEST, _LONGEST + 1, (1,), generator=draw))):
                 state = self(state)
             picture = self.colors(state)
-            error = target.error(GramStatistics.of(bank(picture, circular=True)))
+            layers = bank(picture, circular=True)
+            error = target.error(GramStatistics.of([layer._replace(x=layer.x.detach()) for layer in layers]))
+            apart = torch.stack([_apart(one.x, two.x, draw) for one, two in zip(layers, wanted, strict=True)]).mean()
             overflow = (state - state.clamp(-1, 1)).square().mean()
             optimizer.zero_grad()
-            (error.log1p().mean() + _OVERFLOW * overflow + beyond(picture)).backward()
+            (apart + _OVERFLOW * overflow + beyond(picture)).backward()
             for parameter in self.parameters():  # steps differ in number, and gradients by orders of magnitude
                 assert parameter.grad is not None
                 parameter.grad /= parameter.grad.norm() + 1e-8
@@ -188,6 +192,18 @@ class NeuralAutomaton(nn.Module):
             if progress is not None:
                 progress(iteration, errors[-1])
         return errors
+
+
+def _apart(found: Tensor, wanted: Tensor, draw: torch.Generator) -> Tensor:
+    """How far features ``[B, N, C]`` are from those of the exemplar ``[1, M, C]``, in order along random directions.
+
+    The gradient of Gram matrices vanishes where nothing has begun to form; this one does not.
+    """
+    direction = F.normalize(torch.randn(wanted.shape[2], _DIRECTIONS, generator=draw), dim=0).to(found)
+    ours = (found @ direction).sort(1).values
+    theirs = (wanted @ direction).sort(1).values
+    at = ((torch.arange(ours.shape[1], device=found.device) + 0.5) / ours.shape[1] * theirs.shape[1]).long()
+    return (ours - theirs[:, at]).square().mean() / theirs.var()
 
 
 def cut(state: Tensor, draw: torch.Generator) -> Tensor:

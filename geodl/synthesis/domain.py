@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geodl.geometry import surface_area
+from geodl.geometry import direction_field, surface_area, tangent_frames, vertex_areas
 from geodl.nn import Level, mesh_levels
 from geodl.synthesis.filter_bank import smallest_grid, whole_windows
 from geodl.synthesis.stencil import smooth
@@ -32,7 +32,8 @@ def surface_levels(
         mesh: ``pos [V, 3]`` and ``face [3, F]``.
         octaves: how many levels; as many as the mesh has vertices for, at most 4, if not given.
         kernel_size: taps along an axis of the filters.
-        direction: as of :func:`~geodl.nn.mesh_levels`: what is up in the exemplar lies along it; +y if not given.
+        direction: ``[3]``, ``[V, 3]``, or ``[V, 2]`` in the tangent frames: what is up in the exemplar lies along it. If not given,
+            a smooth :func:`~geodl.geometry.direction_field` that follows limbs, and points rather to +y than to -y.
 
     Raises:
         ValueError, IndexError: a bad mesh; one without area; fewer vertices than the octaves need; one so uneven that few of its
@@ -51,10 +52,9 @@ def surface_levels(
             f"the mesh has {vertices} vertices, but {max(octaves, 1)} octaves of {kernel_size} x {kernel_size} taps need "
             f"{needed}: subdivide it, or take fewer octaves"
         )
-    # Rows of an image run down.
-    along = torch.tensor([0.0, -1.0, 0.0]) if direction is None else -direction
+    up = _upward(mesh) if direction is None else direction
     sizes = [vertices // 4**octave for octave in range(1, octaves)]
-    level: Level = mesh_levels(mesh, sizes, max(kernel_size, 5), along)
+    level: Level = mesh_levels(mesh, sizes, kernel_size if octaves == 1 else max(kernel_size, 5), -up)  # rows run down
     seen = float(whole_windows(level, kernel_size).sum() / level.area.sum())
     if seen < _SEEN:
         raise ValueError(
@@ -62,6 +62,12 @@ def surface_levels(
             "its vertices are too uneven, or its pieces too small; remesh it"
         )
     return level
+
+
+def _upward(mesh: Any) -> Tensor:
+    field = direction_field(mesh, curvature=1.0)
+    height = (field[:, :, None] * tangent_frames(mesh)[:, :2]).sum(1)[:, 1]
+    return field if float((height * vertex_areas(mesh).to(height)).sum()) >= 0 else -field
 
 
 def fitting_octaves(side: int, kernel_size: int) -> int:
