@@ -4,8 +4,8 @@
     python -m benchmarks.texture --exemplar FILE --mesh FILE      a picture and a mesh of one's own
     python -m benchmarks.texture --automaton 0                    without the automaton
 
-How near a texture is to the exemplar is said by the sliced Wasserstein distance of patches, which nothing here minimises, beside that
-of another crop of the same picture and that of noise with the exemplar's colours. The gap between domains is what the statistics
+How near a texture is to the exemplar is said by the sliced Wasserstein distance of patches, which nothing here minimises, beside
+that of another crop of the same picture and of noise with the exemplar's colours. The gap between domains is what the statistics
 differ by where the same picture lies on the grid and on an irregular flat mesh.
 """
 
@@ -49,7 +49,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--exemplar", type=Path, help="a picture; procedural stones if not given")
     parser.add_argument("--mesh", type=Path, help="a mesh; a Puppet if not given")
     parser.add_argument("--steps", type=int, default=80, help="steps at each octave")
-    parser.add_argument("--automaton", type=int, default=400, help="iterations of the automaton's training; 0 leaves it out")
+    parser.add_argument(
+        "--automaton", type=int, default=400, help="iterations of the automaton's training; 0 leaves it out"
+    )
     parser.add_argument("--size", type=int, default=SIDE, help="side of the pictures, in pixels")
     parser.add_argument("--vertices", type=int, default=VERTICES, help="of the Puppet")
     parser.add_argument("--seed", type=int, default=0)
@@ -97,7 +99,11 @@ def crops(path: Path | None, side: int, seed: int) -> tuple[Tensor, Tensor]:
 def flat(side: int, seed: int) -> Mesh:
     """A square of ``side`` x ``side`` pixels as a mesh of as many irregular points."""
     draw = np.random.default_rng(seed)
-    place = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), -1).reshape(-1, 2).astype(float)
+    place = (
+        np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), -1)
+        .reshape(-1, 2)
+        .astype(float)
+    )
     inner = ((place > 0) & (place < side - 1)).all(1)
     place[inner] += draw.uniform(-0.4, 0.4, (int(inner.sum()), 2))
     pos = np.stack([place[:, 1], -place[:, 0], np.zeros(len(place))], 1)
@@ -123,7 +129,9 @@ def gap(exemplar: Tensor, other: Tensor, seed: int) -> dict[str, float]:
     bank = FilterBank(exemplar.shape[0], octaves=3, seed=seed).fit(exemplar)
     target = GramStatistics.of(bank(exemplar))
     return {
-        "gap_between_domains": float(target.error(GramStatistics.of(bank(at_vertices(exemplar, mesh), level)))),
+        "gap_between_domains": float(
+            target.error(GramStatistics.of(bank(at_vertices(exemplar, mesh), level)))
+        ),
         "gap_between_crops": float(target.error(GramStatistics.of(bank(other)))),
     }
 
@@ -188,7 +196,12 @@ def main(argv: list[str] | None = None) -> None:
 
     start = time.perf_counter()
     made = synthesize(
-        exemplar, (chosen.size, chosen.size), steps=chosen.steps, tileable=True, seed=chosen.seed, progress=True
+        exemplar,
+        (chosen.size, chosen.size),
+        steps=chosen.steps,
+        tileable=True,
+        seed=chosen.seed,
+        progress=True,
     )
     on_grid = time.perf_counter() - start
     grid = sliced_wasserstein(exemplar, made.x)
@@ -221,7 +234,9 @@ def main(argv: list[str] | None = None) -> None:
         "surface_seconds": round(on_mesh, 2),
         **gap(exemplar, other, chosen.seed),
     }
-    console.print(f"between domains {metrics['gap_between_domains']:.4f}, between crops {metrics['gap_between_crops']:.4f}")
+    console.print(
+        f"between domains {metrics['gap_between_domains']:.4f}, between crops {metrics['gap_between_crops']:.4f}"
+    )
     if chosen.automaton:
         metrics |= grow(exemplar, mesh, level, chosen.automaton, chosen.seed, chosen.out, console)
     path = write_result(

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geodl.nn import Level
+from geodl.synthesis.domain import SIDE, fitting_octaves
 from geodl.synthesis.filter_bank import Features, FilterBank
 from geodl.synthesis.gram import GramStatistics
 from geodl.synthesis.image import as_image
-from geodl.synthesis.domain import SIDE, fitting_octaves
 from geodl.synthesis.palette import Palette
 from geodl.synthesis.stencil import stencil
 from geodl.synthesis.synthesize import beyond
@@ -22,13 +22,15 @@ __all__ = ["NeuralAutomaton"]
 
 # Along axis 0 and axis 1 of a kernel, and the Laplacian.
 _SOBEL = torch.tensor([[-1.0, -2.0, -1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]) / 8
-_SEEN = torch.stack([_SOBEL, _SOBEL.T, torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.0, 2.0], [1.0, 2.0, 1.0]]) / 16])
+_SEEN = torch.stack(
+    [_SOBEL, _SOBEL.T, torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.0, 2.0], [1.0, 2.0, 1.0]]) / 16]
+)
 
-_POOL = 32  # states that training goes on from
+_POOL = 16  # states that training goes on from
 _BATCH = 2
 _SHORTEST, _LONGEST = 16, 32  # steps between two looks at the picture
 _DIRECTIONS = 32  # along which features are compared in training
-_FRESH = 8  # one look in so many begins at the seed
+_FRESH = 16  # one look in so many begins at the seed
 _RATE = 2e-3
 _OVERFLOW = 1.0  # how much states beyond -1..1 count
 
@@ -84,7 +86,9 @@ class NeuralAutomaton(nn.Module):
         shown = state[:, : self.out_channels]
         return shown + (self.mean if state.dim() == 2 else self.mean[:, None, None])
 
-    def forward(self, state: Tensor, level: Level | None = None, generator: torch.Generator | None = None) -> Tensor:
+    def forward(
+        self, state: Tensor, level: Level | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
         """One step."""
         if state.dim() != (4 if level is None else 2) or state.shape[1] != self.channels:
             shape = f"[B, {self.channels}, H, W]" if level is None else f"[V, {self.channels}]"
@@ -139,7 +143,9 @@ class NeuralAutomaton(nn.Module):
         palette = Palette.of(image, "the exemplar")
         octaves = min(3, fitting_octaves(min(*image.shape[1:], size), SIDE))
         if not octaves:
-            raise ValueError(f"an exemplar of {list(image.shape[1:])} on a grid of {size} is too small for {SIDE} x {SIDE} taps")
+            raise ValueError(
+                f"an exemplar of {list(image.shape[1:])} on a grid of {size} is too small for {SIDE} x {SIDE} taps"
+            )
         device = self.mean.device
         bank = FilterBank(image.shape[0], kernel_size=SIDE, octaves=octaves, seed=seed).fit(image).to(device)
         self.mean.copy_(palette.mean)
@@ -178,11 +184,15 @@ class NeuralAutomaton(nn.Module):
             picture = self.colors(state)
             layers = bank(picture, circular=True)
             error = target.error(GramStatistics.of([layer._replace(x=layer.x.detach()) for layer in layers]))
-            apart = torch.stack([_apart(one.x, two.x, draw) for one, two in zip(layers, wanted, strict=True)]).mean()
+            apart = torch.stack(
+                [_apart(one.x, two.x, draw) for one, two in zip(layers, wanted, strict=True)]
+            ).mean()
             overflow = (state - state.clamp(-1, 1)).square().mean()
             optimizer.zero_grad()
             (apart + _OVERFLOW * overflow + beyond(picture)).backward()
-            for parameter in self.parameters():  # steps differ in number, and gradients by orders of magnitude
+            for (
+                parameter
+            ) in self.parameters():  # steps differ in number, and gradients by orders of magnitude
                 assert parameter.grad is not None
                 parameter.grad /= parameter.grad.norm() + 1e-8
             optimizer.step()

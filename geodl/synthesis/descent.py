@@ -36,7 +36,12 @@ class Descent:
         self, objective: Objective, z: Tensor, optimizer: Optimizer, state: dict[str, Any] | None = None
     ) -> None:
         self.objective = objective
-        self.z = (z if state is None else state["z"]).detach().clone(memory_format=torch.contiguous_format).requires_grad_()
+        self.z = (
+            (z if state is None else state["z"])
+            .detach()
+            .clone(memory_format=torch.contiguous_format)
+            .requires_grad_()
+        )
         if optimizer == "lbfgs":
             self._optimizer: torch.optim.Optimizer = torch.optim.LBFGS(
                 [self.z], max_iter=1, max_eval=_SEARCH, history_size=_MEMORY, line_search_fn="strong_wolfe",

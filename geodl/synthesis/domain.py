@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +53,9 @@ def surface_levels(
         )
     up = _upward(mesh) if direction is None else direction
     sizes = [vertices // 4**octave for octave in range(1, octaves)]
-    level: Level = mesh_levels(mesh, sizes, kernel_size if octaves == 1 else max(kernel_size, 5), -up)  # rows run down
+    level: Level = mesh_levels(
+        mesh, sizes, kernel_size if octaves == 1 else max(kernel_size, 5), -up
+    )  # rows run down
     seen = float(whole_windows(level, kernel_size).sum() / level.area.sum())
     if seen < _SEEN:
         raise ValueError(
@@ -91,7 +92,12 @@ class Domain:
 
     @classmethod
     def of(
-        cls, given: Any, octaves: int, fewer: bool = False, circular: bool = False, direction: Tensor | None = None
+        cls,
+        given: Any,
+        octaves: int,
+        fewer: bool = False,
+        circular: bool = False,
+        direction: Tensor | None = None,
     ) -> Domain:
         """Of ``(H, W)``, a mesh or a level.
 
@@ -117,7 +123,9 @@ class Domain:
             octaves = max(1, min(octaves, fits))
         if octaves > fits:
             needed = smallest_grid(SIDE, octaves)
-            raise ValueError(f"a grid of {height} x {width} is too small for {octaves} octaves: it needs {needed} x {needed}")
+            raise ValueError(
+                f"a grid of {height} x {width} is too small for {octaves} octaves: it needs {needed} x {needed}"
+            )
         if circular and (height % 2 ** (octaves - 1) or width % 2 ** (octaves - 1)):
             raise ValueError(
                 f"a tileable grid of {octaves} octaves needs sides that {2 ** (octaves - 1)} divides, not {height} x {width}"
@@ -157,7 +165,9 @@ class Domain:
         high, wide = x.shape[2:]
         x = F.pad(x, (2, 2, 2, 2), mode="circular" if self.circular else "reflect")
         row, column = (torch.arange(length, device=x.device) / 2 + 2 for length in self.size)
-        at = torch.stack(torch.meshgrid(2 * column / (wide + 3) - 1, 2 * row / (high + 3) - 1, indexing="xy"), -1)
+        at = torch.stack(
+            torch.meshgrid(2 * column / (wide + 3) - 1, 2 * row / (high + 3) - 1, indexing="xy"), -1
+        )
         return F.grid_sample(x, at[None].to(x), mode="bicubic", padding_mode="border", align_corners=True)
 
     def smoothed(self, x: Tensor) -> Tensor:

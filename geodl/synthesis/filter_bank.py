@@ -129,7 +129,9 @@ class FilterBank(nn.Module):
         x = self._checked(exemplar, None, 0)
         palette = Palette.of(exemplar, "the exemplar")
         inverse = palette.inverse.to(x)  # [r, C]
-        turn = torch.linalg.qr(torch.randn(self.in_channels, inverse.shape[0], generator=torch.Generator().manual_seed(0)))[0]
+        turn = torch.linalg.qr(
+            torch.randn(self.in_channels, inverse.shape[0], generator=torch.Generator().manual_seed(0))
+        )[0]
         self.weight.copy_(torch.einsum("ofdkl,dr,rc->ofckl", self.weight, turn.to(x), inverse))
         margin = self.kernel_size // 2
         for octave in range(self.octaves):

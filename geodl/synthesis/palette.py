@@ -34,14 +34,18 @@ class Palette:
         """
         colors = image.flatten(1).double()
         mean = colors.mean(1)
-        values, vectors = torch.linalg.eigh((colors - mean[:, None]) @ (colors - mean[:, None]).T / colors.shape[1])
+        values, vectors = torch.linalg.eigh(
+            (colors - mean[:, None]) @ (colors - mean[:, None]).T / colors.shape[1]
+        )
         deviation = values.clamp(min=0).sqrt()
         kept = deviation > _LEAST
         if not bool(kept.any()):
             raise ValueError(f"{name} is constant: it has no texture")
         basis = (vectors * deviation)[:, kept].T.flip(0)
         # The sign of an eigenvector is no property of the picture.
-        basis = basis * basis.sum(1, keepdim=True).sign().where(basis.sum(1, keepdim=True) != 0, torch.ones(()).double())
+        basis = basis * basis.sum(1, keepdim=True).sign().where(
+            basis.sum(1, keepdim=True) != 0, torch.ones(()).double()
+        )
         return cls(mean.to(image), basis.to(image))
 
     def to(self, device: torch.device) -> Palette:

@@ -101,7 +101,9 @@ class Stages:
             within = None if descent is None else descent.state()
             return {"step": step, "errors": errors[:step], "z": z.clone(), "descent": within}
 
-        return Synthesis(errors[:step], step, self.steps * self.count, lambda: self.picture(octave, z), snapshot)
+        return Synthesis(
+            errors[:step], step, self.steps * self.count, lambda: self.picture(octave, z), snapshot
+        )
 
 
 @contextmanager

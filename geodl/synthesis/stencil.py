@@ -31,7 +31,7 @@ def stencil(
     Returns:
         ``[B, C * K, H', W']`` or ``[V', C * K]``, the filters of one channel side by side.
     """
-    count, taps = kernels.shape[:2]
+    taps = kernels.shape[1]
     if level is not None:
         neighbors, weight = _on_edges(level, kernels, stride)
         read = patch_gather(x, neighbors, weight.to(x.dtype))  # [V', K, C]

@@ -64,15 +64,15 @@ def synthesize(
     Args:
         exemplar: a tensor ``[C, H, W]``, an array ``[H, W, C]``, a PIL image or a path, see :func:`as_image`.
         domain: ``(H, W)``, a mesh with ``pos`` and ``face``, or what :func:`surface_levels` made of one.
-        bank: whose features; a :class:`FilterBank` fitted to the exemplar if not given, with as many octaves as the exemplar and the
-            domain have room for, at most 4.
+        bank: whose features; a :class:`FilterBank` fitted to the exemplar if not given, with as many octaves as the exemplar and
+            the domain have room for, at most 4.
         steps: at every octave.
         optimizer: "lbfgs" or "adam".
         tileable: the grid goes on at its other side.
         direction: what is up in the exemplar lies along it on a mesh, see :func:`surface_levels`.
         seed: of the noise and of the filters.
-        progress: True draws a bar; a function is given a :class:`Synthesis` after every step, whose ``x`` is the picture so far, and
-            stops by returning True.
+        progress: True draws a bar; a function is given a :class:`Synthesis` after every step, whose ``x`` is the picture so far,
+            and stops by returning True.
         state: of a synthesis with the same arguments that stopped: it goes on from there.
 
     Raises:
@@ -85,7 +85,9 @@ def synthesize(
     image = as_image(exemplar, "the exemplar")
     palette = Palette.of(image, "the exemplar")
     room = fitting_octaves(min(image.shape[1:]), SIDE)
-    place = Domain.of(domain, min(_OCTAVES, room) if bank is None else bank.octaves, bank is None, tileable, direction)
+    place = Domain.of(
+        domain, min(_OCTAVES, room) if bank is None else bank.octaves, bank is None, tileable, direction
+    )
     bank = fitted_bank(image, place, seed) if bank is None else bank
     image, palette = image.to(place.device), palette.to(place.device)
     octaves = place.octaves(bank.octaves)

@@ -152,7 +152,9 @@ def _placed(
     values = values[:, None] if values.dim() == 1 else values
     points = place.level.num_nodes
     if values.dim() != 2 or values.shape[0] != points or values.shape[1] not in (1, 3):
-        raise ValueError(f"the content must have shape [{points}], or [{points}, 3], not {list(values.shape)}")
+        raise ValueError(
+            f"the content must have shape [{points}], or [{points}, 3], not {list(values.shape)}"
+        )
     if not bool(values.isfinite().all()):
         raise ValueError(f"the content: {int((~values.isfinite()).sum())} values are NaN or infinite")
     values = values.float() / (255 if values.dtype == torch.uint8 else 1)

@@ -49,7 +49,10 @@ def sliced_wasserstein(
 
     Rabin, Peyre, Delon, Bernot, "Wasserstein barycenter and its application to texture mixing", 2011.
     """
-    first, second = _checked(one, level_one, kernel_size, octaves), _checked(two, level_two, kernel_size, octaves)
+    first, second = (
+        _checked(one, level_one, kernel_size, octaves),
+        _checked(two, level_two, kernel_size, octaves),
+    )
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"one picture has {first.shape[1]} channels and the other {second.shape[1]}")
     draw = torch.Generator().manual_seed(seed)
@@ -70,7 +73,7 @@ def sliced_wasserstein(
 def _checked(x: Tensor, level: Level | None, kernel_size: int, octaves: int) -> Tensor:
     """``[1, C, H, W]`` or ``[V, C]``, floating point."""
     wanted = "[C, H, W]" if level is None else f"[{level.num_nodes}, C]"
-    if x.dim() != (3 if level is None else 2) or level is not None and len(x) != level.num_nodes:
+    if x.dim() != (3 if level is None else 2) or (level is not None and len(x) != level.num_nodes):
         raise ValueError(f"a picture must have shape {wanted}, not {list(x.shape)}")
     if not bool(x.isfinite().all()):
         raise ValueError(f"the picture: {int((~x.isfinite()).sum())} values are NaN or infinite")
@@ -97,6 +100,10 @@ def _quantiles(patches: Tensor, mass: Tensor, direction: Tensor) -> Tensor:
     ordered, place = (patches @ direction).T.sort(1)
     share = mass.double()[place]
     reached = (share.cumsum(1) - share / 2) / share.sum(1, keepdim=True)
-    wanted = ((torch.arange(_QUANTILES, device=patches.device) + 0.5) / _QUANTILES).double().expand(len(reached), -1)
+    wanted = (
+        ((torch.arange(_QUANTILES, device=patches.device) + 0.5) / _QUANTILES)
+        .double()
+        .expand(len(reached), -1)
+    )
     index = torch.searchsorted(reached, wanted.contiguous()).clamp(max=reached.shape[1] - 1)
     return ordered.gather(1, index)

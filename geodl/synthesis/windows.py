@@ -41,7 +41,9 @@ def surface_windows(level: Level, kernel_size: int, stride: int = 1) -> GridWind
     Shepard, "A two-dimensional interpolation function for irregularly-spaced data", 1968, for the correction (moving least squares
     of degree one).
     """
-    made: GridWindows = remembered(level, ("surface windows", kernel_size), lambda: _make(level, kernel_size)[0])
+    made: GridWindows = remembered(
+        level, ("surface windows", kernel_size), lambda: _make(level, kernel_size)[0]
+    )
     if stride == 1:
         return made
     key = ("surface windows", kernel_size, stride)
@@ -74,7 +76,11 @@ def _make(level: Level, kernel_size: int) -> tuple[GridWindows, Tensor]:
     # With the moments centred: beta = -C^-1 m, where m is the middle of what the tap sees and C its spread.
     weight = mass.clamp(min=_LEAST)
     middle = first / weight[:, None]
-    cxx, cxy, cyy = xx / weight - middle[:, 0] ** 2, xy / weight - middle.prod(1), yy / weight - middle[:, 1] ** 2
+    cxx, cxy, cyy = (
+        xx / weight - middle[:, 0] ** 2,
+        xy / weight - middle.prod(1),
+        yy / weight - middle[:, 1] ** 2,
+    )
     determinant = cxx * cyy - cxy**2
     inverse = torch.where(determinant > _SINGULAR**2, 1 / determinant.clamp(min=_SINGULAR**2), 0)
     beta = -inverse[:, None] * torch.stack(

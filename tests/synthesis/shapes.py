@@ -24,7 +24,11 @@ def blobs(size: int = 64, seed: int = 0, channels: int = 3) -> Tensor:
 def sheet(size: int, jitter: float = 0.0, seed: int = 0) -> Mesh:
     """The pixels of a picture as a flat mesh: x to the right, y up; inner points moved by up to ``jitter`` of a pixel."""
     draw = np.random.default_rng(seed)
-    place = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), -1).reshape(-1, 2).astype(float)
+    place = (
+        np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), -1)
+        .reshape(-1, 2)
+        .astype(float)
+    )
     inner = ((place > 0) & (place < size - 1)).all(1)
     place[inner] += draw.uniform(-jitter, jitter, (int(inner.sum()), 2))
     pos = np.stack([place[:, 1], -place[:, 0], np.zeros(len(place))], 1)
@@ -45,4 +49,6 @@ def pixels(image: Tensor, mesh: Mesh) -> Tensor:
     """What an image shows at the vertices of a sheet, ``[V, C]``."""
     size = image.shape[1]
     at = torch.stack([mesh.pos[:, 0], -mesh.pos[:, 1]], 1) * 2 / (size - 1) - 1
-    return F.grid_sample(image[None], at[None, None], align_corners=True, mode="bicubic")[0, :, 0].T.contiguous()
+    return F.grid_sample(image[None], at[None, None], align_corners=True, mode="bicubic")[
+        0, :, 0
+    ].T.contiguous()

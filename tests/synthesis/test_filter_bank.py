@@ -10,7 +10,14 @@ from torch.nn import functional as F
 from geodl.data import Mesh
 from geodl.models import SqueezeNet
 from geodl.nn import GridWindows
-from geodl.synthesis import Features, FilterBank, GramStatistics, NetworkFeatures, sliced_wasserstein, surface_levels
+from geodl.synthesis import (
+    Features,
+    FilterBank,
+    GramStatistics,
+    NetworkFeatures,
+    sliced_wasserstein,
+    surface_levels,
+)
 from geodl.synthesis.stencil import halve, stencil
 from geodl.synthesis.windows import seen_taps, surface_windows
 from tests.synthesis.shapes import blobs, pixels, sheet
@@ -70,7 +77,9 @@ def test_the_gap_of_an_irregular_sheet_is_less_than_that_of_another_crop() -> No
     gap = float(target.error(GramStatistics.of(bank(pixels(image, mesh), level))))
     crop = float(target.error(GramStatistics.of(bank(blobs(64, seed=1)))))
     assert gap < 0.5 * crop, (gap, crop)
-    assert sliced_wasserstein(image, pixels(image, mesh), None, level) < sliced_wasserstein(image, blobs(64, seed=1))
+    assert sliced_wasserstein(image, pixels(image, mesh), None, level) < sliced_wasserstein(
+        image, blobs(64, seed=1)
+    )
 
 
 def test_windows_read_linear_functions_exactly_where_they_can() -> None:
@@ -82,7 +91,9 @@ def test_windows_read_linear_functions_exactly_where_they_can() -> None:
     wanted = mesh.pos - torch.tensor([0.0, 23 / 24, 0.0])
 
     def error(windows: GridWindows) -> Tensor:
-        return torch.linalg.vector_norm(windows.convolve(mesh.pos, below.expand(9, 1, 3), 3) - wanted, dim=1)[inner]
+        return torch.linalg.vector_norm(windows.convolve(mesh.pos, below.expand(9, 1, 3), 3) - wanted, dim=1)[
+            inner
+        ]
 
     ours, hats = error(surface_windows(level, 3)), error(level.windows((3, 3)))
     assert float(ours.median()) < 1e-4  # a few taps have too few neighbours about them
@@ -115,7 +126,9 @@ def test_statistics_do_not_depend_on_numbering() -> None:
 
 def test_gram_statistics_are_means_by_mass() -> None:
     x = torch.rand(1, 50, 4, dtype=torch.float64)
-    twice = Features(torch.cat([x, x[:, :10]], 1), torch.cat([torch.ones(10) / 2, torch.ones(40), torch.ones(10) / 2]))
+    twice = Features(
+        torch.cat([x, x[:, :10]], 1), torch.cat([torch.ones(10) / 2, torch.ones(40), torch.ones(10) / 2])
+    )
     one, two = GramStatistics.of([Features(x)]), GramStatistics.of([twice])
     torch.testing.assert_close(one.gram[0], two.gram[0])
     torch.testing.assert_close(one.gram[0][0], x[0].T @ x[0] / 50)
@@ -170,7 +183,11 @@ def test_sliced_wasserstein_is_a_distance() -> None:
     assert 0.005 < sliced_wasserstein(image * 0.5, image * 0.5 + 0.1) < 0.1
     noise = torch.rand(3, 64, 64)
     assert sliced_wasserstein(image, blobs(seed=1)) < 0.5 * sliced_wasserstein(image, noise)
-    for bad, message in ((image[:1], "channels"), (image * float("nan"), "NaN"), (image[:, :20], "too small")):
+    for bad, message in (
+        (image[:1], "channels"),
+        (image * float("nan"), "NaN"),
+        (image[:, :20], "too small"),
+    ):
         with pytest.raises(ValueError, match=message):
             sliced_wasserstein(image, bad)
     with pytest.raises(ValueError, match="shape"):
