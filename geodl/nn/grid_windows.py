@@ -188,8 +188,10 @@ def chart_windows(
     order = window.argsort(stable=True)
     edge, weight, window = edge[order], weight[edge, slot][order], window[order]
     total = weight.new_zeros(charts.num_charts * taps).index_add(0, window, weight).clamp(min=_FAINTEST)
-    count = torch.bincount(window.div(taps, rounding_mode="floor"), minlength=charts.num_charts)
-    neighbors = Neighbors(F.pad(count.cumsum(0), (1, 0)), charts.neighbors.col[edge], charts.neighbors.num_src)
+    count = edge.new_zeros(charts.num_charts).index_add(0, window // taps, torch.ones_like(window))
+    neighbors = Neighbors(
+        F.pad(count.cumsum(0), (1, 0)), charts.neighbors.col[edge], charts.neighbors.num_src
+    )
     weight = weight / total[window]
     return GridWindows(neighbors, weight[:, None], (window % taps)[:, None], tuple(kernel_size))
 

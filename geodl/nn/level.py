@@ -181,8 +181,8 @@ def mesh_levels(
         kernel_size: taps along an axis of the widest kernel that will be asked for.
         direction: ``[3]``, or ``[V, 3]`` for every vertex: along its projection to the surface lies axis 0 of kernels, and 90
             degrees counter-clockwise of it axis 1. ``[V, 2]`` is in tangent frames, such as a
-            :func:`~geodl.geometry.direction_field`. Where it is normal to the surface, and if not given, axis 0 lies along the first
-            direction of the vertex's tangent frame.
+            :func:`~geodl.geometry.direction_field`. Where it is normal to the surface, and if not given, axis 0 lies along the
+            first direction of the vertex's tangent frame.
 
     Raises:
         ValueError, IndexError: a bad mesh or one without area, fewer vertices than a level wants, sizes that do not descend, a

@@ -252,13 +252,11 @@ def test_what_has_no_levels_is_named() -> None:
         mesh_levels(Shape(torch.rand(3, 3), torch.zeros(3, 0, dtype=torch.int64)))
     direction = torch.rand(42, 3)
     direction[7, 1] = torch.nan
-    with pytest.raises(ValueError, match="direction is not finite at point 7"):
+    with pytest.raises(ValueError, match="direction is not finite at vertex 7"):
         mesh_levels(icosphere(1), direction=direction)
     with pytest.raises(ValueError, match="direction is not finite"):
         mesh_levels(icosphere(1), direction=torch.tensor([0.0, torch.inf, 0.0]))
-    with pytest.raises(
-        ValueError, match=r"direction must have shape \[3\], \[42, 3\], .* not \[41, 3\]"
-    ):
+    with pytest.raises(ValueError, match=r"direction must have shape \[3\], \[42, 3\], .* not \[41, 3\]"):
         mesh_levels(icosphere(1), direction=direction[:41])
     loops = SimpleNamespace(pos=torch.rand(3, 2), edge_index=torch.arange(3).expand(2, 3))
     with pytest.raises(ValueError, match="no edges"):
