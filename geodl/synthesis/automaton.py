@@ -94,10 +94,11 @@ class NeuralAutomaton(nn.Module):
             shape = f"[B, {self.channels}, H, W]" if level is None else f"[V, {self.channels}]"
             raise ValueError(f"the state must have shape {shape}, not {list(state.shape)}")
         seen = torch.cat([state, stencil(state, _SEEN, level, circular=True)], 1)
-        first, last = self.rule[0], self.rule[2]
         if level is None:
-            change = F.conv2d(seen, first.weight[..., None, None], first.bias).relu()  # type: ignore[index, union-attr, operator, arg-type]
-            change = F.conv2d(change, last.weight[..., None, None])  # type: ignore[index]
+            first, second = self.rule[0], self.rule[2]
+            assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+            hidden = torch.baddbmm(first.bias[:, None], first.weight.expand(len(seen), -1, -1), seen.flatten(2))
+            change = (second.weight @ hidden.relu()).view_as(state)
         else:
             change = self.rule(seen)
         if self.fire_rate < 1:

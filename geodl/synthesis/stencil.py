@@ -29,17 +29,18 @@ def stencil(
         circular: a grid goes on at its other side; else it is reflected.
 
     Returns:
-        ``[B, C * K, H', W']`` or ``[V', C * K]``, the filters of one channel side by side.
+        ``[B, K * C, H', W']`` or ``[V', K * C]``, the channels of one filter side by side.
     """
     taps = kernels.shape[1]
     if level is not None:
         neighbors, weight = _on_edges(level, kernels, stride)
         read = patch_gather(x, neighbors, weight.to(x.dtype))  # [V', K, C]
-        return read.transpose(1, 2).flatten(1)
+        return read.flatten(1)
     x = F.pad(x, (taps // 2,) * 4, mode="circular" if circular else "reflect")
     channels = x.shape[1]
     filters = kernels.to(x)[:, None].repeat(channels, 1, 1, 1)
-    return F.conv2d(x, filters, stride=stride, groups=channels)
+    read = F.conv2d(x, filters, stride=stride, groups=channels)  # the filters of one channel side by side
+    return read if len(kernels) == 1 else read.unflatten(1, (channels, -1)).transpose(1, 2).flatten(1, 2)
 
 
 def halve(x: Tensor, level: Level | None = None, circular: bool = False) -> Tensor:
