@@ -143,10 +143,12 @@ def grow(
     torch.manual_seed(seed)
     net = NeuralAutomaton(exemplar.shape[0])
     begin = time.perf_counter()
-    errors = net.fit(
-        exemplar, iterations, seed=seed,
-        progress=lambda step, error: step % 50 or console.print(f"automaton {step}: relative error {error:.3f}"),
-    )  # fmt: skip
+
+    def told(step: int, error: float) -> None:
+        if step % 50 == 0:
+            console.print(f"automaton {step}: relative error {error:.3f}")
+
+    errors = net.fit(exemplar, iterations, seed=seed, progress=told)
     trained = time.perf_counter() - begin
     bank = FilterBank(exemplar.shape[0], octaves=3, seed=seed).fit(exemplar)
     target = GramStatistics.of(bank(exemplar))

@@ -97,7 +97,9 @@ class NeuralAutomaton(nn.Module):
         if level is None:
             first, second = self.rule[0], self.rule[2]
             assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
-            hidden = torch.baddbmm(first.bias[:, None], first.weight.expand(len(seen), -1, -1), seen.flatten(2))
+            hidden = torch.baddbmm(
+                first.bias[:, None], first.weight.expand(len(seen), -1, -1), seen.flatten(2)
+            )
             change = (second.weight @ hidden.relu()).view_as(state)
         else:
             change = self.rule(seen)

@@ -62,11 +62,11 @@ class Descent:
         """One step; the error where it began."""
         first: list[float] = []
 
-        def closure() -> Tensor:
+        def closure() -> float:
             loss, gradient, error = self._evaluate()
             self.z.grad = gradient.clone(memory_format=torch.contiguous_format)
             first.append(error)
-            return loss
+            return float(loss)
 
         self._optimizer.step(closure)
         return first[0]

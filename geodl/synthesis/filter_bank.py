@@ -22,6 +22,10 @@ _WHOLE = 0.5
 _COLORS = 4
 
 
+# Directions in which colours differ less than this share of the most are not scaled up to the others.
+_FAINTEST = 0.1
+
+
 class Features(NamedTuple):
     """What one layer answers: ``x [B, N, C]``, and what each of the N points counts, ``mass [N]`` (None: all the same)."""
 
@@ -128,7 +132,11 @@ class FilterBank(nn.Module):
         """
         x = self._checked(exemplar, None, 0)
         palette = Palette.of(exemplar, "the exemplar")
-        inverse = palette.inverse.to(x)  # [r, C]
+        length = palette.basis.norm(dim=1, keepdim=True)
+        # Colours that hardly occur in the exemplar must not count beyond all measure elsewhere.
+        inverse = (palette.basis / (length * length.clamp(min=_FAINTEST * float(length.max())))).to(
+            x
+        )  # [r, C]
         turn = torch.linalg.qr(
             torch.randn(self.in_channels, inverse.shape[0], generator=torch.Generator().manual_seed(0))
         )[0]
