@@ -5,8 +5,8 @@
     python -m benchmarks.style --styles FILE --mesh FILE                  a mesh of one's own
 
 For every pair: the relative error of the style's statistics before (the photograph) and after, and how well the content is still
-seen: the correlation of the strengths of edges with those of the photograph at a quarter of the resolution, beside that of a texture
-that knows the style alone.
+seen: the correlation of the strengths of edges with those of the photograph at a quarter of the resolution, beside that of a
+texture that knows the style alone.
 """
 
 from __future__ import annotations
