@@ -90,8 +90,8 @@ def images(
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
     figure.figimage(canvas, origin="upper")
-    for (x, y), text in zip(places, titles or (), strict=False):
-        figure.text(x, y, text, ha="center", va="center", size=11)
+    for (across, high), text in zip(places, titles or (), strict=False):
+        figure.text(across, high, text, ha="center", va="center", size=11)
     if title:
         figure.text(0.5, 1 - (_MARGIN / 2 + head / 2) / height, title, ha="center", va="center", size=15)
     return save_figure(figure, Path(path))
