@@ -31,7 +31,7 @@ Place = tuple[str, str | None]  # an input, or a part of one that is a structure
 Verdict = tuple[Outcome, Outcome | None, list[Place]]
 
 BATCH = 100  # cases of a child
-SECONDS = 120  # after which a child is taken to hang
+SECONDS = 120  # after which a case is taken to hang
 SHOWN = 5
 
 # --- memory: the same numbers ---------------------------------------------------------------------------------
@@ -518,9 +518,9 @@ def _child(name: str, seed: int, batch: Sequence[int], trace: bool) -> tuple[lis
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        signal.alarm(SECONDS)
         with os.fdopen(writer, "wb") as pipe:
             for case in batch:
+                signal.alarm(SECONDS)
                 if trace:
                     print(name, case, flush=True)
                 try:
