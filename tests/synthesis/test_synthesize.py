@@ -57,6 +57,14 @@ def test_it_stops_and_goes_on_bit_for_bit(optimizer: str) -> None:
         synthesize(image, domain, state=whole.state, **options)
 
 
+def test_octaves_at_which_an_exemplar_is_flat_are_left_out() -> None:
+    row = torch.arange(64)
+    fine = ((row[:, None] // 2 + row // 2) % 2).float().expand(3, -1, -1)  # squares of 2 pixels
+    found = synthesize(fine, (64, 64), steps=30)
+    assert found.steps == 30 and found.errors[-1] < 0.05
+    assert float(found.x.std()) > 0.8 * float(fine.std())
+
+
 def test_seeds_and_progress(capsys: pytest.CaptureFixture[str]) -> None:
     image = blobs(48)
     one, same, other = (synthesize(image, (24, 24), steps=3, seed=seed).x for seed in (0, 0, 1))
