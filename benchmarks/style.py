@@ -4,9 +4,9 @@
     python -m benchmarks.style --styles FILE FILE --contents FILE FILE    pictures of one's own
     python -m benchmarks.style --styles FILE --mesh FILE                  a mesh of one's own
 
-For every pair: the sliced Wasserstein distance of patches to the style before (the photograph) and after, and how well the content
-is still seen: the correlation of the strengths of edges with those of the photograph at an eighth of the resolution, where strokes are too
-fine to be seen, beside that of a texture that knows the style alone.
+For every pair: the sliced Wasserstein distance of patches to the style before (the photograph) and after; and how well the content
+is still seen, which is the correlation of the strengths of edges with those of the photograph at an eighth of the resolution, where
+strokes are too fine to be seen, beside that of a texture that knows the style alone.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--contents", type=Path, nargs="+", help="pictures; three photographs if not given")
     parser.add_argument("--styles", type=Path, nargs="+", help="pictures; three procedural ones if not given")
     parser.add_argument("--mesh", type=Path, help="a mesh; a Puppet if not given")
-    parser.add_argument("--steps", type=int, default=40, help="steps at each octave")
+    parser.add_argument("--steps", type=int, default=30, help="steps at each octave")
     parser.add_argument("--weight", type=float, default=2.0, help="of the content")
     parser.add_argument("--size", type=int, default=SIDE, help="side of the pictures, in pixels")
     parser.add_argument("--vertices", type=int, default=VERTICES, help="of the Puppet")
@@ -135,10 +135,8 @@ def main(argv: list[str] | None = None) -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     side, seed = chosen.size, chosen.seed
-    if chosen.contents is None:
-        contents = photographs()
-    else:
-        contents = {path.stem: as_image(path, str(path)) for path in chosen.contents}
+    given = {path.stem: as_image(path, str(path)) for path in chosen.contents or ()}
+    contents = given or photographs()
     if chosen.styles is None:
         styles = {"stones": stones(side, side, seed), "waves": waves(side, seed), "weave": weave(side, seed)}
     else:
@@ -173,7 +171,8 @@ def main(argv: list[str] | None = None) -> None:
             shown.append(made)
             titles.append("")
             console.print(
-                f"{content_name} as {style_name}: distance to the style {before:.4f} -> {after:.4f}, edges {rows[-1]['content_edges']:.2f} "
+                f"{content_name} as {style_name}: distance to the style {before:.4f} -> {after:.4f}, "
+                f"edges {rows[-1]['content_edges']:.2f} "
                 f"(style alone {rows[-1]['content_edges_of_style_alone']:.2f}), {spent:.0f} s"
             )
     images(shown, chosen.out / "images.png", titles=titles, columns=len(styles) + 1)
