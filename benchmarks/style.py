@@ -15,6 +15,7 @@ import argparse
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,12 +65,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def photographs() -> dict[str, Tensor]:
     """Those that scikit-learn and matplotlib bring along."""
     from matplotlib.cbook import get_sample_data
-    from PIL import Image
     from sklearn.datasets import load_sample_image
 
     found = {name: as_image(load_sample_image(f"{name}.jpg")) for name in ("china", "flower")}
-    with get_sample_data("grace_hopper.jpg") as opened:
-        found["portrait"] = as_image(Image.open(opened))
+    portrait: Any = get_sample_data("grace_hopper.jpg", asfileobj=False)
+    found["portrait"] = as_image(portrait)
     return found
 
 

@@ -46,6 +46,7 @@ class NetworkFeatures(nn.Module):
     shift-invariant again", 2019.
     """
 
+    network: Any
     mean: Tensor
     deviation: Tensor
 
