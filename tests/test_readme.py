@@ -17,7 +17,19 @@ from geodl.geometry import geodesic_charts
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-ROOMS = ["ops", "geometry", "data", "datasets", "nn", "models", "matching", "synthesis", "training", "viz", "testing"]
+ROOMS = [
+    "ops",
+    "geometry",
+    "data",
+    "datasets",
+    "nn",
+    "models",
+    "matching",
+    "synthesis",
+    "training",
+    "viz",
+    "testing",
+]
 
 
 def listed() -> set[str]:
