@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
 from torch.autograd import forward_ad
 from torch.autograd import profiler as _profiler
 from torch.compiler import is_compiling
@@ -159,18 +159,14 @@ class Operator:
             prepared = None
         if prepared is None:
             return self._mended(arguments)
-        return self._plain(*prepared)
-
-    def _plain(self, asked: bool, arguments: tuple[Any, ...]) -> Any:
-        """A call of checked tensors that nobody looks at; ``asked`` says that one of them wants a gradient."""
-        if (asked and torch.is_grad_enabled()) or forward_ad._current_level >= 0:
-            # Without a derivative, torch.library says so in the backward pass.
-            return (
-                self._apply(*arguments) if self._apply is not None else self._overload(*self._flat(arguments))
-            )
-        if _profiler._is_profiler_enabled:
-            return self._overload(*self._flat(arguments))
-        return self.run(*arguments)
+        asked, arguments = prepared
+        if (asked and is_grad_enabled()) or forward_ad._current_level >= 0:
+            if self._apply is not None:
+                return self._apply(*arguments)
+        elif not _profiler._is_profiler_enabled:
+            return self.run(*arguments)
+        # Without a derivative, torch.library says so in the backward pass.
+        return self._overload(*self._flat(arguments))
 
     def _mended(self, arguments: Sequence[Any]) -> Any:
         """A call that does not fit as it is: of tensors that are not plain, of mixed dtypes under autocast, or wrong."""
@@ -179,9 +175,9 @@ class Operator:
             for a in self._flat(arguments)
         ):
             return self._watched(arguments)
-        prepared = self._prepare(*self._resolved(self._promoted(arguments)))
-        assert prepared is not None, f"{self.name} refuses what its declaration takes"
-        return self._plain(*prepared)
+        mended = self._resolved(self._promoted(arguments))
+        assert self._prepare(*mended) is not None, f"{self.name} refuses what its declaration takes"
+        return self(*mended)
 
     def _promoted(self, arguments: Sequence[Any]) -> Sequence[Any]:
         """The arguments with one floating dtype under autocast, checked."""
@@ -236,10 +232,10 @@ class Operator:
         and no gradient will be asked for."""
         lead = arguments[self._lead]
         backend = select(lead)
-        if lead.dtype in HALF and backend != "triton":
+        if backend != "triton" and lead.dtype in HALF:
             return self._run_half(arguments, lead.dtype)
         found = self._implementations.get(backend) or self._implementation(backend)
-        if torch.is_autocast_enabled("cpu" if lead.is_cpu else "cuda"):
+        if backend != "native" and torch.is_autocast_enabled(lead.device.type):  # C++ knows of no autocast
             with torch.autocast(lead.device.type, enabled=False):
                 return found(*arguments)
         return found(*arguments)

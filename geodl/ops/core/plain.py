@@ -21,6 +21,10 @@ from geodl.ops.core.declaration import FIXED, FLOATING, Declaration, Item
 from geodl.ops.core.memory import resolve
 
 PLAIN = frozenset((Tensor, Parameter))
+def _changed() -> None:
+    raise RuntimeError("neighbors were changed in place after the forward pass: its gradient cannot be computed")
+
+
 _SCOPE: dict[str, Any] = {
     "CSR": CSR,
     "Known": Known,
@@ -29,6 +33,8 @@ _SCOPE: dict[str, Any] = {
     "float32": torch.float32,
     "float64": torch.float64,
     "resolve": resolve,
+    "state": CSR.state,
+    "changed": _changed,
     **{f"{kind}_dtype": dtype for kind, dtype in FIXED.items()},
 }
 
@@ -67,19 +73,22 @@ def write_prepare(declaration: Declaration) -> Callable[..., tuple[bool, tuple[A
 
 
 def write_save(
-    declaration: Declaration, keeps: list[str | bool], kept_results: list[bool]
+    declaration: Declaration, keeps: list[str | bool], kept_results: list[bool], whole: bool
 ) -> Callable[..., None]:
     """``save(ctx, inputs, outputs)``: keeps what the backward pass reads.
 
     Args:
         keeps: for every argument whether it is kept, or a condition in terms of ``needs``.
         kept_results: the same for every result.
+        whole: graphs are kept as they are, not as tensors that autograd sees.
     """
     names = [f"a{position}" for position in range(len(declaration.arguments))]
     tensors: list[str] = []
     values: list[str] = []
     for item, name, keep in zip(declaration.arguments, names, keeps, strict=True):
-        if item.kind == "csr":
+        if item.kind == "csr" and whole:
+            values += [name, f"state({name})"]
+        elif item.kind == "csr":
             tensors += [f"{name}[{part}]" for part in (0, 1, 3, 4, 5)]
             values.append(f"{name}[2]")
         elif item.is_tensor:
@@ -97,13 +106,18 @@ def write_save(
 
 
 def write_restore(
-    declaration: Declaration, keeps: list[str | bool], kept_results: list[bool]
+    declaration: Declaration, keeps: list[str | bool], kept_results: list[bool], whole: bool
 ) -> Callable[..., tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """``restore(ctx)``: the inputs, None where they were not kept, and the kept results."""
     inputs: list[str] = []
+    lines = ["t, v = ctx.saved_tensors, ctx.values"]
     tensors = values = 0
     for item, keep in zip(declaration.arguments, keeps, strict=True):
-        if item.kind == "csr":
+        if item.kind == "csr" and whole:
+            lines.append(f"if v[{values + 1}] != state(v[{values}]): changed()")
+            inputs.append(f"v[{values}]")
+            values += 2
+        elif item.kind == "csr":
             t = tensors
             inputs.append(f"Known(t[{t}], t[{t + 1}], v[{values}], t[{t + 2}], t[{t + 3}], t[{t + 4}])")
             tensors, values = tensors + 5, values + 1
@@ -114,10 +128,7 @@ def write_restore(
             inputs.append(f"v[{values}]")
             values += 1
     outputs = [f"t[{tensors + k}]" for k in range(sum(kept_results))]
-    lines = [
-        "t, v = ctx.saved_tensors, ctx.values",
-        f"return ({', '.join(inputs)},), ({''.join(f'{output}, ' for output in outputs)})",
-    ]
+    lines.append(f"return ({', '.join(inputs)},), ({''.join(f'{output}, ' for output in outputs)})")
     return _function("restore", "ctx", lines)
 
 
@@ -138,11 +149,7 @@ class _Writer:
         say(f"{', '.join(parts)} = {name}")
         tensors = {part: parts[k] for k, part in enumerate(CSR._fields) if part != "num_src"}
         self.sizes.setdefault(sources, parts[2])
-        # Nobody can have changed the tensors of a known graph, but the storage of those that a user gave may have been freed.
-        say(f"if type({name}) is Known:")
-        for part in ("rowptr", "col"):
-            say(f"    if {tensors[part]}.untyped_storage().nbytes() < {tensors[part]}.nbytes: return None")
-        say("else:")
+        say(f"if type({name}) is not Known:")
         sizes, device = dict(self.sizes), self.device
         self.tensor(Item("rowptr", "int", (f"{points}+1",), False), tensors["rowptr"], "    ")
         self.tensor(Item("col", "int", (edges,), False), tensors["col"], "    ")
@@ -157,17 +164,16 @@ class _Writer:
         ):
             if size in self.sizes:
                 say(f"if {self.sizes[size]} != {value}: return None")
-            else:
-                say(f"size_{size} = {value}")
-                self.sizes[size] = f"size_{size}"
+            else:  # looked up where a tensor has this size, which most often is missing
+                self.sizes[size] = f"({value})"
         self._device(tensors["rowptr"], say)
 
     def _device(self, name: str, say: Callable[[str], None]) -> None:
         if self.device:
-            say(f"if {name}.is_cpu is not cpu or not cpu and {name}.device != device: return None")
+            say(f"if {name}.is_cpu is not cpu or not cpu and {name}.device != {self.device}: return None")
         else:
-            say(f"cpu, device = {name}.is_cpu, {name}.device")
-            self.device = "device"
+            say(f"cpu = {name}.is_cpu")
+            self.device = f"{name}.device"
 
     def tensor(self, item: Item, name: str, indent: str = "") -> None:
         assert item.sizes is not None
