@@ -14,7 +14,7 @@ from torch import Tensor
 
 from geodl.ops.core import Operator
 from geodl.ops.core.declaration import Declaration
-from geodl.ops.core.plain import write_prepare
+from geodl.ops.core.plain import write_look
 
 __all__ = ["from_basis", "heat_diffuse", "to_basis"]
 
@@ -94,7 +94,7 @@ def heat_diffuse(x: Tensor, evals: Tensor, evecs: Tensor, mass: Tensor, time: Te
 _BASIS = Declaration.parse("evecs[V,K] x[V,C] mass[V]; ptr[B+1]")
 _HEAT = Declaration.parse("evecs[V,K] x[V,C] evals[B,K] mass[V] time[C]; ptr[B+1]")
 
-_PREPARE = {line: write_prepare(line) for line in (_BASIS, _HEAT)}
+_LOOK = {line: write_look(line) for line in (_BASIS, _HEAT)}
 
 
 def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
@@ -104,11 +104,7 @@ def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
         given = *(tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in floating), ptr
     if torch.compiler.is_compiling():
         return given
-    try:
-        fits = _PREPARE[line](*given) is not None
-    except (AttributeError, TypeError, RuntimeError):
-        fits = False
-    if not fits:
+    if not _LOOK[line](given):
         line.bind(given)
     return given
 

@@ -31,14 +31,6 @@ class CSR(NamedTuple):
     t_row: Tensor | None = None
     perm: Tensor | None = None
 
-    def state(self) -> tuple[int, ...]:
-        """What differs after a change in place, and where the storage of rowptr and col, which a user may hold, was freed."""
-        rowptr, col, _, t_rowptr, t_row, perm = self
-        state = rowptr._version, col._version, rowptr.untyped_storage().nbytes(), col.untyped_storage().nbytes()
-        if t_rowptr is None or t_row is None or perm is None:
-            return state
-        return *state, t_rowptr._version, t_row._version, perm._version
-
     @property
     def num_dst(self) -> int:
         return self.rowptr.shape[0] - 1

@@ -31,14 +31,14 @@ def register(
 ) -> Callable[..., Any]:
     """Gives the operator its derivatives; returns the function that plain calls go through."""
     rule = _Rule(op, backward, jvp, linear, saves)
-    plain = rule.function(forward=rule.forward, backward=rule.backward(whole=True))
+    plain = rule.function(forward=rule.forward, backward=rule.backward)
     op._transformed = rule.function(
         forward=lambda *flat: op._overload(*flat),
         setup_context=rule.setup_flat,
-        backward=rule.backward(whole=False),
+        backward=rule.backward,
         vmap=lambda info, dims, *flat: rule.vmap(info, dims, flat),
     )
-    op._definition.register_autograd(rule.backward(whole=False), setup_context=rule.setup_flat)
+    op._definition.register_autograd(rule.backward, setup_context=rule.setup_flat)
     op._definition.register_vmap(lambda info, dims, *flat: rule.vmap(info, dims, flat))
     return watch.applier(plain)
 
@@ -67,17 +67,17 @@ class _Rule:
                 keeps[k] and "(" + " or ".join(f"needs[{j}]" for j in range(self.count) if j != k) + ")"
             )
         kept = [saves is not None and item.name in saves for item in declaration.results]
-        self.kept = declaration, keeps, kept
-        self.save, self.save_flat = (write_save(*self.kept, whole=whole) for whole in (True, False))
+        kept_of = declaration, keeps, kept
+        self.save, self.restore = write_save(*kept_of), write_restore(*kept_of)
         self.constant = tuple(k for k, item in enumerate(declaration.results) if item.kind != "T")
 
     def forward(self, ctx: Any, *inputs: Any) -> Any:
         """A plain call."""
         output = self.op.run(*inputs)
-        self.setup(ctx, inputs, output, self.save)
+        self.setup(ctx, inputs, output)
         return output
 
-    def setup(self, ctx: Any, inputs: tuple[Any, ...], output: Any, save: Callable[..., None]) -> None:
+    def setup(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         outputs = output if type(output) is tuple else (output,)
         if self.constant:
             ctx.mark_non_differentiable(*[outputs[k] for k in self.constant])
@@ -85,34 +85,28 @@ class _Rule:
         ctx.forced = forced.get()
         if forward_ad._current_level >= 0:
             ctx.given = inputs, outputs  # for the forward rule, which runs before this call is over
-        save(ctx, inputs, outputs)
+        self.save(ctx, inputs, outputs)
 
     def setup_flat(self, ctx: Any, inputs: Sequence[Any], output: Any) -> None:
         """After a call with graphs taken apart."""
-        self.setup(ctx, tuple(self.op._grouped(inputs)), output, self.save_flat)
+        self.setup(ctx, tuple(self.op._grouped(inputs)), output)
 
-    def backward(self, whole: bool) -> Callable[..., tuple[Tensor | None, ...]]:
-        """After a plain call, or one with graphs taken apart."""
-        derive, count, restore = self.derive, self.count, write_restore(*self.kept, whole=whole)
-
-        def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-            needs = ctx.needs_input_grad
-            if grads[0] is None and all(grad is None for grad in grads):
-                return (None,) * len(needs)
-            inputs, outputs = restore(ctx)
-            needed = needs[:count]
-            if ctx.forced is None:
-                found = derive(inputs, outputs, grads, needed)
-            else:
-                token = forced.set(ctx.forced)
-                try:
-                    found = derive(inputs, outputs, grads, needed)
-                finally:
-                    forced.reset(token)
-            # What is differentiated stands before the graphs, so that grouped and flat arguments begin alike.
-            return (*found, *(None,) * (len(needs) - count))
-
-        return backward
+    def backward(self, ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        needs = ctx.needs_input_grad
+        if grads[0] is None and all(grad is None for grad in grads):
+            return (None,) * len(needs)
+        inputs, outputs = self.restore(ctx)
+        needed = needs[: self.count]
+        if ctx.forced is None:
+            found = self.derive(inputs, outputs, grads, needed)
+        else:
+            token = forced.set(ctx.forced)
+            try:
+                found = self.derive(inputs, outputs, grads, needed)
+            finally:
+                forced.reset(token)
+        # What is differentiated stands before the graphs, so that grouped and flat arguments begin alike.
+        return (*found, *(None,) * (len(needs) - self.count))
 
     def jvp(self, ctx: Any, *tangents: Tensor | None) -> Any:
         inputs, outputs = ctx.given

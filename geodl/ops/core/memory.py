@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -68,7 +70,7 @@ def new_empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Te
     return in_huge_pages(made) if made.nbytes >= HUGE else made
 
 
-def addresses(*tensors: Tensor | None) -> list[int]:
+def _addresses(*tensors: Tensor | None) -> Sequence[int]:
     """Where the numbers of contiguous tensors lie; 0 for None.
 
     Raises:
@@ -78,3 +80,6 @@ def addresses(*tensors: Tensor | None) -> list[int]:
     if 0 in found and any(t is not None and not a and t.numel() for t, a in zip(tensors, found, strict=True)):
         raise ValueError("a tensor has no memory: its storage was freed")
     return found
+
+
+addresses: Callable[..., Sequence[int]] = _addresses if native is None else native.addresses

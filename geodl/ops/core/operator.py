@@ -40,7 +40,7 @@ from geodl.ops.core.csr import CSR
 from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.dispatch import select
 from geodl.ops.core.memory import resolve
-from geodl.ops.core.plain import PLAIN, write_prepare
+from geodl.ops.core.plain import FIT, MUST_BE_RESOLVED, PLAIN, WANT_GRADIENT, write_look
 from geodl.ops.core.watch import watched
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -65,7 +65,7 @@ class Operator:
         self.num_differentiable = len(self.declaration.differentiable)
         self._module = sys._getframe(1).f_globals["__name__"]
         self._implementations: dict[str, Callable[..., Any]] = {}
-        self._prepare = write_prepare(self.declaration)
+        self._look = write_look(self.declaration)
         self._tensors = tuple((k, item.name) for k, item in enumerate(items) if item.is_tensor)
         self._graphs = tuple(k for k, item in enumerate(items) if item.kind == "csr")
         self._lead = self._tensors[0][0] if self._tensors else -1
@@ -153,14 +153,15 @@ class Operator:
             return self._overload(*self._flat(self._promoted(arguments)))
         if watched():
             return self._watched(arguments)
-        try:
-            prepared = self._prepare(*arguments)
-        except (AttributeError, TypeError, ValueError, RuntimeError):
-            prepared = None
-        if prepared is None:
-            return self._mended(arguments)
-        asked, arguments = prepared
-        if (asked and is_grad_enabled()) or forward_ad._current_level >= 0:
+        found = self._look(arguments)
+        if found == MUST_BE_RESOLVED:
+            arguments = tuple(self._resolved(arguments))
+            found = self._look(arguments)
+        return self._plain(found, arguments) if found else self._mended(arguments)
+
+    def _plain(self, found: int, arguments: tuple[Any, ...]) -> Any:
+        """A call of checked tensors that nobody looks at."""
+        if (found == WANT_GRADIENT and is_grad_enabled()) or forward_ad._current_level >= 0:
             if self._apply is not None:
                 return self._apply(*arguments)
         elif not _profiler._is_profiler_enabled:
@@ -175,9 +176,9 @@ class Operator:
             for a in self._flat(arguments)
         ):
             return self._watched(arguments)
-        mended = self._resolved(self._promoted(arguments))
-        assert self._prepare(*mended) is not None, f"{self.name} refuses what its declaration takes"
-        return self(*mended)
+        mended = tuple(self._resolved(self._promoted(arguments)))
+        asked = any(isinstance(a, Tensor) and a.requires_grad for a in mended[: self.num_differentiable])
+        return self._plain(WANT_GRADIENT if asked else FIT, mended)
 
     def _promoted(self, arguments: Sequence[Any]) -> Sequence[Any]:
         """The arguments with one floating dtype under autocast, checked."""
