@@ -61,12 +61,8 @@ def in_huge_pages(tensor: Tensor) -> Tensor:
 
 def new_empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
     """A tensor of this shape for a kernel to write, on the device and by default of the dtype of another."""
-    # The shape of another costs PyTorch less than numbers.
-    made = (
-        torch.empty_like(like, memory_format=torch.contiguous_format)
-        if like.shape == shape and dtype is None
-        else like.new_empty(shape, dtype=dtype)
-    )
+    # Numbers cost PyTorch less than a shape.
+    made = like.new_empty(*shape) if dtype is None else like.new_empty(*shape, dtype=dtype)
     return in_huge_pages(made) if made.nbytes >= HUGE else made
 
 

@@ -233,13 +233,13 @@ class Operator:
         and no gradient will be asked for."""
         lead = arguments[self._lead]
         backend = select(lead)
-        if backend != "triton" and lead.dtype in HALF:
+        if lead.dtype in HALF and backend != "triton":
             return self._run_half(arguments, lead.dtype)
         found = self._implementations.get(backend) or self._implementation(backend)
-        if backend != "native" and torch.is_autocast_enabled(lead.device.type):  # C++ knows of no autocast
-            with torch.autocast(lead.device.type, enabled=False):
-                return found(*arguments)
-        return found(*arguments)
+        if backend == "native" or not torch.is_autocast_enabled(lead.device.type):  # C++ knows of no autocast
+            return found(*arguments)
+        with torch.autocast(lead.device.type, enabled=False):
+            return found(*arguments)
 
     def _run_half(self, arguments: Sequence[Any], dtype: torch.dtype) -> Any:
         wide = [a.float() if isinstance(a, Tensor) and a.dtype == dtype else a for a in arguments]

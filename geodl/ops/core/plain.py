@@ -93,7 +93,7 @@ def write_save(
     tensors += [f"outputs[{k}]" for k, keep in enumerate(kept_results) if keep]
     lines = [
         f"{', '.join(names)}, = inputs",
-        "needs = ctx.needs_input_grad",
+        *(["needs = ctx.needs_input_grad"] if any(isinstance(keep, str) for keep in keeps) else []),
         f"ctx.values = ({''.join(f'{value}, ' for value in values)})",
         f"ctx.save_for_backward({', '.join(tensors)})",
     ]
