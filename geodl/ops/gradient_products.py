@@ -48,11 +48,11 @@ def _write(
 ) -> None:
     graph = CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
     found = _LOOK[line]((*inputs, weight, *outputs, graph))
-    if found == MUST_BE_RESOLVED:
+    if found & MUST_BE_RESOLVED:
         *read, weight = (resolve(tensor, "signals") for tensor in (*inputs, weight))
         inputs, graph = tuple(read), graph.resolved()
         found = _LOOK[line]((*inputs, weight, *outputs, graph))
-    if found == MUST_BE_RESOLVED:
+    if found & MUST_BE_RESOLVED:
         raise ValueError(f"{name} writes into contiguous memory alone")
     if not found:
         line.bind((*inputs, weight, *outputs, graph))

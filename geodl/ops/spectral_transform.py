@@ -14,7 +14,8 @@ from torch import Tensor
 
 from geodl.ops.core import Operator
 from geodl.ops.core.declaration import Declaration
-from geodl.ops.core.plain import write_look
+from geodl.ops.core.memory import resolve
+from geodl.ops.core.plain import MUST_BE_RESOLVED, write_look
 
 __all__ = ["from_basis", "heat_diffuse", "to_basis"]
 
@@ -104,8 +105,11 @@ def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
         given = *(tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in floating), ptr
     if torch.compiler.is_compiling():
         return given
-    if not _LOOK[line](given):
+    found = _LOOK[line](given)
+    if not found:
         line.bind(given)
+    if found & MUST_BE_RESOLVED:
+        given = *(resolve(tensor, item.name) for tensor, item in zip(given, line.arguments, strict=True)),
     return given
 
 

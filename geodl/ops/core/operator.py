@@ -154,14 +154,13 @@ class Operator:
         if watched():
             return self._watched(arguments)
         found = self._look(arguments)
-        if found == MUST_BE_RESOLVED:
+        if found & MUST_BE_RESOLVED:
             arguments = tuple(self._resolved(arguments))
-            found = self._look(arguments)
         return self._plain(found, arguments) if found else self._mended(arguments)
 
     def _plain(self, found: int, arguments: tuple[Any, ...]) -> Any:
         """A call of checked tensors that nobody looks at."""
-        if (found == WANT_GRADIENT and is_grad_enabled()) or forward_ad._current_level >= 0:
+        if (found & WANT_GRADIENT and is_grad_enabled()) or forward_ad._current_level >= 0:
             if self._apply is not None:
                 return self._apply(*arguments)
         elif not _profiler._is_profiler_enabled:

@@ -21,8 +21,8 @@ from geodl.ops.core.dispatch import native
 
 PLAIN = frozenset((Tensor, Parameter))
 
-# What C++ answers about arguments; 0 if one does not fit, or nobody can tell.
-FIT, WANT_GRADIENT, MUST_BE_RESOLVED = 1, 2, 3
+# What C++ answers about arguments, together; 0 if one does not fit, or nobody can tell.
+FIT, WANT_GRADIENT, MUST_BE_RESOLVED = 1, 2, 4
 
 # Kinds of arguments in native/arguments.cpp.
 _OTHER, _COUNT, _GRAPH, _TENSOR = range(4)

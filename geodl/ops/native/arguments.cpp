@@ -12,8 +12,8 @@
 namespace geodl {
 namespace {
 
-// What look() answers, as in core/plain.py.
-enum Answer { wrong, fits, wants_gradient, must_be_resolved };
+// What look() answers, as in core/plain.py: 0, or these together.
+constexpr int wrong = 0, fits = 1, wants_gradient = 2, must_be_resolved = 4;
 
 constexpr size_t most_variables = 24, most_sizes = 8;
 
@@ -162,7 +162,7 @@ private:
                     if (item.differentiable && !asked) asked = is(get(torch_->requires_grad, one), Py_True);
                 }
             }
-        return resolve ? must_be_resolved : asked ? wants_gradient : fits;
+        return fits | (asked ? wants_gradient : 0) | (resolve ? must_be_resolved : 0);
     }
 
     // Whether the storage holds the numbers; a tensor that a transform has wrapped has none, and says so by an error.
