@@ -80,9 +80,11 @@ class Neighbors(Structure):
         Args:
             rowptr, col, num_src, order: as of :class:`Neighbors`. What would raise there is looked for only if they are changed.
         """
+        if is_compiling():  # where the constructor checks nothing
+            return Neighbors(rowptr, col, num_src, order)
         made = Neighbors.__new__(Neighbors)
         made.rowptr, made.col, made.num_src, made.order = rowptr, col, num_src, order
-        return made if is_compiling() else made.trust()
+        return made.trust()
 
     @classmethod
     def from_edge_index(cls, edge_index: Tensor, num_dst: int, num_src: int | None = None) -> Neighbors:
