@@ -104,6 +104,13 @@ def _charts(shape: Any) -> geometry.Charts:
     return geometry.geodesic_charts(shape, 2.5 * _edge(shape))
 
 
+def _derivative(shape: Any, make: Callable[[Any], geometry.FieldDerivative]) -> Tensor:
+    whirl = shape.pos.double().roll(1, 1).sin()
+    operator = make(shape)
+    frames = geometry.tangent_frames(shape).double()
+    return operator((frames[:, :2] @ whirl[:, :, None]).transpose(1, 2))
+
+
 def _template(shape: Any) -> Any:
     return geometry.polar_template(shape, _charts(shape), 2, 4)
 
@@ -122,6 +129,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "laplacian_coordinates": geometry.laplacian_coordinates,
     "tangent_frames": geometry.tangent_frames,
     "gradient": geometry.gradient,
+    "divergence": lambda shape: _derivative(shape, geometry.divergence),
+    "curl": lambda shape: _derivative(shape, geometry.curl),
+    "direction_field": lambda shape: geometry.direction_field(shape, curvature=1.0),
     "laplacian": geometry.laplacian,
     "laplacian cotangent": lambda shape: geometry.laplacian(shape, "cotangent"),
     "laplacian points": lambda shape: geometry.laplacian(shape, "points"),

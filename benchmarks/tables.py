@@ -247,6 +247,33 @@ def large_graph_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def samples_table(results: list[dict[str, Any]]) -> str:
+    """A row a kind of samples: baselines first, then every seed of a generator, as it samples and truncated."""
+    lines = [
+        "| data | samples | precision | recall | Frechet distance (LeNet-5) | classes | steps | training, s | parameters |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for result in results:
+        metrics, learned = result["metrics"], ["-"] * 3
+        rows = [(name, row, learned) for name, row in metrics["baselines"].items()]
+        for seed, row in zip(result["seeds"], metrics["seeds"], strict=True):
+            name = f"{result['model']}, seed {seed}"
+            cells = [f"{metrics['steps']:,}", f"{row['seconds']:.0f}", f"{result['parameters']:,}"]
+            rows.append((name, row, cells))
+            if "truncated" in row:
+                rows.append((f"{name}, truncation {metrics['truncation']}", row["truncated"], cells))
+        for name, row, cells in rows:
+            numbers = [
+                f"{row['precision']:.3f}",
+                f"{row['recall']:.3f}",
+                f"{row['lenet_frechet_distance']:.1f}",
+            ]
+            lines.append(
+                "| " + " | ".join([result["data"], name, *numbers, str(row["classes"]), *cells]) + " |"
+            )
+    return "\n".join(lines)
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
     results = [
@@ -269,6 +296,8 @@ def section(names: list[str]) -> str:
     if networks := [result for result in results if result["benchmark"] == "planetoid"]:
         tables.append(nodes_table(networks))
     tables += [large_graph_table(result) for result in results if result["benchmark"] == "large-graph"]
+    if generated := [result for result in results if result["benchmark"] == "gan"]:
+        tables.append(samples_table(generated))
     commands = sorted({result["command"] for result in results})
     hardware = sorted({_hardware(result["hardware"]) for result in results})
     note = f"Measured on {'; '.join(hardware)}, by " + ", ".join(f"`{command}`" for command in commands) + "."

@@ -17,7 +17,7 @@ from geodl.geometry import geodesic_charts
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-ROOMS = ["ops", "geometry", "data", "datasets", "nn", "models", "matching", "training", "viz", "testing"]
+ROOMS = ["ops", "geometry", "data", "datasets", "nn", "models", "matching", "synthesis", "training", "viz", "testing"]
 
 
 def listed() -> set[str]:
@@ -67,6 +67,7 @@ def test_nothing_imports_upward() -> None:
         "datasets": 4,
         "matching": 4,
         "models": 5,
+        "synthesis": 6,
         "training": 6,
         "viz": 6,
         "testing": 6,

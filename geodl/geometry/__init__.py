@@ -21,6 +21,7 @@ from geodl.geometry.measures import (
     vertex_areas,
     vertex_normals,
 )
+from geodl.geometry.remeshing import remesh
 from geodl.geometry.shot import shot
 from geodl.geometry.signatures import heat_kernel_signature, wave_kernel_signature
 from geodl.geometry.sparse_factor import SparseFactor
@@ -64,6 +65,7 @@ __all__ = [
     "mean_edge_length",
     "point_normals",
     "polar_template",
+    "remesh",
     "repair",
     "shot",
     "spectrum",

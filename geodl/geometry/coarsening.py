@@ -180,6 +180,7 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
     else:
         smooth = smoothed_aggregation(graph, cluster, count)
     smooth.sort_indices()
+    smooth_ptr, smooth_col = (torch.from_numpy(a.astype(np.int64)) for a in (smooth.indptr, smooth.indices))
     index = torch.from_numpy(centers.astype(np.int64))
     return Coarsening(
         torch.from_numpy(cluster.astype(np.int64)),
@@ -190,7 +191,7 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
         torch.from_numpy(np.stack([ends.row, ends.col]).astype(np.int64)),
         torch.from_numpy(ends.data),
         shape.pos.detach().cpu()[index] if has_pos else None,
-        Neighbors(*(torch.from_numpy(a.astype(np.int64)) for a in (smooth.indptr, smooth.indices)), count),
+        Neighbors(smooth_ptr, smooth_col, count),
         torch.from_numpy(smooth.data),
     ).to(device)
 

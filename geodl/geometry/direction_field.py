@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import numpy as np
@@ -9,14 +10,15 @@ import scipy.sparse
 import torch
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import ArpackNoConvergence, eigsh, splu
 from torch import Tensor
 
-from geodl.geometry.blas import single_threaded_blas
 from geodl.geometry.curvature import curvature as curvature_of
 from geodl.geometry.frames import frame_angle, oriented, precise_frames
+from geodl.geometry.laplacian import LaplacianReport, pack
 from geodl.geometry.measures import vertex_areas
 from geodl.geometry.native import native
+from geodl.geometry.sparse_factor import SparseFactor
+from geodl.geometry.spectrum import spectrum
 from geodl.geometry.surface import Surface, check_surface, surface_arrays
 
 __all__ = ["direction_field"]
@@ -25,8 +27,8 @@ __all__ = ["direction_field"]
 _LEAST_WEIGHT = 1e-3
 # Fields whose energies differ by less than this, in units of 4 pi over the area, are equally smooth.
 _EQUALLY_SMOOTH = 1e-4
-# How many fields are asked for: the smoothest of a sphere are three.
-_FIELDS = 6
+# How many fields are asked for, with those a quarter turn apart: the smoothest of a sphere are six.
+_FIELDS = 12
 _MOST_TURNS = 20
 
 Complex = NDArray[np.complex128]
@@ -148,7 +150,6 @@ def _generic(pos: Tensor, frames: Tensor) -> Complex:
     return np.asarray(torch.view_as_complex(flat).numpy())
 
 
-@single_threaded_blas()
 def _smoothest(
     energy: Any,
     area: NDArray[np.float64],
@@ -159,47 +160,52 @@ def _smoothest(
     generic: Complex,
 ) -> Complex:
     """The field of one component, of any length."""
-    mean = float(area.mean()) or 1.0
-    mass = np.maximum(area, 1e-6 * mean)
     free = ~fixed
-    if not free.any():
-        return drawn
     field = drawn.copy()
-    guided = follow.any()
-    if fixed.any():
-        inner, right = energy[free][:, free], -(energy[free][:, fixed] @ drawn[fixed])
-        field[free] = splu(inner.tocsc()).solve(right)
-    else:
-        inner, right = energy, np.zeros(len(area), dtype=np.complex128)
-        field = _eigenfield(energy, mass, generic)
-    if not guided:
+    if not free.any():
         return field
-    factors = splu((inner + scipy.sparse.diags_array(follow[free])).tocsc())
+    right = -(energy[free][:, fixed] @ drawn[fixed])
+    inner = energy[free][:, free]
+    if fixed.any():
+        field[free] = _solve(SparseFactor(_real(inner)), right)
+    else:
+        field = _eigenfield(energy, area, generic)
+    # Less than that is the rounding of a plane's curvature.
+    if not follow.mean() > 1e-9 * energy.diagonal().real.mean():
+        return field
+    factor = SparseFactor(_real(inner + scipy.sparse.diags_array(follow[free])))
     sign = np.zeros(int(free.sum()))
     for _ in range(_MOST_TURNS):
         towards = np.where((field[free].conj() * bend[free]).real < 0, -1.0, 1.0)
         if (towards == sign).all():
             break
         sign = towards
-        field[free] = factors.solve(right + follow[free] * sign * bend[free])
+        field[free] = _solve(factor, right + follow[free] * sign * bend[free])
     return field
 
 
-def _eigenfield(energy: Any, mass: NDArray[np.float64], generic: Complex) -> Complex:
+def _eigenfield(energy: Any, area: NDArray[np.float64], generic: Complex) -> Complex:
     """Of the smoothest fields the one nearest to 1, else to ``generic``."""
-    root = np.sqrt(mass)
-    unit = 4 * np.pi / mass.sum()
-    scaled = (scipy.sparse.diags_array(1 / root) @ energy @ scipy.sparse.diags_array(1 / root)).tocsc()
-    if len(mass) <= 4 * _FIELDS:
-        value, vector = np.linalg.eigh(scaled.toarray())
-    else:
-        try:
-            value, vector = eigsh(scaled, _FIELDS, sigma=-1e-2 * unit, v0=root * (1 + generic))
-        except ArpackNoConvergence as error:
-            raise ValueError(f"the smoothest field on {len(mass)} vertices was not found: {error}") from error
-    alike = vector[:, value <= value.min() + _EQUALLY_SMOOTH * unit]
-    for wanted in (root.astype(np.complex128), root * generic, vector[:, int(value.argmin())]):
-        nearest = alike @ (alike.conj().T @ wanted)
-        if np.linalg.norm(nearest) > 1e-3 * np.linalg.norm(wanted):
+    mass = np.maximum(area, 1e-6 * (float(area.mean()) or 1.0))
+    twice = np.concatenate([mass, mass])
+    operator = pack(_real(energy), twice, LaplacianReport("connection", len(twice)))
+    found = spectrum(operator, min(_FIELDS, len(twice)))
+    value, vector = found.evals.numpy(), found.evecs.numpy()
+    alike = vector[:, value <= value[0] + _EQUALLY_SMOOTH * 4 * np.pi / mass.sum()]
+    for wanted in (np.ones(len(mass), dtype=np.complex128), generic, generic**2):
+        parts = np.concatenate([wanted.real, wanted.imag])
+        share = alike.T @ (twice * parts)
+        if np.linalg.norm(share) > 1e-3 * math.sqrt(float(twice @ parts**2)):
             break
-    return np.asarray(nearest / root)
+    nearest = alike @ share
+    return np.asarray(nearest[: len(mass)] + 1j * nearest[len(mass) :])
+
+
+def _real(matrix: Any) -> Any:
+    """The symmetric matrix ``[2V, 2V]`` that is to real and imaginary parts what a Hermitian one is to complex numbers."""
+    return scipy.sparse.block_array([[matrix.real, -matrix.imag], [matrix.imag, matrix.real]]).tocsr()
+
+
+def _solve(factor: SparseFactor, right: Complex) -> Complex:
+    parts = factor.solve(np.concatenate([right.real, right.imag])[:, None])[:, 0]
+    return np.asarray(parts[: len(right)] + 1j * parts[len(right) :])

@@ -67,7 +67,8 @@ def divergence(mesh: Surface) -> FieldDerivative:
     :math:`A_i`, and the integral :math:`u(ij)` of the field along an edge, by the trapezoid rule, with the edge in the frames of
     its two ends as :func:`gradient` has it. It is minus the adjoint of the differential, so it sums to zero over the mesh, nothing
     flows over a boundary, and :math:`A \operatorname{div} \nabla f = -L f` with the ``"cotangent"`` :func:`laplacian`: exactly
-    where the trapezoid rule is, for linear functions on flat meshes.
+    where the trapezoid rule is, for linear functions on flat meshes. Elsewhere a field that is right to first order, as a
+    gradient, has a divergence that is right on average over a neighbourhood; at single vertices only where the mesh is even.
 
     Faces without area are left out. A vertex of no face has zero.
 
@@ -98,8 +99,8 @@ def curl(mesh: Surface) -> FieldDerivative:
 
     .. math:: (\operatorname{curl} u)_i = \frac{\sum_{f \ni i} \oint_{\partial f} u}{\sum_{f \ni i} A_f}
 
-    by Stokes, with the integrals along edges of :func:`divergence`. The curl of a gradient is zero where the trapezoid rule is
-    exact, and small of first order in the length of edges elsewhere; boundaries are no exception.
+    by Stokes, with the integrals along edges of :func:`divergence`. It is exact for linear fields on flat meshes, up to
+    the border. The curl of a gradient is zero where the gradient is exact, and on average over a neighbourhood elsewhere.
 
     Faces are read in the winding of their component's first one; those without area are left out. A vertex of no face has zero.
 

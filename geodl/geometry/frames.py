@@ -102,14 +102,14 @@ def frame_angle(frames: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     count = frames.shape[0]
     if direction.shape not in ((3,), (count, 3), (count, 2)):
         raise ValueError(
-            f"direction must have shape [3], [{count}, 3], or [{count}, 2] in the frames, not {list(direction.shape)}"
+            f"direction must have shape [3], [{count}, 3], or [{count}, 2] in frames, not {list(direction.shape)}"
         )
     if not direction.is_floating_point():
         raise ValueError(f"direction must be floating point, not {direction.dtype}")
     if not bool(torch.isfinite(direction).all()):
         bad = ~torch.isfinite(direction).reshape(-1, direction.shape[-1]).all(dim=1)
-        at = f" at point {int(bad.nonzero()[0])}" if direction.dim() > 1 else ""
-        more = f" ({int(bad.sum())} such points)" if int(bad.sum()) > 1 else ""
+        at = f" at vertex {int(bad.nonzero()[0])}" if direction.dim() > 1 else ""
+        more = f" ({int(bad.sum())} such vertices)" if int(bad.sum()) > 1 else ""
         raise ValueError(f"direction is not finite{at}{more}")
     direction = direction.to(frames)
     whole = torch.linalg.vector_norm(direction, dim=-1).expand(count)

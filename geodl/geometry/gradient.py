@@ -103,7 +103,8 @@ def laid(edge: Tensor, frames: Tensor) -> Tensor:
     """Edges ``[E, 3]`` in frames ``[E, 3, 3]``: projected to the tangent planes, at their own length, ``[E, 2]``."""
     flat = (frames[:, :2] @ edge[:, :, None]).squeeze(2)
     length = torch.linalg.vector_norm(edge, dim=1, keepdim=True)
-    return flat * (length / torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp(min=1e-300))
+    scale: Tensor = length / torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp(min=1e-300)
+    return flat * scale
 
 
 def _links(shape: Any, pos: Tensor) -> Neighbors:

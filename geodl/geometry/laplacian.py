@@ -160,7 +160,7 @@ def grid_laplacian(size: Sequence[int], periodic: bool = False) -> Laplacian:
             scipy.sparse.eye_array(points), axis
         )
         points *= length
-    return _pack(total, np.ones(points), LaplacianReport("grid", points))
+    return pack(total, np.ones(points), LaplacianReport("grid", points))
 
 
 def _of_mesh(mesh: Any, kind: str) -> Laplacian:
@@ -190,7 +190,7 @@ def _of_mesh(mesh: Any, kind: str) -> Laplacian:
     spread = np.zeros(len(pos))
     spread[used] = areas
     report = LaplacianReport(kind, len(pos), int((spread == 0).sum()), int((~proper).sum()), int(flat.sum()))
-    return _pack(whole, spread, report)
+    return pack(whole, spread, report)
 
 
 def _cotangent(pos: NDArray[np.float64], face: NDArray[np.int64]) -> tuple[Any, NDArray[np.float64]]:
@@ -236,7 +236,7 @@ def _of_points(pos: Tensor) -> Laplacian:
     spread = np.zeros(len(points))
     spread[first] = mass.diagonal() * unit**2
     twins = len(points) - len(distinct)
-    return _pack(
+    return pack(
         whole,
         spread,
         LaplacianReport("points", len(points), int((spread == 0).sum()), duplicate_points=twins),
@@ -263,7 +263,7 @@ def _of_graph(graph: Any, kind: str) -> Laplacian:
         degree = weak.diagonal()
         scale = np.divide(1, np.sqrt(degree), out=np.zeros(nodes), where=degree > 0)
         weak = weak.multiply(scale[:, None]).multiply(scale[None, :]).tocsr()
-    return _pack(weak, np.ones(nodes), LaplacianReport(kind, nodes))
+    return pack(weak, np.ones(nodes), LaplacianReport(kind, nodes))
 
 
 def _energy(weights: Any) -> Any:
@@ -273,7 +273,7 @@ def _energy(weights: Any) -> Any:
     return (scipy.sparse.diags_array(degree) - both).tocsr()
 
 
-def _pack(weak: Any, mass: NDArray[np.float64], report: LaplacianReport) -> Laplacian:
+def pack(weak: Any, mass: NDArray[np.float64], report: LaplacianReport) -> Laplacian:
     matrix = weak.tocsr()
     matrix.sum_duplicates()
     symmetric = ((matrix + matrix.T) * 0.5).tocsr()

@@ -127,4 +127,5 @@ def _in_the_plane(w: Tensor, u: Tensor) -> Tensor:
     largest = variance[:, -1:]
     along = (variance > _FLAT * largest) & (largest > 0)
     scale = torch.where(along, torch.where(largest > 0, largest, 1).rsqrt(), 0)
-    return u @ (axis * scale[:, None])
+    flat: Tensor = u @ (axis * scale[:, None])
+    return flat

@@ -14,7 +14,7 @@ import scipy.linalg
 import scipy.sparse
 import torch
 from numpy.typing import NDArray
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from torch import Tensor
 
 from geodl.geometry.blas import single_threaded_blas
@@ -27,10 +27,16 @@ __all__ = ["Spectrum", "SpectrumReport", "spectrum"]
 
 # Residual of the scaled problem, relative to the largest eigenvalue asked for, that is accepted; and that is iterated for.
 _ACCEPTED, _WANTED = 1e-6, 1e-8
+# Beyond this, between the two, eigenvectors are polished.
+_POLISHED = 1e-7
 # Up to so many points, all eigenvectors together cost no more than the few that are asked for.
 _DENSE = 500
 # Vectors side by side in memory: what the compiled kernels take at a time.
 _SLAB = 8
+# A point's mass, over the mean, that is counted at least. Less would change no eigenvalue and costs the residuals their digits.
+_LEAST_MASS = 1e-10
+# How often the shift is chosen anew, each time nearer to the eigenvalues; and restarts of ARPACK, which takes ten.
+_SHIFTS, _RESTARTS = 3, 100
 
 Array = NDArray[np.float64]
 
@@ -44,12 +50,14 @@ class SpectrumReport:
         residual: the largest of :math:`\\|M^{-1/2} (L \\phi - \\lambda M \\phi)\\|`, over the largest eigenvalue.
         products: how many times the inverse was applied to a vector.
         without_mass: points that have no mass and take no part: their eigenvectors' entries are zero.
+        floored: points whose mass was below 1e-10 of the mean and counts as that much.
     """
 
     method: str
     residual: float
     products: int = 0
     without_mass: int = 0
+    floored: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +67,7 @@ class Spectrum(Structure):
     Args:
         evals: ``[K]``, ascending; of a batch ``[B, K]``.
         evecs: ``[V, K]``; of a batch, the shapes one below the other.
-        mass: ``[V]``, the diagonal of M.
+        mass: ``[V]``, the diagonal of M, after its floor.
         ptr: of a batch ``[B + 1]`` int64, where shapes begin; None for one shape.
         reports: how each was found.
     """
@@ -108,8 +116,10 @@ def spectrum(shape: Any, k: int, kind: str | None = None) -> Spectrum:
     By shift-invert block Lanczos with full reorthogonalisation, in float64: the Krylov space of
     :math:`(M^{-1/2} L M^{-1/2} + \sigma)^{-1}` grows, 8 vectors at a time, until the residuals that it predicts are small.
     A packed batch has its shapes solved side by side, as many as torch has threads.
-    The shift is fixed (the mean diagonal over the number of points, about the first eigenvalue of a surface), and residuals are
-    checked at the end. Should they exceed 1e-6, ARPACK is asked instead, with a warning.
+    The shift is the median of L's diagonal over the sum of the masses, about the first eigenvalue of a surface: points of nearly no
+    mass don't move it. Where it does not separate the eigenvalues it is chosen anew, from those that were found. Residuals are
+    checked at the end. Should they exceed 1e-6, ARPACK is asked instead, with a warning. Masses below 1e-10 of their mean count as
+    that much.
 
     A component that is apart from the others adds an eigenvalue 0. Signs are fixed: an eigenvector's entry of largest size is
     positive. On one machine a spectrum is the same to the last bit for any number of threads, of torch, OpenMP or BLAS; between
@@ -125,7 +135,7 @@ def spectrum(shape: Any, k: int, kind: str | None = None) -> Spectrum:
 
     Raises:
         ValueError: k is not positive or exceeds the number of points with a mass; what :func:`laplacian` raises.
-        RuntimeError: neither method came to a residual of 1e-6.
+        RuntimeError: neither method came to a residual of 1e-6 within its bounded number of steps.
     """
     if isinstance(shape, Laplacian):
         return _solve(shape, k, num_threads())
@@ -142,50 +152,70 @@ def spectrum(shape: Any, k: int, kind: str | None = None) -> Spectrum:
 
 @single_threaded_blas()
 def _solve(operator: Laplacian, k: int, threads: int) -> Spectrum:
-    mass = operator.mass.cpu().numpy()
+    mass = operator.mass.cpu().numpy().copy()
     heavy = np.flatnonzero(mass > 0)
     if not 1 <= k <= len(heavy):
         raise ValueError(f"k must lie in 1..{len(heavy)}, the number of points with a mass, got {k}")
-    scale = 1 / np.sqrt(mass[heavy])
+    least = _LEAST_MASS * mass[heavy].mean()
+    floored = int((mass[heavy] < least).sum())
+    mass[heavy] = np.maximum(mass[heavy], least)
     weak = operator.matrix()[heavy][:, heavy]
+    diagonal = weak.diagonal()
+    # The size of the largest eigenvalues of an even mesh; over the number of points, of the first.
+    unit = float(np.median(diagonal[diagonal > 0])) / mass[heavy].mean() if (diagonal > 0).any() else 1.0
+    scale = 1 / np.sqrt(mass[heavy] * unit)
     scaled = weak.multiply(scale[:, None]).multiply(scale[None, :]).tocsr()
-    unit = scaled.diagonal().mean() or 1.0
-    scaled = scaled / unit
+    shift, products = 1 / len(heavy), 0
     if len(heavy) <= max(_DENSE, 5 * k):
+        method = "dense"
         evals, vectors = scipy.linalg.eigh(scaled.toarray(), subset_by_index=(0, k - 1))
-        method, products = "dense", 0
+        if not _residual(scaled, evals, vectors) <= _POLISHED:
+            evals, vectors = _polish(scaled, _shifted(scaled, shift), vectors)
+        residual = _residual(scaled, evals, vectors)
     else:
-        (evals, vectors, products), method = (
-            _block_lanczos(scaled, k, 1 / len(heavy), threads),
-            "block Lanczos",
-        )
-    residual = _residual(scaled, evals, vectors)
+        method = "block Lanczos"
+        for _ in range(_SHIFTS):
+            evals, vectors, more = _block_lanczos(scaled, k, shift, threads)
+            residual, products = _residual(scaled, evals, vectors), products + more
+            if residual <= _ACCEPTED:
+                break
+            # Eigenvalues of a surface grow evenly, so this is about the first.
+            shift = float(evals[-1]) / k if evals[-1] > 0 else shift
     if not residual <= _ACCEPTED:
         warnings.warn(
             f"{method} left a residual of {residual:.1e} on a shape of {len(heavy)} points: ARPACK is asked instead",
             RuntimeWarning,
             stacklevel=3,
         )
-        evals, vectors = eigsh(scaled, k, sigma=-1 / len(heavy), tol=1e-12)
-        residual, method = _residual(scaled, evals, vectors), "ARPACK"
+        method = "ARPACK"
+        try:
+            evals, vectors = eigsh(scaled, k, sigma=-shift, tol=1e-12, maxiter=_RESTARTS)
+        except ArpackNoConvergence as error:
+            raise RuntimeError(
+                f"the spectrum of {len(heavy)} points was found by neither block Lanczos nor ARPACK ({error})"
+            ) from error
+        residual = _residual(scaled, evals, vectors)
         if not residual <= _ACCEPTED:
             raise RuntimeError(
                 f"the spectrum of {len(heavy)} points has a residual of {residual:.1e} by ARPACK too"
             )
     evecs = np.zeros((len(mass), k))
-    evecs[heavy] = vectors * scale[:, None]
+    evecs[heavy] = vectors / np.sqrt(mass[heavy])[:, None]
     largest = np.abs(evecs).argmax(axis=0)
     evecs *= np.sign(evecs[largest, np.arange(k)])
-    report = SpectrumReport(method, residual, products, len(mass) - len(heavy))
+    report = SpectrumReport(method, residual, products, len(mass) - len(heavy), floored)
     # Rounding leaves a zero eigenvalue on either side of zero.
     evals = torch.from_numpy(np.maximum(evals * unit, 0))
-    return Spectrum(evals, torch.from_numpy(evecs), operator.mass.cpu(), reports=(report,))
+    return Spectrum(evals, torch.from_numpy(evecs), torch.from_numpy(mass), reports=(report,))
 
 
 def _block_lanczos(matrix: Any, k: int, shift: float, threads: int) -> tuple[Array, Array, int]:
-    """The k smallest eigenpairs of a positive semidefinite matrix, and how many solves they took."""
+    """The k smallest eigenpairs of a positive semidefinite matrix, and how many solves they took.
+
+    Where the shift does not separate them, what twice the usual number of solves has found.
+    """
     size = matrix.shape[0]
-    factor = SparseFactor(matrix + shift * scipy.sparse.eye_array(size))
+    factor = _shifted(matrix, shift)
     components = scipy.sparse.csgraph.connected_components(matrix, directed=False, return_labels=False)
     # A block finds as many copies of an eigenvalue as it has vectors, and every component has an eigenvalue 0.
     slabs = -(-min(components, k) // _SLAB)
@@ -199,6 +229,7 @@ def _block_lanczos(matrix: Any, k: int, shift: float, threads: int) -> tuple[Arr
     used = 0  # slabs whose image is known
     # When to look whether the space suffices: a look costs as much as several blocks.
     ask = 5 * k // 2 + 13 * block
+    most = 2 * ask + 10 * block
     while True:
         known = used + slabs
         if known + slabs > len(basis):
@@ -223,7 +254,7 @@ def _block_lanczos(matrix: Any, k: int, shift: float, threads: int) -> tuple[Arr
         coupling = _orthonormalize(image)
         used = known
         total = used * _SLAB
-        full = total + 2 * block > size
+        full = total + block > most or total + 2 * block > size
         if total >= ask or full:
             inverse, vectors = np.linalg.eigh(projected[:total, :total])
             inverse, vectors = inverse[total - k :], vectors[:, total - k :]
@@ -237,10 +268,31 @@ def _block_lanczos(matrix: Any, k: int, shift: float, threads: int) -> tuple[Arr
                 weights = np.concatenate([vectors * inverse, beyond]) / inverse
                 ritz = np.empty((size, k))
                 ritz[factor.order] = _combine(basis[: used + slabs], weights)
-                return evals[::-1], ritz[:, ::-1], total
+                evals, ritz = evals[::-1], ritz[:, ::-1]
+                if not _residual(matrix, evals, ritz) <= _POLISHED:
+                    return *_polish(matrix, factor, ritz), total + k
+                return evals, ritz, total
             # The error falls tenfold with every two blocks, or somewhat slower where k is large.
             decades = max(1, math.ceil(math.log10(worst / _WANTED)))
             ask = total + decades * block * max(1, k // (12 * block))
+
+
+def _shifted(matrix: Any, shift: float) -> SparseFactor:
+    return SparseFactor(matrix + shift * scipy.sparse.eye_array(matrix.shape[0]))
+
+
+def _polish(matrix: Any, factor: SparseFactor, vectors: Array) -> tuple[Array, Array]:
+    """Eigenpairs after one more product with the inverse.
+
+    A sum of many vectors is rough, by rounding, where a point has nearly no mass: there the matrix is huge. A solve is not. What
+    follows must keep rows small that are small, so it is Cholesky, not Householder.
+    """
+    image = factor.solve(vectors)
+    image /= np.linalg.norm(image, axis=0)
+    image = image @ np.linalg.inv(np.linalg.cholesky(image.T @ image).T)
+    small = image.T @ (matrix @ image)
+    evals, turn = np.linalg.eigh((small + small.T) / 2)
+    return evals, image @ turn
 
 
 def _orthonormalize(slabs: Array) -> Array:
@@ -274,5 +326,7 @@ def _combine(basis: Array, weights: Array) -> Array:
 
 def _residual(matrix: Any, evals: Array, vectors: Array) -> float:
     left = np.linalg.norm(matrix @ vectors - vectors * evals, axis=0)
-    # A shape's first eigenvalue is zero: where it is the only one, the size of the next one counts.
-    return float(left.max() / max(float(np.abs(evals).max()), 1 / len(vectors)))
+    # Every component has an eigenvalue zero: where there is no other, the size that the next one has on a surface counts.
+    components = scipy.sparse.csgraph.connected_components(matrix, directed=False, return_labels=False)
+    size = float(np.abs(evals).max()) if len(evals) > components else 1 / len(vectors)
+    return float(left.max() / size) if size > 0 else math.inf

@@ -6,6 +6,7 @@ from geodl.models.arma import ARMA
 from geodl.models.bernnet import BernNet
 from geodl.models.cayleynet import CayleyNet
 from geodl.models.chebnet import ChebNet
+from geodl.models.dcgan import DCDiscriminator, DCGenerator
 from geodl.models.dela import DeLA
 from geodl.models.dela_parts import DeLAParts
 from geodl.models.dgcnn import DGCNN
@@ -32,7 +33,16 @@ from geodl.models.pointnet_parts import PointNetParts
 from geodl.models.pointnext import PointNeXt
 from geodl.models.pointnext_parts import PointNeXtParts
 from geodl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from geodl.models.sample_quality import (
+    PrecisionRecall,
+    frechet_distance,
+    frechet_inception_distance,
+    lenet_features,
+    lenet_frechet_distance,
+    precision_recall,
+)
 from geodl.models.squeezenet import SqueezeNet
+from geodl.models.stylegan import StyleGenerator
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
 
@@ -55,6 +65,8 @@ __all__ = [
     "BernNet",
     "CayleyNet",
     "ChebNet",
+    "DCDiscriminator",
+    "DCGenerator",
     "DGCNNParts",
     "DeLA",
     "DeLAParts",
@@ -76,6 +88,7 @@ __all__ = [
     "PointNet2",
     "PointNet2Parts",
     "PointNetParts",
+    "PrecisionRecall",
     "ResNet",
     "ResNet18",
     "ResNet34",
@@ -83,7 +96,13 @@ __all__ = [
     "ResNet101",
     "ResNet152",
     "SqueezeNet",
+    "StyleGenerator",
     "feature_transform_regularizer",
+    "frechet_distance",
+    "frechet_inception_distance",
+    "lenet_features",
+    "lenet_frechet_distance",
     "load_weights",
+    "precision_recall",
     "save_weights",
 ]

@@ -1,7 +1,9 @@
 """Layers: each says what its local coordinates and windows are, and hands the work to an operator."""
 
+from geodl.nn.adain import AdaIN
 from geodl.nn.arma import ARMAConv
 from geodl.nn.bernstein import BernConv
+from geodl.nn.blur_pool import BlurPool
 from geodl.nn.cayley import CayleyConv
 from geodl.nn.chebyshev import ChebConv
 from geodl.nn.contrastive import contrastive_loss
@@ -11,6 +13,7 @@ from geodl.nn.diffusion import DiffusionBlock, LearnedTimeDiffusion
 from geodl.nn.diffusion_direct import implicit_diffuse
 from geodl.nn.diffusion_features import SpatialGradientFeatures
 from geodl.nn.edge_conv import EdgeConv
+from geodl.nn.equalized import equalize
 from geodl.nn.feast import FeaStConv
 from geodl.nn.feature_propagation import FeaturePropagation, interpolate
 from geodl.nn.gat import GATConv, GATv2Conv
@@ -30,6 +33,9 @@ from geodl.nn.grid_windows import GridWindows, chart_windows, grid_windows, tran
 from geodl.nn.inverted_residual import InvResMLP, ResidualAbstraction
 from geodl.nn.kp_conv import KPConv, kernel_points
 from geodl.nn.level import Level, graph_levels, mesh_levels
+from geodl.nn.minibatch_deviation import MinibatchDeviation
+from geodl.nn.modulated_conv import ModulatedConv
+from geodl.nn.noise import NoiseInjection
 from geodl.nn.pagerank import PersonalizedPageRank
 from geodl.nn.pooling import GlobalMeanPool, LpPool, MaxPool, MeanPool
 from geodl.nn.sage import SAGEConv
@@ -42,7 +48,9 @@ from geodl.nn.upsample import Upsample
 
 __all__ = [
     "ARMAConv",
+    "AdaIN",
     "BernConv",
+    "BlurPool",
     "CayleyConv",
     "ChebConv",
     "DecoupledAggregation",
@@ -69,6 +77,9 @@ __all__ = [
     "LpPool",
     "MaxPool",
     "MeanPool",
+    "MinibatchDeviation",
+    "ModulatedConv",
+    "NoiseInjection",
     "PersonalizedPageRank",
     "ResidualAbstraction",
     "SAGEConv",
@@ -82,6 +93,7 @@ __all__ = [
     "chart_windows",
     "contrastive_loss",
     "degree_charts",
+    "equalize",
     "gaussian_windows",
     "graph_levels",
     "grid_windows",

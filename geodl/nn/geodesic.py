@@ -84,7 +84,10 @@ class GeodesicConv(nn.Module):
     .. math:: y_i = b + \max_{t} \sum_{r, a} D_{r, a + t} x (i) \, W_{ra}
 
     where :math:`D` reads the signal through polar windows and t runs over the rotations of the filter. With the maximum
-    the result does not depend on the reference directions of the charts (for turns by multiples of the ray spacing).
+    the result does not depend on the reference directions of the charts, for turns by multiples of the ray spacing. Those of
+    :func:`~geodl.geometry.geodesic_charts` are told by the shape, so neither the numbering of vertices nor a rigid motion changes
+    anything, with any number of rotations; where a shape tells no direction (see :func:`~geodl.geometry.tangent_frames`), a
+    rotation of the shape does.
 
     Args:
         in_channels: C.

@@ -22,6 +22,9 @@ __all__ = ["GridWindows", "chart_windows", "grid_windows", "transposed_windows"]
 # A tap that sees less than this of the signal fades out at a border instead of being scaled up to a whole value.
 _FAINTEST = 0.1
 
+# Signals with fewer channels, or with fewer numbers, cost more one by one than all patches of all of them do.
+_WIDE, _LARGE = 8, 4096
+
 # Of regular grids.
 _GRIDS = Shelf(64)
 
@@ -84,6 +87,10 @@ class GridWindows(Structure):
             return patch_conv(x, self.neighbors, weight, filters, self.index, groups)
         batch, channels, points = x.shape
         taps, read, out_channels = filters.shape
+        if channels >= _WIDE and points * channels >= _LARGE and not torch.compiler.is_compiling():
+            each = x.transpose(1, 2).contiguous().unbind()
+            made = [patch_conv(one, self.neighbors, weight, filters, self.index, groups) for one in each]
+            return (made[0][None] if batch == 1 else torch.stack(made)).transpose(1, 2)
         # B signals on one domain are so many more channels of one: the windows are read once for all of them.
         signals = x.permute(2, 0, 1).reshape(points, batch * channels)
         patches = patch_gather(signals, self.neighbors, weight, self.index, taps)
@@ -174,14 +181,19 @@ def chart_windows(
         )
     steps = [dilation] * len(kernel_size) if isinstance(dilation, int) else list(dilation)
     weight, index = _hats(coords / spacing, kernel_size, steps)
-    neighbors, taps = charts.neighbors, math.prod(kernel_size)
-    near = (weight > 0).any(1)  # what no tap sees need not be read
-    rowptr = F.pad(torch.bincount(neighbors.row[near], minlength=neighbors.num_dst).cumsum(0), (1, 0))
-    neighbors = Neighbors(rowptr, neighbors.col[near], neighbors.num_src)
-    weight, index = weight[near], index[near]
-    seen = patch_gather(coords.new_ones(neighbors.num_src, 1), neighbors, weight, index, taps).squeeze(2)
-    total = seen[neighbors.row].gather(1, index).clamp(min=_FAINTEST)
-    return GridWindows(neighbors, weight / total, index, tuple(kernel_size))
+    # An edge for every tap that sees a neighbour, all of one tap together: their sum stays in registers.
+    taps = math.prod(kernel_size)
+    edge, slot = (weight > 0).nonzero(as_tuple=True)
+    window = charts.neighbors.row[edge] * taps + index[edge, slot]
+    order = window.argsort(stable=True)
+    edge, weight, window = edge[order], weight[edge, slot][order], window[order]
+    total = weight.new_zeros(charts.num_charts * taps).index_add(0, window, weight).clamp(min=_FAINTEST)
+    count = edge.new_zeros(charts.num_charts).index_add(0, window // taps, torch.ones_like(window))
+    neighbors = Neighbors(
+        F.pad(count.cumsum(0), (1, 0)), charts.neighbors.col[edge], charts.neighbors.num_src
+    )
+    weight = weight / total[window]
+    return GridWindows(neighbors, weight[:, None], (window % taps)[:, None], tuple(kernel_size))
 
 
 def _hats(u: Tensor, kernel_size: Sequence[int], dilation: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -12,16 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geodl.geometry import (
-    Charts,
-    Coarsening,
-    edges,
-    geodesic_charts,
-    hierarchy,
-    surface_area,
-    vertex_areas,
-    vertex_normals,
-)
+from geodl.geometry import Charts, Coarsening, geodesic_charts, hierarchy, surface_area, vertex_areas
 from geodl.geometry.surface import check_surface
 from geodl.nn.grid_windows import GridWindows, chart_windows
 from geodl.ops import Neighbors, radius
@@ -189,8 +180,9 @@ def mesh_levels(
         sizes: points of the coarser levels, descending.
         kernel_size: taps along an axis of the widest kernel that will be asked for.
         direction: ``[3]``, or ``[V, 3]`` for every vertex: along its projection to the surface lies axis 0 of kernels, and 90
-            degrees counter-clockwise of it axis 1. Where it is normal to the surface, and if not given, charts keep their own
-            arbitrary reference.
+            degrees counter-clockwise of it axis 1. ``[V, 2]`` is in tangent frames, such as a
+            :func:`~geodl.geometry.direction_field`. Where it is normal to the surface, and if not given, axis 0 lies along the
+            first direction of the vertex's tangent frame.
 
     Raises:
         ValueError, IndexError: a bad mesh or one without area, fewer vertices than a level wants, sizes that do not descend, a
@@ -203,7 +195,6 @@ def mesh_levels(
             "the mesh has no area: the distance of two taps is the root of a vertex's share of it"
         )
     _check_sizes(sizes, vertices, "mesh")
-    turn = None if direction is None else _towards(mesh, direction)
     steps = hierarchy(mesh, sizes) if sizes else []
     points, reach = torch.arange(vertices), _reach([kernel_size] * 2)
     made: list[tuple[Charts, Tensor]] = []
@@ -212,7 +203,7 @@ def mesh_levels(
             points = points[steps[depth - 1].centers.cpu()]
         spacing = math.sqrt(area / len(points))
         charts = geodesic_charts(mesh, reach * spacing, sources=points.to(mesh.pos.device))
-        charts = _among(charts if turn is None else charts.rotate(turn), points)
+        charts = _among(charts if direction is None else charts.towards(direction), points)
         u = charts.rho[:, None] * torch.stack([charts.theta.cos(), charts.theta.sin()], dim=1) / spacing
         mass = vertex_areas(mesh) if depth == 0 else steps[depth - 1].mass
         made.append((Charts(charts.neighbors, u, "cartesian"), mass))
@@ -296,29 +287,3 @@ def _among(charts: Charts, points: Tensor) -> Charts:
     rows = charts.neighbors.select(col >= 0)
     neighbors = Neighbors.trusted(rows.rowptr, col[col >= 0], len(points))
     return Charts(neighbors, charts.coords[col >= 0], charts.kind)
-
-
-def _towards(mesh: Any, direction: Tensor) -> Tensor:
-    """By how much charts must be turned for theta to count from the direction, ``[V]``."""
-    if tuple(direction.shape) not in ((3,), tuple(mesh.pos.shape)):
-        raise ValueError(
-            f"direction must have shape [3] or {list(mesh.pos.shape)}, one a vertex, not {list(direction.shape)}"
-        )
-    if not bool(direction.isfinite().all()):
-        bad = (~direction.isfinite().all(-1)).reshape(-1).nonzero().flatten()
-        where = f" at vertex {int(bad[0])}" if direction.dim() == 2 else ""
-        raise ValueError(f"direction is not finite{where}")
-    pos, normal = mesh.pos.double(), vertex_normals(mesh).double()
-    one, two = edges(mesh)
-    start, end = torch.cat([one, two]), torch.cat([two, one])
-    # theta counts from the neighbour with the lowest number.
-    vertices = pos.shape[0]
-    lowest = torch.full((vertices,), vertices, device=pos.device).scatter_reduce(0, start, end, "amin")
-    alone = lowest == vertices
-    reference = pos[lowest.masked_fill(alone, 0)] - pos
-    along = direction.to(pos).expand_as(pos)
-    along = along - (along * normal).sum(1, keepdim=True) * normal
-    left = torch.linalg.cross(normal, along, dim=1)
-    angle = torch.atan2((reference * left).sum(1), (reference * along).sum(1))
-    nowhere = alone | (torch.linalg.vector_norm(along, dim=1) < 1e-9)
-    return angle.masked_fill(nowhere, 0)

@@ -130,11 +130,12 @@ class MeanPool(_Pool):
     def _on_cells(self, x: Tensor, cells: Neighbors, area: Tensor | None) -> Tensor:
         if area is None:
             return aggregate(x, cells, reduce="mean")
-        whole = aggregate(area.new_ones(x.shape[0], 1), cells, area)
+        ones = area.new_ones(x.shape[0], 1)
+        whole = aggregate(ones, cells, area)
         # A cell without area has the plain mean of its points.
-        empty = whole == 0
-        mean = aggregate(x, cells, area) / whole.masked_fill(empty, 1)
-        return torch.where(empty, aggregate(x, cells, reduce="mean"), mean) if bool(empty.any()) else mean
+        weight = torch.where(whole[cells.row, 0] == 0, 1, area)
+        whole = torch.where(whole == 0, cells.degree()[:, None].clamp(min=1).to(whole), whole)
+        return aggregate(x, cells, weight) / whole
 
 
 class LpPool(_Pool):

@@ -1,20 +1,26 @@
-"""Pictures of correspondences: windows, PNGs and curves. Open3D and matplotlib load when they are used."""
+"""Pictures of shapes, correspondences and images: windows, PNGs, curves, films. Open3D and matplotlib load when they are used."""
 
 from geodl.viz.color_transfer import correspondence
 from geodl.viz.colors import position_colors
+from geodl.viz.film import film
 from geodl.viz.heat_map import error_map
+from geodl.viz.images import images
 from geodl.viz.match_lines import lines
 from geodl.viz.point_clouds import point_clouds
 from geodl.viz.princeton_curve import curve
 from geodl.viz.renderer import renderers, use_renderer
+from geodl.viz.surface import surface
 
 __all__ = [
     "correspondence",
     "curve",
     "error_map",
+    "film",
+    "images",
     "lines",
     "point_clouds",
     "position_colors",
     "renderers",
+    "surface",
     "use_renderer",
 ]

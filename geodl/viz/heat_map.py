@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geodl.viz.colors import ramp
 from geodl.viz.picture import ColorBar, deliver
 from geodl.viz.scene import View, checked, side_by_side
 
@@ -59,12 +60,7 @@ def error_map(
         raise ValueError(f"error must not be negative or NaN; {int((~(value >= 0)).sum())} entries are")
     if not (max_error > 0 and math.isfinite(max_error)):
         raise ValueError(f"max_error must be positive and finite, not {max_error}")
-    stops = torch.tensor(
-        [[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in _HEAT], dtype=torch.float64
-    )
-    place = (value / max_error).clamp(max=1) * (len(_HEAT) - 1)
-    below = place.floor().long().clamp(max=len(_HEAT) - 2)
-    color = torch.lerp(stops[below], stops[below + 1], (place - below)[:, None])
+    color = ramp(_HEAT, value / max_error)
     unreachable = torch.isinf(value)
     color[unreachable] = torch.tensor(_UNREACHABLE, dtype=torch.float64)
     view = View.of(surface, up, front)

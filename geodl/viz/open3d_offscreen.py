@@ -24,7 +24,9 @@ def main(given: str, made: str) -> None:
     )
     # The shader reads a texture even if there is none. Left without coordinates it reads where memory happens to
     # point, and Mesa's software driver then filters over footprints that take minutes, or never end.
-    mesh.triangle_uvs = open3d.utility.Vector2dVector(np.zeros((6 * len(face), 2)))
+    # Vertices in one place that have the same coordinates too become one, of one colour: so each has its own.
+    number = np.asarray(mesh.triangles).reshape(-1, 1) / (2 * len(pos))
+    mesh.triangle_uvs = open3d.utility.Vector2dVector(np.concatenate([number, 0 * number], axis=1))
     mesh.vertex_colors = vector(np.concatenate([scene["color"], (scene["normal"] + 1) / 2]))
 
     renderer = rendering.OffscreenRenderer(width, 2 * height)

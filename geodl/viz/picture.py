@@ -15,7 +15,7 @@ from geodl.viz.renderer import INSTALL_OPEN3D, render
 from geodl.viz.scene import Floats, Scene
 from geodl.viz.shading import shade
 
-__all__ = ["ColorBar", "deliver", "save_figure"]
+__all__ = ["ColorBar", "Legend", "deliver", "save_figure"]
 
 _HEIGHT, _WIDEST = 900, 2400  # pixels of the drawing
 _MARGIN = 24
@@ -25,11 +25,21 @@ _DPI = 100
 
 @dataclass(frozen=True)
 class ColorBar:
-    """The scale beside a heat map: matplotlib colours from 0 to ``last``, and what they mean."""
+    """The scale beside a heat map: matplotlib colours from ``first`` to ``last``, and what they mean."""
 
     colors: list[str]
     last: float
     label: str
+    first: float = 0.0
+    extend: str = "max"
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colours of labels mean."""
+
+    colors: list[tuple[float, float, float]]
+    names: list[str]
 
 
 def deliver(
@@ -37,10 +47,10 @@ def deliver(
     path: str | os.PathLike[str] | None,
     show: bool | None,
     title: str,
-    bar: ColorBar | None = None,
+    beside: ColorBar | Legend | None = None,
 ) -> Path | None:
     """Write the picture if there is a path, open a window if ``show`` says so or if there is no path."""
-    written = None if path is None else _write(scene, Path(path), title, bar)
+    written = None if path is None else _write(scene, Path(path), title, beside)
     if show or (show is None and path is None):
         _window(scene, title)
     return written
@@ -55,7 +65,7 @@ def save_figure(figure: Any, path: Path) -> Path:
     return path
 
 
-def _write(scene: Scene, path: Path, title: str, bar: ColorBar | None) -> Path:
+def _write(scene: Scene, path: Path, title: str, beside: ColorBar | Legend | None) -> Path:
     low, high = scene.box()
     wide, tall = high[0] - low[0], high[1] - low[1]
     scale = min(_HEIGHT / tall, _WIDEST / wide)
@@ -65,17 +75,17 @@ def _write(scene: Scene, path: Path, title: str, bar: ColorBar | None) -> Path:
     image[..., :3] /= np.maximum(
         image[..., 3:], 1e-6
     )  # of the pixels on a silhouette only the part that is drawn
-    return save_figure(_figure(scene, np.clip(image, 0, 1), title, bar), path)
+    return save_figure(_figure(scene, np.clip(image, 0, 1), title, beside), path)
 
 
-def _figure(scene: Scene, image: Floats, title: str, bar: ColorBar | None) -> Any:
+def _figure(scene: Scene, image: Floats, title: str, beside: ColorBar | Legend | None) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
     height, width = image.shape[:2]
     low, high = scene.box()
-    labels, head, side = 48, 56 if title else 0, 130 if bar else 0
+    labels, head, side = 48, 56 if title else 0, 130 if beside else 0
     full_width, full_height = width + 2 * _MARGIN + side, height + 2 * _MARGIN + labels + head
     full_width = max(full_width, 480)
     figure = Figure(figsize=(full_width / _DPI, full_height / _DPI), dpi=_DPI, facecolor="white")
@@ -113,14 +123,23 @@ def _figure(scene: Scene, image: Floats, title: str, bar: ColorBar | None) -> An
         )
     if title:
         figure.text(0.5, 1 - (_MARGIN / 2 + head / 2) / full_height, title, ha="center", va="center", size=17)
-    if bar:
+    if isinstance(beside, ColorBar):
         from matplotlib.cm import ScalarMappable
         from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-        scale = ScalarMappable(Normalize(0, bar.last), LinearSegmentedColormap.from_list("bar", bar.colors))
+        colors = LinearSegmentedColormap.from_list("bar", beside.colors)
+        scale = ScalarMappable(Normalize(beside.first, beside.last), colors)
         tall = min(height, 420)
         box = figure.add_axes(place(full_width - side + 12, _MARGIN + labels + (height - tall) / 2, 18, tall))
-        figure.colorbar(scale, cax=box, extend="max").set_label(bar.label, size=12)
+        figure.colorbar(scale, cax=box, extend=beside.extend).set_label(beside.label, size=12)
+    elif beside:
+        from matplotlib.patches import Patch
+
+        patches = [
+            Patch(color=color, label=name) for color, name in zip(beside.colors, beside.names, strict=True)
+        ]
+        middle = (full_width - side) / full_width, (_MARGIN + labels + height / 2) / full_height
+        figure.legend(handles=patches, loc="center left", bbox_to_anchor=middle, frameon=False, fontsize=12)
     return figure
 
 

@@ -268,12 +268,15 @@ def test_charts_and_templates(tmp_path: Path, dtype: torch.dtype, monkeypatch: p
             monkeypatch.setattr("geodl.data.cache.polar_template", None)
         cache = OperatorCache(tmp_path)
         kept, windows = cache.charts(mesh, 0.4), cache.polar_template(mesh, 0.4, 2, 4)
-        assert torch.equal(kept.neighbors.rowptr, charts.neighbors.rowptr)
-        assert torch.equal(kept.neighbors.col, charts.neighbors.col)
-        assert torch.equal(kept.coords, charts.coords) and kept.coords.dtype == dtype
-        assert kept.transport is not None and charts.transport is not None
-        assert torch.equal(kept.transport, charts.transport)
-        assert (kept.kind, kept.radius, kept.report) == (charts.kind, charts.radius, charts.report)
+        assert kept.coords.dtype == dtype and kept.frames is not None and kept.centers is None
+        assert all(map(torch.equal, kept.tensors(), charts.tensors()))
+        assert (kept.kind, kept.report) == (charts.kind, charts.report)
+        by_count = cache.charts(mesh, size=9)
+        assert int(by_count.neighbors.degree().min()) >= 9
+        assert charts.radius is not None
+        varying = cache.charts(mesh, charts.radius * 0.5)
+        assert not torch.equal(varying.neighbors.rowptr, by_count.neighbors.rowptr)
+        assert cache.computed == (0 if reading else 4)
         assert torch.equal(windows.neighbors.col, template.neighbors.col)
         assert torch.equal(windows.weight, template.weight)
         assert windows.index is not None and template.index is not None

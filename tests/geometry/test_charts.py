@@ -408,7 +408,7 @@ def test_charts_turn_towards_a_direction() -> None:
     up = charts.towards(torch.tensor([0.0, 1.0, 0.0])).theta
     assert wrap(up - bearing(mesh.pos[j] - mesh.pos[i]) + math.pi / 2)[i != j].abs().max() < 1e-7
     field[5, 1] = math.nan
-    with pytest.raises(ValueError, match="direction is not finite at point 5"):
+    with pytest.raises(ValueError, match="direction is not finite at vertex 5"):
         charts.towards(field)
     with pytest.raises(ValueError, match=r"direction must have shape \[3\], \[\d+, 3\], or .* not \[7, 3\]"):
         charts.towards(field[:7])

@@ -7,12 +7,15 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.sparse.linalg
 import torch
+from torch_geometric.data import Data
 
 from geodl.data import Mesh, collate
 from geodl.geometry import Laplacian, SparseFactor, Spectrum, grid_laplacian, laplacian, spectrum
@@ -112,6 +115,69 @@ def test_a_bad_residual_is_reported_and_another_method_asked(monkeypatch) -> Non
         found = spectrum(operator, 8)
     assert found.reports[0].method == "ARPACK"
     torch.testing.assert_close(found.evals, expected.evals, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("share", [1e-6, 1e-9, 1e-15])
+@pytest.mark.parametrize("size", [2, 3])
+def test_points_of_nearly_no_mass_cost_nothing(size, share) -> None:
+    """Their diagonal entries of the scaled problem are huge; neither the shift nor the residuals may follow them."""
+    operator = laplacian(bumpy(size))
+    even = spectrum(operator, 20).reports[0]
+    mass = operator.mass.clone()
+    mass[::41] *= share
+    found = spectrum(replace(operator, mass=mass), 20)
+    report = found.reports[0]
+    assert report.method == even.method and report.products <= even.products + 20 and report.residual < 1e-6
+    assert report.floored == (len(mass[::41]) if share < 1e-10 else 0)
+    # Of the inverse the eigenvalues that are asked for are the largest: an oracle that no small mass disturbs.
+    root = mass.sqrt().numpy()
+    inverse = root[:, None] * np.linalg.inv(operator.matrix().toarray() + np.diag(mass)) * root
+    expected = 1 / np.linalg.eigvalsh((inverse + inverse.T) / 2)[::-1][:20] - 1
+    np.testing.assert_allclose(found.evals, expected, rtol=1e-8, atol=1e-9)
+
+
+def test_a_shift_that_is_far_off_is_chosen_anew() -> None:
+    """A path of which two thirds are much stiffer: the median says nothing about the smallest eigenvalues."""
+    weight = torch.ones(899, dtype=torch.float64)
+    weight[:600] = 1e5
+    ends = torch.stack([torch.arange(899), torch.arange(1, 900)])
+    operator = laplacian(Data(edge_index=ends, edge_weight=weight, num_nodes=900))
+    found = spectrum(operator, 12)
+    assert found.reports[0].method == "block Lanczos"
+    inverse = np.linalg.inv(operator.matrix().toarray() + 1e-4 * np.eye(900))
+    expected = 1 / np.linalg.eigvalsh((inverse + inverse.T) / 2)[::-1][:12] - 1e-4
+    np.testing.assert_allclose(found.evals, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_a_spectrum_that_nobody_finds_is_an_error(monkeypatch) -> None:
+    module = sys.modules["geodl.geometry.spectrum"]
+    exact = module._block_lanczos
+
+    def spoilt(*arguments):
+        evals, vectors, products = exact(*arguments)
+        return evals * 1.01, vectors, products
+
+    def never(*_, **__):
+        raise scipy.sparse.linalg.ArpackNoConvergence("No convergence (100 iterations)", None, None)
+
+    monkeypatch.setattr(module, "_block_lanczos", spoilt)
+    monkeypatch.setattr(module, "eigsh", never)
+    with (
+        pytest.warns(RuntimeWarning, match="ARPACK is asked"),
+        pytest.raises(RuntimeError, match=r"of 642 points was found by neither .*100 iterations"),
+    ):
+        spectrum(bumpy(3), 8)
+
+
+def test_molecular_surfaces_with_slivers(shared_data) -> None:
+    """Of the meshes of RNA, the one that never came to an end."""
+    operator = laplacian(Mesh.load(shared_data / "RNA" / "off" / "5DGF_3.off"))
+    found = spectrum(operator, 24)
+    assert found.reports[0].method == "block Lanczos" and found.reports[0].products < 500
+    scale = 1 / found.mass.sqrt().numpy()
+    scaled = operator.matrix().multiply(scale[:, None]).multiply(scale[None, :]).tocsc()
+    expected = np.sort(scipy.sparse.linalg.eigsh(scaled, 24, sigma=-1e-4, return_eigenvectors=False))
+    np.testing.assert_allclose(found.evals, expected, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("columns", [1, 16, 37])

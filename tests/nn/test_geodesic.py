@@ -85,6 +85,69 @@ def test_turned_reference_directions_change_nothing(kind: str, rays: int) -> Non
         assert_invariant(on_charts, call, under="frames", step=2 * math.pi / rays)
 
 
+def bumpy(subdivisions: int = 3) -> Surface:
+    """A surface that no rotation and no mirror leaves as it was."""
+    ball = sphere(subdivisions)
+    x, y, z = ball.pos.T
+    radius = 1 + 0.25 * torch.sin(3 * x + 1) * torch.cos(4 * y + 0.7) + 0.15 * torch.sin(5 * z + 2 * x)
+    return Surface(torch.stack([1.4 * x, y, 0.8 * z], dim=1) * radius[:, None], ball.face)
+
+
+def renumbered(mesh: Surface, order: torch.Tensor) -> Surface:
+    face = order.argsort()[mesh.face].roll(1, dims=0)[:, torch.randperm(mesh.face.shape[1])]
+    return Surface(mesh.pos[order], face)
+
+
+@pytest.mark.parametrize("rotations", [1, None], ids=["no rotation", "all rotations"])
+@pytest.mark.parametrize("kind", ["gaussian", "template", "by count"])
+def test_neither_numbering_nor_a_rigid_motion_changes_anything(kind: str, rotations: int | None) -> None:
+    mesh = bumpy()
+    conv = GeodesicConv(4, 5, 3, 8, rotations).double()
+    x = torch.randn(len(mesh.pos), 4, dtype=torch.float64)
+
+    def on(mesh: Surface, x: torch.Tensor) -> torch.Tensor:
+        charts = geodesic_charts(mesh, size=30) if kind == "by count" else geodesic_charts(mesh, 0.35)
+        return conv(x, polar_template(mesh, charts, 3, 8) if kind == "template" else charts)
+
+    y, order = on(mesh, x), torch.randperm(len(mesh.pos))
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]
+    moved = Surface(3 + mesh.pos @ (turn * torch.linalg.det(turn)).T, mesh.face)
+    torch.testing.assert_close(on(renumbered(mesh, order), x[order]), y[order], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(on(moved, x), y, atol=1e-6, rtol=1e-6)
+
+
+def test_numbering_changes_nothing_where_the_shape_tells_no_direction() -> None:
+    # Every vertex of a tetrahedron lies straight away from its middle.
+    corners = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64)
+    mesh = Surface(corners, torch.tensor([[0, 0, 0, 1], [1, 2, 3, 3], [2, 3, 1, 2]]))
+    conv, x = GeodesicConv(2, 3, 2, 4, rotations=1).double(), torch.randn(4, 2, dtype=torch.float64)
+    y = conv(x, geodesic_charts(mesh, 9.0))
+    for order in ([1, 2, 3, 0], [3, 1, 0, 2], [2, 0, 1, 3]):
+        to = torch.tensor(order)
+        torch.testing.assert_close(conv(x[to], geodesic_charts(renumbered(mesh, to), 9.0)), y[to])
+
+
+def test_charts_of_different_radii_side_by_side() -> None:
+    meshes = [bumpy(2), sphere(1)]
+    charts = [geodesic_charts(meshes[0], size=12), geodesic_charts(meshes[1], 0.9)]
+    x = [torch.randn(len(mesh.pos), 4, dtype=torch.float64) for mesh in meshes]
+    conv = GeodesicConv(4, 5).double()
+    alone = torch.cat([conv(one, chart) for one, chart in zip(x, charts, strict=True)])
+    torch.testing.assert_close(conv(torch.cat(x), Charts.cat(charts)), alone)
+    # The radius of a chart is the unit of its windows.
+    scaled = geodesic_charts(Surface(7 * meshes[0].pos, meshes[0].face), size=12)
+    torch.testing.assert_close(conv(x[0], scaled), conv(x[0], charts[0]))
+
+
+def test_charts_without_an_end_are_named() -> None:
+    charts = geodesic_charts(sphere(1), math.inf)
+    with pytest.raises(ValueError, match="reach without end"):
+        GeodesicConv(2, 3)(torch.zeros(42, 2), charts)
+    assert gaussian_windows(charts, 3, 8, radius=1.0).weight.isfinite().all()
+    with pytest.raises(ValueError, match="no radius of their own"):
+        gaussian_windows(Charts(charts.neighbors, charts.coords), 3, 8)
+
+
 def test_rotated_filter_is_seen_at_another_rotation() -> None:
     mesh, rings, rays = sphere(2), 2, 6
     charts = geodesic_charts(mesh, 0.6)

@@ -256,9 +256,7 @@ def test_what_has_no_levels_is_named() -> None:
         mesh_levels(icosphere(1), direction=direction)
     with pytest.raises(ValueError, match="direction is not finite"):
         mesh_levels(icosphere(1), direction=torch.tensor([0.0, torch.inf, 0.0]))
-    with pytest.raises(
-        ValueError, match=r"direction must have shape \[3\] or \[42, 3\], one a vertex, not \[41, 3\]"
-    ):
+    with pytest.raises(ValueError, match=r"direction must have shape \[3\], \[42, 3\], .* not \[41, 3\]"):
         mesh_levels(icosphere(1), direction=direction[:41])
     loops = SimpleNamespace(pos=torch.rand(3, 2), edge_index=torch.arange(3).expand(2, 3))
     with pytest.raises(ValueError, match="no edges"):

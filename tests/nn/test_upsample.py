@@ -115,3 +115,11 @@ def pixel_graph() -> object:
     from geodl.data import Grid
 
     return Grid(torch.zeros(1, 16, 16, dtype=torch.float64)).to_graph(radius=1.5)
+
+
+@pytest.mark.slow
+def test_it_compiles_without_a_break() -> None:
+    network, level = UNet(UPS["transposed"]), mesh_levels(bumpy(2), (50, 15)).to(torch.float32)
+    x = torch.randn(2, 2, 162)
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, level), network(x, level))

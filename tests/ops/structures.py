@@ -13,6 +13,7 @@ from geodl.geometry import (
     ChartReport,
     Charts,
     Coarsening,
+    FieldDerivative,
     Gradient,
     Laplacian,
     LaplacianReport,
@@ -32,10 +33,11 @@ def _neighbors(points: int) -> Neighbors:
 
 def _charts(points: int) -> Charts:
     neighbors = _neighbors(points)
-    transport = torch.rand(neighbors.num_edges)
-    return Charts(
-        neighbors, torch.rand(neighbors.num_edges, 2), "polar", transport, float(points), ChartReport(points)
-    )
+    coords, transport, arrival = (torch.rand(neighbors.num_edges, *size) for size in ((2,), (), ()))
+    radius, frames = torch.rand(points) + 1, torch.rand(points, 3, 3)
+    centers = torch.randperm(points, generator=torch.Generator().manual_seed(points))
+    report = ChartReport(points)
+    return Charts(neighbors, coords, "polar", transport, radius, report, centers, arrival, frames)
 
 
 def _spectrum(points: int) -> Spectrum:
@@ -93,6 +95,7 @@ MAKE: dict[str, Callable[[int], Structure]] = {
     "Charts": _charts,
     "Spectrum": _spectrum,
     "Gradient": lambda points: Gradient(_neighbors(points), torch.rand(3 * points, 2)),
+    "FieldDerivative": lambda points: FieldDerivative(_neighbors(points), torch.rand(3 * points, 2)),
     "Laplacian": _laplacian,
     "Coarsening": _coarsening,
     "Level": _level,

@@ -8,6 +8,7 @@
 #include "intrinsic_mesh.h"
 #include "orthogonalize.h"
 #include "polar_template.h"
+#include "remeshing.h"
 #include "shot.h"
 #include "sparse_factor.h"
 
@@ -147,6 +148,17 @@ NB_MODULE(_native, m) {
         },
         nb::arg("pos"), nb::arg("face"), nb::arg("rowptr"), nb::arg("col"), nb::arg("coords"), nb::arg("radius"), nb::arg("rings"),
         nb::arg("rays"), nb::arg("threads"));
+    m.def(
+        "remesh",
+        [](const Positions& pos, const Faces& face, double edge_length, double feature_angle, int iterations) {
+            Remeshed made;
+            {
+                nb::gil_scoped_release release;
+                made = remesh(pos.data(), pos.shape(0), face.data(), face.shape(0), edge_length, feature_angle, iterations);
+            }
+            return nb::make_tuple(give(std::move(made.face)), give(std::move(made.corner)), give(std::move(made.weight)));
+        },
+        nb::arg("pos"), nb::arg("face"), nb::arg("edge_length"), nb::arg("feature_angle"), nb::arg("iterations"));
     m.def(
         "shot",
         [](const Positions& pos, const Positions& normal, const Indices& rowptr, const Indices& col, double radius, int threads) {

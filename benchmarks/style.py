@@ -1,0 +1,213 @@
+"""Style transfer: photographs, and a body, in the manner of paintings.
+
+    python -m benchmarks.style                                            scikit-learn's photographs, procedural styles, a Puppet
+    python -m benchmarks.style --styles FILE FILE --contents FILE FILE    pictures of one's own
+    python -m benchmarks.style --styles FILE --mesh FILE                  a mesh of one's own
+
+For every pair: the relative error of the style's statistics before (the photograph) and after, and how well the content is still
+seen: the correlation of the strengths of edges with those of the photograph at a quarter of the resolution, beside that of a
+texture that knows the style alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.result import command, portable, write_result
+from benchmarks.texture import stones
+from geodl.data import Mesh
+from geodl.datasets import Puppets
+from geodl.geometry import vertex_normals
+from geodl.synthesis import (
+    FilterBank,
+    GramStatistics,
+    as_image,
+    displace,
+    surface_levels,
+    synthesize,
+    transfer,
+)
+from geodl.viz import images, surface
+
+SIDE = 128  # of all pictures
+VERTICES = 6000
+RELIEF = 0.02  # of the square root of the area
+LIGHT = (0.3, 0.8, 0.5)  # that shades the body
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.style", description="Transfer a style.")
+    parser.add_argument("--contents", type=Path, nargs="+", help="pictures; two photographs if not given")
+    parser.add_argument("--styles", type=Path, nargs="+", help="pictures; three procedural ones if not given")
+    parser.add_argument("--mesh", type=Path, help="a mesh; a Puppet if not given")
+    parser.add_argument("--steps", type=int, default=40, help="steps at each octave")
+    parser.add_argument("--weight", type=float, default=1.0, help="of the content")
+    parser.add_argument("--size", type=int, default=SIDE, help="side of the pictures, in pixels")
+    parser.add_argument("--vertices", type=int, default=VERTICES, help="of the Puppet")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu"
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=Path("runs") / "style", help="run folder")
+    return parser.parse_args(argv)
+
+
+def square(picture: Tensor, side: int) -> Tensor:
+    """The middle of a picture, ``[C, side, side]``."""
+    scale = side / min(picture.shape[1:])
+    size = [max(side, round(length * scale)) for length in picture.shape[1:]]
+    small = F.interpolate(picture[None], size=size, mode="bilinear", antialias=True)[0].clamp(0, 1)
+    top, left = (size[0] - side) // 2, (size[1] - side) // 2
+    return small[:, top : top + side, left : left + side].contiguous()
+
+
+def waves(side: int, seed: int) -> Tensor:
+    """Brush strokes that whirl: stripes of a few colours along a smooth field of directions."""
+    draw = torch.Generator().manual_seed(seed)
+    rough = torch.randn(1, 1, 6, 6, generator=draw)
+    angle = 3 * F.interpolate(rough, size=(side, side), mode="bicubic")[0, 0]
+    noise = torch.randn(side, side, generator=draw)
+    row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    total = torch.zeros(side, side)
+    for step in range(-6, 7):  # the mean of the noise along the direction
+        at = (
+            (row + step * angle.sin()).round().long() % side,
+            (column + step * angle.cos()).round().long() % side,
+        )
+        total += noise[at]
+    shade = (total / total.std()).clamp(-2, 2)
+    colors = torch.tensor([[0.08, 0.12, 0.35], [0.15, 0.4, 0.7], [0.55, 0.75, 0.8], [0.95, 0.85, 0.35]])
+    place = (shade + 2) / 4 * 2.999
+    low = place.long()
+    mixed = colors[low] + (place - low)[..., None] * (colors[low + 1] - colors[low])
+    return mixed.permute(2, 0, 1).contiguous()
+
+
+def weave(side: int, seed: int) -> Tensor:
+    """A basket: bands over and under one another."""
+    row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    over = ((row // 8 + column // 8) % 2).bool()
+    along = torch.where(over, row % 8, column % 8).float()
+    light = 0.35 + 0.65 * torch.sin(torch.pi * (along + 0.5) / 8)
+    grain = 0.05 * torch.randn(side, side, generator=torch.Generator().manual_seed(seed))
+    color = torch.where(over[..., None], torch.tensor([0.85, 0.65, 0.35]), torch.tensor([0.6, 0.25, 0.15]))
+    return (color * (light + grain)[..., None]).clamp(0, 1).permute(2, 0, 1).contiguous()
+
+
+def edges(picture: Tensor) -> Tensor:
+    """How strong edges are at a quarter of the resolution, in order from 0 to 1."""
+    grey = F.avg_pool2d(picture.mean(0)[None, None], 4)
+    strength = (grey[..., 1:, :-1] - grey[..., :-1, :-1]) ** 2 + (
+        grey[..., :-1, 1:] - grey[..., :-1, :-1]
+    ) ** 2
+    return strength.flatten().argsort().argsort().float() / strength.numel()
+
+
+def likeness(one: Tensor, two: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([edges(one), edges(two)]))[0, 1])
+
+
+def main(argv: list[str] | None = None) -> None:
+    chosen = arguments(argv)
+    torch.set_num_threads(chosen.threads)
+    console = Console()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    side, seed = chosen.size, chosen.seed
+    if chosen.contents is None:
+        from sklearn.datasets import load_sample_image
+
+        contents = {name: as_image(load_sample_image(f"{name}.jpg")) for name in ("china", "flower")}
+    else:
+        contents = {path.stem: as_image(path, str(path)) for path in chosen.contents}
+    if chosen.styles is None:
+        styles = {"stones": stones(side, side, seed), "waves": waves(side, seed), "weave": weave(side, seed)}
+    else:
+        styles = {path.stem: as_image(path, str(path)) for path in chosen.styles}
+    contents = {name: square(picture, side) for name, picture in contents.items()}
+    styles = {name: square(picture, side) for name, picture in styles.items()}
+
+    shown, titles, rows = [torch.ones(3, side, side), *styles.values()], ["", *styles], []
+    for content_name, content in contents.items():
+        shown.append(content)
+        titles.append(content_name)
+        for style_name, style in styles.items():
+            start = time.perf_counter()
+            made = transfer(content, style, weight=chosen.weight, steps=chosen.steps, seed=seed).x
+            spent = time.perf_counter() - start
+            bank = FilterBank(style.shape[0], octaves=3, seed=seed).fit(style)
+            target = GramStatistics.of(bank(style))
+            before, after = (float(target.error(GramStatistics.of(bank(x)))) for x in (content, made))
+            alone = synthesize(style, (side, side), steps=10, seed=seed).x
+            rows.append(
+                {
+                    "content": content_name,
+                    "style": style_name,
+                    "style_error_before": before,
+                    "style_error": after,
+                    "content_edges": likeness(made, content),
+                    "content_edges_of_style_alone": likeness(alone, content),
+                    "seconds": round(spent, 2),
+                }
+            )
+            shown.append(made)
+            titles.append("")
+            console.print(
+                f"{content_name} as {style_name}: style's error {before:.3f} -> {after:.3f}, edges {rows[-1]['content_edges']:.2f} "
+                f"(style alone {rows[-1]['content_edges_of_style_alone']:.2f}), {spent:.0f} s"
+            )
+    images(shown, chosen.out / "images.png", titles=titles, columns=len(styles) + 1)
+
+    mesh = Puppets(num_vertices=chosen.vertices)[0] if chosen.mesh is None else Mesh.load(chosen.mesh)
+    level = surface_levels(mesh).to(chosen.device)
+    shade = (vertex_normals(mesh).float() @ F.normalize(torch.tensor(LIGHT), dim=0)) / 2 + 0.5
+    bodies = {}
+    for style_name, style in styles.items():
+        start = time.perf_counter()
+        painted = transfer(
+            shade.to(chosen.device), style, level, steps=chosen.steps, weight=chosen.weight, seed=seed
+        )
+        bodies[style_name] = {"error": painted.errors[-1], "seconds": round(time.perf_counter() - start, 2)}
+        surface(mesh, chosen.out / f"painted-{style_name}.png", color=painted.x.cpu())
+        console.print(
+            f"a surface as {style_name}: error {painted.errors[-1]:.3f}, {bodies[style_name]['seconds']:.0f} s"
+        )
+    relief = synthesize(next(iter(styles.values())).mean(0), level, steps=chosen.steps, seed=seed).x.cpu()
+    size = float(np.sqrt(level.area.sum().item()))
+    surface(displace(mesh, relief, RELIEF * size), chosen.out / "relief.png")
+
+    path = write_result(
+        chosen.out,
+        benchmark="style",
+        data=f"{', '.join(contents)} as {', '.join(styles)}; {'a Puppet' if chosen.mesh is None else chosen.mesh.stem}",
+        model="random filters, grey levels at half the resolution",
+        metrics={
+            "style_error_before": statistics.mean(row["style_error_before"] for row in rows),  # type: ignore[type-var]
+            "style_error": statistics.mean(row["style_error"] for row in rows),  # type: ignore[type-var]
+            "content_edges": statistics.mean(row["content_edges"] for row in rows),  # type: ignore[type-var]
+            "content_edges_of_style_alone": statistics.mean(
+                row["content_edges_of_style_alone"] for row in rows
+            ),  # type: ignore[type-var]
+            "pairs": rows,
+            "surfaces": bodies,
+        },
+        seconds=time.perf_counter() - began,
+        parameters={"size": side, "steps": chosen.steps, "weight": chosen.weight},
+        seeds=[seed],
+        command=portable(command(), chosen),
+    )
+    console.print(f"wrote {path} and pictures beside it")
+
+
+if __name__ == "__main__":
+    main()

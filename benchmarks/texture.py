@@ -1,0 +1,260 @@
+"""Texture synthesis: one exemplar on an image and on a surface, and a cellular automaton that grows it.
+
+    python -m benchmarks.texture                                  procedural stones, on an image and on a Puppet; four minutes
+    python -m benchmarks.texture --exemplar FILE --mesh FILE      a picture and a mesh of one's own
+    python -m benchmarks.texture --automaton 0                    without the automaton
+
+How near a texture is to the exemplar is said by the sliced Wasserstein distance of patches, which nothing here minimises, beside
+that of another crop of the same picture and of noise with the exemplar's colours. The gap between domains is what the statistics
+differ by where the same picture lies on the grid and on an irregular flat mesh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from scipy.spatial import Delaunay, cKDTree
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.result import command, portable, write_result
+from geodl.data import Mesh
+from geodl.datasets import Puppets
+from geodl.nn import Level
+from geodl.synthesis import (
+    FilterBank,
+    GramStatistics,
+    NeuralAutomaton,
+    as_image,
+    sliced_wasserstein,
+    surface_levels,
+    synthesize,
+)
+from geodl.viz import images, surface
+
+SIDE = 128  # of the exemplar and of the picture that is made
+STONE = 14.0  # of the procedural exemplar, in pixels
+VERTICES = 10_000
+LONG = 2000  # steps after which the automaton is looked at again
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.texture", description="Make a texture.")
+    parser.add_argument("--exemplar", type=Path, help="a picture; procedural stones if not given")
+    parser.add_argument("--mesh", type=Path, help="a mesh; a Puppet if not given")
+    parser.add_argument("--steps", type=int, default=80, help="steps at each octave")
+    parser.add_argument(
+        "--automaton", type=int, default=400, help="iterations of the automaton's training; 0 leaves it out"
+    )
+    parser.add_argument("--size", type=int, default=SIDE, help="side of the pictures, in pixels")
+    parser.add_argument("--vertices", type=int, default=VERTICES, help="of the Puppet")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu"
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=Path("runs") / "texture", help="run folder")
+    return parser.parse_args(argv)
+
+
+def stones(height: int, width: int, seed: int = 0) -> Tensor:
+    """Pebbles ``[3, height, width]``: Voronoi cells with rounded shades, dark gaps and a grain."""
+    draw = np.random.default_rng(seed)
+    count = int(height * width / STONE**2 * 1.6)
+    centre = draw.uniform(-STONE, [height + STONE, width + STONE], (count, 2))
+    for _ in range(3):  # of about the same size
+        sample = draw.uniform(-STONE, [height + STONE, width + STONE], (20 * count, 2))
+        near = cKDTree(centre).query(sample)[1]
+        hits = np.maximum(np.bincount(near, minlength=count), 1)
+        centre = np.stack([np.bincount(near, sample[:, axis], count) / hits for axis in range(2)], 1)
+    pixel = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), -1).reshape(-1, 2)
+    apart, near = cKDTree(centre).query(pixel + draw.normal(0, 0.15, pixel.shape), k=2)
+    gap = np.clip((apart[:, 1] - apart[:, 0]) / 4, 0, 1)
+    off = (pixel - centre[near[:, 0]]) / STONE
+    light = 0.75 - 0.35 * off[:, 0] - 0.2 * off[:, 1] + draw.normal(0, 0.03, len(pixel))
+    hue = np.array([[0.85, 0.75, 0.65], [0.6, 0.68, 0.75], [0.75, 0.55, 0.45], [0.9, 0.9, 0.88]])
+    color = (hue[draw.integers(0, len(hue), count)] * draw.uniform(0.8, 1.1, (count, 1)))[near[:, 0]]
+    shown = (color * (light * gap**0.7)[:, None]).clip(0, 1).reshape(height, width, 3)
+    return torch.tensor(shown.transpose(2, 0, 1).copy(), dtype=torch.float32)
+
+
+def crops(path: Path | None, side: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The exemplar and another piece of the same picture, ``[3, side, side]`` each."""
+    if path is None:
+        picture = stones(side, 2 * side, seed)
+    else:
+        picture = as_image(path, str(path))
+        scale = max(side / min(picture.shape[1:]), min(1.0, 2 * side / max(picture.shape[1:])))
+        size = [max(side, round(length * scale)) for length in picture.shape[1:]]
+        picture = F.interpolate(picture[None], size=size, mode="bilinear", antialias=True)[0].clamp(0, 1)
+    return picture[:, :side, :side].contiguous(), picture[:, -side:, -side:].contiguous()
+
+
+def flat(side: int, seed: int) -> Mesh:
+    """A square of ``side`` x ``side`` pixels as a mesh of as many irregular points."""
+    draw = np.random.default_rng(seed)
+    place = (
+        np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), -1)
+        .reshape(-1, 2)
+        .astype(float)
+    )
+    inner = ((place > 0) & (place < side - 1)).all(1)
+    place[inner] += draw.uniform(-0.4, 0.4, (int(inner.sum()), 2))
+    pos = np.stack([place[:, 1], -place[:, 0], np.zeros(len(place))], 1)
+    face = Delaunay(pos[:, :2]).simplices.astype(np.int64)
+    one, two = pos[face[:, 1]] - pos[face[:, 0]], pos[face[:, 2]] - pos[face[:, 0]]
+    turned = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    face[turned < 0] = face[turned < 0][:, ::-1]
+    face = face[np.abs(turned) > 1e-3]
+    return Mesh(torch.tensor(pos, dtype=torch.float32), torch.tensor(face.T.copy()))
+
+
+def at_vertices(picture: Tensor, mesh: Mesh) -> Tensor:
+    """What a picture shows at the vertices of the square, ``[V, C]``."""
+    at = torch.stack([mesh.pos[:, 0], -mesh.pos[:, 1]], 1) * 2 / (picture.shape[1] - 1) - 1
+    read = F.grid_sample(picture[None], at[None, None], mode="bicubic", align_corners=True)[0, :, 0]
+    return read.T.contiguous()
+
+
+def gap(exemplar: Tensor, other: Tensor, seed: int) -> dict[str, float]:
+    """Errors of the statistics: the exemplar on the flat mesh, and the other crop, against the exemplar on the grid."""
+    mesh = flat(exemplar.shape[1], seed)
+    level = surface_levels(mesh, 3, direction=torch.tensor([0.0, 1.0, 0.0]))
+    bank = FilterBank(exemplar.shape[0], octaves=3, seed=seed).fit(exemplar)
+    target = GramStatistics.of(bank(exemplar))
+    return {
+        "gap_between_domains": float(
+            target.error(GramStatistics.of(bank(at_vertices(exemplar, mesh), level)))
+        ),
+        "gap_between_crops": float(target.error(GramStatistics.of(bank(other)))),
+    }
+
+
+def grow(
+    exemplar: Tensor, mesh: Mesh, level: Level, iterations: int, seed: int, out: Path, console: Console
+) -> dict[str, Any]:
+    """Trains the automaton on a grid, and lets it run there and on the mesh."""
+    torch.manual_seed(seed)
+    net = NeuralAutomaton(exemplar.shape[0])
+    begin = time.perf_counter()
+
+    def told(step: int, error: float) -> None:
+        if step % 50 == 0:
+            console.print(f"automaton {step}: relative error {error:.3f}")
+
+    errors = net.fit(exemplar, iterations, seed=seed, progress=told)
+    trained = time.perf_counter() - begin
+    bank = FilterBank(exemplar.shape[0], octaves=3, seed=seed).fit(exemplar)
+    target = GramStatistics.of(bank(exemplar))
+
+    def error(state: Tensor) -> float:
+        return float(target.error(GramStatistics.of(bank(net.colors(state), circular=True))))
+
+    draw = torch.Generator().manual_seed(seed)
+    size = (exemplar.shape[1], exemplar.shape[2])
+    early = net.run(net.seed(size), 200, generator=draw)
+    late = net.run(early, LONG, generator=draw)
+    hurt = late.clone()
+    hurt[..., size[0] // 4 : size[0] // 2, size[1] // 4 : size[1] // 2] = 0
+    healed = net.run(hurt, 200, generator=draw)
+    state = net.run(net.seed(level), 100, level, draw)
+    begin = time.perf_counter()
+    state = net.run(state, 100, level, draw)
+    step = (time.perf_counter() - begin) / 100
+    colors = net.colors(state).clamp(0, 1)
+    images(
+        [exemplar, *(net.colors(shown)[0].clamp(0, 1).detach() for shown in (early, late, hurt, healed))],
+        out / "automaton.png", titles=["exemplar", "200 steps", f"{LONG + 200} steps", "cut", "200 steps later"], columns=5,
+    )  # fmt: skip
+    surface(mesh, out / "automaton-surface.png", color=colors)
+    return {
+        "automaton_training_error": float(np.mean(errors[-20:])),
+        "automaton_error": error(early),
+        f"automaton_error_after_{LONG}_steps": error(late),
+        "automaton_error_cut": error(hurt),
+        "automaton_error_healed": error(healed),
+        "automaton_surface_wasserstein": sliced_wasserstein(exemplar, colors, None, level),
+        "automaton_ms_per_step": 1000 * step,
+        "automaton_training_seconds": round(trained, 2),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    chosen = arguments(argv)
+    torch.set_num_threads(chosen.threads)
+    console = Console()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    exemplar, other = crops(chosen.exemplar, chosen.size, chosen.seed)
+    draw = torch.Generator().manual_seed(chosen.seed)
+    shuffled = exemplar.flatten(1)[:, torch.randperm(chosen.size**2, generator=draw)].view_as(exemplar)
+    crop, noise = sliced_wasserstein(exemplar, other), sliced_wasserstein(exemplar, shuffled)
+
+    start = time.perf_counter()
+    made = synthesize(
+        exemplar,
+        (chosen.size, chosen.size),
+        steps=chosen.steps,
+        tileable=True,
+        seed=chosen.seed,
+        progress=True,
+    )
+    on_grid = time.perf_counter() - start
+    grid = sliced_wasserstein(exemplar, made.x)
+    tiled = made.x.repeat(1, 2, 2)[:, : 3 * chosen.size // 2, : 3 * chosen.size // 2]
+    images([exemplar, other, shuffled, made.x, tiled], chosen.out / "grid.png", columns=5,
+           titles=["exemplar", "another crop", "noise", "made", "made, tiled"])  # fmt: skip
+    console.print(f"grid: distance {grid:.5f}; another crop {crop:.5f}, noise {noise:.5f}; {on_grid:.0f} s")
+
+    mesh = Puppets(num_vertices=chosen.vertices)[0] if chosen.mesh is None else Mesh.load(chosen.mesh)
+    start = time.perf_counter()
+    level = surface_levels(mesh).to(chosen.device)
+    worn = synthesize(exemplar, level, steps=chosen.steps, seed=chosen.seed, progress=True)
+    on_mesh = time.perf_counter() - start
+    worn_x = worn.x.cpu()
+    body = sliced_wasserstein(exemplar, worn.x, None, level, octaves=min(3, len(level.pyramid())))
+    surface(mesh, chosen.out / "surface.png", color=worn_x)
+    console.print(f"surface of {len(worn_x)} vertices: distance {body:.5f}; {on_mesh:.0f} s")
+
+    metrics: dict[str, Any] = {
+        "grid": grid,
+        "another_crop": crop,
+        "noise": noise,
+        "grid_to_crop": grid / crop,
+        "surface": body,
+        "surface_to_grid": body / grid,
+        "grid_error": made.errors[-1],
+        "surface_error": worn.errors[-1],
+        "vertices": len(worn_x),
+        "grid_seconds": round(on_grid, 2),
+        "surface_seconds": round(on_mesh, 2),
+        **gap(exemplar, other, chosen.seed),
+    }
+    console.print(
+        f"between domains {metrics['gap_between_domains']:.4f}, between crops {metrics['gap_between_crops']:.4f}"
+    )
+    if chosen.automaton:
+        metrics |= grow(exemplar, mesh, level, chosen.automaton, chosen.seed, chosen.out, console)
+    path = write_result(
+        chosen.out,
+        benchmark="texture",
+        data=("stones" if chosen.exemplar is None else chosen.exemplar.stem)
+        + f" on {'a Puppet' if chosen.mesh is None else chosen.mesh.stem}",
+        model="random filters",
+        metrics=metrics,
+        seconds=time.perf_counter() - began,
+        parameters={"size": chosen.size, "steps": chosen.steps, "automaton": chosen.automaton},
+        seeds=[chosen.seed],
+        command=portable(command(), chosen),
+    )
+    console.print(f"wrote {path} and pictures beside it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""NeuralAutomaton: a texture that grows, and heals, by what every point sees of its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from geodl.nn import Level
+from geodl.synthesis.domain import SIDE, fitting_octaves
+from geodl.synthesis.filter_bank import Features, FilterBank
+from geodl.synthesis.gram import GramStatistics
+from geodl.synthesis.image import as_image
+from geodl.synthesis.palette import Palette
+from geodl.synthesis.stencil import stencil
+from geodl.synthesis.synthesize import beyond
+
+__all__ = ["NeuralAutomaton"]
+
+# Along axis 0 and axis 1 of a kernel, and the Laplacian.
+_SOBEL = torch.tensor([[-1.0, -2.0, -1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]) / 8
+_SEEN = torch.stack(
+    [_SOBEL, _SOBEL.T, torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.0, 2.0], [1.0, 2.0, 1.0]]) / 16]
+)
+
+_POOL = 16  # states that training goes on from
+_BATCH = 2
+_SHORTEST, _LONGEST = 16, 32  # steps between two looks at the picture
+_DIRECTIONS = 32  # along which features are compared in training
+_FRESH = 16  # one look in so many begins at the seed
+_RATE = 2e-3
+_OVERFLOW = 1.0  # how much states beyond -1..1 count
+
+
+class NeuralAutomaton(nn.Module):
+    r"""A texture as a cellular automaton: every point changes by what it sees of its neighbours, and all by the same rule,
+
+    .. math:: s_i \leftarrow s_i + m_i \, W_2 \max(0, W_1 [s, \partial_1 s, \partial_2 s, \Delta s]_i + b_1),
+
+    where m is 1 at a random half of the points. The first channels of the state are the colours. The rule is learned on a grid
+    (:meth:`fit`) and runs with the same weights on every :class:`~geodl.nn.Level`; a state that is damaged heals.
+
+    Args:
+        out_channels: colours.
+        channels: of the state.
+        hidden: width of the rule.
+        fire_rate: the share of points that change at a step.
+
+    Shapes:
+        ``[B, channels, H, W]`` on a grid, which goes on at its other side; ``[V, channels]`` with a level -> the same.
+
+    Niklasson, Mordvintsev, Randazzo, Levin, "Self-organising textures", Distill 2021; Pajouheshgar, Xu, Mordvintsev, Niklasson,
+    Zhang, Susstrunk, "Mesh neural cellular automata", 2024.
+    """
+
+    mean: Tensor
+
+    def __init__(
+        self, out_channels: int = 3, channels: int = 12, hidden: int = 96, fire_rate: float = 0.5
+    ) -> None:
+        super().__init__()
+        if not 0 < fire_rate <= 1:
+            raise ValueError(f"fire_rate must lie in 0..1, got {fire_rate}")
+        if not 1 <= out_channels <= channels:
+            raise ValueError(f"a state of {channels} channels holds no {out_channels} colours")
+        self.out_channels, self.channels, self.fire_rate = out_channels, channels, fire_rate
+        self.rule = nn.Sequential(
+            nn.Linear((1 + len(_SEEN)) * channels, hidden), nn.ReLU(), nn.Linear(hidden, channels, bias=False)
+        )
+        nn.init.zeros_(self.rule[2].weight)  # type: ignore[arg-type]
+        # Colours are counted from the mean of the exemplar's.
+        self.register_buffer("mean", torch.full((out_channels,), 0.5))
+
+    def seed(self, domain: Level | tuple[int, int], batch: int = 1) -> Tensor:
+        """The state that everything grows from: zero."""
+        like = self.mean
+        if isinstance(domain, Level):
+            return like.new_zeros(domain.num_nodes, self.channels)
+        return like.new_zeros(batch, self.channels, *domain)
+
+    def colors(self, state: Tensor) -> Tensor:
+        """The picture of a state, ``[B, C, H, W]`` or ``[V, C]``."""
+        shown = state[:, : self.out_channels]
+        return shown + (self.mean if state.dim() == 2 else self.mean[:, None, None])
+
+    def forward(
+        self, state: Tensor, level: Level | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """One step."""
+        if state.dim() != (4 if level is None else 2) or state.shape[1] != self.channels:
+            shape = f"[B, {self.channels}, H, W]" if level is None else f"[V, {self.channels}]"
+            raise ValueError(f"the state must have shape {shape}, not {list(state.shape)}")
+        seen = torch.cat([state, stencil(state, _SEEN, level, circular=True)], 1)
+        if level is None:
+            first, second = self.rule[0], self.rule[2]
+            assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+            hidden = torch.baddbmm(
+                first.bias[:, None], first.weight.expand(len(seen), -1, -1), seen.flatten(2)
+            )
+            change = (second.weight @ hidden.relu()).view_as(state)
+        else:
+            change = self.rule(seen)
+        if self.fire_rate < 1:
+            at = (len(state), 1, *state.shape[2:])
+            change = change * (torch.rand(at, generator=generator, device=state.device) < self.fire_rate)
+        return state + change
+
+    @torch.no_grad()
+    def run(
+        self, state: Tensor, steps: int, level: Level | None = None, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Many steps, without gradients."""
+        for _ in range(steps):
+            state = self(state, level, generator)
+        return state
+
+    def fit(
+        self,
+        exemplar: Any,
+        iterations: int = 400,
+        size: int = 64,
+        seed: int = 0,
+        progress: Callable[[int, float], object] | None = None,
+    ) -> list[float]:
+        """Learns to grow a texture like an exemplar, on a grid, where it is damaged in half of the trials.
+
+        Args:
+            exemplar: a picture as of :func:`as_image`.
+            iterations: looks at the picture, each after 24 to 56 steps of 4 states.
+            size: side of the grid.
+            seed: of all that is drawn.
+            progress: told the iteration and the relative error, see :meth:`GramStatistics.error`.
+
+        Returns:
+            The error of every iteration.
+
+        Raises:
+            ValueError: an exemplar with other channels, or that :func:`synthesize` would refuse too.
+        """
+        image = as_image(exemplar, "the exemplar")
+        if image.shape[0] != self.out_channels:
+            raise ValueError(f"the exemplar has {image.shape[0]} channels, the automaton {self.out_channels}")
+        palette = Palette.of(image, "the exemplar")
+        octaves = min(3, fitting_octaves(min(*image.shape[1:], size), SIDE))
+        if not octaves:
+            raise ValueError(
+                f"an exemplar of {list(image.shape[1:])} on a grid of {size} is too small for {SIDE} x {SIDE} taps"
+            )
+        device = self.mean.device
+        bank = FilterBank(image.shape[0], kernel_size=SIDE, octaves=octaves, seed=seed).fit(image).to(device)
+        self.mean.copy_(palette.mean)
+        with torch.no_grad():
+            wanted = bank(image[None].to(device))
+        draw = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return self._learn(bank, wanted, iterations, size, draw, progress)
+
+    def _learn(
+        self,
+        bank: FilterBank,
+        wanted: list[Features],
+        iterations: int,
+        size: int,
+        draw: torch.Generator,
+        progress: Callable[[int, float], object] | None,
+    ) -> list[float]:
+        target = GramStatistics.of(wanted)
+        pool = self.seed((size, size), _POOL)
+        optimizer = torch.optim.Adam(self.parameters(), _RATE)
+        schedule = torch.optim.lr_scheduler.MultiStepLR(
+            optimizer, [iterations * part // 8 for part in (4, 6, 7)], 0.4
+        )
+        errors = []
+        for iteration in range(iterations):
+            chosen = torch.randperm(_POOL, generator=draw)[:_BATCH]
+            state = pool[chosen]
+            if iteration % _FRESH == 0:
+                state[:1] = 0
+            if iteration % 2:
+                state[-1:] = cut(state[-1:], draw)
+            for _ in range(int(torch.randint(_SHORTEST, _LONGEST + 1, (1,), generator=draw))):
+                state = self(state)
+            picture = self.colors(state)
+            layers = bank(picture, circular=True)
+            error = target.error(GramStatistics.of([layer._replace(x=layer.x.detach()) for layer in layers]))
+            apart = torch.stack(
+                [_apart(one.x, two.x, draw) for one, two in zip(layers, wanted, strict=True)]
+            ).mean()
+            overflow = (state - state.clamp(-1, 1)).square().mean()
+            optimizer.zero_grad()
+            (apart + _OVERFLOW * overflow + beyond(picture)).backward()
+            for (
+                parameter
+            ) in self.parameters():  # steps differ in number, and gradients by orders of magnitude
+                assert parameter.grad is not None
+                parameter.grad /= parameter.grad.norm() + 1e-8
+            optimizer.step()
+            schedule.step()
+            pool[chosen] = state.detach()
+            errors.append(float(error.detach().mean()))
+            if progress is not None:
+                progress(iteration, errors[-1])
+        return errors
+
+
+def _apart(found: Tensor, wanted: Tensor, draw: torch.Generator) -> Tensor:
+    """How far features ``[B, N, C]`` are from those of the exemplar ``[1, M, C]``, in order along random directions.
+
+    The gradient of Gram matrices vanishes where nothing has begun to form; this one does not.
+    """
+    direction = F.normalize(torch.randn(wanted.shape[2], _DIRECTIONS, generator=draw), dim=0).to(found)
+    ours = (found @ direction).sort(1).values
+    theirs = (wanted @ direction).sort(1).values
+    at = ((torch.arange(ours.shape[1], device=found.device) + 0.5) / ours.shape[1] * theirs.shape[1]).long()
+    return (ours - theirs[:, at]).square().mean() / theirs.var()
+
+
+def cut(state: Tensor, draw: torch.Generator) -> Tensor:
+    """States ``[B, C, H, W]`` with a disc set to zero."""
+    height, width = state.shape[2:]
+    centre = torch.rand(2, generator=draw)
+    row = (torch.arange(height) / height - centre[0] + 0.5) % 1 - 0.5
+    column = (torch.arange(width) / width - centre[1] + 0.5) % 1 - 0.5
+    inside = row[:, None] ** 2 + column**2 < (0.1 + 0.2 * float(torch.rand(1, generator=draw))) ** 2
+    return state.masked_fill(inside.to(state.device), 0)
