@@ -109,7 +109,7 @@ def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
     if not found:
         line.bind(given)
     if found & MUST_BE_RESOLVED:
-        given = *(resolve(tensor, item.name) for tensor, item in zip(given, line.arguments, strict=True)),
+        given = (*(resolve(tensor, item.name) for tensor, item in zip(given, line.arguments, strict=True)),)
     return given
 
 
