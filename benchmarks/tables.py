@@ -260,8 +260,8 @@ def samples_table(results: list[dict[str, Any]]) -> str:
             name = f"{result['model']}, seed {seed}"
             cells = [f"{metrics['steps']:,}", f"{row['seconds']:.0f}", f"{result['parameters']:,}"]
             rows.append((name, row, cells))
-            if "truncated" in row:
-                rows.append((f"{name}, truncation {metrics['truncation']}", row["truncated"], cells))
+            for psi, closer in row.get("truncated", {}).items():
+                rows.append((f"{name}, truncation {psi}", closer, cells))
         for name, row, cells in rows:
             numbers = [
                 f"{row['precision']:.3f}",

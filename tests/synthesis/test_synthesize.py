@@ -97,17 +97,7 @@ def test_boundaries_and_components() -> None:
         assert found.shape == (domain.pos.shape[0], 3) and bool(found.isfinite().all())
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.xfail(raises=RuntimeError, reason="direction_field has no spectrum there")
-        )
-        if name == "zero-area faces"
-        else name
-        for name in sorted(broken_meshes())
-    ],
-)
+@pytest.mark.parametrize("name", sorted(broken_meshes()))
 def test_every_broken_mesh_gets_a_texture_or_a_reason(name: str) -> None:
     mesh = broken_meshes(2)[name]
     try:
