@@ -255,6 +255,7 @@ def samples_table(results: list[dict[str, Any]]) -> str:
     ]
     for result in results:
         metrics, learned = result["metrics"], ["-"] * 3
+        data = f"{result['data']}, {metrics['points']} points"
         rows = [(name, row, learned) for name, row in metrics["baselines"].items()]
         for seed, row in zip(result["seeds"], metrics["seeds"], strict=True):
             name = f"{result['model']}, seed {seed}"
@@ -268,9 +269,7 @@ def samples_table(results: list[dict[str, Any]]) -> str:
                 f"{row['recall']:.3f}",
                 f"{row['lenet_frechet_distance']:.1f}",
             ]
-            lines.append(
-                "| " + " | ".join([result["data"], name, *numbers, str(row["classes"]), *cells]) + " |"
-            )
+            lines.append("| " + " | ".join([data, name, *numbers, str(row["classes"]), *cells]) + " |")
     return "\n".join(lines)
 
 
