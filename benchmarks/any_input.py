@@ -116,7 +116,7 @@ def _template(shape: Any) -> Any:
 
 
 def _remesh(shape: Any) -> Tensor:
-    made = geometry.remesh(shape, 0.9 * geometry.mean_edge_length(shape))
+    made = geometry.remesh(shape, 0.9 * float(geometry.mean_edge_length(shape)))
     return torch.cat([made.pos.flatten(), geometry.face_areas(made)])
 
 
