@@ -1,5 +1,7 @@
 #include "bounds.h"
 
+#include <bit>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -24,6 +26,31 @@ template <class T>
 GEODL_CLONES bool inside_words(const int64_t* index, int64_t count, int64_t most) {
     return inside_any<int64_t>(index, count, most);
 }
+
+typedef uint32_t Halves __attribute__((vector_size(32)));
+
+// Indices of fewer than 2^32 things, by halves: the greatest low half is small enough, the greatest high half is zero. That is
+// one instruction to a vector, where the signs take three and are seen beside a sum.
+GEODL_CLONES bool inside_halves(const int64_t* index, int64_t count, uint32_t bound) {
+    constexpr int64_t lanes = 8, vectors = 4, step = vectors * lanes / 2;
+    Halves greatest[vectors] = {}, value;
+    int64_t k = 0;
+    for (; k + step <= count; k += step)
+        for (int64_t v = 0; v < vectors; ++v) {
+            std::memcpy(&value, index + k + v * lanes / 2, sizeof value);
+            greatest[v] = value > greatest[v] ? value : greatest[v];
+        }
+    uint32_t most[2] = {};
+    for (int64_t v = 0; v < vectors; ++v)
+        for (int64_t lane = 0; lane < lanes; ++lane) most[lane % 2] = std::max(most[lane % 2], greatest[v][lane]);
+    constexpr int high = std::endian::native == std::endian::little;
+    for (; k < count; ++k) {
+        most[1 - high] = std::max(most[1 - high], static_cast<uint32_t>(index[k]));
+        most[high] |= static_cast<uint32_t>(static_cast<uint64_t>(index[k]) >> 32);
+    }
+    return most[high] == 0 && most[1 - high] < bound;
+}
+
 GEODL_CLONES bool inside_words(const int16_t* index, int64_t count, int16_t most) {
     return inside_any<int16_t>(index, count, most);
 }
@@ -38,7 +65,9 @@ GEODL_CLONES bool ascends(const int64_t* pointer, int64_t rows) {
 }  // namespace
 
 bool inside(const int64_t* index, int64_t count, int64_t bound) {
-    return count <= 0 || (bound > 0 && inside_words(index, count, bound - 1));
+    if (count <= 0 || bound <= 0) return count <= 0;
+    return bound < int64_t{1} << 32 ? inside_halves(index, count, static_cast<uint32_t>(bound))
+                                    : inside_words(index, count, bound - 1);
 }
 
 bool inside(const int16_t* index, int64_t count, int64_t bound) {

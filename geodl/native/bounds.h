@@ -67,18 +67,16 @@ public:
         return true;
     }
 
-    // Calls body(begin, end) for runs of rows that cover [begin, end), as far as their edges are admitted.
+    // Calls body(begin, end) for runs of rows that cover [begin, end), as far as their edges are admitted. Rows are counted
+    // and not searched for: as many as hold a run of edges where all are alike, fewer where they are longer.
     template <class Body>
     void admit_rows(int64_t begin, int64_t end, Body body) {
         constexpr int64_t run = 4096;  // edges whose indices fill a first cache
+        const int64_t rows_of_a_run = std::max<int64_t>(run * rows / std::max<int64_t>(edges, 1), 1);
         while (begin < end) {
-            const int64_t first = rowptr[begin], wanted = first + run;
-            int64_t stop = end;
-            if (rowptr[end] > wanted) {
-                stop = std::upper_bound(rowptr + begin + 1, rowptr + end, wanted) - rowptr - 1;
-                stop = std::max(stop, begin + 1);
-            }
-            if (admit(first, rowptr[stop])) body(begin, stop);
+            int64_t stop = std::min(begin + rows_of_a_run, end);
+            while (stop > begin + 1 && rowptr[stop] - rowptr[begin] > 2 * run) stop = begin + (stop - begin) / 2;
+            if (admit(rowptr[begin], rowptr[stop])) body(begin, stop);
             begin = stop;
         }
     }

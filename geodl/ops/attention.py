@@ -119,6 +119,13 @@ def score_sizes(scores: Tensor) -> tuple[int, int, int]:
     return rows, heads, depth[0] if depth else 1
 
 
+def check_scales(scale: Tensor | None, scales: int) -> None:
+    """Checks that a gradient of edge_scale is asked for if and only if there is one: kernels write a row of it for every edge."""
+    rows = 0 if scale is None else scale.shape[0]
+    if scales != rows:
+        raise ValueError(f"scales must be {rows}, the rows of edge_scale, not {scales}")
+
+
 # --- operators ------------------------------------------------------------------------------------------------
 
 # Softmax averages, and of every row and head the largest score (0 if there is none above -inf) and the sum of the powers.
@@ -389,6 +396,7 @@ def _(
     grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
     out: Tensor, maximum: Tensor, total: Tensor, graph: CSR, slope: float, scales: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    check_scales(scale, scales)
     row = graph.row
     powers, _ = _powers(source, target, vector, graph, slope, maximum)
     weights = powers / total.where(total != 0, 1)[row]
@@ -436,16 +444,18 @@ def _(
     grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
     out: Tensor, maximum: Tensor, total: Tensor, graph: CSR, slope: float, scales: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    check_scales(scale, scales)
     rows, heads, depth = score_sizes(target)
     t_rowptr, t_row, perm = graph.transpose()
     by_x, by_source, by_target = (new_empty(tensor, *tensor.shape) for tensor in (x, source, target))
-    by_scale = new_empty(x, scales, heads)
-    by_scores, statistics = new_empty(x, graph.num_edges, heads), new_empty(x, rows, 3, heads)
+    by_scale, scratch = new_empty(x, scales, heads), new_empty(x, graph.num_edges + 3 * rows, heads)
+    by_scores = scratch.data_ptr()
+    statistics = by_scores + graph.num_edges * heads * x.itemsize
     kernel("attend_backward", x.dtype)(
         graph.rowptr.data_ptr(), rows, *addresses(graph.col, t_rowptr), x.shape[0],
         *addresses(t_row, perm, x, source, target, vector, scale), heads, depth, x.shape[2], slope,
-        *addresses(grad, out, maximum, total, statistics, by_scores, by_x, by_source, by_target),
-        by_scale.data_ptr(), torch.get_num_threads(), graph.num_edges,
+        *addresses(grad, out, maximum, total), statistics, by_scores, *addresses(by_x, by_source, by_target, by_scale),
+        torch.get_num_threads(), graph.num_edges,
     )  # fmt: skip
     return by_x, by_source, by_target, by_scale
 

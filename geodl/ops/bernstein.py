@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.chebyshev import apply_polynomial
+from geodl.ops.core.memory import require_memory
 from geodl.ops.graph_filter import check_filters, matmul, matrix_for
 from geodl.ops.neighbors import Neighbors
 
@@ -47,6 +48,7 @@ def bernstein(
     check_filters(filters, "filters", ("K + 1", x.shape[-1], "C'"))
     if filters.shape[0] == 0:
         raise ValueError("filters must have at least one matrix, not 0")
+    require_memory(filters=filters)
     change = _in_chebyshev(filters.shape[0] - 1, x.device).to(filters.dtype)
     filters = matmul(change, filters.flatten(1)).view(filters.shape)
     return apply_polynomial(x, filters, matrix_for(x, neighbors, laplacian, symmetric))

@@ -182,3 +182,18 @@ def test_bad_guidance_is_named() -> None:
         direction_field(mesh, strokes)
     with pytest.raises(ValueError, match=r"direction must have shape"):
         direction_field(mesh, strokes[:7])
+
+
+@pytest.mark.parametrize("stretch", [1, 1e-6, 1e6])
+def test_faces_of_no_area_do_not_matter(stretch: float) -> None:
+    """Their cotangents are endless. The field is as smooth as without them, but at the ends of their edges."""
+    mesh = bumpy(3)
+    i, j = mesh.face[:2, ::100]
+    middle = len(mesh.pos) + torch.arange(len(i))
+    pos = torch.cat([mesh.pos, (mesh.pos[i] + mesh.pos[j]) / 2]) * stretch
+    face = torch.cat([mesh.face, torch.stack([i, middle, j])], dim=1)
+    found = direction_field(Shape(pos, face))
+    assert torch.allclose(found.norm(dim=1), torch.ones(len(pos), dtype=found.dtype))
+    wanted = direction_field(Shape(mesh.pos * stretch, mesh.face))
+    alike = (in_space(mesh, wanted) * in_space(Shape(pos, face), found)[: mesh.size]).sum(1)
+    assert float((alike > 0.9).float().mean()) > 0.9

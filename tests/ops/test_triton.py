@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import os
 import pkgutil
 import subprocess
@@ -15,6 +16,14 @@ import pytest
 import torch
 
 from geodl.ops import Neighbors, aggregate, backends, patch_conv, patch_gather, polar_conv, use_backend
+from geodl.ops.aggregate import edge_dot, gather_max, gather_sum, scatter_sum
+from geodl.ops.attention import attend, attend_backward
+from geodl.ops.core import CSR
+from geodl.ops.depthwise_conv import depthwise_conv, depthwise_conv_adjoint
+from geodl.ops.edge_conv import edge_max
+from geodl.ops.graph_filter import filter_step
+from geodl.ops.patch_gather import read_patches, read_patches_adjoint
+from geodl.ops.window_conv import window_conv, window_conv_at_adjoint
 
 from .cases import CASES, GRAPHS
 from .cases.graphs import neighbors_of
@@ -172,6 +181,104 @@ def test_gradient_of_filters_alone(operator):
             out = OPERATORS[operator](x, windows, leaf)
             gradients.append(torch.autograd.grad(out.square().sum(), leaf))
     assert_near(*gradients, 1e-12)
+
+
+FENCE = 256  # numbers on both sides of a tensor, more than a wrong index below reaches
+
+
+def fenced(tensor, fence):
+    """The same numbers with others before and behind them in one storage."""
+    room = torch.full((tensor.numel() + 2 * FENCE,), fence, dtype=tensor.dtype)
+    room[FENCE:-FENCE] = tensor.flatten()
+    return room[FENCE:-FENCE].view(tensor.shape)
+
+
+def real(*shape):
+    return fenced(torch.randn(shape, dtype=torch.float64), math.nan)
+
+
+def index(values):
+    return fenced(torch.tensor(values), 0)
+
+
+# 3 rows, 4 sources, 5 edges.
+ROWPTR, COL = [0, 2, 4, 5], [0, 3, 1, 2, 3]
+T_ROWPTR, T_ROW, PERM = [0, 1, 2, 3, 5], [0, 1, 1, 0, 2], [0, 2, 3, 1, 4]
+SPOILT = {
+    "low": dict(col=[0, -1, 1, 2, 3], row=[0, 1, -1, 0, 2], perm=[0, -1, 3, 1, 4]),
+    "high": dict(col=[0, 3, 4, 2, 6], row=[0, 1, 1, 3, 5], perm=[0, 2, 5, 1, 7]),
+    "far": dict(col=[0, 3, 2**62, 2, -(2**63)], row=[2**62, 1, 1, 0, 2], perm=[0, 2, 3, 1, 2**63 - 1]),
+    "pointer": dict(rowptr=[0, 2, 4, 9], t_rowptr=[0, 1, 2, 3, 9]),
+    "negative pointer": dict(rowptr=[-4, 2, 4, 5], t_rowptr=[-4, 1, 2, 3, 5]),
+    "nonsense": dict(rowptr=[7, 2**62, -3, 5], t_rowptr=[9, -1, 2**62, 0, 5]),
+}
+
+
+def spoilt_graph(how):
+    given = dict(rowptr=ROWPTR, col=COL, t_rowptr=T_ROWPTR, row=T_ROW, perm=PERM) | SPOILT[how]
+    return CSR(
+        index(given["rowptr"]),
+        index(given["col"]),
+        4,
+        *(index(given[name]) for name in ("t_rowptr", "row", "perm")),
+    )
+
+
+WINDOWS = [[0, 5], [-1, 7], [8, 1], [2**62, 2], [3, -(2**63)]]
+DIRECT = {
+    "gather_sum": lambda graph: gather_sum(real(4, 2), real(5), graph, None),
+    "gather_sum at": lambda graph: gather_sum(real(4, 2), real(5), graph, positions()),
+    "scatter_sum": lambda graph: scatter_sum(real(3, 2), real(5), graph, None),
+    "scatter_sum at": lambda graph: scatter_sum(real(3, 2), real(5), graph, positions()),
+    "gather_max": lambda graph: gather_max(real(4, 2), real(5), graph, True),
+    "edge_dot": lambda graph: edge_dot(real(3, 2), real(4, 2), graph, None),
+    "attend": lambda graph: attend(
+        real(4, 2, 3), real(4, 2, 2), real(3, 2, 2), real(2, 2), real(5, 2), graph, 0.2
+    ),
+    "attend_backward": lambda graph: attend_backward(
+        real(3, 2, 3), real(4, 2, 3), real(4, 2, 2), real(3, 2, 2), real(2, 2), real(5, 2),
+        real(3, 2, 3), real(3, 2), real(3, 2).abs() + 1, graph, 0.2, 5,
+    ),
+    "edge_max": lambda graph: edge_max(
+        real(4, 2), real(3, 2), real(4, 3), real(3), None, None, graph, 0.2, 1e-5
+    ),
+    "filter_step": lambda graph: filter_step(
+        real(3, 2), None, real(5), graph._replace(num_src=3, t_rowptr=None, t_row=None, perm=None), False, False, 1.0
+    ),
+    "patches": lambda graph: read_patches(real(4, 2), real(5, 2), graph, None, 2),
+    "depthwise": lambda graph: depthwise_conv(real(4, 2), real(5, 2), real(2, 2), graph, None),
+    "depthwise by weight": lambda graph: depthwise_conv_adjoint(
+        real(3, 2), real(4, 2), real(5, 2), real(8, 2), graph, index(WINDOWS), [True, True, False]
+    ),
+    "patches by x": lambda graph: read_patches_adjoint(
+        real(3, 8, 2), real(4, 2), real(5, 2), graph, index(WINDOWS), 8, [True, True]
+    ),
+    "turned": lambda graph: window_conv(
+        real(4, 2), real(5, 8), real(RINGS, RAYS, 2, 3), graph, None, 2
+    ),
+    "turned adjoint": lambda graph: window_conv_at_adjoint(
+        real(3, 3), real(4, 2), real(5, 2), real(RINGS, RAYS, 2, 3), graph, index(WINDOWS), 2,
+        fenced(torch.tensor([[0, 1, 9], [-1, 0, 1], [1, 1, -300]], dtype=torch.int16), 0), [True, True, True],
+    ),
+}  # fmt: skip
+
+
+def positions():
+    return fenced(torch.tensor([[0, 1], [-1, 2], [0, 9]], dtype=torch.int32), 0)
+
+
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("operator", DIRECT)
+def test_indices_out_of_range_touch_no_foreign_memory(operator, how, monkeypatch):
+    """In a direct call, which looks at no values. What lies beside a tensor is NaN, and would be seen in any result."""
+    # What a kernel does not write, as of an edge that no row has, is not a reading of foreign memory.
+    monkeypatch.setattr(torch.Tensor, "new_empty", torch.Tensor.new_zeros)
+    monkeypatch.setattr(torch, "empty_like", torch.zeros_like)
+    torch.manual_seed(0)
+    with use_backend("triton"):
+        found = DIRECT[operator](spoilt_graph(how))
+    for tensor in (found,) if isinstance(found, torch.Tensor) else found:
+        assert tensor.isfinite().all()
 
 
 def test_kernels_compile_for_a_gpu(tmp_path):

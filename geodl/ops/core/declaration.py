@@ -182,6 +182,8 @@ class _Binding:
             raise ValueError(f"{item.name} must be a CSR, not {type(graph).__name__}")
         assert item.sizes is not None
         points, sources, edges = item.sizes
+        if graph.t_rowptr is not None and (graph.t_row is None or graph.perm is None):
+            raise ValueError(f"{item.name} must have t_row and perm where it has t_rowptr")
         if not isinstance(graph.num_src, bool) and isinstance(graph.num_src, (int, torch.SymInt)):
             self.sizes.setdefault(sources, graph.num_src)
         parts = (

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from geodl.ops.aggregate import edge_dot, gather_max, gather_sum, scatter_sum
 from geodl.ops.core import CSR
+from geodl.ops.triton.bounds import existing, row_ends
 from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, row_tiles, tile
 
 PIECE = 4096  # edges of a sum that one program adds up: a power of two, longer rows are cut into pieces
@@ -27,7 +28,7 @@ def _(x: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> 
     block = tile(ROW_TILES, x, channels)
     with device_of(x):
         _take_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, weight, position, graph.rowptr, graph.col, out, rows, channels,
+            x, weight, position, graph.rowptr, graph.col, out, rows, graph.num_edges, len(x), channels,
             ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
         )  # fmt: skip
     return out
@@ -48,7 +49,7 @@ def _(g: Tensor, x: Tensor, graph: CSR, position: Tensor | None) -> Tensor:
     block = tile(ROW_TILES, x, channels)
     with device_of(x):
         _dot_rows[(blocks(rows, block.rows),)](
-            g, x, position, graph.rowptr, graph.col, out, rows, channels,
+            g, x, position, graph.rowptr, graph.col, out, rows, graph.num_edges, len(x), channels,
             ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
             num_warps=block.warps,
         )  # fmt: skip
@@ -65,7 +66,7 @@ def _(x: Tensor, weight: Tensor | None, graph: CSR, largest: bool) -> tuple[Tens
     block = tile(row_tiles(rows, channels, graph.num_edges), x, channels)
     with device_of(x):
         _max_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, weight, graph.rowptr, graph.col, values, position, rows, channels,
+            x, weight, graph.rowptr, graph.col, values, position, rows, graph.num_edges, len(x), channels,
             LARGEST=largest, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
             UNROLL=block.unroll, num_warps=block.warps,
         )  # fmt: skip
@@ -92,13 +93,13 @@ def _sum(
             sums = torch.promote_types(x.dtype, torch.float32)
             partial = x.new_empty(2 * blocks(edges, PIECE), channels, dtype=sums)
             _sum_pieces[len(partial), blocks(channels, block.channels)](
-                *terms, rowptr, col, partial, rows, edges, channels,
+                *terms, rowptr, col, partial, rows, edges, len(x), channels,
                 PIECE=PIECE, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
                 num_warps=block.warps,
             )  # fmt: skip
         block = tile(row_tiles(rows, channels, edges), x, channels)
         _sum_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            *terms, rowptr, col, partial, out, rows, channels,
+            *terms, rowptr, col, partial, out, rows, edges, len(x), channels,
             PIECE=PIECE, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
             UNROLL=block.unroll, num_warps=block.warps,
         )  # fmt: skip
@@ -106,15 +107,17 @@ def _sum(
 
 
 @triton.jit
-def _terms(x, weight, edge, position, start, col, e, live, c, channels, ACCUMULATOR: tl.constexpr):
+def _terms(
+    x, weight, edge, position, start, col, e, live, c, edges, sources, channels, ACCUMULATOR: tl.constexpr
+):  # fmt: skip
     """What the edges ``e`` add to a sum. With ``position``, their row is one of the transpose: a channel counts only where
     edge ``edge[k]`` is the one that destination col[k], whose edges begin at start[col[k]], has selected."""
-    inside = live[:, None] & (c < channels)[None, :]
-    j = tl.load(col + e, mask=live, other=0)
-    term = tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
+    j, live = existing(col, e, live, sources)
     origin = e
     if edge is not None:
-        origin = tl.load(edge + e, mask=live, other=0)
+        origin, live = existing(edge, e, live, edges)
+    inside = live[:, None] & (c < channels)[None, :]
+    term = tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
     if weight is not None:
         term *= tl.load(weight + origin, mask=live, other=0).to(ACCUMULATOR)[:, None]
     if position is not None:
@@ -130,9 +133,9 @@ def _terms(x, weight, edge, position, start, col, e, live, c, channels, ACCUMULA
 # alone.
 
 
-@triton.jit(do_not_specialize=["rows", "edges"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _sum_pieces(
-    x, weight, edge, position, start, rowptr, col, partial, rows, edges, channels,
+    x, weight, edge, position, start, rowptr, col, partial, rows, edges, sources, channels,
     PIECE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """The partial sum of a piece of a long row, if there is one."""
@@ -146,27 +149,40 @@ def _sum_pieces(
         middle = (row + above) // 2
         before = tl.load(rowptr + middle) <= at
         row, above = tl.where(before, middle, row), tl.where(before, above, middle)
-    first, last = tl.load(rowptr + row), tl.load(rowptr + row + 1)
+    first, last = row_ends(rowptr, row, rows, edges)
     e = first + (tl.maximum(begin - first, 0) + PIECE - 1) // PIECE * PIECE
     present = (last - first > PIECE) & (e < tl.minimum(last, end)) & ((later == 0) | (first > begin))
     count = tl.where(present, tl.minimum(last - e, PIECE), 0).to(tl.int32)
     total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
     for k in range(0, count, ROWS):
         own = k + tl.arange(0, ROWS)
-        total += _terms(x, weight, edge, position, start, col, e + own, own < count, c, channels, ACCUMULATOR)
+        total += _terms(
+            x,
+            weight,
+            edge,
+            position,
+            start,
+            col,
+            e + own,
+            own < count,
+            c,
+            edges,
+            sources,
+            channels,
+            ACCUMULATOR,
+        )
     tl.store(partial + slot * channels + c, tl.sum(total, axis=0), mask=(c < channels) & present)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _sum_rows(
-    x, weight, edge, position, start, rowptr, col, partial, out, rows, channels,
+    x, weight, edge, position, start, rowptr, col, partial, out, rows, edges, sources, channels,
     PIECE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     """Sum over the edges of a row, or over the partial sums of a long one."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
     end = last
     if partial is not None:
@@ -180,14 +196,16 @@ def _sum_rows(
     for k in range(0, tl.max(end - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
-            total += _terms(x, weight, edge, position, start, col, e, e < end, c, channels, ACCUMULATOR)
+            total += _terms(
+                x, weight, edge, position, start, col, e, e < end, c, edges, sources, channels, ACCUMULATOR
+            )
     at = (row * channels)[:, None] + c[None, :]
     tl.store(out + at, total.to(out.dtype.element_ty), mask=(row < rows)[:, None] & (c < channels)[None, :])
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _take_rows(
-    x, weight, position, rowptr, col, out, rows, channels,
+    x, weight, position, rowptr, col, out, rows, edges, sources, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """The term of the selected edge of each row and channel."""
@@ -196,33 +214,33 @@ def _take_rows(
     inside = (row < rows)[:, None] & (c < channels)[None, :]
     at = (row * channels)[:, None] + c[None, :]
     place = tl.load(position + at, mask=inside, other=-1)
-    taken = inside & (place >= 0)
-    e = tl.load(rowptr + row, mask=row < rows, other=0)[:, None] + place
-    j = tl.load(col + e, mask=taken, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
+    taken = inside & (place >= 0) & (place < (last - first)[:, None])
+    e = first[:, None] + place
+    j, taken = existing(col, e, taken, sources)
     term = tl.load(x + j * channels + c[None, :], mask=taken, other=0).to(ACCUMULATOR)
     if weight is not None:
         term *= tl.load(weight + e, mask=taken, other=0).to(ACCUMULATOR)
     tl.store(out + at, term.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _dot_rows(
-    g, x, position, rowptr, col, out, rows, channels,
+    g, x, position, rowptr, col, out, rows, edges, sources, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     """For each edge of a row, the product of the row of g and the row of x that it reads, over (selected) channels."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
             live = e < last
-            j = tl.load(col + e, mask=live, other=0)
+            j, exists = existing(col, e, live, sources)
             total = tl.zeros([ROWS], ACCUMULATOR)
             for begin in range(0, channels, CHANNELS):
                 c = begin + tl.arange(0, CHANNELS)
-                inside = live[:, None] & (c < channels)[None, :]
+                inside = exists[:, None] & (c < channels)[None, :]
                 at = (row * channels)[:, None] + c[None, :]
                 term = tl.load(g + at, mask=inside, other=0).to(ACCUMULATOR)
                 term *= tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(
@@ -234,25 +252,23 @@ def _dot_rows(
             tl.store(out + e, total.to(out.dtype.element_ty), mask=live)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _max_rows(
-    x, weight, rowptr, col, values, position, rows, channels,
+    x, weight, rowptr, col, values, position, rows, edges, sources, channels,
     LARGEST: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
     UNROLL: tl.constexpr,
 ):  # fmt: skip
     """Extremum over the edges of a row, and the place of the first edge that attains it; a NaN is the most extreme."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     best = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
     place = tl.full([ROWS, CHANNELS], -1, tl.int32)
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
-            live = e < last
+            j, live = existing(col, e, e < last, sources)
             inside = live[:, None] & (c < channels)[None, :]
-            j = tl.load(col + e, mask=live, other=0)
             value = tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
             if weight is not None:
                 value *= tl.load(weight + e, mask=live, other=0).to(ACCUMULATOR)[:, None]

@@ -12,8 +12,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.attention import attend, attend_backward, edge_scores, edge_scores_adjoint, score_sizes
+from geodl.ops.attention import (
+    attend,
+    attend_backward,
+    check_scales,
+    edge_scores,
+    edge_scores_adjoint,
+    score_sizes,
+)
 from geodl.ops.core import CSR
+from geodl.ops.triton.bounds import existing, row_ends
 from geodl.ops.triton.launch import ROW_TILES, Tile, accumulator, blocks, device_of, tile
 
 
@@ -31,7 +39,8 @@ def _(
     with device_of(x):
         _attend_rows[blocks(rows, block.rows), heads, max(blocks(channels, block.channels), 1)](
             x, source, target, vector, scale, graph.rowptr, graph.col, out, maximum, total,
-            rows, heads, depth, channels, SLOPE=slope, ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll,
+            rows, graph.num_edges, len(x), heads, depth, channels, SLOPE=slope, ACCUMULATOR=accumulator(x),
+            ROWS=block.rows, UNROLL=block.unroll,
             CHANNELS=block.channels, DEPTH=_depth(block, depth), num_warps=block.warps,
         )  # fmt: skip
     return out, maximum, total
@@ -42,6 +51,7 @@ def _(
     grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
     out: Tensor, maximum: Tensor, total: Tensor, graph: CSR, slope: float, scales: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    check_scales(scale, scales)
     (rows, heads, _), channels, edges = score_sizes(target), x.shape[2], graph.num_edges
     t_rowptr, t_row, perm = graph.transpose()
     mean = (grad * out).sum(2, dtype=maximum.dtype)
@@ -54,12 +64,12 @@ def _(
         if edges:
             _differentiate_rows[blocks(rows, block.rows), heads](
                 grad, x, scores, scale, graph.rowptr, graph.col,
-                maximum, total, mean, weight, by_scores, by_scale, rows, heads, channels,
+                maximum, total, mean, weight, by_scores, by_scale, rows, edges, len(x), heads, channels,
                 ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
             )  # fmt: skip
         if by_x.numel():
             _scatter_rows[blocks(x.shape[0], block.rows), heads, blocks(channels, block.channels)](
-                grad, weight, t_rowptr, t_row, perm, by_x, x.shape[0], heads, channels,
+                grad, weight, t_rowptr, t_row, perm, by_x, len(x), edges, rows, heads, channels,
                 ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
             )  # fmt: skip
     return by_x, *_edge_scores_adjoint(by_scores, source, target, graph, slope), by_scale
@@ -91,13 +101,14 @@ def _scores(
 ) -> Tensor:
     rows, heads, depth = score_sizes(target)
     out = source.new_empty(graph.num_edges, heads, dtype=dtype)
-    if out.numel() == 0:
-        return out
+    if out.numel() == 0 or len(source) == 0:
+        return out.zero_()
     block = tile(ROW_TILES, source, max(depth, 1))
     with device_of(source):
         _score_rows[blocks(rows, block.rows), heads](
             a, b, source, target, vector, graph.rowptr, graph.col, out,
-            rows, heads, depth, SLOPE=slope, ACCUMULATOR=accumulator(source), ROWS=block.rows, UNROLL=block.unroll,
+            rows, graph.num_edges, len(source), heads, depth, SLOPE=slope, ACCUMULATOR=accumulator(source),
+            ROWS=block.rows, UNROLL=block.unroll,
             DEPTH=block.channels, num_warps=block.warps,
         )  # fmt: skip
     return out
@@ -113,7 +124,8 @@ def _adjoint(
     block = tile(ROW_TILES, own, depth)
     with device_of(own):
         _slope_rows[blocks(rows, block.rows), heads, blocks(depth, block.channels)](
-            u, edge, own, other, rowptr, col, out, rows, heads, depth, SLOPE=slope, ACCUMULATOR=accumulator(own),
+            u, edge, own, other, rowptr, col, out, rows, len(col), len(other), heads, depth, SLOPE=slope,
+            ACCUMULATOR=accumulator(own),
             ROWS=block.rows, UNROLL=block.unroll, DEPTH=block.channels, num_warps=block.warps,
         )  # fmt: skip
     return out
@@ -144,27 +156,26 @@ def _score(
     return total
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _attend_rows(
-    x, source, target, vector, scale, rowptr, col, out, maximum, total, rows, heads, depth, channels,
-    SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr,
+    x, source, target, vector, scale, rowptr, col, out, maximum, total, rows, edges, sources,
+    heads, depth, channels, SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr,
+    CHANNELS: tl.constexpr, DEPTH: tl.constexpr,
     UNROLL: tl.constexpr,
 ):  # fmt: skip
     """Weighted mean over the edges of a row; the largest score so far is subtracted from all."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     head = tl.program_id(1)
     c = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     best = tl.full([ROWS], float("-inf"), ACCUMULATOR)
     powers = tl.zeros([ROWS], ACCUMULATOR)
     mean = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
-            live = e < last
+            j, live = existing(col, e, e < last, sources)
             inside = live[:, None] & (c < channels)[None, :]
-            j = tl.load(col + e, mask=live, other=0)
             score = _score(
                 source, target, vector, row, j, live, head, heads, depth, SLOPE, ACCUMULATOR, ROWS, DEPTH
             )
@@ -188,17 +199,17 @@ def _attend_rows(
         tl.store(total + at, powers, mask=row < rows)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _differentiate_rows(
-    grad, x, scores, scale, rowptr, col, maximum, total, mean, weight, by_scores, by_scale, rows, heads, channels,
-    ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, CHANNELS: tl.constexpr,
+    grad, x, scores, scale, rowptr, col, maximum, total, mean, weight, by_scores, by_scale,
+    rows, edges, sources, heads, channels, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr,
+    UNROLL: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """The weight of every edge of a row, and the gradients of its score and of the factor of its weight."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     head = tl.program_id(1)
     at = row * heads + head
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     largest = tl.load(maximum + at, mask=row < rows, other=0)
     powers = tl.load(total + at, mask=row < rows, other=1)
     powers = tl.where(powers == 0, 1.0, powers)
@@ -207,12 +218,12 @@ def _differentiate_rows(
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
             live = e < last
-            j = tl.load(col + e, mask=live, other=0)
+            j, exists = existing(col, e, live, sources)
             plain = tl.exp(tl.load(scores + e * heads + head, mask=live, other=0) - largest) / powers
             product = tl.zeros([ROWS], ACCUMULATOR)
             for begin in range(0, channels, CHANNELS):
                 c = begin + tl.arange(0, CHANNELS)
-                inside = live[:, None] & (c < channels)[None, :]
+                inside = exists[:, None] & (c < channels)[None, :]
                 left = tl.load(grad + (at * channels)[:, None] + c[None, :], mask=inside, other=0)
                 right = tl.load(
                     x + ((j * heads + head) * channels)[:, None] + c[None, :], mask=inside, other=0
@@ -227,27 +238,24 @@ def _differentiate_rows(
             tl.store(by_scores + e * heads + head, scaled * product - plain * average, mask=live)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _scatter_rows(
-    grad, weight, t_rowptr, t_row, perm, out, rows, heads, channels,
+    grad, weight, t_rowptr, t_row, perm, out, rows, edges, sources, heads, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """Sum over the edges of a row of the transpose of weight times the row of grad."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     head = tl.program_id(1)
     c = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.load(t_rowptr + row, mask=row < rows, other=0)
-    last = tl.load(t_rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(t_rowptr, row, rows, edges)
     total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
-            live = e < last
+            i, live = existing(t_row, e, e < last, sources)
+            origin, live = existing(perm, e, live, edges)
             inside = live[:, None] & (c < channels)[None, :]
-            i = tl.load(t_row + e, mask=live, other=0)
-            factor = tl.load(
-                weight + tl.load(perm + e, mask=live, other=0) * heads + head, mask=live, other=0
-            )
+            factor = tl.load(weight + origin * heads + head, mask=live, other=0)
             value = tl.load(
                 grad + ((i * heads + head) * channels)[:, None] + c[None, :], mask=inside, other=0
             )
@@ -256,26 +264,25 @@ def _scatter_rows(
     tl.store(out + at, total.to(out.dtype.element_ty), mask=(row < rows)[:, None] & (c < channels)[None, :])
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _score_rows(
-    a, b, source, target, vector, rowptr, col, out, rows, heads, depth,
+    a, b, source, target, vector, rowptr, col, out, rows, edges, sources, heads, depth,
     SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """For each edge of a row, the sum over the depth of LeakyReLU'(source + target) (a + b); a and b are those of the score
     if not given."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     head = tl.program_id(1)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
             live = e < last
-            j = tl.load(col + e, mask=live, other=0)
+            j = tl.minimum(tl.maximum(tl.load(col + e, mask=live, other=0), 0), sources - 1)
             total = tl.zeros([ROWS], ACCUMULATOR)
             for begin in range(0, depth, DEPTH):
                 d = begin + tl.arange(0, DEPTH)
-                # Not masked by live: Triton 3.7 then fails to lay out a tile of 16 channels.
+                # Not masked by what exists, but clamped to it: Triton 3.7 then fails to lay out a tile of 16 channels.
                 inside = (row < rows)[:, None] & (d < depth)[None, :]
                 there = ((j * heads + head) * depth)[:, None] + d[None, :]
                 here = ((row * heads + head) * depth)[:, None] + d[None, :]
@@ -293,9 +300,9 @@ def _score_rows(
             tl.store(out + e * heads + head, total.to(out.dtype.element_ty), mask=live)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _slope_rows(
-    values, edge, own, other, rowptr, col, out, rows, heads, depth,
+    values, edge, own, other, rowptr, col, out, rows, edges, sources, heads, depth,
     SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """Sum over the edges of a row of a value times LeakyReLU'(own + other); it is at the edge, or where ``edge`` says."""
@@ -304,21 +311,19 @@ def _slope_rows(
     d = tl.program_id(2) * DEPTH + tl.arange(0, DEPTH)
     inside = (row < rows)[:, None] & (d < depth)[None, :]
     at = ((row * heads + head) * depth)[:, None] + d[None, :]
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     here = tl.load(own + at, mask=inside, other=0).to(ACCUMULATOR)
     total = tl.zeros([ROWS, DEPTH], ACCUMULATOR)
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
-            live = e < last
-            j = tl.load(col + e, mask=live, other=0)
+            j, live = existing(col, e, e < last, sources)
+            origin = e
+            if edge is not None:
+                origin, live = existing(edge, e, live, edges)
             there = ((j * heads + head) * depth)[:, None] + d[None, :]
             beside = tl.load(other + there, mask=live[:, None] & (d < depth)[None, :], other=0)
             z = here + beside.to(ACCUMULATOR)
-            origin = e
-            if edge is not None:
-                origin = tl.load(edge + e, mask=live, other=0)
             factor = tl.load(values + origin * heads + head, mask=live, other=0).to(ACCUMULATOR)[:, None]
             total += tl.where(z > 0, factor, factor * SLOPE)
     tl.store(out + at, total.to(out.dtype.element_ty), mask=inside)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from geodl.ops.core import CSR
 from geodl.ops.depthwise_conv import depthwise_conv, depthwise_conv_adjoint
+from geodl.ops.triton.bounds import existing, row_ends
 from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
 from geodl.ops.triton.windows import assert_index, read
 from geodl.ops.windows import Windows
@@ -85,8 +86,8 @@ def _sum(
     block = tile(DENSE_TILES if dense else SPARSE_TILES, x, channels, columns if dense else 1)
     with device_of(x):
         _sum_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, rowptr, col, edge, windows.weight, windows.index, filters, out, rows, columns, channels,
-            ACCUMULATOR=accumulator(x), ROWS=block.rows, WINDOWS=block.windows, CHANNELS=block.channels,
+            x, rowptr, col, edge, windows.weight, windows.index, filters, out, rows, len(col), len(x), len(filters),
+            columns, channels, ACCUMULATOR=accumulator(x), ROWS=block.rows, WINDOWS=block.windows, CHANNELS=block.channels,
             num_warps=block.warps,
         )  # fmt: skip
     return out
@@ -103,8 +104,9 @@ def _products(grad: Tensor, x: Tensor, windows: Windows, filters: Tensor) -> Ten
     column_blocks = blocks(columns, block.windows)
     with device_of(x):
         _multiply_edges[(blocks(rows, block.rows) * column_blocks,)](
-            grad, x, windows.graph.rowptr, windows.graph.col, windows.index, filters, out, rows, columns, column_blocks,
-            channels, ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows,
+            grad, x, windows.graph.rowptr, windows.graph.col, windows.index, filters, out, rows, windows.graph.num_edges,
+            len(x), len(filters), columns, column_blocks, channels, ACCUMULATOR=accumulator(x),
+            ROWS=block.rows, COLUMNS=block.windows,
             CHANNELS=block.channels, num_warps=block.warps,
         )  # fmt: skip
     return out
@@ -122,15 +124,14 @@ def _by_filters(grad: Tensor, x: Tensor, windows: Windows, filters: Tensor) -> T
     return out.to(x.dtype)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _sum_rows(
-    x, rowptr, col, edge, weight, index, filters, out, rows, columns, channels,
+    x, rowptr, col, edge, weight, index, filters, out, rows, edges, sources, windows, columns, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, WINDOWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     degree = tl.max(last - first).to(tl.int32)
     total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
     if index is None:
@@ -139,11 +140,10 @@ def _sum_rows(
             patch = tl.zeros([ROWS, WINDOWS, CHANNELS], ACCUMULATOR)
             for k in range(degree):
                 e = first + k
-                live = e < last
-                j = tl.load(col + e, mask=live, other=0)
+                j, live = existing(col, e, e < last, sources)
                 origin = e
                 if edge is not None:
-                    origin = tl.load(edge + e, mask=live, other=0)
+                    origin, live = existing(edge, e, live, edges)
                 value = tl.load(
                     x + (j * channels)[:, None] + c[None, :],
                     mask=live[:, None] & (c < channels)[None, :], other=0,
@@ -160,17 +160,17 @@ def _sum_rows(
     else:
         for k in range(degree):
             e = first + k
-            live = e < last
-            inside = live[:, None] & (c < channels)[None, :]
-            j = tl.load(col + e, mask=live, other=0)
+            j, live = existing(col, e, e < last, sources)
             origin = e
             if edge is not None:
-                origin = tl.load(edge + e, mask=live, other=0)
+                origin, live = existing(edge, e, live, edges)
+            inside = live[:, None] & (c < channels)[None, :]
             factor = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
             for s in range(columns):
                 w = tl.load(weight + origin * columns + s, mask=live, other=0).to(ACCUMULATOR)
-                m = tl.load(index + origin * columns + s, mask=live, other=0)
-                f = tl.load(filters + (m * channels)[:, None] + c[None, :], mask=inside, other=0)
+                m, exists = existing(index, origin * columns + s, live, windows)
+                met = inside & exists[:, None]
+                f = tl.load(filters + (m * channels)[:, None] + c[None, :], mask=met, other=0)
                 factor += w[:, None] * f.to(ACCUMULATOR)
             value = tl.load(x + (j * channels)[:, None] + c[None, :], mask=inside, other=0)
             total += factor * value.to(ACCUMULATOR)
@@ -178,25 +178,24 @@ def _sum_rows(
     tl.store(out + at, total.to(out.dtype.element_ty), mask=(row < rows)[:, None] & (c < channels)[None, :])
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _multiply_edges(
-    grad, x, rowptr, col, index, filters, out, rows, columns, column_blocks, channels,
+    grad, x, rowptr, col, index, filters, out, rows, edges, sources, windows, columns, column_blocks, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """For each edge, the product over channels of the gradient of its row, what it reads and each filter that it meets."""
     row = (tl.program_id(0) // column_blocks).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     s = (tl.program_id(0) % column_blocks) * COLUMNS + tl.arange(0, COLUMNS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     for k in range(tl.max(last - first).to(tl.int32)):
         e = first + k
-        live = e < last
-        j = tl.load(col + e, mask=live, other=0)
+        j, live = existing(col, e, e < last, sources)
         line = (e * columns)[:, None] + s[None, :]
+        written = (e < last)[:, None] & (s < columns)[None, :]
         seen = live[:, None] & (s < columns)[None, :]
         window = tl.zeros([ROWS, COLUMNS], tl.int64) + s[None, :]
         if index is not None:
-            window = tl.load(index + line, mask=seen, other=0)
+            window, seen = existing(index, line, seen, windows)
         total = tl.zeros([ROWS, COLUMNS], ACCUMULATOR)
         for begin in range(0, channels, CHANNELS):
             c = begin + tl.arange(0, CHANNELS)
@@ -210,4 +209,4 @@ def _multiply_edges(
                 mask=seen[:, :, None] & inside[:, None, :], other=0,
             ).to(ACCUMULATOR)  # fmt: skip
             total += tl.sum(f * value[:, None, :], axis=2)
-        tl.store(out + line, total.to(out.dtype.element_ty), mask=seen)
+        tl.store(out + line, total.to(out.dtype.element_ty), mask=written)

@@ -22,6 +22,7 @@ from geodl.ops.edge_conv import (
     parts_of,
     reads_of,
 )
+from geodl.ops.triton.bounds import existing, row_ends
 from geodl.ops.triton.edge_norm import (
     activated_backward,
     centred,
@@ -118,7 +119,7 @@ def _reduce(
     squares = u.new_empty(programs, channels, dtype=sums)
     with device_of(u):
         _reduce_rows[programs, blocks(channels, block.channels)](
-            u, v, shift, graph.rowptr, graph.col, extremum, position, total, squares, rows, channels,
+            u, v, shift, graph.rowptr, graph.col, extremum, position, total, squares, rows, graph.num_edges, len(v), channels,
             SLOPE=slope, ACCUMULATOR=accumulator(u), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
             num_warps=block.warps,
         )  # fmt: skip
@@ -134,23 +135,22 @@ def _sum_over_readers(y: Tensor, u: Tensor | None, position: Tensor, graph: CSR)
     block = tile(ROW_TILES, y, channels)
     with device_of(y):
         _sum_readers[blocks(sources, block.rows), blocks(channels, block.channels)](
-            y, u, position, graph.rowptr, *graph[3:], selected, sums, sources, channels,
+            y, u, position, graph.rowptr, *graph[3:], selected, sums, sources, graph.num_edges, len(y), channels,
             ACCUMULATOR=accumulator(y), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
             num_warps=block.warps,
         )  # fmt: skip
     return selected, sums
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _reduce_rows(
-    u, v, shift, rowptr, col, extremum, position, total, squares, rows, channels,
+    u, v, shift, rowptr, col, extremum, position, total, squares, rows, edges, sources, channels,
     SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     """Of the messages u_i + v_j of a row, the greatest, the place of the first that is, and sums; a NaN is the greatest."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     at = (row * channels)[:, None] + c[None, :]
     stored = (row < rows)[:, None] & (c < channels)[None, :]
     own = tl.load(u + at, mask=stored, other=0).to(ACCUMULATOR)
@@ -161,9 +161,8 @@ def _reduce_rows(
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for n in tl.static_range(UNROLL):
             e = first + (k + n)
-            live = e < last
+            j, live = existing(col, e, e < last, sources)
             inside = live[:, None] & (c < channels)[None, :]
-            j = tl.load(col + e, mask=live, other=0)
             other = tl.load(v + (j * channels)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
             message = tl.where(inside, own + other, 0.0)
             if total is not None:
@@ -208,24 +207,22 @@ def _activate_rows(
     tl.store(out + at, y.to(out.dtype.element_ty), mask=stored)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "destinations"])
 def _sum_readers(
-    y, u, position, rowptr, t_rowptr, t_row, perm, selected, sums, rows, channels,
+    y, u, position, rowptr, t_rowptr, t_row, perm, selected, sums, rows, edges, destinations, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     """Sums over the destinations that read a source: of y where they have selected it, and of u."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.load(t_rowptr + row, mask=row < rows, other=0)
-    last = tl.load(t_rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(t_rowptr, row, rows, edges)
     taken = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
     every = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for n in tl.static_range(UNROLL):
             e = first + (k + n)
-            live = e < last
+            i, live = existing(t_row, e, e < last, destinations)
             inside = live[:, None] & (c < channels)[None, :]
-            i = tl.load(t_row + e, mask=live, other=0)
             place = tl.load(perm + e, mask=live, other=0) - tl.load(rowptr + i, mask=live, other=0)
             of_i = (i * channels)[:, None] + c[None, :]
             term = tl.load(y + of_i, mask=inside, other=0).to(ACCUMULATOR)

@@ -35,7 +35,7 @@ def sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, t
         # A product fused with a sum would be rounded once where the others round twice.
         _sample[(clouds * programs,)](
             x.t().contiguous(), ptr.contiguous(), sample_ptr.contiguous(), start.contiguous(), distance, index,
-            *put_down, ptr.new_zeros(clouds), points, DIMS=dims, BLOCK=block, PROGRAMS=programs,
+            *put_down, ptr.new_zeros(clouds), points, total, DIMS=dims, BLOCK=block, PROGRAMS=programs,
             ALL=triton.next_power_of_2(programs), num_warps=max(block // 256, 4), enable_fp_fusion=False,
             **({"launch_cooperative_grid": True} if programs > 1 else {}),
         )  # fmt: skip
@@ -53,18 +53,20 @@ def programs_of_a_cloud(x: Tensor, clouds: int) -> int:
     return max(min(processors // clouds, blocks(x.shape[0], clouds * SHARE)), 1)
 
 
-@triton.jit(do_not_specialize=["points"])
+@triton.jit(do_not_specialize=["points", "total"])
 def _sample(
-    x, ptr, sample_ptr, start, distance, index, farthest, at, arrivals, points,
+    x, ptr, sample_ptr, start, distance, index, farthest, at, arrivals, points, total,
     DIMS: tl.constexpr, BLOCK: tl.constexpr, PROGRAMS: tl.constexpr, ALL: tl.constexpr,
 ):  # fmt: skip
     """The samples of one cloud; ``x`` is ``[D, P]``, and ``distance`` ``[P]`` holds infinity."""
     program, every = tl.program_id(0), tl.num_programs(0)
     cloud = program // PROGRAMS
-    first = tl.load(ptr + cloud)
-    size = (tl.load(ptr + cloud + 1) - first).to(tl.int32)
-    begin = tl.load(sample_ptr + cloud)
-    count = (tl.load(sample_ptr + cloud + 1) - begin).to(tl.int32)
+    # What is no segmentation gives other samples, but touches no foreign memory: see bounds.py.
+    first = tl.minimum(tl.maximum(tl.load(ptr + cloud), 0), points)
+    size = (tl.minimum(tl.maximum(tl.load(ptr + cloud + 1), first), points) - first).to(tl.int32)
+    begin = tl.minimum(tl.maximum(tl.load(sample_ptr + cloud), 0), total)
+    count = (tl.minimum(tl.load(sample_ptr + cloud + 1), total) - begin).to(tl.int32)
+    count = tl.where(size > 0, count, 0)
     sample = tl.minimum(tl.maximum(tl.load(start + cloud) - first, 0), size - 1).to(tl.int32)
     share = (size + PROGRAMS - 1) // PROGRAMS
     own = program % PROGRAMS * share

@@ -9,6 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.graph_filter import filter_step, recur, recurrence, step_once
+from geodl.ops.triton.bounds import existing, row_ends
 from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
 
 
@@ -23,7 +24,7 @@ def _write_step(
     strides = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
     with device_of(x):
         _step[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, values, edge, rowptr, col, d, f, out, *strides, rows, channels,
+            x, values, edge, rowptr, col, d, f, out, *strides, rows, len(col), len(x), channels,
             ALPHA=float(alpha), BETA=float(beta),
             ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
             num_warps=block.warps,
@@ -34,26 +35,24 @@ recurrence.triton(lambda *given: recur(_write_step, *given))
 filter_step.triton(lambda *given: step_once(_write_step, *given))
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _step(
-    x, values, edge, rowptr, col, d, f, out, x_row, d_row, f_row, out_row, rows, channels,
+    x, values, edge, rowptr, col, d, f, out, x_row, d_row, f_row, out_row, rows, edges, sources, channels,
     ALPHA: tl.constexpr, BETA: tl.constexpr,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     total = tl.zeros([ROWS, CHANNELS], ACCUMULATOR)
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
-            live = e < last
-            inside = live[:, None] & (c < channels)[None, :]
-            j = tl.load(col + e, mask=live, other=0)
+            j, live = existing(col, e, e < last, sources)
             origin = e
             if edge is not None:
-                origin = tl.load(edge + e, mask=live, other=0)
+                origin, live = existing(edge, e, live, edges)
+            inside = live[:, None] & (c < channels)[None, :]
             value = tl.load(values + origin, mask=live, other=0).to(ACCUMULATOR)
             term = tl.load(x + (j * x_row)[:, None] + c[None, :], mask=inside, other=0).to(ACCUMULATOR)
             total += value[:, None] * term

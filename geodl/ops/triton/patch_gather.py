@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geodl.ops.core import CSR
 from geodl.ops.patch_gather import read_patches, read_patches_adjoint
+from geodl.ops.triton.bounds import existing, row_ends
 from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
 from geodl.ops.triton.windows import assert_index, edge_products, read
 
@@ -50,7 +51,8 @@ def _(
         block = tile(SPREAD_TILES, x, channels, columns)
         with device_of(x):
             _spread[blocks(rows, block.rows), blocks(channels, block.channels)](
-                grad, *graph.transpose(), weight, index, grad_x, rows, columns, grad.shape[1], channels,
+                grad, *graph.transpose(), weight, index, grad_x, rows, graph.num_edges, len(grad), columns, grad.shape[1],
+                channels,
                 ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows, CHANNELS=block.channels,
                 num_warps=block.warps,
             )  # fmt: skip
@@ -59,28 +61,27 @@ def _(
     return grad_x, grad_weight
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "destinations"])
 def _spread(
-    grad, rowptr, col, edge, weight, index, out, rows, columns, num_windows, channels,
+    grad, rowptr, col, edge, weight, index, out, rows, edges, destinations, columns, num_windows, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """What all windows that see a source give back to it: a sum over the edges of the transpose and their windows."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     total = tl.zeros([ROWS, COLUMNS, CHANNELS], ACCUMULATOR)
     for begin in range(0, columns, COLUMNS):
         s = begin + tl.arange(0, COLUMNS)
         for k in range(tl.max(last - first).to(tl.int32)):
             e = first + k
-            live = e < last
-            i = tl.load(col + e, mask=live, other=0)
-            seen = (k < last - first)[:, None] & (s < columns)[None, :]
-            line = (tl.load(edge + e, mask=live, other=0) * columns)[:, None] + s[None, :]
+            i, live = existing(col, e, e < last, destinations)
+            origin, live = existing(edge, e, live, edges)
+            seen = live[:, None] & (s < columns)[None, :]
+            line = (origin * columns)[:, None] + s[None, :]
             window = tl.zeros([ROWS, COLUMNS], tl.int64) + s[None, :]
             if index is not None:
-                window = tl.load(index + line, mask=seen, other=0)
+                window, seen = existing(index, line, seen, num_windows)
             w = tl.load(weight + line, mask=seen, other=0).to(ACCUMULATOR)
             at = ((i * num_windows)[:, None] + window)[:, :, None] * channels + c[None, None, :]
             value = tl.load(grad + at, mask=seen[:, :, None] & (c < channels)[None, None, :], other=0)

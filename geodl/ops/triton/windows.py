@@ -18,6 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from geodl.ops.triton.bounds import existing, row_ends
 from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
 from geodl.ops.windows import check_index
 
@@ -92,7 +93,7 @@ def read(
     with device_of(x):
         _gather_rows[blocks(rows, block.rows) * window_blocks, blocks(channels, block.channels)](
             x, turns.selection if turns else None, rowptr, col, edge, weight, index, out,
-            rows, weight.shape[1], num_windows, window_blocks, channels, turns.signals if turns else 1,
+            rows, len(col), len(x), weight.shape[1], num_windows, window_blocks, channels, turns.signals if turns else 1,
             TURNED=turns is not None, RAYS=turns.rays if turns else 1, STEP=turns.step if turns else 1,
             ACCUMULATOR=accumulator(x), ROWS=block.rows, WINDOWS=block.windows, CHANNELS=block.channels,
             UNROLL=block.unroll, num_warps=block.warps,
@@ -125,35 +126,33 @@ def edge_products(
     with device_of(x):
         _edge_products[(blocks(rows, block.rows) * column_blocks,)](
             x, turns.selection if turns else None, patches, rowptr, col, edge, index, out,
-            rows, columns, num_windows, column_blocks, channels, turns.signals if turns else 1,
+            rows, len(col), len(x), columns, num_windows, column_blocks, channels, turns.signals if turns else 1,
             TURNED=turns is not None, RAYS=turns.rays if turns else 1, STEP=turns.step if turns else 1,
             ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows, CHANNELS=block.channels,
             num_warps=block.warps,
         )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _gather_rows(
     x, selection, rowptr, col, edge, weight, index, out,
-    rows, columns, num_windows, window_blocks, channels, signals,
+    rows, edges, sources, columns, num_windows, window_blocks, channels, signals,
     TURNED: tl.constexpr, RAYS: tl.constexpr, STEP: tl.constexpr, ACCUMULATOR: tl.constexpr,
     ROWS: tl.constexpr, WINDOWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     row = (tl.program_id(0) // window_blocks).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     m = (tl.program_id(0) % window_blocks) * WINDOWS + tl.arange(0, WINDOWS)
     c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     total = tl.zeros([ROWS, WINDOWS, CHANNELS], ACCUMULATOR)
     for k in range(0, tl.max(last - first).to(tl.int32), UNROLL):
         for u in tl.static_range(UNROLL):
             e = first + (k + u)
-            live = e < last
-            inside = live[:, None] & (c < channels)[None, :]
-            j = tl.load(col + e, mask=live, other=0)
+            j, live = existing(col, e, e < last, sources)
             origin = e
             if edge is not None:
-                origin = tl.load(edge + e, mask=live, other=0)
+                origin, live = existing(edge, e, live, edges)
+            inside = live[:, None] & (c < channels)[None, :]
             line = origin * columns
             for t in range(signals):
                 value = tl.load(
@@ -180,6 +179,7 @@ def _gather_rows(
                     ring, ray = m // RAYS, m % RAYS
                     turned = (ring * RAYS)[None, :, None] + (ray[None, :, None] + turn[:, None, :]) % RAYS
                     seen = inside[:, None, :] & (m < num_windows)[None, :, None]
+                    seen &= (turned >= 0) & (turned < columns)
                     w = tl.load(weight + line[:, None, None] + turned, mask=seen, other=0).to(ACCUMULATOR)
                     total += w * value[:, None, :]
                 else:
@@ -191,29 +191,29 @@ def _gather_rows(
     tl.store(out + at, total.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "edges", "sources"])
 def _edge_products(
     x, selection, patches, rowptr, col, edge, index, out,
-    rows, columns, num_windows, column_blocks, channels, signals,
+    rows, edges, sources, columns, num_windows, column_blocks, channels, signals,
     TURNED: tl.constexpr, RAYS: tl.constexpr, STEP: tl.constexpr, ACCUMULATOR: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     row = (tl.program_id(0) // column_blocks).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     s = (tl.program_id(0) % column_blocks) * COLUMNS + tl.arange(0, COLUMNS)
-    first = tl.load(rowptr + row, mask=row < rows, other=0)
-    last = tl.load(rowptr + row + 1, mask=row < rows, other=0)
+    first, last = row_ends(rowptr, row, rows, edges)
     for k in range(tl.max(last - first).to(tl.int32)):
         e = first + k
-        live = e < last
-        j = tl.load(col + e, mask=live, other=0)
-        origin = e
+        j, live = existing(col, e, e < last, sources)
+        origin, written = e, e < last
         if edge is not None:
-            origin = tl.load(edge + e, mask=live, other=0)
+            origin, written = existing(edge, e, written, edges)
+            live &= written
         line = (origin * columns)[:, None] + s[None, :]
         seen = live[:, None] & (s < columns)[None, :]
         window = tl.zeros([ROWS, COLUMNS], tl.int32) + s[None, :]
         if index is not None:
-            window = tl.load(index + line, mask=seen, other=0).to(tl.int32)
+            window, seen = existing(index, line, seen, num_windows)
+            window = window.to(tl.int32)
         total = tl.zeros([ROWS, COLUMNS], ACCUMULATOR)
         for t in range(signals):
             for begin in range(0, channels, CHANNELS):
@@ -231,8 +231,7 @@ def _edge_products(
                     ring, ray = window // RAYS, window % RAYS
                     source = (ring * RAYS)[:, :, None] + (ray[:, :, None] - turn[:, None, :] + RAYS) % RAYS
                 at = ((row * num_windows)[:, None, None] + source) * channels + c[None, None, :]
-                patch = tl.load(patches + at, mask=seen[:, :, None] & inside[:, None, :], other=0).to(
-                    ACCUMULATOR
-                )
+                met = seen[:, :, None] & inside[:, None, :] & (source >= 0) & (source < num_windows)
+                patch = tl.load(patches + at, mask=met, other=0).to(ACCUMULATOR)
                 total += tl.sum(patch * value[:, None, :], axis=2)
-        tl.store(out + line, total.to(out.dtype.element_ty), mask=live[:, None] & (s < columns)[None, :])
+        tl.store(out + line, total.to(out.dtype.element_ty), mask=written[:, None] & (s < columns)[None, :])
