@@ -50,7 +50,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--mesh", type=Path, help="a mesh; a Puppet if not given")
     parser.add_argument("--steps", type=int, default=80, help="steps at each octave")
     parser.add_argument(
-        "--automaton", type=int, default=400, help="iterations of the automaton's training; 0 leaves it out"
+        "--automaton", type=int, default=1000, help="iterations of the automaton's training; 0 leaves it out"
     )
     parser.add_argument("--size", type=int, default=SIDE, help="side of the pictures, in pixels")
     parser.add_argument("--vertices", type=int, default=VERTICES, help="of the Puppet")
