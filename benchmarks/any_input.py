@@ -115,6 +115,11 @@ def _template(shape: Any) -> Any:
     return geometry.polar_template(shape, _charts(shape), 2, 4)
 
 
+def _remesh(shape: Any) -> Tensor:
+    made = geometry.remesh(shape, 0.9 * float(geometry.mean_edge_length(shape)))
+    return torch.cat([made.pos.flatten(), geometry.face_areas(made)])
+
+
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "validate": geometry.validate,
     "repair": lambda shape: geometry.repair(shape)[0].pos,
@@ -142,6 +147,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "differential_invariants": lambda shape: geometry.differential_invariants(*_operators(shape)),
     "curvature": geometry.curvature,
     "angle_deficit": geometry.angle_deficit,
+    "remesh": _remesh,
     "coarsen": lambda shape: geometry.coarsen(shape, 10),
     "hierarchy": lambda shape: geometry.hierarchy(shape, [20, 5]),
     "geodesic_charts": _charts,

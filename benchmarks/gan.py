@@ -4,6 +4,7 @@
     python -m benchmarks.gan --root PATH              MNIST
     python -m benchmarks.gan --domain sphere          the same networks on digits projected onto a sphere
     python -m benchmarks.gan --model dc               DCGAN in the place of StyleGAN
+    python -m benchmarks.gan --seeds 3                three generators, one after the other
 
 Every seed trains a generator from nothing; what its average gives after the last step is measured, never a better one from
 before. Features are those of a LeNet-5 that this script trains first. Precision and recall (k = 3) and the Frechet distance are
@@ -56,7 +57,8 @@ STEPS = {"grid": 6000, "sphere": 3000}
 SAMPLES = 2000  # that are compared, at most
 # A class is there if this part of the samples is of it.
 PRESENT = 0.01
-TRUNCATION = 0.7
+# Beside samples as they come (truncation 1): of less variety, but closer to real digits.
+TRUNCATIONS = (0.7, 0.5)
 Generator = StyleGenerator | DCGenerator
 FIGURES = ("precision", "recall", "lenet_frechet_distance", "classes")
 
@@ -68,7 +70,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", choices=["style", "dc"], default="style", help="the generator")
     parser.add_argument("--steps", type=int, help="of training")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=3, help="how many there are")
+    parser.add_argument("--seeds", type=int, default=1, help="how many there are")
     parser.add_argument(
         "--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu"
     )
@@ -234,10 +236,10 @@ def draw(generator: Generator, there: World, device: str, out: Path) -> None:
         noise = torch.Generator(device).manual_seed(0)
         return generator.synthesis(styles, there.level, noise)
 
-    # The first row and column are the images whose styles are mixed: shape from the left, strokes from above.
+    # The first row and column are the images whose styles are mixed: the coarsest layer from the left, all others from above.
     grid = [torch.full_like(there.train[:1], -1), mixed(generator.styles(fine))]
     for row in coarse[:, None]:
-        grid += [mixed(generator.styles(row)), mixed(generator.styles(row.expand(8, -1), fine, 2))]
+        grid += [mixed(generator.styles(row)), mixed(generator.styles(row.expand(8, -1), fine, 1))]
     images(pictures(torch.cat(grid)), out / "mixing.png", columns=9)
 
 
@@ -288,12 +290,11 @@ def main(argv: list[str] | None = None) -> None:
         found.append(there.measure(samples) | {"seconds": round(seconds, 1)})
         rows[f"{name}, seed {seed}"] = found[-1]
         if chosen.model == "style":
-            closer = sampled(
-                generator, there.level, len(there.features), chosen.device, truncation=TRUNCATION
-            )
-            found[-1]["truncated"] = rows[f"{name}, seed {seed}, truncation {TRUNCATION}"] = there.measure(
-                closer
-            )
+            found[-1]["truncated"] = {}
+            for psi in TRUNCATIONS:
+                closer = sampled(generator, there.level, len(samples), chosen.device, truncation=psi)
+                rows[f"{name}, seed {seed}, truncation {psi}"] = there.measure(closer)
+                found[-1]["truncated"][str(psi)] = rows[f"{name}, seed {seed}, truncation {psi}"]
         draw(generator, there, chosen.device, folder)
         save_weights(generator, folder / "generator.safetensors")
         console.print(table(rows))
@@ -307,7 +308,6 @@ def main(argv: list[str] | None = None) -> None:
                 **{key: statistics.mean(one[key] for one in found) for key in FIGURES},
                 "seeds": found,
                 "baselines": {key: row for key, row in rows.items() if not key.startswith(name)},
-                "truncation": TRUNCATION,
                 "steps": chosen.steps,
                 "batch": BATCH,
                 "images": len(there.train),

@@ -100,7 +100,9 @@ def projection(pos: Tensor) -> Tensor:
     """
     radius = 2 * torch.sin(torch.acos(pos[:, 0].clamp(-1, 1)) / 2) / (2 * math.sin(math.radians(CAP / 2)))
     across = torch.stack([pos[:, 1], -pos[:, 2]], dim=1)
-    across = across / torch.linalg.vector_norm(across, dim=1, keepdim=True).clamp(min=1e-9)
+    length = torch.linalg.vector_norm(across, dim=1, keepdim=True)
+    # The point opposite to the middle has no direction; any one leads out of the picture.
+    across = torch.where(length > 1e-6, across / length, across.new_tensor([1, 0]))
     where: Tensor = radius[:, None] * across
     return where[None]
 

@@ -255,22 +255,89 @@ def samples_table(results: list[dict[str, Any]]) -> str:
     ]
     for result in results:
         metrics, learned = result["metrics"], ["-"] * 3
+        data = f"{result['data']}, {metrics['points']} points"
         rows = [(name, row, learned) for name, row in metrics["baselines"].items()]
         for seed, row in zip(result["seeds"], metrics["seeds"], strict=True):
             name = f"{result['model']}, seed {seed}"
             cells = [f"{metrics['steps']:,}", f"{row['seconds']:.0f}", f"{result['parameters']:,}"]
             rows.append((name, row, cells))
-            if "truncated" in row:
-                rows.append((f"{name}, truncation {metrics['truncation']}", row["truncated"], cells))
+            for psi, closer in row.get("truncated", {}).items():
+                rows.append((f"{name}, truncation {psi}", closer, cells))
         for name, row, cells in rows:
             numbers = [
                 f"{row['precision']:.3f}",
                 f"{row['recall']:.3f}",
                 f"{row['lenet_frechet_distance']:.1f}",
             ]
-            lines.append(
-                "| " + " | ".join([result["data"], name, *numbers, str(row["classes"]), *cells]) + " |"
-            )
+            lines.append("| " + " | ".join([data, name, *numbers, str(row["classes"]), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def texture_table(results: list[dict[str, Any]]) -> str:
+    """A row a domain that a texture was made on, beside another crop of the exemplar and noise."""
+    lines = [
+        "| data | picture | patches to the exemplar, x1000 | error of the statistics | points | s |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for result in results:
+        found = result["metrics"]
+        pixels = result["parameters"]["size"] ** 2
+        rows = [
+            ("noise", found["noise"], None, pixels, None),
+            ("another crop", found["another_crop"], found["gap_between_crops"], pixels, None),
+            ("made on the grid", found["grid"], found["grid_error"], pixels, found["grid_seconds"]),
+            (
+                "made on the surface",
+                found["surface"],
+                found["surface_error"],
+                found["vertices"],
+                found["surface_seconds"],
+            ),
+            (
+                "the exemplar laid on an irregular flat mesh",
+                None,
+                found["gap_between_domains"],
+                pixels,
+                None,
+            ),
+        ]
+        for name, distance, error, points, seconds in rows:
+            thousands = None if distance is None else 1000 * distance
+            cells = [
+                result["data"],
+                name,
+                _number(thousands),
+                _number(error),
+                f"{points:,}",
+                _number(seconds),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def style_table(results: list[dict[str, Any]]) -> str:
+    """A row a pair: how far patches are from the style's before and after, and whether edges of the content are still there."""
+    lines = [
+        "| content | style | patches to the style, x1000: content | transferred | edges: transferred | the style alone | s |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for result in results:
+        for pair in result["metrics"]["pairs"]:
+            numbers = [1000 * pair["style_distance_before"], 1000 * pair["style_distance"]]
+            numbers += [pair[key] for key in ("content_edges", "content_edges_of_style_alone", "seconds")]
+            cells = [pair["content"], pair["style"], *map(_number, numbers)]
+            lines.append("| " + " | ".join(cells) + " |")
+        for style, found in result["metrics"]["surfaces"].items():
+            cells = [
+                "a shaded body",
+                style,
+                "-",
+                _number(1000 * found["style_distance"]),
+                "-",
+                "-",
+                _number(found["seconds"]),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -298,6 +365,10 @@ def section(names: list[str]) -> str:
     tables += [large_graph_table(result) for result in results if result["benchmark"] == "large-graph"]
     if generated := [result for result in results if result["benchmark"] == "gan"]:
         tables.append(samples_table(generated))
+    if textures := [result for result in results if result["benchmark"] == "texture"]:
+        tables.append(texture_table(textures))
+    if styles := [result for result in results if result["benchmark"] == "style"]:
+        tables.append(style_table(styles))
     commands = sorted({result["command"] for result in results})
     hardware = sorted({_hardware(result["hardware"]) for result in results})
     note = f"Measured on {'; '.join(hardware)}, by " + ", ".join(f"`{command}`" for command in commands) + "."

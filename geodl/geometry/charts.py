@@ -98,7 +98,8 @@ class Charts(Structure):
             [0, 2 pi).
         kind: ``"polar"`` or ``"cartesian"``.
         transport: ``[E]`` radians in (-pi, pi], or None.
-        radius: ``[N]``, how far every chart reaches, in the unit of the positions (a number stands for all); None if nobody knows.
+        radius: ``[N]``, how far every chart reaches, in the unit of the positions, None if nobody knows. It is brought to the dtype
+            of ``coords``; a number stands for all.
         report: what the charts met (boundaries, non-manifold edges, components); None if they were not
             measured on a mesh. Reports of packed charts add up.
         centers: ``[N]`` int64, the point that chart i lies around; None if it is point i.
@@ -135,6 +136,8 @@ class Charts(Structure):
     def __post_init__(self) -> None:
         if isinstance(cast(Any, self.radius), int | float):
             self.radius = self.coords.new_full((self.num_charts,), cast(Any, self.radius))
+        elif self.radius is not None:
+            self.radius = self.radius.to(self.coords.dtype)
         super().__post_init__()
 
     def sizes(self) -> dict[str, int]:

@@ -23,8 +23,11 @@ from geodl.geometry.surface import Surface, check_surface, surface_arrays
 
 __all__ = ["direction_field"]
 
-# An edge counts at least so much, where the angles across from it make its cotangent weight less.
-_LEAST_WEIGHT = 1e-3
+# An edge counts at least so much, where the angles across from it make its cotangent weight less; and at most so much, where faces
+# of no area make it endless: its ends agree to a thousandth all the same, and rounding stays below what the other edges say.
+_LEAST_WEIGHT, _MOST_WEIGHT = 1e-3, 1e3
+# A vertex's area, over the mean, that is counted at least.
+_LEAST_AREA = 1e-3
 # Fields whose energies differ by less than this, in units of 4 pi over the area, are equally smooth.
 _EQUALLY_SMOOTH = 1e-4
 # How many fields are asked for, with those a quarter turn apart: the smoothest of a sphere are six.
@@ -123,7 +126,7 @@ def _connection(mesh: Surface, frames: Tensor) -> Any:
         np.bincount(edge, size * np.cos(turn), len(key))
         + 1j * np.bincount(edge, size * np.sin(turn), len(key))
     )
-    weight = np.maximum(weight, _LEAST_WEIGHT)
+    weight = weight.clip(_LEAST_WEIGHT, _MOST_WEIGHT)
     low, high = key // len(pos), key % len(pos)
     off = scipy.sparse.coo_array((weight * np.exp(1j * turn), (low, high)), shape=(len(pos),) * 2)
     degree = np.bincount(low, weight, len(pos)) + np.bincount(high, weight, len(pos))
@@ -186,7 +189,7 @@ def _smoothest(
 
 def _eigenfield(energy: Any, area: NDArray[np.float64], generic: Complex) -> Complex:
     """Of the smoothest fields the one nearest to 1, else to ``generic``."""
-    mass = np.maximum(area, 1e-6 * (float(area.mean()) or 1.0))
+    mass = np.maximum(area, _LEAST_AREA * (float(area.mean()) or 1.0))
     twice = np.concatenate([mass, mass])
     operator = pack(_real(energy), twice, LaplacianReport("connection", len(twice)))
     found = spectrum(operator, min(_FIELDS, len(twice)))

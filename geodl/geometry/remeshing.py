@@ -33,9 +33,9 @@ def remesh(mesh: M, edge_length: float, *, feature_angle: float = math.pi / 4) -
     vertex of the result lies on the given surface. A surface of area A has about :math:`2 A / (\sqrt 3 \, l^2)` vertices.
 
     Boundaries are kept, and so are creases, edges whose faces meet at more than ``feature_angle``, unless all of a crease is
-    shorter than four new edges; their ends and corners stay where they are. Details smaller than an edge are lost. Components
-    stay apart, one smaller than an edge keeps the faces that it needs. A vertex that joins several fans of faces becomes a vertex
-    for each.
+    shorter than four new edges; their ends and corners stay where they are, and a short edge between two of them stays short.
+    Details smaller than an edge are lost. Components stay apart, one smaller than an edge keeps the faces that it needs. A vertex
+    that joins several fans of faces becomes a vertex for each.
 
     Args:
         mesh: ``pos [V, 3]``, ``face [3, F]``: a manifold, with or without boundary, in one or several components.
@@ -92,6 +92,19 @@ def _check(mesh: Surface, pos: np.ndarray[Any, Any], edge_length: float, feature
             f"edge_length {edge_length:g} would make {expected:.2g} vertices of the {len(pos)}, more than {_MOST:,}"
         )
     found = validate(mesh)
+    named_twice = int((mesh.face == mesh.face.roll(1, 0)).any(0).sum())
+    sound = found.orientable and not found.non_manifold_edges
+    mended = [
+        f"{count} {text}"
+        for count, text in (
+            (named_twice, "faces name a vertex twice"),
+            (found.duplicate_faces, "faces repeat another"),
+            (found.inconsistent_edges if sound else 0, "edges join faces of opposite winding"),
+        )
+        if count
+    ]
+    if mended:
+        raise ValueError(f"{', '.join(mended)}: geodl.geometry.repair(mesh) mends that")
     if found.non_manifold_edges:
         raise ValueError(
             f"the mesh is no manifold: {found.non_manifold_edges} edges have more than two faces. Take faces away until they have "
@@ -99,12 +112,6 @@ def _check(mesh: Surface, pos: np.ndarray[Any, Any], edge_length: float, feature
         )
     if not found.orientable:
         raise ValueError("the mesh is not orientable: cut it open first, so that its faces have an outside")
-    named_twice = int((mesh.face == mesh.face.roll(1, 0)).any(0).sum())
-    if named_twice or found.duplicate_faces or found.inconsistent_edges:
-        raise ValueError(
-            f"{named_twice} faces name a vertex twice, {found.duplicate_faces} repeat another and {found.inconsistent_edges} edges "
-            "join faces of opposite winding: geodl.geometry.repair(mesh) mends that"
-        )
 
 
 def _interpolate(values: Tensor, corners: Tensor, weights: Tensor) -> Tensor:

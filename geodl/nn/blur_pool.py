@@ -50,10 +50,11 @@ def _on_grid(x: Tensor) -> Tensor:
         raise ValueError(
             f"x must have shape [B, C, *size] with 1 to 3 axes of at least 2 points, not {list(x.shape)}"
         )
-    # A product with a matrix along each axis is faster than a convolution that mixes no channels, and so is its derivative.
-    for axis in range(2, x.dim()):
+    # A product with a matrix along each axis is faster than a convolution that mixes no channels, and so is its derivative. The
+    # last axis comes first, so that the derivative is contiguous: the activation before reads another one ten times slower.
+    for axis in reversed(range(2, x.dim())):
         x = (x.movedim(axis, -1) @ _halving(x.shape[axis]).to(x)).movedim(-1, axis)
-    return x
+    return x.contiguous()
 
 
 def _halving(points: int) -> Tensor:

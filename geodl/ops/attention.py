@@ -448,13 +448,14 @@ def _(
     rows, heads, depth = score_sizes(target)
     t_rowptr, t_row, perm = graph.transpose()
     by_x, by_source, by_target = (new_empty(tensor, *tensor.shape) for tensor in (x, source, target))
-    by_scale = new_empty(x, scales, heads)
-    by_scores, statistics = new_empty(x, graph.num_edges, heads), new_empty(x, rows, 3, heads)
+    by_scale, scratch = new_empty(x, scales, heads), new_empty(x, graph.num_edges + 3 * rows, heads)
+    by_scores = scratch.data_ptr()
+    statistics = by_scores + graph.num_edges * heads * x.itemsize
     kernel("attend_backward", x.dtype)(
         graph.rowptr.data_ptr(), rows, *addresses(graph.col, t_rowptr), x.shape[0],
         *addresses(t_row, perm, x, source, target, vector, scale), heads, depth, x.shape[2], slope,
-        *addresses(grad, out, maximum, total, statistics, by_scores, by_x, by_source, by_target),
-        by_scale.data_ptr(), torch.get_num_threads(), graph.num_edges,
+        *addresses(grad, out, maximum, total), statistics, by_scores, *addresses(by_x, by_source, by_target, by_scale),
+        torch.get_num_threads(), graph.num_edges,
     )  # fmt: skip
     return by_x, by_source, by_target, by_scale
 

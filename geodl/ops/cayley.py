@@ -89,7 +89,7 @@ class _Transform:
         on_diagonal = neighbors.row == neighbors.col
         ones = entries.new_ones(neighbors.num_src, 1)
         diagonal = aggregate(ones, neighbors, torch.where(on_diagonal, entries, 0))[:, :, None]
-        self.rest = matrix._replace(laplacian=torch.where(on_diagonal, 0, entries))
+        self.rest = Matrix(torch.where(on_diagonal, 0, entries), *matrix[1:])
         self.diagonal, self.norm, self.iterations = diagonal, diagonal.square() + 1, iterations
 
     def __call__(self, signal: Tensor) -> Tensor:

@@ -117,9 +117,10 @@ def _compute(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
     *matrix, terms = given
     powers = filters.shape[0]
     if terms:
-        basis = recurrence(x.unsqueeze(1), *matrix, *_chebyshev(powers))
-        return matmul(_flat(basis), _stacked(filters)), basis
-    out = recurrence(_weighted(x, filters), *matrix, *_clenshaw(powers))
+        basis = recurrence.run(x.unsqueeze(1), *matrix, *_chebyshev(powers))
+        return matmul.run(_flat(basis), _stacked(filters)), basis
+    weighted = matmul.run(x, _side_by_side(filters)).view(x.shape[0], powers, filters.shape[2])
+    out = recurrence.run(weighted, *matrix, *_clenshaw(powers))
     return out.squeeze(1), x.new_empty(x.shape[0], 0, x.shape[1])
 
 

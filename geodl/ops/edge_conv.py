@@ -223,9 +223,9 @@ def new_gradients(
     check_norm(x_dst, gamma, graph, statistics, terms)
     channels, normalised = weight.shape[1], statistics.shape[1]
     return (
-        x.new_empty(x.shape if need_x else 0),
-        x.new_empty(x_dst.shape if need_x and x_dst is not None else 0),
-        x.new_empty(weight.shape),
+        x.new_empty(*x.shape) if need_x else x.new_empty(0),
+        x.new_empty(*x_dst.shape) if need_x and x_dst is not None else x.new_empty(0),
+        x.new_empty(*weight.shape),
         x.new_empty(channels),
         x.new_empty(normalised),
         x.new_empty(normalised),

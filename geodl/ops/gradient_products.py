@@ -11,13 +11,13 @@ from torch import Tensor
 from geodl.ops.core import CSR
 from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.dispatch import kernel
-from geodl.ops.core.memory import addresses
-from geodl.ops.core.plain import write_prepare
+from geodl.ops.core.memory import addresses, resolve
+from geodl.ops.core.plain import MUST_BE_RESOLVED, write_look
 from geodl.ops.neighbors import Neighbors
 
 _PRODUCTS = Declaration.parse("signals[S,3,C] weight[E,2] inner[N,4,C] out[N,C]; graph:csr[N,S,E]")
 _ADJOINT = Declaration.parse("inner[S,4,C] grad[S,C] weight[E,2] out[N,3,C]; graph:csr[N,S,E]")
-_PREPARE = {line: write_prepare(line) for line in (_PRODUCTS, _ADJOINT)}
+_LOOK = {line: write_look(line) for line in (_PRODUCTS, _ADJOINT)}
 
 
 def write_products(signals: Tensor, neighbors: Neighbors, weight: Tensor, inner: Tensor, out: Tensor) -> None:
@@ -46,19 +46,18 @@ def _write(
     inputs: tuple[Tensor, ...],
     outputs: tuple[Tensor, ...],
 ) -> None:
-    given = (*inputs, weight, *outputs, CSR(neighbors.rowptr, neighbors.col, neighbors.num_src))
-    prepared = _PREPARE[line](*given)
-    if prepared is None:
-        line.bind(given)
-        raise ValueError(f"{name} writes numbers of plain tensors alone")
-    *tensors, graph = prepared[1]
-    if any(
-        tensor.data_ptr() != out.data_ptr()
-        for tensor, out in zip(tensors[-len(outputs) :], outputs, strict=True)
-    ):
+    graph = CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
+    found = _LOOK[line]((*inputs, weight, *outputs, graph))
+    if found & MUST_BE_RESOLVED:
+        *read, weight = (resolve(tensor, "signals") for tensor in (*inputs, weight))
+        inputs, graph = tuple(read), graph.resolved()
+        found = _LOOK[line]((*inputs, weight, *outputs, graph))
+    if found & MUST_BE_RESOLVED:
         raise ValueError(f"{name} writes into contiguous memory alone")
-    read, weights = tensors[: len(inputs)], tensors[len(inputs)]
-    kernel(name, weights.dtype)(
-        graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, weights, *read), outputs[-1].shape[-1],
+    if not found:
+        line.bind((*inputs, weight, *outputs, graph))
+        raise ValueError(f"{name} writes numbers of plain tensors alone")
+    kernel(name, weight.dtype)(
+        graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, weight, *inputs), outputs[-1].shape[-1],
         *addresses(*outputs), torch.get_num_threads(), graph.num_edges, graph.num_src,
     )  # fmt: skip

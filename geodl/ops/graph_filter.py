@@ -276,11 +276,26 @@ def _native_step(
     )  # fmt: skip
 
 
+def _native_recurrence(
+    source: Tensor, laplacian: Tensor, graph: CSR, symmetric: bool, transposed: bool, alpha: Sequence[float],
+    beta: Sequence[float], sources: int, keep: int, backwards: bool,
+) -> Tensor:  # fmt: skip
+    values, edge, rowptr, col = Matrix(laplacian, graph, symmetric, transposed).operand()
+    points, _, channels = source.shape
+    out = new_empty(source, points, keep, channels)
+    scratch = new_empty(source, 3, points, channels) if len(alpha) > keep else None
+    kernel("recurrence", source.dtype)(
+        rowptr.data_ptr(), points, *addresses(col, values, edge), channels, alpha, beta, source.data_ptr(), sources, keep,
+        backwards, *addresses(scratch, out), torch.get_num_threads(), col.shape[0],
+    )  # fmt: skip
+    return out
+
+
 def _native_product(a: Tensor, b: Tensor) -> Tensor:
     return native_sum(new_empty(a, a.shape[0], b.shape[1]), (a, b))
 
 
-recurrence.native(lambda *given: recur(_native_step, *given))
+recurrence.native(_native_recurrence)
 filter_step.native(lambda *given: step_once(_native_step, *given))
 matmul.native(_native_product)
 matmul_nt.native(lambda a, b: _native_product(a, b.t()))

@@ -9,6 +9,7 @@ from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from geodl.ops.core.csr import CSR, Known
 from geodl.ops.core.structure import Count, Layout, Pointer, Rows, Structure
@@ -79,9 +80,11 @@ class Neighbors(Structure):
         Args:
             rowptr, col, num_src, order: as of :class:`Neighbors`. What would raise there is looked for only if they are changed.
         """
+        if is_compiling():  # where the constructor checks nothing
+            return Neighbors(rowptr, col, num_src, order)
         made = Neighbors.__new__(Neighbors)
         made.rowptr, made.col, made.num_src, made.order = rowptr, col, num_src, order
-        return made if torch.compiler.is_compiling() else made.trust()
+        return made.trust()
 
     @classmethod
     def from_edge_index(cls, edge_index: Tensor, num_dst: int, num_src: int | None = None) -> Neighbors:
@@ -104,7 +107,7 @@ class Neighbors(Structure):
             if count < 0:
                 raise ValueError(f"{name} must not be negative, got {count}")
         src, dst = edge_index
-        if dst.numel() and not torch.compiler.is_compiling():
+        if dst.numel() and not is_compiling():
             ends = ("edge_index[1]", dst, num_dst, "destinations"), ("col", src, num_src, "sources")
             for name, points, count, what in ends:
                 low, high = (int(bound) for bound in points.aminmax())
@@ -237,25 +240,31 @@ def check_like(x: Tensor, name: str, tensor: Tensor) -> None:
 class _Graph:
     """Neighbours as operators take them, made of fields that were so. Each operator asks for it: hence no :func:`remembered`."""
 
-    __slots__ = ("col", "graph", "rowptr", "state", "transpose", "transposed", "versions")
+    __slots__ = ("col", "graph", "rowptr", "state", "storages", "transpose", "transposed", "versions")
 
     def __init__(self, neighbors: Neighbors) -> None:
         neighbors.memory()  # which checks fields that were changed
         self.rowptr, self.col = rowptr, col = neighbors.rowptr, neighbors.col
-        self.state = rowptr._version, col._version, rowptr.data_ptr(), col.data_ptr(), neighbors.num_src
+        self.storages = rowptr.untyped_storage(), col.untyped_storage()
+        self.state = self.state_of(neighbors)
         # Tensors of our own in the same memory: nobody gives them other memory, shapes or dtypes.
         self.graph = Known(rowptr.detach(), col.detach(), neighbors.num_src)
         self.transposed: Known | None = None
         self.transpose: tuple[Tensor, Tensor, Tensor] | None = None
         self.versions: tuple[int, int, int] | None = None
 
+    def state_of(self, neighbors: Neighbors) -> tuple[int, ...]:
+        """What differs after every change of the fields but their replacement."""
+        rowptr, col = self.rowptr, self.col
+        of_rows, of_col = self.storages
+        addresses = rowptr.data_ptr(), col.data_ptr(), of_rows.nbytes(), of_col.nbytes()
+        return rowptr._version, col._version, neighbors.num_src, *addresses
+
     def holds(self, neighbors: Neighbors) -> bool:
-        rowptr, col = neighbors.rowptr, neighbors.col
         return (
-            self.rowptr is rowptr
-            and self.col is col
-            and self.state
-            == (rowptr._version, col._version, rowptr.data_ptr(), col.data_ptr(), neighbors.num_src)
+            self.rowptr is neighbors.rowptr
+            and self.col is neighbors.col
+            and self.state == self.state_of(neighbors)
         )
 
     def with_transpose(self, neighbors: Neighbors) -> Known:
@@ -274,14 +283,14 @@ class _Graph:
 
 def csr_for(neighbors: Neighbors, *inputs: Tensor | None) -> CSR:
     """The neighbours as operators take them, with the transpose if a gradient of one of the inputs will be asked for."""
-    if torch.compiler.is_compiling() or neighbors.rowptr.is_inference() or neighbors.col.is_inference():
+    if is_compiling():
         return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
     known = neighbors._graph
     if known is None or not known.holds(neighbors):
-        if wrapped(neighbors.rowptr) or wrapped(neighbors.col):
+        if any(part.is_inference() or wrapped(part) for part in (neighbors.rowptr, neighbors.col)):
             return CSR(neighbors.rowptr, neighbors.col, neighbors.num_src)
         known = vars(neighbors)["_graph"] = plainly(partial(_Graph, neighbors))
     for tensor in inputs:
-        if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
-            return known.with_transpose(neighbors)
+        if tensor is not None and tensor.requires_grad:
+            return known.with_transpose(neighbors) if torch.is_grad_enabled() else known.graph
     return known.graph

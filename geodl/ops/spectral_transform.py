@@ -14,7 +14,8 @@ from torch import Tensor
 
 from geodl.ops.core import Operator
 from geodl.ops.core.declaration import Declaration
-from geodl.ops.core.plain import write_prepare
+from geodl.ops.core.memory import resolve
+from geodl.ops.core.plain import MUST_BE_RESOLVED, write_look
 
 __all__ = ["from_basis", "heat_diffuse", "to_basis"]
 
@@ -94,7 +95,7 @@ def heat_diffuse(x: Tensor, evals: Tensor, evecs: Tensor, mass: Tensor, time: Te
 _BASIS = Declaration.parse("evecs[V,K] x[V,C] mass[V]; ptr[B+1]")
 _HEAT = Declaration.parse("evecs[V,K] x[V,C] evals[B,K] mass[V] time[C]; ptr[B+1]")
 
-_PREPARE = {line: write_prepare(line) for line in (_BASIS, _HEAT)}
+_LOOK = {line: write_look(line) for line in (_BASIS, _HEAT)}
 
 
 def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
@@ -104,12 +105,11 @@ def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
         given = *(tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in floating), ptr
     if torch.compiler.is_compiling():
         return given
-    try:
-        fits = _PREPARE[line](*given) is not None
-    except (AttributeError, TypeError, RuntimeError):
-        fits = False
-    if not fits:
+    found = _LOOK[line](given)
+    if not found:
         line.bind(given)
+    if found & MUST_BE_RESOLVED:
+        given = (*(resolve(tensor, item.name) for tensor, item in zip(given, line.arguments, strict=True)),)
     return given
 
 

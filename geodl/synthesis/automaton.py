@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from geodl.nn import Level
 from geodl.synthesis.domain import SIDE, fitting_octaves
@@ -21,18 +21,19 @@ from geodl.synthesis.synthesize import beyond
 __all__ = ["NeuralAutomaton"]
 
 # Along axis 0 and axis 1 of a kernel, and the Laplacian.
-_SOBEL = torch.tensor([[-1.0, -2.0, -1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]) / 8
-_SEEN = torch.stack(
-    [_SOBEL, _SOBEL.T, torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.0, 2.0], [1.0, 2.0, 1.0]]) / 16]
-)
+_SOBEL = torch.tensor([[-1.0, -2.0, -1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]])
+_SEEN = torch.stack([_SOBEL, _SOBEL.T, torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.0, 2.0], [1.0, 2.0, 1.0]])])
 
 _POOL = 16  # states that training goes on from
 _BATCH = 2
-_SHORTEST, _LONGEST = 16, 32  # steps between two looks at the picture
-_DIRECTIONS = 32  # along which features are compared in training
-_FRESH = 16  # one look in so many begins at the seed
-_RATE = 2e-3
-_OVERFLOW = 1.0  # how much states beyond -1..1 count
+_SHORTEST, _LONGEST = 12, 24  # steps between two looks at the picture
+_DIRECTIONS = 256  # along which features are compared in training,
+_AT_ONCE = 32  # and how many of them at each look
+_FRESH = 24  # one look in so many begins at the seed
+_RATE = 1e-3
+_WARM = 50  # looks until steps have their full length
+_GRAM = 1.0  # how much the relative error counts beside the features' order
+_OVERFLOW = 10.0  # how much states beyond -1..1 count
 
 
 class NeuralAutomaton(nn.Module):
@@ -59,7 +60,7 @@ class NeuralAutomaton(nn.Module):
     mean: Tensor
 
     def __init__(
-        self, out_channels: int = 3, channels: int = 12, hidden: int = 96, fire_rate: float = 0.5
+        self, out_channels: int = 3, channels: int = 12, hidden: int = 64, fire_rate: float = 0.5
     ) -> None:
         super().__init__()
         if not 0 < fire_rate <= 1:
@@ -93,19 +94,20 @@ class NeuralAutomaton(nn.Module):
         if state.dim() != (4 if level is None else 2) or state.shape[1] != self.channels:
             shape = f"[B, {self.channels}, H, W]" if level is None else f"[V, {self.channels}]"
             raise ValueError(f"the state must have shape {shape}, not {list(state.shape)}")
-        seen = torch.cat([state, stencil(state, _SEEN, level, circular=True)], 1)
+        first, second = self.rule[0], self.rule[2]
+        assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
         if level is None:
-            first, second = self.rule[0], self.rule[2]
-            assert isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
-            hidden = torch.baddbmm(
-                first.bias[:, None], first.weight.expand(len(seen), -1, -1), seen.flatten(2)
-            )
-            change = (second.weight @ hidden.relu()).view_as(state)
+            seen = _seen(state).flatten(2)
+            hidden = torch.baddbmm(first.bias[:, None], first.weight.expand(len(seen), -1, -1), seen)
+            change = (second.weight @ hidden.relu_()).view_as(state)
         else:
-            change = self.rule(seen)
+            hidden = torch.addmm(first.bias, state, first.weight[:, : self.channels].t())
+            hidden = hidden.addmm_(stencil(state, _SEEN, level), first.weight[:, self.channels :].t())
+            change = hidden.relu_() @ second.weight.t()
         if self.fire_rate < 1:
             at = (len(state), 1, *state.shape[2:])
-            change = change * (torch.rand(at, generator=generator, device=state.device) < self.fire_rate)
+            fires = torch.rand(at, generator=generator, device=state.device) < self.fire_rate
+            return torch.addcmul(state, change, fires.to(state.dtype))
         return state + change
 
     @torch.no_grad()
@@ -120,8 +122,8 @@ class NeuralAutomaton(nn.Module):
     def fit(
         self,
         exemplar: Any,
-        iterations: int = 400,
-        size: int = 64,
+        iterations: int = 2000,
+        size: int = 40,
         seed: int = 0,
         progress: Callable[[int, float], object] | None = None,
     ) -> list[float]:
@@ -129,7 +131,7 @@ class NeuralAutomaton(nn.Module):
 
         Args:
             exemplar: a picture as of :func:`as_image`.
-            iterations: looks at the picture, each after 24 to 56 steps of 4 states.
+            iterations: looks at the picture, each after 12 to 24 steps of 2 states.
             size: side of the grid.
             seed: of all that is drawn.
             progress: told the iteration and the relative error, see :meth:`GramStatistics.error`.
@@ -169,10 +171,15 @@ class NeuralAutomaton(nn.Module):
         progress: Callable[[int, float], object] | None,
     ) -> list[float]:
         target = GramStatistics.of(wanted)
+        sides = [-(-size // 2**octave) for octave in range(len(wanted))]
+        seeing = [_Slices(layer.x[0], side**2, draw) for layer, side in zip(wanted, sides, strict=True)]
         pool = self.seed((size, size), _POOL)
+        with torch.no_grad():  # a state that is worse than the seed begins again
+            worst = target.error(GramStatistics.of(bank(self.colors(pool[:1]), circular=True)))
         optimizer = torch.optim.Adam(self.parameters(), _RATE)
-        schedule = torch.optim.lr_scheduler.MultiStepLR(
-            optimizer, [iterations * part // 8 for part in (4, 6, 7)], 0.4
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer,
+            lambda i: min(1, (i + 1) / _WARM) * (0.525 + 0.475 * math.cos(math.pi * i / iterations)),
         )
         errors = []
         for iteration in range(iterations):
@@ -186,13 +193,13 @@ class NeuralAutomaton(nn.Module):
                 state = self(state)
             picture = self.colors(state)
             layers = bank(picture, circular=True)
-            error = target.error(GramStatistics.of([layer._replace(x=layer.x.detach()) for layer in layers]))
+            error = target.error(GramStatistics.of(layers))
             apart = torch.stack(
-                [_apart(one.x, two.x, draw) for one, two in zip(layers, wanted, strict=True)]
-            ).mean()
-            overflow = (state - state.clamp(-1, 1)).square().mean()
+                [slices.apart(layer.x, draw) for slices, layer in zip(seeing, layers, strict=True)]
+            )
+            overflow = (state - state.clamp(-1, 1)).abs().mean()
             optimizer.zero_grad()
-            (apart + _OVERFLOW * overflow + beyond(picture)).backward()
+            (apart.mean() + _GRAM * error.log1p().mean() + _OVERFLOW * overflow + beyond(picture)).backward()
             for (
                 parameter
             ) in self.parameters():  # steps differ in number, and gradients by orders of magnitude
@@ -200,23 +207,42 @@ class NeuralAutomaton(nn.Module):
                 parameter.grad /= parameter.grad.norm() + 1e-8
             optimizer.step()
             schedule.step()
-            pool[chosen] = state.detach()
+            pool[chosen] = state.detach().masked_fill((error.detach() > worst)[:, None, None, None], 0)
             errors.append(float(error.detach().mean()))
             if progress is not None:
                 progress(iteration, errors[-1])
         return errors
 
 
-def _apart(found: Tensor, wanted: Tensor, draw: torch.Generator) -> Tensor:
-    """How far features ``[B, N, C]`` are from those of the exemplar ``[1, M, C]``, in order along random directions.
+class _Slices:
+    """The features of an exemplar ``[M, C]``, in order along random directions, at ``points`` shares of them."""
 
-    The gradient of Gram matrices vanishes where nothing has begun to form; this one does not.
-    """
-    direction = F.normalize(torch.randn(wanted.shape[2], _DIRECTIONS, generator=draw), dim=0).to(found)
-    ours = (found @ direction).sort(1).values
-    theirs = (wanted @ direction).sort(1).values
-    at = ((torch.arange(ours.shape[1], device=found.device) + 0.5) / ours.shape[1] * theirs.shape[1]).long()
-    return (ours - theirs[:, at]).square().mean() / theirs.var()
+    def __init__(self, features: Tensor, points: int, draw: torch.Generator) -> None:
+        direction = torch.randn(features.shape[1], _DIRECTIONS, generator=draw).to(features)
+        # Every feature counts alike.
+        direction = direction / (features.std(0) + 0.2 * features.std())[:, None]
+        ordered = (features @ direction).sort(0).values
+        at = ((torch.arange(points, device=features.device) + 0.5) / points * len(ordered)).long()
+        spread = ordered.std(0)
+        self.direction, self.ordered = direction / spread, (ordered[at] / spread)
+
+    def apart(self, found: Tensor, draw: torch.Generator) -> Tensor:
+        """How far features ``[B, points, C]`` are from those.
+
+        The gradient of Gram matrices vanishes where nothing has begun to form; this one does not.
+        """
+        some = torch.randperm(_DIRECTIONS, generator=draw)[:_AT_ONCE].to(found.device)
+        return ((found @ self.direction[:, some]).sort(1).values - self.ordered[:, some]).square().mean()
+
+
+def _seen(state: Tensor) -> Tensor:
+    """A state ``[B, C, H, W]`` and its three filters, ``[B, 4 C, H, W]``: the filters are separable, sums of shifted copies."""
+    left, right = state.roll(1, 3), state.roll(-1, 3)
+    smooth, along = left + right + 2 * state, right - left
+    above, below = smooth.roll(1, 2), smooth.roll(-1, 2)
+    down = below - above
+    across = along.roll(1, 2) + along.roll(-1, 2) + 2 * along
+    return torch.cat([state, down, across, above + below + 2 * smooth - 16 * state], 1)
 
 
 def cut(state: Tensor, draw: torch.Generator) -> Tensor:

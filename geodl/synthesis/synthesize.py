@@ -24,6 +24,10 @@ _OCTAVES = 4
 # How much colours outside of 0..1 count, against the relative error.
 _BEYOND = 10.0
 
+# Octaves at which an exemplar has less than this share of its contrast are left out: any contrast there would outweigh all else,
+# and a weave would become a blur (measured).
+_FLAT = 0.1
+
 # Deviation of the noise that it starts with, against that of the exemplar's colours: what no filter sees stays as it was.
 _NOISE = 0.1
 
@@ -65,7 +69,7 @@ def synthesize(
         exemplar: a tensor ``[C, H, W]``, an array ``[H, W, C]``, a PIL image or a path, see :func:`as_image`.
         domain: ``(H, W)``, a mesh with ``pos`` and ``face``, or what :func:`surface_levels` made of one.
         bank: whose features; a :class:`FilterBank` fitted to the exemplar if not given, with as many octaves as the exemplar and
-            the domain have room for, at most 4.
+            the domain have room for, at most 4, and at which the exemplar is not flat.
         steps: at every octave.
         optimizer: "lbfgs" or "adam".
         tileable: the grid goes on at its other side.
@@ -121,13 +125,15 @@ def synthesize(
 
 
 def fitted_bank(image: Tensor, place: Domain, seed: int) -> FilterBank:
-    """The filters for an exemplar on a domain: as many octaves as both have room for.
+    """The filters for an exemplar on a domain: as many octaves as both have room for, and at which the exemplar shows something.
 
     Raises:
         ValueError: an exemplar that is too small for one.
     """
-    room = min(_OCTAVES, fitting_octaves(min(image.shape[1:]), SIDE), place.room())
-    return FilterBank(image.shape[0], kernel_size=SIDE, octaves=max(room, 1), seed=seed).fit(image)
+    room = max(min(_OCTAVES, fitting_octaves(min(image.shape[1:]), SIDE), place.room()), 1)
+    contrast = [float(octave_of(image[None], octave).std((2, 3)).norm()) for octave in range(room)]
+    octaves = max(octave + 1 for octave in range(room) if contrast[octave] >= _FLAT * contrast[0])
+    return FilterBank(image.shape[0], kernel_size=SIDE, octaves=octaves, seed=seed).fit(image)
 
 
 def octave_of(x: Tensor, octave: int) -> Tensor:

@@ -30,7 +30,7 @@ def transfer(
     content_bank: Bank | None = None,
     *,
     weight: float = 1.0,
-    octave: int = 1,
+    octave: int = 2,
     steps: int = 60,
     optimizer: Optimizer = "lbfgs",
     direction: Tensor | None = None,
@@ -53,7 +53,8 @@ def transfer(
         bank: whose features are the style; a :class:`FilterBank` fitted to the style if not given.
         content_bank: whose features are the content, such as :class:`NetworkFeatures` of a deep layer.
         weight: w; more shows more of the content.
-        octave: at which grey levels are compared: the resolution of the picture by two to this power.
+        octave: at which grey levels are compared: the resolution of the picture by two to this power; at the coarsest level
+            of a surface that has fewer.
         steps, optimizer, direction, seed, progress, state: as of :func:`synthesize`.
 
     Raises:
@@ -67,6 +68,8 @@ def transfer(
     place, shown = _placed(content, domain, image, bank, direction)
     bank = fitted_bank(image, place, seed) if bank is None else bank
     image, palette, shown = image.to(place.device), palette.to(place.device), shown.to(place.device)
+    if place.level is not None:
+        octave = min(octave, place.room() - 1)
     octaves = place.octaves(max(bank.octaves, octave + 1))
     signals = [_like(_grey(shown), _grey(image[None]))]
     originals = [shown]
@@ -102,8 +105,7 @@ def transfer(
     def start(at: int, z: Tensor | None) -> Tensor:
         if z is not None:
             return octaves[at].spread(z)
-        # The colours of the style nearest to the content's greys.
-        return palette.encode(signals[at].expand(-1, image.shape[0], *signals[at].shape[2:]))
+        return palette.encode(_colored(signals[at], image))
 
     def picture(at: int, z: Tensor) -> Tensor:
         z = octaves[at].smoothed(z)
@@ -167,6 +169,14 @@ def _grey(x: Tensor) -> Tensor:
         return x
     luma = x.new_tensor(_GREY)
     return (x.movedim(1, -1) @ luma).unsqueeze(1)
+
+
+def _colored(grey: Tensor, style: Tensor) -> Tensor:
+    """``[B, 1, ...]`` -> ``[B, C, ...]``, the colours that go with a grey in the style, by a straight line."""
+    colors, greys = style.flatten(1), _grey(style[None]).flatten()
+    mean, middle = colors.mean(1), greys.mean()
+    slope = (colors - mean[:, None]) @ (greys - middle) / (greys - middle).square().sum().clamp(min=1e-8)
+    return ((grey.movedim(1, -1) - middle) * slope + mean).movedim(-1, 1)
 
 
 def _like(values: Tensor, others: Tensor) -> Tensor:

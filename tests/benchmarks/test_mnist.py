@@ -36,6 +36,9 @@ def test_the_sphere_sees_the_picture_the_right_way_round() -> None:
     inside = where.norm(dim=1) < 1
     # Equal areas: the fraction of the sphere that is seen is that of the cap.
     assert abs(float(inside.float().mean()) - (1 - math.cos(math.radians(mnist.CAP))) / 2) < 0.02
+    # Nothing beyond the cap is, not even the point opposite to its middle.
+    beyond = sphere.pos[:, 0] < math.cos(math.radians(mnist.CAP)) - 1e-4
+    assert bool(beyond.any()) and not bool((beyond & inside).any())
     down = mnist.carried_down(sphere.pos)
     torch.testing.assert_close(down.norm(dim=1), torch.ones(len(down)), rtol=1e-4, atol=1e-4)
     assert float((down * sphere.pos).sum(1).abs().max()) < 1e-4  # tangent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -150,7 +151,9 @@ while True:
 """
 
 
-def killed_writer(folder: Path, how: str, after: float = 0.0) -> None:
+def killed_writer(folder: Path, how: str, entries: int = 0, after: float = 0.0) -> None:
+    """Killed so many seconds after it has written so many entries more."""
+    wanted = len(list(folder.glob("*.safetensors"))) + entries
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(folder), how],
         stdout=subprocess.PIPE,
@@ -158,6 +161,10 @@ def killed_writer(folder: Path, how: str, after: float = 0.0) -> None:
     )
     try:
         assert process.stdout is not None and process.stdout.readline() == b"writing\n"
+        until = time.monotonic() + 60
+        while len(list(folder.glob("*.safetensors"))) < wanted:
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(1e-3)
         time.sleep(after)
     finally:
         process.send_signal(signal.SIGKILL)
@@ -184,8 +191,8 @@ def test_killed_in_the_middle_of_a_write(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_time(tmp_path: Path) -> None:
-    for after in (0.01, 0.08):
-        killed_writer(tmp_path, "running", after)
+    for entries in (0, 1):
+        killed_writer(tmp_path, "running", entries, after=random.uniform(0, 0.02))
     entries = len(list(tmp_path.glob("*.safetensors")))
     assert entries > 0
     with warnings.catch_warnings():

@@ -18,6 +18,8 @@ from geodl.data import Mesh, OperatorCache, PrecomputeReport, precompute
 from geodl.geometry import gradient, spectrum
 
 ROOT = Path(__file__).parents[2]
+# Seconds that a process may take on a machine with other things to do.
+PATIENCE = 180
 
 
 def ball(number: int) -> Mesh:
@@ -97,13 +99,13 @@ from geodl.data import Mesh, OperatorCache, PrecomputeReport, precompute
 
 class Slow:
     def __len__(self):
-        return 20
+        return 10
 
     def __getitem__(self, number):
         (Path(sys.argv[1]) / f"{os.getpid()}.pid").touch()
         made = trimesh.creation.icosphere(2)
         pos = torch.tensor(made.vertices) * torch.tensor([1.0, 1.0 + number / 10, 0.8])
-        time.sleep(60 if number in (6, 7) and "--endless" in sys.argv else 0.05)
+        time.sleep(600 if number in (6, 7) and "--endless" in sys.argv else 0.05)
         return Mesh(pos.float(), torch.tensor(made.faces).long().t().contiguous())
 
 report = precompute(Slow(), OperatorCache(sys.argv[1]), k=9, workers=2, multiprocessing_context="fork")
@@ -123,11 +125,10 @@ def start(folder: Path, *options: str, **environment: str) -> subprocess.Popen[s
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if condition():
-            return
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until, f"waited for {PATIENCE} seconds"
         time.sleep(0.1)
-    raise AssertionError("waited for a minute")
 
 
 def alive(process: int) -> bool:
@@ -139,29 +140,29 @@ def alive(process: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_resumes(tmp_path: Path, how: signal.Signals) -> None:
-    run = start(tmp_path, "--endless")  # both workers come to a shape that takes a minute
+    run = start(tmp_path, "--endless")  # both workers come to a shape that takes ten minutes
     wait_until(lambda: len(entries(tmp_path)) >= 4)
     run.send_signal(how)
-    assert run.wait(60) != 0
+    assert run.wait(PATIENCE) != 0
     workers = [int(path.stem) for path in tmp_path.glob("*.pid")]
     assert len(workers) == 2
     wait_until(lambda: not any(alive(worker) for worker in workers))  # nobody goes on without the parent
     if how == signal.SIGINT:
         assert not list(tmp_path.glob(".*.tmp"))
     there = len(entries(tmp_path))
-    assert 4 <= there < 60
-    shapes = [ball(number) for number in range(20)]
+    assert 4 <= there < 30
+    shapes = [ball(number) for number in range(10)]
     again = precompute(shapes, OperatorCache(tmp_path), k=9, workers=0, progress=False)
-    assert (again.computed, again.failed) == (60 - there, {})
-    assert len(entries(tmp_path)) == 60
+    assert (again.computed, again.failed) == (30 - there, {})
+    assert len(entries(tmp_path)) == 30
 
 
 @pytest.mark.slow
 def test_two_machines_at_once(tmp_path: Path) -> None:
     runs = [start(tmp_path, RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK="0") for rank in (0, 1)]
     for run in runs:
-        assert run.communicate(timeout=120)[0].split() == ["10", "30", "0"]
-    assert len(entries(tmp_path)) == 60
+        assert run.communicate(timeout=PATIENCE)[0].split() == ["5", "15", "0"]
+    assert len(entries(tmp_path)) == 30
 
 
 class Broken:

@@ -484,6 +484,11 @@ def test_charts_check_what_they_are_made_of() -> None:
         Charts(neighbors, torch.zeros(2, 2), transport=torch.zeros(2).double())
     with pytest.raises(ValueError, match=r"radius must be positive, got -1\.0 for chart 0"):
         Charts(neighbors, torch.zeros(2, 2), radius=-torch.ones(1))
+    for radius in (0.5, torch.tensor([0.5], dtype=torch.float64)):
+        charts = Charts(neighbors, torch.zeros(2, 2), radius=radius)  # type: ignore[arg-type]
+        assert charts.radius is not None and torch.equal(charts.radius, torch.tensor([0.5]))
+    moved = charts.to(torch.float64)
+    assert moved.radius is not None and moved.radius.dtype == moved.coords.dtype == torch.float64
     with pytest.raises(ValueError, match=r"frames must have shape \[2, 3, 3\], not \[1, 3, 3\]"):
         Charts(neighbors, torch.zeros(2, 2), frames=torch.eye(3)[None])
     with pytest.raises(ValueError, match="only polar charts"):

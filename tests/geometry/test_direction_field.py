@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from geodl.datasets import broken_meshes
 from geodl.geometry import (
     curvature,
     direction_field,
@@ -182,3 +184,18 @@ def test_bad_guidance_is_named() -> None:
         direction_field(mesh, strokes)
     with pytest.raises(ValueError, match=r"direction must have shape"):
         direction_field(mesh, strokes[:7])
+
+
+@pytest.mark.parametrize("subdivisions", [0, 1, 2, 3])
+def test_faces_of_no_area_do_not_matter(subdivisions: int) -> None:
+    """Their cotangents are endless. Five of them are added to a sound mesh here; its field is the same but near their edges."""
+    meshes = broken_meshes(subdivisions)
+    sound, flat = meshes["sound"], meshes["zero-area faces"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the spectrum needs no second method
+        found = direction_field(flat)
+    assert torch.allclose(found.norm(dim=1), torch.ones(len(found)))
+    if subdivisions == 2:
+        wanted = in_space(sound, direction_field(sound))
+        alike = (wanted * in_space(flat, found)[: len(wanted)]).sum(1)
+        assert float(alike.median()) > 0.95

@@ -148,15 +148,35 @@ def test_gram_statistics_are_means_by_mass() -> None:
 def test_features_of_a_network_on_grid_and_level() -> None:
     network = SqueezeNet(version="1.1")
     seen = NetworkFeatures(network, ["features.0", "features.3"], octaves=1)
-    found = seen(torch.rand(3, 64, 64))
-    assert [layer.x.shape[-1] for layer in found] == [64, 128]
+    picture = torch.rand(3, 64, 64)
+    found = seen(picture)
+    assert [layer.x.shape[-1] for layer in found] == [3, 64, 128]
     level = surface_levels(sheet(40), octaves=3, kernel_size=5)
-    found = seen(torch.rand(1600, 3), level)
-    assert [layer.x.shape for layer in found] == [(1, 400, 64), (1, 100, 128)]
-    wanted = network.features((torch.rand(1, 3, 64, 64)), ["features.0"])
-    assert wanted["features.0"].shape[1] == 64
+    on_level = seen(torch.rand(1600, 3), level)
+    assert [layer.x.shape for layer in on_level] == [(1, 1600, 3), (1, 400, 64), (1, 100, 128)]
+    colors = (picture - seen.mean[:, None, None]) / seen.deviation[:, None, None]
+    first = network.features[0]
+    answer = F.conv2d(colors[None], first.weight, first.bias).relu()
+    row = torch.tensor([1.0, 3, 3, 1]) / 8
+    blur = (row[:, None] * row).expand(64, 1, 4, 4)
+    wanted = F.conv2d(F.pad(answer, (1, 1, 1, 1), mode="replicate"), blur, stride=2, groups=64)
+    torch.testing.assert_close(found[1].x, wanted.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-4)
+    assert first.stride == (2, 2)  # the network itself stays as it was
     with pytest.raises(ValueError, match="names"):
         NetworkFeatures(network, [])
+
+
+def test_a_network_of_caffe_reads_blue_first() -> None:
+    network = SqueezeNet(version="1.1")
+    mean, deviation = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    rgb = NetworkFeatures(network, ["features.1"], 1, mean, deviation)
+    bgr = NetworkFeatures(network, ["features.1"], 1, mean, deviation, order="bgr")
+    x = torch.rand(1, 3, 32, 32)
+    assert torch.equal(rgb(x)[1].x, bgr(x.flip(1))[1].x)
+    level, colors = surface_levels(sheet(24), octaves=2), torch.rand(576, 3)
+    assert torch.equal(rgb(colors, level)[1].x, bgr(colors.flip(1), level)[1].x)
+    with pytest.raises(ValueError, match='"rgb" or "bgr"'):
+        NetworkFeatures(network, ["features.1"], order="grb")  # type: ignore[arg-type]
 
 
 def test_bad_signals_and_sizes() -> None:

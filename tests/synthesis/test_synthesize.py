@@ -18,7 +18,7 @@ from tests.synthesis.shapes import blobs, sheet, sphere
 
 def test_a_texture_on_the_grid_is_near_the_exemplar() -> None:
     image = blobs(48)
-    found = synthesize(image, (48, 40), steps=30)
+    found = synthesize(image, (48, 40), steps=20)
     assert found.x.shape == (3, 48, 40) and float(found.x.min()) >= 0 and float(found.x.max()) <= 1
     assert found.step == found.steps == len(found.errors)
     noise = torch.rand(3, 48, 48)
@@ -57,6 +57,14 @@ def test_it_stops_and_goes_on_bit_for_bit(optimizer: str) -> None:
         synthesize(image, domain, state=whole.state, **options)
 
 
+def test_octaves_at_which_an_exemplar_is_flat_are_left_out() -> None:
+    row = torch.arange(64)
+    fine = ((row[:, None] // 2 + row // 2) % 2).float().expand(3, -1, -1)  # squares of 2 pixels
+    found = synthesize(fine, (64, 64), steps=30)
+    assert found.steps == 30 and found.errors[-1] < 0.05
+    assert float(found.x.std()) > 0.8 * float(fine.std())
+
+
 def test_seeds_and_progress(capsys: pytest.CaptureFixture[str]) -> None:
     image = blobs(48)
     one, same, other = (synthesize(image, (24, 24), steps=3, seed=seed).x for seed in (0, 0, 1))
@@ -72,7 +80,7 @@ def test_seeds_and_progress(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_texture_on_a_sphere_is_near_the_exemplar() -> None:
     image, mesh = blobs(48), sphere(4)
     level = surface_levels(mesh, 3)
-    found = synthesize(image, level, steps=30)
+    found = synthesize(image, level, steps=12)
     assert found.x.shape == (2562, 3)
     noise = torch.rand(2562, 3)
     distance = sliced_wasserstein(image, found.x, None, level)
@@ -85,21 +93,11 @@ def test_boundaries_and_components() -> None:
     two = Mesh(torch.cat([mesh.pos, mesh.pos + 100]), torch.cat([mesh.face, mesh.face + 576], 1))
     holed = Mesh(sphere(3).pos, sphere(3).face[:, 100:])
     for domain in (mesh, two, holed):
-        found = synthesize(image, domain, steps=3).x
+        found = synthesize(image, domain, steps=1).x
         assert found.shape == (domain.pos.shape[0], 3) and bool(found.isfinite().all())
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.xfail(raises=RuntimeError, reason="direction_field has no spectrum there")
-        )
-        if name == "zero-area faces"
-        else name
-        for name in sorted(broken_meshes())
-    ],
-)
+@pytest.mark.parametrize("name", sorted(broken_meshes()))
 def test_every_broken_mesh_gets_a_texture_or_a_reason(name: str) -> None:
     mesh = broken_meshes(2)[name]
     try:

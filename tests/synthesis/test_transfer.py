@@ -24,7 +24,7 @@ def correlation(one: torch.Tensor, two: torch.Tensor) -> float:
 
 def test_an_image_keeps_its_content_and_takes_the_style() -> None:
     style = blobs(64, seed=2)
-    made = transfer(content(), style, steps=25)
+    made = transfer(content(), style, steps=12)
     assert made.x.shape == (3, 48, 48)
     coarse = [halve(halve(image.mean(0)[None, None])) for image in (made.x, content())]
     assert correlation(*coarse) > 0.8
@@ -32,14 +32,14 @@ def test_an_image_keeps_its_content_and_takes_the_style() -> None:
     target = GramStatistics.of(bank(style))
     before, after = (float(target.error(GramStatistics.of(bank(x)))) for x in (content(), made.x))
     assert after < 0.3 * before
-    less = transfer(content(), style, steps=25, weight=0.01)
+    less = transfer(content(), style, steps=12, weight=0.01)
     assert less.errors[-1] < made.errors[-1]
 
 
 def test_a_function_on_a_surface_becomes_a_relief() -> None:
     mesh = sphere(4)
     level = surface_levels(mesh, 3)
-    made = transfer(mesh.pos[:, 1], blobs(48, channels=1), level, steps=15)
+    made = transfer(mesh.pos[:, 1], blobs(48, channels=1), level, steps=6)
     assert made.x.shape == (2562, 1) and correlation(made.x, mesh.pos[:, 1]) > 0.5
     relief = displace(mesh, made.x, 0.1)
     moved = relief.pos.norm(dim=1) - 1

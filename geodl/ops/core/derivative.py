@@ -31,8 +31,13 @@ def register(
 ) -> Callable[..., Any]:
     """Gives the operator its derivatives; returns the function that plain calls go through."""
     rule = _Rule(op, backward, jvp, linear, saves)
-    plain = rule.function(op.run, rule.setup)
-    op._transformed = rule.function(lambda *flat: op._overload(*flat), rule.setup_flat)
+    plain = rule.function(forward=rule.forward, backward=rule.backward)
+    op._transformed = rule.function(
+        forward=lambda *flat: op._overload(*flat),
+        setup_context=rule.setup_flat,
+        backward=rule.backward,
+        vmap=lambda info, dims, *flat: rule.vmap(info, dims, flat),
+    )
     op._definition.register_autograd(rule.backward, setup_context=rule.setup_flat)
     op._definition.register_vmap(lambda info, dims, *flat: rule.vmap(info, dims, flat))
     return watch.applier(plain)
@@ -62,14 +67,17 @@ class _Rule:
                 keeps[k] and "(" + " or ".join(f"needs[{j}]" for j in range(self.count) if j != k) + ")"
             )
         kept = [saves is not None and item.name in saves for item in declaration.results]
-        self.save, self.restore = (
-            write_save(declaration, keeps, kept),
-            write_restore(declaration, keeps, kept),
-        )
+        kept_of = declaration, keeps, kept
+        self.save, self.restore = write_save(*kept_of), write_restore(*kept_of)
         self.constant = tuple(k for k, item in enumerate(declaration.results) if item.kind != "T")
 
+    def forward(self, ctx: Any, *inputs: Any) -> Any:
+        """A plain call."""
+        output = self.op.run(*inputs)
+        self.setup(ctx, inputs, output)
+        return output
+
     def setup(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """After a plain call."""
         outputs = output if type(output) is tuple else (output,)
         if self.constant:
             ctx.mark_non_differentiable(*[outputs[k] for k in self.constant])
@@ -85,20 +93,20 @@ class _Rule:
 
     def backward(self, ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         needs = ctx.needs_input_grad
-        nothing = (None,) * (len(needs) - self.count)
         if grads[0] is None and all(grad is None for grad in grads):
             return (None,) * len(needs)
         inputs, outputs = self.restore(ctx)
+        needed = needs[: self.count]
         if ctx.forced is None:
-            found = self.derive(inputs, outputs, grads, needs[: self.count])
+            found = self.derive(inputs, outputs, grads, needed)
         else:
             token = forced.set(ctx.forced)
             try:
-                found = self.derive(inputs, outputs, grads, needs[: self.count])
+                found = self.derive(inputs, outputs, grads, needed)
             finally:
                 forced.reset(token)
         # What is differentiated stands before the graphs, so that grouped and flat arguments begin alike.
-        return (*found, *nothing)
+        return (*found, *(None,) * (len(needs) - self.count))
 
     def jvp(self, ctx: Any, *tangents: Tensor | None) -> Any:
         inputs, outputs = ctx.given
@@ -125,14 +133,8 @@ class _Rule:
             return tuple(torch.stack(parts) for parts in zip(*sliced, strict=True)), (0,) * len(sliced[0])
         return torch.stack(sliced), 0
 
-    def function(self, run: Callable[..., Any], setup: Callable[..., None]) -> type[torch.autograd.Function]:
-        methods: dict[str, Callable[..., Any]] = {
-            "forward": run,
-            "setup_context": setup,
-            "backward": self.backward,
-            "jvp": self.jvp,
-            "vmap": lambda info, dims, *flat: self.vmap(info, dims, flat),
-        }
+    def function(self, **methods: Callable[..., Any]) -> type[torch.autograd.Function]:
+        methods["jvp"] = self.jvp
         made = type(
             self.op.name, (torch.autograd.Function,), {name: staticmethod(f) for name, f in methods.items()}
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -59,16 +61,12 @@ def in_huge_pages(tensor: Tensor) -> Tensor:
 
 def new_empty(like: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
     """A tensor of this shape for a kernel to write, on the device and by default of the dtype of another."""
-    # The shape of another costs PyTorch less than numbers.
-    made = (
-        torch.empty_like(like, memory_format=torch.contiguous_format)
-        if like.shape == shape and dtype is None
-        else like.new_empty(shape, dtype=dtype)
-    )
+    # Numbers cost PyTorch less than a shape.
+    made = like.new_empty(*shape) if dtype is None else like.new_empty(*shape, dtype=dtype)
     return in_huge_pages(made) if made.nbytes >= HUGE else made
 
 
-def addresses(*tensors: Tensor | None) -> list[int]:
+def _addresses(*tensors: Tensor | None) -> Sequence[int]:
     """Where the numbers of contiguous tensors lie; 0 for None.
 
     Raises:
@@ -78,3 +76,6 @@ def addresses(*tensors: Tensor | None) -> list[int]:
     if 0 in found and any(t is not None and not a and t.numel() for t, a in zip(tensors, found, strict=True)):
         raise ValueError("a tensor has no memory: its storage was freed")
     return found
+
+
+addresses: Callable[..., Sequence[int]] = _addresses if native is None else native.addresses

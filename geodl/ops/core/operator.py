@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, is_grad_enabled
 from torch.autograd import forward_ad
 from torch.autograd import profiler as _profiler
 from torch.compiler import is_compiling
@@ -40,7 +40,7 @@ from geodl.ops.core.csr import CSR
 from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.dispatch import select
 from geodl.ops.core.memory import resolve
-from geodl.ops.core.plain import PLAIN, write_prepare
+from geodl.ops.core.plain import FIT, MUST_BE_RESOLVED, PLAIN, WANT_GRADIENT, write_look
 from geodl.ops.core.watch import watched
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -65,7 +65,7 @@ class Operator:
         self.num_differentiable = len(self.declaration.differentiable)
         self._module = sys._getframe(1).f_globals["__name__"]
         self._implementations: dict[str, Callable[..., Any]] = {}
-        self._prepare = write_prepare(self.declaration)
+        self._look = write_look(self.declaration)
         self._tensors = tuple((k, item.name) for k, item in enumerate(items) if item.is_tensor)
         self._graphs = tuple(k for k, item in enumerate(items) if item.kind == "csr")
         self._lead = self._tensors[0][0] if self._tensors else -1
@@ -153,24 +153,20 @@ class Operator:
             return self._overload(*self._flat(self._promoted(arguments)))
         if watched():
             return self._watched(arguments)
-        try:
-            prepared = self._prepare(*arguments)
-        except (AttributeError, TypeError, ValueError, RuntimeError):
-            prepared = None
-        if prepared is None:
-            return self._mended(arguments)
-        return self._plain(*prepared)
+        found = self._look(arguments)
+        if found & MUST_BE_RESOLVED:
+            arguments = tuple(self._resolved(arguments))
+        return self._plain(found, arguments) if found else self._mended(arguments)
 
-    def _plain(self, asked: bool, arguments: tuple[Any, ...]) -> Any:
-        """A call of checked tensors that nobody looks at; ``asked`` says that one of them wants a gradient."""
-        if (asked and torch.is_grad_enabled()) or forward_ad._current_level >= 0:
-            # Without a derivative, torch.library says so in the backward pass.
-            return (
-                self._apply(*arguments) if self._apply is not None else self._overload(*self._flat(arguments))
-            )
-        if _profiler._is_profiler_enabled:
-            return self._overload(*self._flat(arguments))
-        return self.run(*arguments)
+    def _plain(self, found: int, arguments: tuple[Any, ...]) -> Any:
+        """A call of checked tensors that nobody looks at."""
+        if (found & WANT_GRADIENT and is_grad_enabled()) or forward_ad._current_level >= 0:
+            if self._apply is not None:
+                return self._apply(*arguments)
+        elif not _profiler._is_profiler_enabled:
+            return self.run(*arguments)
+        # Without a derivative, torch.library says so in the backward pass.
+        return self._overload(*self._flat(arguments))
 
     def _mended(self, arguments: Sequence[Any]) -> Any:
         """A call that does not fit as it is: of tensors that are not plain, of mixed dtypes under autocast, or wrong."""
@@ -179,9 +175,9 @@ class Operator:
             for a in self._flat(arguments)
         ):
             return self._watched(arguments)
-        prepared = self._prepare(*self._resolved(self._promoted(arguments)))
-        assert prepared is not None, f"{self.name} refuses what its declaration takes"
-        return self._plain(*prepared)
+        mended = tuple(self._resolved(self._promoted(arguments)))
+        asked = any(isinstance(a, Tensor) and a.requires_grad for a in mended[: self.num_differentiable])
+        return self._plain(WANT_GRADIENT if asked else FIT, mended)
 
     def _promoted(self, arguments: Sequence[Any]) -> Sequence[Any]:
         """The arguments with one floating dtype under autocast, checked."""
@@ -239,10 +235,10 @@ class Operator:
         if lead.dtype in HALF and backend != "triton":
             return self._run_half(arguments, lead.dtype)
         found = self._implementations.get(backend) or self._implementation(backend)
-        if torch.is_autocast_enabled("cpu" if lead.is_cpu else "cuda"):
-            with torch.autocast(lead.device.type, enabled=False):
-                return found(*arguments)
-        return found(*arguments)
+        if backend == "native" or not torch.is_autocast_enabled(lead.device.type):  # C++ knows of no autocast
+            return found(*arguments)
+        with torch.autocast(lead.device.type, enabled=False):
+            return found(*arguments)
 
     def _run_half(self, arguments: Sequence[Any], dtype: torch.dtype) -> Any:
         wide = [a.float() if isinstance(a, Tensor) and a.dtype == dtype else a for a in arguments]

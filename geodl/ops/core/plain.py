@@ -1,9 +1,8 @@
-"""What a plain call does before and after the implementation, written out once for every declaration.
+"""What a plain call does before and after the implementation, prepared once for every declaration.
 
-A call on plain tensors must cost microseconds, so that nothing is looked up in a declaration then: from it three functions are
-written, which check and resolve arguments, keep them for the backward pass, and take them up again there. ``prepare`` answers None
-where something is not as it should be and knows no reasons: :meth:`Declaration.bind` walks over the arguments again and names
-what is wrong.
+A call on plain tensors must cost microseconds, so that nothing is looked up in a declaration then. Arguments are looked at in
+C++, and two functions are written, which keep them for the backward pass and take them up again there. C++ knows no reasons:
+:meth:`Declaration.bind` walks over the arguments again and names what is wrong.
 """
 
 from __future__ import annotations
@@ -18,52 +17,57 @@ from torch.nn import Parameter
 
 from geodl.ops.core.csr import CSR, Known
 from geodl.ops.core.declaration import FIXED, FLOATING, Declaration, Item
-from geodl.ops.core.memory import resolve
+from geodl.ops.core.dispatch import native
 
 PLAIN = frozenset((Tensor, Parameter))
-_SCOPE: dict[str, Any] = {
-    "CSR": CSR,
-    "Known": Known,
-    "PLAIN": PLAIN,
-    "FLOATING": frozenset(FLOATING),
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "resolve": resolve,
-    **{f"{kind}_dtype": dtype for kind, dtype in FIXED.items()},
-}
+
+# What C++ answers about arguments, together; 0 if one does not fit, or nobody can tell.
+FIT, WANT_GRADIENT, MUST_BE_RESOLVED = 1, 2, 4
+
+# Kinds of arguments in native/arguments.cpp.
+_OTHER, _COUNT, _GRAPH, _TENSOR = range(4)
+
+if native is not None:
+    native.know_torch(torch, CSR, Known, list(FLOATING))
+
+
+def write_look(declaration: Declaration) -> Callable[[tuple[Any, ...]], int]:
+    """``look(arguments)``: whether they are plain tensors that fit, in memory that kernels can read or must get, and whether a
+    gradient may be asked for."""
+    if native is None:
+        return lambda arguments: 0
+    variables: dict[str, int] = {}
+    look: Callable[[tuple[Any, ...]], int] = native.Arguments(
+        [
+            _described(item, k < len(declaration.differentiable), variables)
+            for k, item in enumerate(declaration.arguments)
+        ]
+    ).look
+    return look
+
+
+def _described(item: Item, differentiable: bool, variables: dict[str, int]) -> tuple[Any, ...]:
+    kind = _TENSOR if item.is_tensor else {"csr": _GRAPH, "int": _COUNT}.get(item.kind, _OTHER)
+    names = item.sizes or ((item.name,) if kind == _COUNT else ())
+    sizes = [_size(size, variables) for size in names if size != "..."]
+    integer, wide = item.kind.startswith("int"), item.kind == "acc"
+    return kind, item.optional, differentiable, FIXED.get(item.kind), integer, wide, sizes, "..." in names
+
+
+def _size(size: str, variables: dict[str, int]) -> tuple[int, int, int]:
+    """The number of its variable, a factor and a summand; of a number, no variable."""
+    if size.isdigit():
+        return -1, 1, int(size)
+    name, sign, number = re.split(r"([+*])", size) if re.search(r"[+*]", size) else (size, "+", "0")
+    variable = variables.setdefault(name, len(variables))
+    return (variable, 1, int(number)) if sign == "+" else (variable, int(number), 0)
 
 
 def _function(name: str, parameters: str, lines: list[str]) -> Callable[..., Any]:
-    scope = dict(_SCOPE)
+    scope: dict[str, Any] = {"Known": Known}
     exec(f"def {name}({parameters}):\n    " + "\n    ".join(lines), scope)
     found: Callable[..., Any] = scope[name]
     return found
-
-
-def write_prepare(declaration: Declaration) -> Callable[..., tuple[bool, tuple[Any, ...]] | None]:
-    """``prepare(*arguments)``: whether a gradient may be asked for, and the arguments in memory that kernels can read.
-
-    None if a tensor is not plain, or does not fit.
-    """
-    writer = _Writer()
-    names = [f"a{position}" for position in range(len(declaration.arguments))]
-    pairs = list(zip(declaration.arguments, names, strict=True))
-    for item, name in pairs:
-        if item.kind == "int" and not item.is_tensor:
-            writer.sizes[item.name] = name
-    for item, name in pairs:
-        if item.kind == "csr":
-            writer.graph(item, name)
-    for item, name in pairs:
-        if item.is_tensor:
-            writer.tensor(item, name)
-    asked = [
-        f"({name} is not None and {name}.requires_grad)" if item.optional else f"{name}.requires_grad"
-        for item, name in pairs[: len(declaration.differentiable)]
-    ]
-    given = ", ".join(names)
-    lines = [*writer.lines, f"return {' or '.join(asked) or 'False'}, ({given},)"]
-    return _function("prepare", given, lines)
 
 
 def write_save(
@@ -89,7 +93,7 @@ def write_save(
     tensors += [f"outputs[{k}]" for k, keep in enumerate(kept_results) if keep]
     lines = [
         f"{', '.join(names)}, = inputs",
-        "needs = ctx.needs_input_grad",
+        *(["needs = ctx.needs_input_grad"] if any(isinstance(keep, str) for keep in keeps) else []),
         f"ctx.values = ({''.join(f'{value}, ' for value in values)})",
         f"ctx.save_for_backward({', '.join(tensors)})",
     ]
@@ -119,124 +123,3 @@ def write_restore(
         f"return ({', '.join(inputs)},), ({''.join(f'{output}, ' for output in outputs)})",
     ]
     return _function("restore", "ctx", lines)
-
-
-class _Writer:
-    """The lines of ``prepare``."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.sizes: dict[str, str] = {}
-        self.dtype = self.device = ""
-        self.made = 0
-
-    def graph(self, item: Item, name: str) -> None:
-        assert item.sizes is not None
-        points, sources, edges = item.sizes
-        parts = [f"{name}_{part}" for part in CSR._fields]
-        say = self.lines.append
-        say(f"{', '.join(parts)} = {name}")
-        tensors = {part: parts[k] for k, part in enumerate(CSR._fields) if part != "num_src"}
-        self.sizes.setdefault(sources, parts[2])
-        # Nobody can have changed the tensors of a known graph, but the storage of those that a user gave may have been freed.
-        say(f"if type({name}) is Known:")
-        for part in ("rowptr", "col"):
-            say(f"    if {tensors[part]}.untyped_storage().nbytes() < {tensors[part]}.nbytes: return None")
-        say("else:")
-        sizes, device = dict(self.sizes), self.device
-        self.tensor(Item("rowptr", "int", (f"{points}+1",), False), tensors["rowptr"], "    ")
-        self.tensor(Item("col", "int", (edges,), False), tensors["col"], "    ")
-        say(f"    if {tensors['t_rowptr']} is not None:")
-        for part, size in (("t_rowptr", f"{sources}+1"), ("t_row", edges), ("perm", edges)):
-            self.tensor(Item(part, "int", (size,), False), tensors[part], "        ")
-        say(f"    {name} = CSR({', '.join(parts)})")
-        self.sizes, self.device = sizes, device
-        for size, value in (
-            (points, f"{tensors['rowptr']}.shape[0] - 1"),
-            (edges, f"{tensors['col']}.shape[0]"),
-        ):
-            if size in self.sizes:
-                say(f"if {self.sizes[size]} != {value}: return None")
-            else:
-                say(f"size_{size} = {value}")
-                self.sizes[size] = f"size_{size}"
-        self._device(tensors["rowptr"], say)
-
-    def _device(self, name: str, say: Callable[[str], None]) -> None:
-        if self.device:
-            say(f"if {name}.is_cpu is not cpu or not cpu and {name}.device != device: return None")
-        else:
-            say(f"cpu, device = {name}.is_cpu, {name}.device")
-            self.device = "device"
-
-    def tensor(self, item: Item, name: str, indent: str = "") -> None:
-        assert item.sizes is not None
-        if item.optional:
-            self.lines.append(f"{indent}if {name} is not None:")
-            indent += "    "
-        before = dict(self.sizes), self.device, self.dtype
-
-        def say(line: str) -> None:
-            self.lines.append(indent + line)
-
-        say(f"if type({name}) not in PLAIN: return None")
-        self._dtype(item, name, say)
-        self._device(name, say)
-        self._shape(item, name, say)
-        # A tensor that a transform has wrapped has no storage, and says so by an error.
-        say(f"held, size = {name}.untyped_storage().nbytes(), {name}.nbytes")
-        negative = "" if item.kind.startswith("int") else f" or {name}.is_neg() or {name}._is_zerotensor()"
-        say(f"short = held != size and held < size + {name}.storage_offset() * {name}.itemsize")
-        say(f"if short or not {name}.is_contiguous(){negative}:")
-        say(f"    {name} = resolve({name}, {item.name!r})")
-        if item.optional:  # what an argument that may be missing tells is not known afterwards
-            self.sizes, self.device, self.dtype = before
-
-    def _dtype(self, item: Item, name: str, say: Callable[[str], None]) -> None:
-        if item.kind in FIXED:
-            say(f"if {name}.dtype is not {item.kind}_dtype: return None")
-        elif item.kind == "acc":
-            wide = f"(float64 if {self.dtype} is float64 else float32)" if self.dtype else "float32"
-            say(f"if {name}.dtype is not {wide}: return None")
-        elif self.dtype:
-            say(f"if {name}.dtype is not {self.dtype}: return None")
-        else:
-            say(f"dtype = {name}.dtype")
-            say("if dtype not in FLOATING: return None")
-            self.dtype = "dtype"
-
-    def _shape(self, item: Item, name: str, say: Callable[[str], None]) -> None:
-        assert item.sizes is not None
-        sizes, rest = [size for size in item.sizes if size != "..."], "..." in item.sizes
-        shape = f"s{self.made}"
-        self.made += 1
-        say(f"{shape} = {name}.shape")
-        say(f"if len({shape}) {'<' if rest else '!='} {len(sizes)}: return None")
-        for axis, size in enumerate(sizes):
-            self._size(size, f"{shape}[{axis}]", say)
-        if rest:
-            if "..." in self.sizes:
-                say(f"if {shape}[{len(sizes)}:] != {self.sizes['...']}: return None")
-            else:
-                say(f"rest = {shape}[{len(sizes)}:]")
-                self.sizes["..."] = "rest"
-
-    def _size(self, size: str, extent: str, say: Callable[[str], None]) -> None:
-        if size.isdigit():
-            say(f"if {extent} != {size}: return None")
-            return
-        match = re.fullmatch(r"(\w+)(?:([+*])(\d+))?", size)
-        assert match is not None, size
-        name, sign, number = match.groups()
-        if name in self.sizes:
-            say(f"if {extent} != {self.sizes[name]}{f' {sign} {number}' if sign else ''}: return None")
-            return
-        self.sizes[name] = f"size_{name}"
-        if sign == "*":
-            say(f"size_{name}, left = divmod({extent}, {number})")
-            say("if left: return None")
-        elif sign == "+":
-            say(f"size_{name} = {extent} - {number}")
-            say(f"if size_{name} < 0: return None")
-        else:
-            say(f"size_{name} = {extent}")

@@ -7,6 +7,12 @@
 #include "parallel.h"
 #include "simd.h"
 
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <vector>
+
 namespace geodl {
 namespace {
 
@@ -121,10 +127,53 @@ void filter_step(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::u
     for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) { filter_step_rows(step, begin, end); });
 }
 
+// z_k = s_k + alpha[k-1] A z_(k-1) + beta[k-2] z_(k-2) for k = 0 .. steps, of which the last `keep` are written to
+// out [rows, keep, channels]; the others lie in `scratch`, which has room for three. The first `sources` of s are given, the
+// others are 0. With `backwards`, sources and states lie in the order of descending k.
+template <class T>
+void recurrence(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t values, std::uintptr_t edge,
+                int64_t channels, const std::vector<double>& alpha, const std::vector<double>& beta,
+                std::uintptr_t source, int64_t sources, int64_t keep, bool backwards, std::uintptr_t scratch,
+                std::uintptr_t out, int threads, int64_t edges) {
+    const auto steps = static_cast<int64_t>(alpha.size());
+    if (sources < 1 || keep < 1 || keep > steps + 1 || static_cast<int64_t>(beta.size()) + 1 < steps)
+        throw std::invalid_argument("a recurrence needs a source, as many beta as steps but one, and keeps one of its states");
+    if (rows == 0 || channels == 0) return;
+    need_memory("source", at<const T>(source), rows * sources * channels);
+    struct State {
+        std::uintptr_t data;
+        int64_t row;
+    };
+    const auto place = [&](std::uintptr_t data, int64_t k, int64_t count) -> State {
+        return {data + static_cast<std::uintptr_t>((backwards ? count - 1 - k : k) * channels) * sizeof(T), count * channels};
+    };
+    State before{}, last{};
+    for (int64_t k = 0; k <= steps; ++k) {
+        const int64_t kept = k - (steps + 1 - keep);
+        const State d = k < sources ? place(source, k, sources) : State{};
+        State state = d;
+        if (kept >= 0)
+            state = place(out, kept, keep);
+        else if (k > 0)
+            state = {scratch + static_cast<std::uintptr_t>(k % 3 * rows * channels) * sizeof(T), channels};
+        if (k > 0)
+            filter_step<T>(rowptr, rows, col, values, edge, channels, alpha[k - 1], k > 1 ? beta[k - 2] : 0, last.data,
+                           d.data, k > 1 ? before.data : 0, state.data, last.row, d.row, before.row, state.row, threads,
+                           edges);
+        else if (kept == 0)
+            for (int64_t i = 0; i < rows; ++i)
+                std::copy_n(at<const T>(d.data) + i * d.row, channels, at<T>(state.data) + i * state.row);
+        before = last;
+        last = state;
+    }
+}
+
 }  // namespace
 
 void register_filter(nb::module_& m) {
     const nb::call_guard<nb::gil_scoped_release> unlocked;
+    m.def("recurrence_f32", &recurrence<float>, unlocked);
+    m.def("recurrence_f64", &recurrence<double>, unlocked);
     m.def("filter_step_f32", &filter_step<float>, unlocked);
     m.def("filter_step_f64", &filter_step<double>, unlocked);
 }

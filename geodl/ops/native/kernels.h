@@ -22,6 +22,7 @@ T* at(std::uintptr_t address) {
     return reinterpret_cast<T*>(address);
 }
 
+void register_arguments(nb::module_& m);
 void register_pages(nb::module_& m);
 void register_neighbors(nb::module_& m);
 void register_aggregate(nb::module_& m);

@@ -2,6 +2,8 @@
 
 NB_MODULE(_native, m) {
     m.doc() = "C++ kernels; raw addresses and sizes only, see the Python modules that call them.";
+    geodl::nb::set_leak_warnings(false);  // PyTorch keeps operators, and with them what looks at their arguments, until the end
+    geodl::register_arguments(m);
     geodl::register_pages(m);
     geodl::register_neighbors(m);
     geodl::register_aggregate(m);
