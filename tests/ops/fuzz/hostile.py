@@ -180,6 +180,10 @@ def _attack_memory(operator: Fuzzed, inputs: Inputs, draw: Draw) -> Verdict:
         if places := _places(inputs):
             place = draw.choice(places)
             how = draw.choice([*MEMORY])
+            if (
+                how == "nothing" and draw.special
+            ):  # to PyTorch a product with a tensor of no numbers is 0, of NaN too
+                continue
             if _get(inputs, place).is_floating_point() or how not in ("expanded", "nothing"):
                 _put(inputs, place, MEMORY[how](_get(inputs, place)))
     draw.tied = True
