@@ -33,6 +33,7 @@ _FRESH = 24  # one look in so many begins at the seed
 _RATE = 1e-3
 _WARM = 50  # looks until steps have their full length
 _GRAM = 1.0  # how much the relative error counts beside the features' order
+_REACH = 2.5  # deviations of the exemplar's colours that a state of 1 shows
 _OVERFLOW = 10.0  # how much states beyond -1..1 count
 
 
@@ -58,6 +59,7 @@ class NeuralAutomaton(nn.Module):
     """
 
     mean: Tensor
+    basis: Tensor
 
     def __init__(
         self, out_channels: int = 3, channels: int = 12, hidden: int = 64, fire_rate: float = 0.5
@@ -72,8 +74,10 @@ class NeuralAutomaton(nn.Module):
             nn.Linear((1 + len(_SEEN)) * channels, hidden), nn.ReLU(), nn.Linear(hidden, channels, bias=False)
         )
         nn.init.zeros_(self.rule[2].weight)  # type: ignore[arg-type]
-        # Colours are counted from the mean of the exemplar's.
+        # Colours are counted from the mean of the exemplar's, along the directions in which those differ: filters that are fitted
+        # to it are blind to all others, and colours would drift there.
         self.register_buffer("mean", torch.full((out_channels,), 0.5))
+        self.register_buffer("basis", torch.eye(out_channels))
 
     def seed(self, domain: Level | tuple[int, int], batch: int = 1) -> Tensor:
         """The state that everything grows from: zero."""
@@ -84,8 +88,8 @@ class NeuralAutomaton(nn.Module):
 
     def colors(self, state: Tensor) -> Tensor:
         """The picture of a state, ``[B, C, H, W]`` or ``[V, C]``."""
-        shown = state[:, : self.out_channels]
-        return shown + (self.mean if state.dim() == 2 else self.mean[:, None, None])
+        shown = state[:, : self.out_channels].movedim(1, -1)
+        return (shown @ self.basis + self.mean).movedim(-1, 1)
 
     def forward(
         self, state: Tensor, level: Level | None = None, generator: torch.Generator | None = None
@@ -154,6 +158,7 @@ class NeuralAutomaton(nn.Module):
         device = self.mean.device
         bank = FilterBank(image.shape[0], kernel_size=SIDE, octaves=octaves, seed=seed).fit(image).to(device)
         self.mean.copy_(palette.mean)
+        self.basis.zero_()[: palette.channels] = _REACH * palette.basis
         with torch.no_grad():
             wanted = bank(image[None].to(device))
         draw = torch.Generator().manual_seed(seed)

@@ -52,6 +52,15 @@ def test_it_learns_and_the_pool_is_damaged() -> None:
     assert picture.shape == (1, 3, 24, 24) and bool(picture.isfinite().all())
 
 
+def test_colours_stay_among_those_of_the_exemplar() -> None:
+    image = blobs(32, channels=1).expand(3, -1, -1)
+    net = NeuralAutomaton()
+    net.fit(image, iterations=1, size=24)
+    shown = net.colors(torch.randn(50, 12))
+    torch.testing.assert_close(shown, shown[:, :1].expand(-1, 3))
+    assert float(shown.std(0)[0]) > float(image.std())
+
+
 def test_bad_states_and_exemplars() -> None:
     net = NeuralAutomaton()
     with pytest.raises(ValueError, match=r"\[B, 12, H, W\]"):
