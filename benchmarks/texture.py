@@ -1,6 +1,7 @@
 """Texture synthesis: one exemplar on an image and on a surface, and a cellular automaton that grows it.
 
-    python -m benchmarks.texture                                  procedural stones, on an image and on a Puppet; four minutes
+    python -m benchmarks.texture                                  procedural stones, on an image and on a Puppet; four minutes,
+                                                                  half of which an automaton learns to grow a labyrinth
     python -m benchmarks.texture --exemplar FILE --mesh FILE      a picture and a mesh of one's own
     python -m benchmarks.texture --automaton 0                    without the automaton
 
@@ -36,7 +37,7 @@ from geodl.synthesis import (
     surface_levels,
     synthesize,
 )
-from geodl.viz import images, surface
+from geodl.viz import film, images, surface
 
 SIDE = 128  # of the exemplar and of the picture that is made
 STONE = 14.0  # of the procedural exemplar, in pixels
@@ -50,7 +51,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--mesh", type=Path, help="a mesh; a Puppet if not given")
     parser.add_argument("--steps", type=int, default=80, help="steps at each octave")
     parser.add_argument(
-        "--automaton", type=int, default=1000, help="iterations of the automaton's training; 0 leaves it out"
+        "--automaton", type=int, default=1500, help="iterations of the automaton's training; 0 leaves it out"
     )
     parser.add_argument("--size", type=int, default=SIDE, help="side of the pictures, in pixels")
     parser.add_argument("--vertices", type=int, default=VERTICES, help="of the Puppet")
@@ -61,6 +62,18 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=Path("runs") / "texture", help="run folder")
     return parser.parse_args(argv)
+
+
+def labyrinth(side: int, seed: int = 0, length: float = 9.0) -> Tensor:
+    """Dark walls on light ground ``[3, side, side]``, ``length`` pixels from one to the next: noise of one wavelength."""
+    draw = torch.Generator().manual_seed(seed)
+    noise = torch.fft.fft2(torch.randn(side, side, generator=draw))
+    frequency = torch.fft.fftfreq(side)
+    band = ((torch.hypot(frequency[:, None], frequency) * length - 1) / 0.2).square()
+    wave = torch.fft.ifft2(noise * torch.exp(-band / 2)).real
+    share = torch.sigmoid(3 * (wave / wave.std() - 0.3))
+    ground, wall = (torch.tensor(color)[:, None, None] for color in ((0.85, 0.7, 0.45), (0.2, 0.15, 0.2)))
+    return ground + share * (wall - ground)
 
 
 def stones(height: int, width: int, seed: int = 0) -> Tensor:
@@ -139,7 +152,7 @@ def gap(exemplar: Tensor, other: Tensor, seed: int) -> dict[str, float]:
 def grow(
     exemplar: Tensor, mesh: Mesh, level: Level, iterations: int, seed: int, out: Path, console: Console
 ) -> dict[str, Any]:
-    """Trains the automaton on a grid, and lets it run there and on the mesh."""
+    """Trains the automaton on a grid, and lets it run there and on the mesh; a film shows how it grows."""
     torch.manual_seed(seed)
     net = NeuralAutomaton(exemplar.shape[0])
     begin = time.perf_counter()
@@ -161,7 +174,11 @@ def grow(
 
     draw = torch.Generator().manual_seed(seed)
     size = (exemplar.shape[1], exemplar.shape[2])
-    early = net.run(net.seed(size), 200, generator=draw)
+    early, frames = net.seed(size), []
+    for _ in range(50):
+        early = net.run(early, 4, generator=draw)
+        frames.append(net.colors(early)[0].clamp(0, 1).detach())
+    film(frames, out / "automaton.gif")
     late = net.run(early, LONG, generator=draw)
     hurt = late.clone()
     hurt[..., size[0] // 4 : size[0] // 2, size[1] // 4 : size[1] // 2] = 0
@@ -248,7 +265,8 @@ def main(argv: list[str] | None = None) -> None:
         f"between domains {metrics['gap_between_domains']:.4f}, between crops {metrics['gap_between_crops']:.4f}"
     )
     if chosen.automaton:
-        metrics |= grow(exemplar, mesh, level, chosen.automaton, chosen.seed, chosen.out, console)
+        pattern = labyrinth(chosen.size, chosen.seed) if chosen.exemplar is None else exemplar
+        metrics |= grow(pattern, mesh, level, chosen.automaton, chosen.seed, chosen.out, console)
     path = write_result(
         chosen.out,
         benchmark="texture",

@@ -27,6 +27,8 @@ _SEEN = torch.stack([_SOBEL, _SOBEL.T, torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.
 _POOL = 16  # states that training goes on from
 _BATCH = 2
 _SHORTEST, _LONGEST = 12, 24  # steps between two looks at the picture
+_UNSEEN = 64  # steps at most before those, without gradients
+_BOUND = 1.5  # of every state's channels
 _DIRECTIONS = 256  # along which features are compared in training,
 _AT_ONCE = 32  # and how many of them at each look
 _FRESH = 24  # one look in so many begins at the seed
@@ -42,8 +44,9 @@ class NeuralAutomaton(nn.Module):
 
     .. math:: s_i \leftarrow s_i + m_i \, W_2 \max(0, W_1 [s, \partial_1 s, \partial_2 s, \Delta s]_i + b_1),
 
-    where m is 1 at a random half of the points. The first channels of the state are the colours. The rule is learned on a grid
-    (:meth:`fit`) and runs with the same weights on every :class:`~geodl.nn.Level`; a state that is damaged heals.
+    where m is 1 at a random half of the points, and states are held within -1.5..1.5: a rule that grows cannot run away. The first
+    channels of the state are the colours. The rule is learned on a grid (:meth:`fit`), also from states that it was left alone with
+    for long, and runs with the same weights on every :class:`~geodl.nn.Level`; a state that is damaged heals.
 
     Args:
         out_channels: colours.
@@ -111,8 +114,8 @@ class NeuralAutomaton(nn.Module):
         if self.fire_rate < 1:
             at = (len(state), 1, *state.shape[2:])
             fires = torch.rand(at, generator=generator, device=state.device) < self.fire_rate
-            return torch.addcmul(state, change, fires.to(state.dtype))
-        return state + change
+            change = change * fires.to(state.dtype)
+        return _bounded(state + change)
 
     @torch.no_grad()
     def run(
@@ -135,7 +138,7 @@ class NeuralAutomaton(nn.Module):
 
         Args:
             exemplar: a picture as of :func:`as_image`.
-            iterations: looks at the picture, each after 12 to 24 steps of 2 states.
+            iterations: looks at the picture, each after 12 to 24 steps of 2 states, and up to 64 before that nobody follows.
             size: side of the grid.
             seed: of all that is drawn.
             progress: told the iteration and the relative error, see :meth:`GramStatistics.error`.
@@ -190,6 +193,8 @@ class NeuralAutomaton(nn.Module):
         for iteration in range(iterations):
             chosen = torch.randperm(_POOL, generator=draw)[:_BATCH]
             state = pool[chosen]
+            # States that training has not followed are what a long run consists of.
+            state = self.run(state, int(torch.randint(_UNSEEN + 1, (1,), generator=draw)))
             if iteration % _FRESH == 0:
                 state[:1] = 0
             if iteration % 2:
@@ -217,6 +222,11 @@ class NeuralAutomaton(nn.Module):
             if progress is not None:
                 progress(iteration, errors[-1])
         return errors
+
+
+def _bounded(state: Tensor) -> Tensor:
+    """Held between bounds, while gradients pass: no rule can diverge, and one that tries is told."""
+    return state + (state.detach().clamp(-_BOUND, _BOUND) - state.detach())
 
 
 class _Slices:

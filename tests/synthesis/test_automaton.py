@@ -61,6 +61,25 @@ def test_colours_stay_among_those_of_the_exemplar() -> None:
     assert float(shown.std(0)[0]) > float(image.std())
 
 
+def test_states_stay_within_their_bounds_and_gradients_pass() -> None:
+    """A rule that doubles the state at every step."""
+    net = NeuralAutomaton(channels=3, hidden=6, fire_rate=1)
+    eye = torch.eye(3)
+    with torch.no_grad():
+        net.rule[0].weight.zero_()[:, :3] = torch.cat([eye, -eye])  # type: ignore[index, operator]
+        net.rule[0].bias.zero_()  # type: ignore[operator]
+        net.rule[2].weight.copy_(torch.cat([eye, -eye], 1))  # type: ignore[operator, arg-type]
+    start = torch.randn(1, 3, 8, 8, requires_grad=True)
+    state = start
+    for _ in range(12):
+        state = net(state)
+    assert float(state.detach().abs().max()) == 1.5 and torch.equal(
+        state.detach().sign(), start.detach().sign()
+    )
+    state.sum().backward()
+    assert start.grad is not None and torch.allclose(start.grad, torch.tensor(2.0**12))
+
+
 def test_bad_states_and_exemplars() -> None:
     net = NeuralAutomaton()
     with pytest.raises(ValueError, match=r"\[B, 12, H, W\]"):
