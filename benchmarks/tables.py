@@ -301,6 +301,16 @@ def texture_table(results: list[dict[str, Any]]) -> str:
                 None,
             ),
         ]
+        if "automaton_error" in found:
+            rows += [
+                (f"labyrinth by an automaton: {name}", None, found[f"automaton_{key}"], points, None)
+                for name, key, points in (
+                    ("200 steps", "error", pixels),
+                    ("2,200 steps", "error_after_2000_steps", pixels),
+                    ("200 steps after a cut", "error_healed", pixels),
+                    ("2,200 steps on the surface", "surface_error_after_2000_steps", found["vertices"]),
+                )
+            ]
         for name, distance, error, points, seconds in rows:
             thousands = None if distance is None else 1000 * distance
             cells = [

@@ -54,7 +54,7 @@ def test_a_style(tmp_path: Path) -> None:
     ]
     style.main(arguments)
     metrics = json.loads((tmp_path / "result.json").read_text())["metrics"]
-    assert len(metrics["pairs"]) == 9 and metrics["style_error"] < metrics["style_error_before"]
+    assert len(metrics["pairs"]) == 9 and metrics["style_distance"] < metrics["style_distance_before"]
     assert metrics["content_edges"] > metrics["content_edges_of_style_alone"]
 
 
