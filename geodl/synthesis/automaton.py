@@ -91,8 +91,7 @@ class NeuralAutomaton(nn.Module):
 
     def colors(self, state: Tensor) -> Tensor:
         """The picture of a state, ``[B, C, H, W]`` or ``[V, C]``."""
-        shown = state[:, : self.out_channels].movedim(1, -1)
-        return (shown @ self.basis + self.mean).movedim(-1, 1)
+        return Palette(self.mean, self.basis).decode(state[:, : self.out_channels])
 
     def forward(
         self, state: Tensor, level: Level | None = None, generator: torch.Generator | None = None

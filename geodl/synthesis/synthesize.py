@@ -17,12 +17,12 @@ from geodl.synthesis.palette import Palette
 from geodl.synthesis.stages import Progress, Stages, Synthesis
 from geodl.synthesis.stencil import halve
 
-__all__ = ["Bank", "beyond", "fitted_bank", "octave_of", "synthesize"]
+__all__ = ["BEYOND", "Bank", "beyond", "fitted_bank", "octave_of", "shown", "synthesize"]
 
 _OCTAVES = 4
 
 # How much colours outside of 0..1 count, against the relative error.
-_BEYOND = 10.0
+BEYOND = 10.0
 
 # Octaves at which an exemplar has less than this share of its contrast are left out: any contrast there would outweigh all else,
 # and a weave would become a blur (measured).
@@ -107,7 +107,7 @@ def synthesize(
         def measure(z: Tensor) -> tuple[Tensor, Tensor]:
             x = palette.decode(there.smoothed(z))
             error = target.error(GramStatistics.of(bank(x, there.level, there.circular, octave))).sum()
-            return error + _BEYOND * beyond(x), error
+            return error + BEYOND * beyond(x), error
 
         return measure
 
@@ -115,11 +115,7 @@ def synthesize(
         return noise.to(place.device) if z is None else octaves[octave].spread(z)
 
     def picture(octave: int, z: Tensor) -> Tensor:
-        z = octaves[octave].smoothed(z)
-        for finer in reversed(octaves[:octave]):
-            z = finer.spread(z)
-        x = palette.decode(z).clamp(0, 1)
-        return x if place.level is not None else x[0]
+        return shown(octaves, palette, octave, z)
 
     return Stages(first + 1, objective, start, picture, steps, optimizer).run(progress, state)
 
@@ -141,6 +137,15 @@ def octave_of(x: Tensor, octave: int) -> Tensor:
     for _ in range(octave):
         x = halve(x)
     return x
+
+
+def shown(octaves: list[Domain], palette: Palette, octave: int, z: Tensor) -> Tensor:
+    """The picture of a signal at an octave, at the finest: ``[C, H, W]`` or ``[V, C]``."""
+    z = octaves[octave].smoothed(z)
+    for finer in reversed(octaves[:octave]):
+        z = finer.spread(z)
+    x = palette.decode(z).clamp(0, 1)
+    return x if octaves[0].level is not None else x[0]
 
 
 def beyond(x: Tensor) -> Tensor:

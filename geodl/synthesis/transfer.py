@@ -15,7 +15,7 @@ from geodl.synthesis.image import as_image
 from geodl.synthesis.palette import Palette
 from geodl.synthesis.stages import Progress, Stages, Synthesis
 from geodl.synthesis.stencil import halve
-from geodl.synthesis.synthesize import Bank, beyond, fitted_bank, octave_of
+from geodl.synthesis.synthesize import BEYOND, Bank, beyond, fitted_bank, octave_of, shown
 
 __all__ = ["displace", "transfer"]
 
@@ -65,14 +65,14 @@ def transfer(
     """
     image = as_image(style, "the style")
     palette = Palette.of(image, "the style")
-    place, shown = _placed(content, domain, image, bank, direction)
+    place, given = _placed(content, domain, image, bank, direction)
     bank = fitted_bank(image, place, seed) if bank is None else bank
-    image, palette, shown = image.to(place.device), palette.to(place.device), shown.to(place.device)
+    image, palette, given = image.to(place.device), palette.to(place.device), given.to(place.device)
     if place.level is not None:
         octave = min(octave, place.room() - 1)
     octaves = place.octaves(max(bank.octaves, octave + 1))
-    signals = [_like(_grey(shown), _grey(image[None]))]
-    originals = [shown]
+    signals = [_like(_grey(given), _grey(image[None]))]
+    originals = [given]
     for there in octaves[:-1]:
         signals.append(halve(signals[-1], there.level))
         originals.append(halve(originals[-1], there.level))
@@ -98,7 +98,7 @@ def transfer(
                 pairs = zip(content_bank(x, there.level, first=at), features, strict=True)
                 parts = [(one.x - two.x).square().mean() / _variance(two.x) for one, two in pairs]
                 apart = torch.stack(parts).mean()
-            return error + weight * apart + 10 * beyond(x), error
+            return error + weight * apart + BEYOND * beyond(x), error
 
         return measure
 
@@ -108,11 +108,7 @@ def transfer(
         return palette.encode(_colored(signals[at], image))
 
     def picture(at: int, z: Tensor) -> Tensor:
-        z = octaves[at].smoothed(z)
-        for finer in reversed(octaves[:at]):
-            z = finer.spread(z)
-        x = palette.decode(z).clamp(0, 1)
-        return x if place.level is not None else x[0]
+        return shown(octaves, palette, at, z)
 
     return Stages(first + 1, objective, start, picture, steps, optimizer).run(progress, state)
 
