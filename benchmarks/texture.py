@@ -109,8 +109,8 @@ def crops(path: Path | None, side: int, seed: int) -> tuple[Tensor, Tensor]:
     return picture[:, :side, :side].contiguous(), picture[:, -side:, -side:].contiguous()
 
 
-def flat(side: int, seed: int) -> Mesh:
-    """A square of ``side`` x ``side`` pixels as a mesh of as many irregular points."""
+def flat(side: int, seed: int, jitter: float = 0.4) -> Mesh:
+    """A square of ``side`` x ``side`` pixels as a mesh of as many points; inner ones are moved by up to ``jitter`` of a pixel."""
     draw = np.random.default_rng(seed)
     place = (
         np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), -1)
@@ -118,7 +118,7 @@ def flat(side: int, seed: int) -> Mesh:
         .astype(float)
     )
     inner = ((place > 0) & (place < side - 1)).all(1)
-    place[inner] += draw.uniform(-0.4, 0.4, (int(inner.sum()), 2))
+    place[inner] += draw.uniform(-jitter, jitter, (int(inner.sum()), 2))
     pos = np.stack([place[:, 1], -place[:, 0], np.zeros(len(place))], 1)
     face = Delaunay(pos[:, :2]).simplices.astype(np.int64)
     one, two = pos[face[:, 1]] - pos[face[:, 0]], pos[face[:, 2]] - pos[face[:, 0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -80,7 +81,7 @@ def direction_field(mesh: Surface, strokes: Tensor | None = None, curvature: flo
         angle, there = frame_angle(frames, strokes.detach().cpu())
         fixed, drawn = there.numpy(), np.exp(1j * angle.numpy())
     energy = _connection(mesh, frames)
-    area = vertex_areas(_Plain(pos.detach().cpu().double(), mesh.face.cpu())).numpy()
+    area = vertex_areas(SimpleNamespace(pos=pos.detach().cpu().double(), face=mesh.face.cpu())).numpy()
     follow, bend = np.zeros(count), drawn
     if curvature > 0:
         follow, bend = _bending(mesh)
@@ -98,11 +99,6 @@ def direction_field(mesh: Surface, strokes: Tensor | None = None, curvature: flo
     length = np.abs(field)
     field = np.where(length > 0, field / np.where(length > 0, length, 1), 1)
     return torch.view_as_real(torch.from_numpy(field)).to(pos.device, pos.dtype)
-
-
-class _Plain:
-    def __init__(self, pos: Tensor, face: Tensor) -> None:
-        self.pos, self.face = pos, face
 
 
 def _connection(mesh: Surface, frames: Tensor) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -59,7 +59,7 @@ def precise_frames(shape: Any) -> Tensor:
         size = (pos - pos[0]).detach().abs().amax()
         pos = (pos - pos[0]) / torch.where(size > 0, size, 1.0)
         face = oriented(shape)
-        normal = vertex_normals(_Plain(pos, face))
+        normal = vertex_normals(SimpleNamespace(pos=pos, face=face))
         away, extent = _from_the_middle(pos, face)
     has_none = (normal == 0).all(dim=1, keepdim=True)
     normal = torch.where(has_none, normal.new_tensor([0.0, 0.0, 1.0]), normal)
@@ -118,12 +118,6 @@ def frame_angle(frames: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     there = torch.linalg.vector_norm(direction, dim=1) > _NOWHERE * whole
     x, y = direction.unbind(1)
     return torch.where(there, torch.atan2(y, x), 0.0), there
-
-
-@dataclass(frozen=True)
-class _Plain:
-    pos: Tensor
-    face: Tensor
 
 
 def _from_the_middle(pos: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:
