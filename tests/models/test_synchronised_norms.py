@@ -25,6 +25,8 @@ NETWORKS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "DeLAParts": ((0, 3), {"k": 5, "categories": 2, "drop_path": 0.0}),
     "KPFCNN": ((0, 3), {"cell": 0.2, "width": 8, "categories": 2}),
 }
+# Groups outlive their last sum, or gloo's destructor can stand still (see test_torch_tools.py).
+GROUPS: list[Any] = []
 SIZES = [30, 20, 25, 40]  # of the clouds; the first process has two of them, the second the others
 
 
@@ -64,6 +66,7 @@ def process(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     store = distributed.FileStore(f"{folder}/store", 2)
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    GROUPS.append(distributed.group.WORLD)
     kernels = norms_on_the_cpu()
     found: dict[str, dict[str, Tensor]] = {}
     for name in NETWORKS:

@@ -657,11 +657,19 @@ def test_ensembles(name: str) -> None:
 # --- torch.nn.parallel ---
 
 
+GROUPS: list[Any] = []
+
+
 @contextmanager
 def alone() -> Iterator[None]:
-    """A group of processes of this one."""
+    """A group of processes of this one.
+
+    The group outlives the test: its destructor waits for gloo's threads without giving the interpreter away, and a
+    thread that still releases the last sum waits for the interpreter, so that once in some hundred times both stood still.
+    """
     store = torch.distributed.HashStore()
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    GROUPS.append(torch.distributed.group.WORLD)
     try:
         yield
     finally:

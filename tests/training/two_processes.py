@@ -14,9 +14,15 @@ from shapes import spheres
 from geodl.models import GCNN
 from geodl.training import CorrespondenceData, LabellingModule, make_trainer
 
+# Groups outlive their last sum, or gloo's destructor can stand still (see test_torch_tools.py).
+GROUPS: list[object] = []
+
 
 class Count(L.Callback):
     shapes = 0
+
+    def on_train_start(self, *_: object) -> None:
+        GROUPS.append(torch.distributed.group.WORLD)
 
     def on_train_batch_end(self, *_: object) -> None:
         self.shapes += 1
