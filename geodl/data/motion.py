@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -115,7 +115,7 @@ class Motion(Data):
         skeleton: Skeleton | None = None,
         rotation: Tensor | None = None,
         translation: Tensor | None = None,
-        frame_time: SupportsFloat = 1 / 30,
+        frame_time: float = 1 / 30,
         **attributes: Any,
     ) -> None:
         # PyG's batching makes an empty one and fills it.
@@ -241,7 +241,21 @@ class Motion(Data):
         values.pop("offsets", None)
         return Motion(**(values if rigid else values | {"offsets": local}))
 
-    def float(self) -> Motion:
+    def scaled(self, factor: float) -> Motion:
+        """The same with all lengths multiplied, such as 0.01 from centimetres to metres.
+
+        Raises:
+            ValueError: a factor that is not positive and finite.
+        """
+        if not 0 < factor < float("inf"):
+            raise ValueError(f"factor must be positive and finite, got {factor}")
+        skeleton = self.skeleton
+        values = self.to_dict()
+        lengths = {name: factor * values[name] for name in ("translation", "offsets") if name in values}
+        bones = Skeleton(skeleton.names, skeleton.parents, factor * skeleton.offsets)
+        return Motion(**{**values, **lengths, "skeleton": bones})
+
+    def as_float32(self) -> Motion:
         """The same in float32, as networks read it."""
         values = {
             name: value.to(dtype=torch.float32)
