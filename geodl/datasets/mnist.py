@@ -97,7 +97,7 @@ class Digits(DigitImages):
             from sklearn.datasets import load_digits
         except ImportError as error:
             raise ImportError(
-                "Digits needs scikit-learn: pip install scikit-learn (or geodl[train])"
+                "Digits needs scikit-learn: pip install scikit-learn"
             ) from error
         images, labels = load_digits(return_X_y=True)
         part = slice(None, 1437) if split == "train" else slice(1437, None)

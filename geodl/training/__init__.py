@@ -3,7 +3,7 @@
 import importlib.util
 
 if importlib.util.find_spec("lightning") is None:
-    raise ImportError("geodl.training needs Lightning: pip install 'geodl[train]'")
+    raise ImportError("geodl.training needs Lightning: pip install lightning rich scikit-learn tensorboard")
 
 from geodl.training.adversarial import AdversarialModule
 from geodl.training.data import CorrespondenceData
