@@ -107,7 +107,7 @@ class Neighbors(Structure):
             if count < 0:
                 raise ValueError(f"{name} must not be negative, got {count}")
         src, dst = edge_index
-        if dst.numel() and not is_compiling():
+        if not is_compiling() and dst.numel():  # Dynamo of torch 2.6 takes the truth of a size for its value
             ends = ("edge_index[1]", dst, num_dst, "destinations"), ("col", src, num_src, "sources")
             for name, points, count, what in ends:
                 low, high = (int(bound) for bound in points.aminmax())
