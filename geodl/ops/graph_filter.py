@@ -24,10 +24,10 @@ from geodl.ops.aggregate import edge_dot
 from geodl.ops.core import CSR, Operator
 from geodl.ops.core.csr import sum_rows
 from geodl.ops.core.dispatch import kernel
-from geodl.ops.core.memory import addresses, new_empty, require_memory
+from geodl.ops.core.memory import addresses, new_empty
 from geodl.ops.core.operator import total
 from geodl.ops.matrix_products import native_sum
-from geodl.ops.neighbors import Neighbors, check_like, check_signal, csr_for
+from geodl.ops.neighbors import Neighbors, csr_for
 
 
 class Matrix(NamedTuple):
@@ -66,19 +66,6 @@ def matrix_for(x: Tensor, neighbors: Neighbors, laplacian: Tensor, symmetric: bo
         )
     graph = csr_for(neighbors) if symmetric else csr_for(neighbors, x)
     return Matrix(laplacian, graph, symmetric, False)
-
-
-def check_operands(x: Tensor, neighbors: Neighbors, laplacian: Tensor, **weights: Tensor) -> None:
-    """Checks the signal and the Laplacian of a filter, and that its weights are alike; under autocast dtypes may differ."""
-    check_signal(x, neighbors)
-    if laplacian.shape != (neighbors.num_edges,):
-        raise ValueError(
-            f"neighbors have {neighbors.num_edges} edges but laplacian has shape {list(laplacian.shape)}"
-        )
-    require_memory(x=x, laplacian=laplacian, **weights)
-    if x.device.type == "meta" or not torch.is_autocast_enabled(x.device.type):
-        for name, tensor in {"laplacian": laplacian, **weights}.items():
-            check_like(x, name, tensor)
 
 
 def check_filters(filters: Tensor, name: str, shape: tuple[str | int, ...]) -> None:

@@ -190,7 +190,7 @@ X, L, W = torch.zeros(2, 3), torch.zeros(2), torch.zeros(3, 3, 4)
         ),
         (
             lambda: arma(X, NEIGHBORS, L, W, W, W, 2),
-            r"recurrent must have shape \[3, 4, 4\], not \[3, 3, 4\]",
+            r"recurrent must have shape \[M, D, D\] = \[3, 4, 4\], not \[3, 3, 4\]",
         ),
         (lambda: arma(X, NEIGHBORS, L, W, torch.zeros(3, 4, 4), W, 0), "steps must be at least 1, got 0"),
         (
