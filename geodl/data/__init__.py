@@ -15,8 +15,11 @@ from geodl.data.graph import Graph, graph_neighbors
 from geodl.data.grid import Grid
 from geodl.data.mesh import Mesh
 from geodl.data.mixing import RSMix
+from geodl.data.motion import Motion, forward_kinematics, global_rotations
+from geodl.data.motion_measures import bone_length_error, contact_f1, foot_contact, foot_skate, mpjpe
 from geodl.data.neighbor_sampler import NeighborSampler
 from geodl.data.precompute import PrecomputeReport, precompute
+from geodl.data.skeleton import Skeleton
 from geodl.data.transforms import (
     GeodesicOperators,
     InvariantSignal,
@@ -34,6 +37,7 @@ __all__ = [
     "Grid",
     "InvariantSignal",
     "Mesh",
+    "Motion",
     "NeighborSampler",
     "OperatorCache",
     "PrecomputeReport",
@@ -43,11 +47,19 @@ __all__ = [
     "RandomRotate",
     "RandomScale",
     "RandomTranslate",
+    "Skeleton",
     "SpectralOperators",
     "UnitArea",
     "VertexSignal",
+    "bone_length_error",
     "collate",
+    "contact_f1",
     "corrupt",
+    "foot_contact",
+    "foot_skate",
+    "forward_kinematics",
+    "global_rotations",
     "graph_neighbors",
+    "mpjpe",
     "precompute",
 ]

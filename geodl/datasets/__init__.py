@@ -1,11 +1,14 @@
 """Data sets: sequences of shapes, and of one graph."""
 
+from geodl.datasets.bandai_namco import BandaiNamco
+from geodl.datasets.body_skeleton import body_skeleton
 from geodl.datasets.broken import broken_meshes
 from geodl.datasets.classification import ClassificationSet
 from geodl.datasets.communities import Communities
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
+from geodl.datasets.gaits import Gaits
 from geodl.datasets.mnist import MNIST, Digits
 from geodl.datasets.modelnet import ModelNet
 from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
@@ -28,10 +31,12 @@ __all__ = [
     "SHREC19",
     "SMAL",
     "TOSCA",
+    "BandaiNamco",
     "ClassificationSet",
     "Communities",
     "CorrespondenceSet",
     "Digits",
+    "Gaits",
     "ModelNet",
     "ModelNetOccupancy",
     "Planetoid",
@@ -40,5 +45,6 @@ __all__ = [
     "ShapePair",
     "ShapePairs",
     "Solids",
+    "body_skeleton",
     "broken_meshes",
 ]

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from geodl.data import Mesh
+from geodl.data import Mesh, Motion, Skeleton
 from geodl.datasets.body import BONES, HIGH, LOW, body
+from geodl.datasets.body_skeleton import body_skeleton
 from geodl.datasets.correspondence import CorrespondenceSet
-from geodl.datasets.motion import draw_pose, draw_proportions, untangle
+from geodl.datasets.pose import draw_pose, draw_proportions, untangle
 from geodl.datasets.skinning import skin, skin_weights
 from geodl.datasets.surface_net import is_sphere, surface_net
 
@@ -112,6 +113,36 @@ class Puppets(CorrespondenceSet):
     def num_classes(self) -> int:
         """Number of labels: the vertices of the reference."""
         return len(_template(self.num_vertices).vertices)
+
+    def skeleton(self, subject: int) -> Skeleton:
+        """The skeleton of a person, see :func:`body_skeleton`; the person of the same number in :class:`Gaits` has the same."""
+        return body_skeleton(draw_proportions(self._random("proportions", subject)))
+
+    def perform(self, subject: int, motion: Motion) -> list[Mesh]:
+        """The body of a person in every frame of a motion, with the vertices of the reference.
+
+        The pelvis goes where the motion's does: motions of the person's own :meth:`skeleton`, such as those of :class:`Gaits`,
+        bring the feet to the ground.
+
+        Args:
+            subject: number of the person.
+            motion: whose skeleton has the joints of :func:`body_skeleton`, in metres.
+
+        Raises:
+            ValueError: a motion of another skeleton.
+        """
+        if not body_skeleton().same_tree(motion.skeleton):
+            raise ValueError("motion must be of the body's skeleton (see body_skeleton), its joints differ")
+        scales = draw_proportions(self._random("proportions", subject))
+        vertices, faces, weights = _template(self.num_vertices)
+        rotation = motion.rotation[:, : len(BONES)].detach().cpu().double().numpy()
+        place = motion.translation[:, 0].detach().cpu().double().numpy() - BONES[0].joint
+        meshes = []
+        for frame, (turned, shift) in enumerate(zip(rotation, place, strict=True)):
+            turns = Rotation.from_matrix(turned).as_rotvec()
+            pos = skin(vertices, weights, scales, turns) + shift
+            meshes.append(_mesh(pos, faces, y=torch.arange(len(pos)), subject=subject, frame=frame))
+        return meshes
 
     def _read(self, name: str) -> Mesh:
         subject, pose = (int(number) for number in name.split("_")[1:])
