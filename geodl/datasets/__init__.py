@@ -6,6 +6,7 @@ from geodl.datasets.communities import Communities
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
+from geodl.datasets.faust_parts import FAUSTParts
 from geodl.datasets.mnist import MNIST, Digits
 from geodl.datasets.modelnet import ModelNet
 from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
@@ -22,6 +23,7 @@ from geodl.datasets.tosca import TOSCA
 __all__ = [
     "DT4D",
     "FAUST",
+    "FAUSTParts",
     "MNIST",
     "SCAPE",
     "SHREC11",
