@@ -11,6 +11,7 @@ from geodl.datasets.modelnet import ModelNet
 from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
 from geodl.datasets.planetoid import Planetoid
 from geodl.datasets.puppets import Puppets
+from geodl.datasets.rna import RNA
 from geodl.datasets.scanobjectnn import ScanObjectNN
 from geodl.datasets.scape import SCAPE
 from geodl.datasets.shrec11 import SHREC11
@@ -23,6 +24,7 @@ __all__ = [
     "DT4D",
     "FAUST",
     "MNIST",
+    "RNA",
     "SCAPE",
     "SHREC11",
     "SHREC19",
