@@ -14,6 +14,7 @@ from geodl.datasets.modelnet import ModelNet
 from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
 from geodl.datasets.planetoid import Planetoid
 from geodl.datasets.puppets import Puppets
+from geodl.datasets.rna import RNA
 from geodl.datasets.scanobjectnn import ScanObjectNN
 from geodl.datasets.scape import SCAPE
 from geodl.datasets.segmentation import SegmentationSet
@@ -28,6 +29,7 @@ __all__ = [
     "DT4D",
     "FAUST",
     "MNIST",
+    "RNA",
     "SCAPE",
     "SHREC11",
     "SHREC19",
