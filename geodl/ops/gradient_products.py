@@ -15,27 +15,37 @@ from geodl.ops.core.memory import addresses, resolve
 from geodl.ops.core.plain import MUST_BE_RESOLVED, write_look
 from geodl.ops.neighbors import Neighbors
 
-_PRODUCTS = Declaration.parse("signals[S,3,C] weight[E,2] inner[N,4,C] out[N,C]; graph:csr[N,S,E]")
-_ADJOINT = Declaration.parse("inner[S,4,C] grad[S,C] weight[E,2] out[N,3,C]; graph:csr[N,S,E]")
-_LOOK = {line: write_look(line) for line in (_PRODUCTS, _ADJOINT)}
+_PRODUCTS = Declaration.parse("signals[S,3,C] weight[E,2] out[N,C]; graph:csr[N,S,E]")
+_DERIVATIVE = Declaration.parse(
+    "signals[S,3,C] grad[N,C] weight[E,2] inner[N,4,C] out[N,C]; graph:csr[N,S,E]"
+)
+_ADJOINT = Declaration.parse("inner[S,4,C] weight[E,2] out[N,3,C]; graph:csr[N,S,E]")
+_LOOK = {line: write_look(line) for line in (_PRODUCTS, _DERIVATIVE, _ADJOINT)}
 
 
-def write_products(signals: Tensor, neighbors: Neighbors, weight: Tensor, inner: Tensor, out: Tensor) -> None:
+def write_products(signals: Tensor, neighbors: Neighbors, weight: Tensor, out: Tensor) -> None:
     """Of ``signals [num_src, 3, C]``, called p, r and m, with the components ``dx`` and ``dy`` of a gradient (``weight [E, 2]``):
-    into ``inner [N, 4, C]`` ``dx p``, ``dx r - dy m``, ``dy p`` and ``dy r + dx m``; into ``out [N, C]`` the tanh of the first
-    times the second, plus the third times the fourth.
+    into ``out [N, C]`` the tanh of ``(dx p) (dx r - dy m) + (dy p) (dy r + dx m)``.
 
     In float32 or float64 on the CPU; what is written to is contiguous.
     """
-    _write("gradient_products", _PRODUCTS, neighbors, weight, (signals,), (inner, out))
+    _write("gradient_products", _PRODUCTS, neighbors, weight, (signals,), (out,))
 
 
-def write_adjoint(inner: Tensor, grad: Tensor, transposed: Neighbors, weight: Tensor, out: Tensor) -> None:
-    """Into ``out [num_src, 3, C]`` the gradient of signals from that of what the products' tanh is taken of, ``grad [N, C]``.
+def write_derivative(
+    signals: Tensor, neighbors: Neighbors, weight: Tensor, grad: Tensor, inner: Tensor, out: Tensor
+) -> None:
+    """The same into ``out`` again, and from its gradient ``grad [N, C]`` into ``inner [N, 4, C]`` what :func:`write_adjoint` takes:
+    the four factors in their order, times the gradient of what tanh is taken of."""
+    _write("gradient_products_derivative", _DERIVATIVE, neighbors, weight, (signals, grad), (inner, out))
+
+
+def write_adjoint(inner: Tensor, transposed: Neighbors, weight: Tensor, out: Tensor) -> None:
+    """Into ``out [num_src, 3, C]`` the gradient of signals.
 
     With the transposed neighbours, and the weights in their order.
     """
-    _write("gradient_products_adjoint", _ADJOINT, transposed, weight, (inner, grad), (out,))
+    _write("gradient_products_adjoint", _ADJOINT, transposed, weight, (inner,), (out,))
 
 
 def _write(
