@@ -147,7 +147,7 @@ class _Block(torch.autograd.Function):
             for units, bias, weight in zip(hidden, biases[:-1], later, strict=True):
                 y = native_sum(units[shape.rows], *terms, start=bias, last="relu")
                 if dropout:
-                    y.mul_(torch.empty_like(y).bernoulli_(1 - dropout))
+                    y.mul_(torch.rand_like(y) >= dropout)  # bernoulli_ takes three times as long
                 terms = [(y, weight.t())]
             native_sum(out[shape.rows], *terms, (ones[: shape.size], biases[-1][None]), start=here)
         ctx.save_for_backward(x, time, real, imag, *layers, spectral, *hidden)
