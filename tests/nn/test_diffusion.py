@@ -191,6 +191,13 @@ def derivatives(block: DiffusionBlock, x: Tensor, here: Spectrum, grad: Gradient
     return [out, *by]
 
 
+class DropoutByUniformDraw(torch.nn.Dropout):
+    """The masks that the fused block draws."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (torch.rand_like(x) >= self.p) / (1 - self.p)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("channels, hidden", [(3, None), (19, [17])])
@@ -208,6 +215,7 @@ def test_the_fused_block_is_the_block(
     fused = derivatives(block, x, here, grad)
     with use_backend("reference"):
         assert not block._runs_fused(x, here, grad)
+        block.dropout = DropoutByUniformDraw(dropout)
         plain = derivatives(block, x, here, grad)
     for found, expected in zip(fused, plain, strict=True):
         scale = float(expected.abs().max())
