@@ -280,15 +280,20 @@ def peer_step(net: nn.Module, shapes: Shapes, device: torch.device, one_graph: b
     return step
 
 
-def published(out_channels: int, width: int, blocks: int) -> tuple[nn.Module, str]:
-    """The published network, without dropout, and what it is called."""
+def published(
+    out_channels: int, width: int, blocks: int, in_channels: int = 3, dropout: bool = False
+) -> tuple[nn.Module, str]:
+    """The published network, and what it is called."""
     try:
         layers: Any = importlib.import_module("diffusion_net.layers")
     except ImportError:
         from benchmarks.diffusion_peer import PublishedDiffusionNet
 
-        return PublishedDiffusionNet(3, out_channels, width, blocks), "diffusion_net's formulas"
-    made: nn.Module = layers.DiffusionNet(3, out_channels, C_width=width, N_block=blocks, dropout=False)
+        net = PublishedDiffusionNet(in_channels, out_channels, width, blocks, dropout)
+        return net, "diffusion_net's formulas"
+    made: nn.Module = layers.DiffusionNet(
+        in_channels, out_channels, C_width=width, N_block=blocks, dropout=dropout
+    )
     return made, "diffusion_net"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import diffusion
+from benchmarks import diffusion, diffusion_training
 from benchmarks.operators.measure import Work
 from tests.datasets.layouts import write_rna
 
@@ -46,3 +46,23 @@ def test_losses_are_those_of_the_published_formulas(
 def test_a_folder_without_meshes_is_named(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="holds 0 meshes, not 8"):
         diffusion.main(["--root", str(tmp_path), "--threads", str(torch.get_num_threads())])
+
+
+@pytest.mark.parametrize("signal", ["hks", "xyz"])
+def test_both_learn_for_the_same_time(signal: str, tmp_path: Path) -> None:
+    write_rna(tmp_path / "RNA")
+    sizes = {"signal": signal, "seconds": 0.2, "k": 17, "width": 8, "threads": 1, "root": tmp_path}
+    folders = {"cache": tmp_path / "cache", "out": tmp_path / "out"}
+    threads = torch.get_num_threads()
+    try:
+        given = [text for name, value in {**sizes, **folders}.items() for text in (f"--{name}", str(value))]
+        diffusion_training.main(given)
+    finally:
+        torch.set_num_threads(threads)
+    metrics = json.loads((tmp_path / "out" / "result.json").read_text())["metrics"]
+    assert metrics.pop("linear_accuracy") == 1.0
+    for found in metrics.values():
+        first, *_, last = found["curve"]
+        assert last["loss"] < first["loss"] and found["accuracy"] == last["accuracy"]
+        assert found["epochs"] == len(found["curve"]) and last["seconds"] >= 0.2
+    assert len(metrics) == 2
