@@ -35,6 +35,7 @@ from geodl.nn.kp_conv import KPConv, kernel_points
 from geodl.nn.level import Level, graph_levels, mesh_levels
 from geodl.nn.minibatch_deviation import MinibatchDeviation
 from geodl.nn.modulated_conv import ModulatedConv
+from geodl.nn.motion_level import collapse_chains, motion_levels
 from geodl.nn.noise import NoiseInjection
 from geodl.nn.pagerank import PersonalizedPageRank
 from geodl.nn.pooling import GlobalMeanPool, LpPool, MaxPool, MeanPool
@@ -91,6 +92,7 @@ __all__ = [
     "SplineConv",
     "Upsample",
     "chart_windows",
+    "collapse_chains",
     "contrastive_loss",
     "degree_charts",
     "equalize",
@@ -101,6 +103,7 @@ __all__ = [
     "interpolate",
     "kernel_points",
     "mesh_levels",
+    "motion_levels",
     "normalized_adjacency",
     "normalized_laplacian",
     "scaled_laplacian",
