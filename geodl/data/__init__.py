@@ -15,8 +15,10 @@ from geodl.data.graph import Graph, graph_neighbors
 from geodl.data.grid import Grid
 from geodl.data.mesh import Mesh
 from geodl.data.mixing import RSMix
+from geodl.data.motion import Motion, forward_kinematics, global_rotations
 from geodl.data.neighbor_sampler import NeighborSampler
 from geodl.data.precompute import PrecomputeReport, precompute
+from geodl.data.skeleton import Skeleton
 from geodl.data.transforms import (
     GeodesicOperators,
     InvariantSignal,
@@ -34,6 +36,7 @@ __all__ = [
     "Grid",
     "InvariantSignal",
     "Mesh",
+    "Motion",
     "NeighborSampler",
     "OperatorCache",
     "PrecomputeReport",
@@ -43,11 +46,14 @@ __all__ = [
     "RandomRotate",
     "RandomScale",
     "RandomTranslate",
+    "Skeleton",
     "SpectralOperators",
     "UnitArea",
     "VertexSignal",
     "collate",
     "corrupt",
+    "forward_kinematics",
+    "global_rotations",
     "graph_neighbors",
     "precompute",
 ]
