@@ -9,15 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geodl.nn import GlobalMeanPool, GridConv, GridWindows, Level, SignalBatchNorm, motion_levels
-from geodl.ops.remembered import Shelf, remembered
+from geodl.models.motion_stack import level_of, parents_of
+from geodl.nn import GlobalMeanPool, GridConv, GridWindows, Level, SignalBatchNorm
 
 __all__ = ["STGCN"]
 
 # The widths of the published network; where the width grows, the number of frames halves.
 _WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
-
-_LEVELS = Shelf(64)
 
 
 class Block(nn.Module):
@@ -88,7 +86,7 @@ class STGCN(nn.Module):
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(f"the convolution over time has an odd number of taps, not {kernel_size}")
-        self.parents = torch.as_tensor(skeleton.parents).cpu()
+        self.parents = parents_of(skeleton)
         self.kernel_size = kernel_size
         joints = len(self.parents)
         self.norm = nn.BatchNorm1d(in_channels * joints)
@@ -106,10 +104,10 @@ class STGCN(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """The means over joints and frames before the last layer, ``[B, widths[-1]]``."""
-        if x.dim() != 4 or x.shape[1] * x.shape[2] != self.norm.num_features or x.shape[2] != len(self.parents):
-            channels = self.norm.num_features // len(self.parents)
-            raise ValueError(f"x must be [B, {channels}, {len(self.parents)}, T], not {list(x.shape)}")
-        level = self._level(x)
+        halved = sum(block.stride > 1 for block in self.blocks)
+        level = level_of(self.parents, x, ["time"] * halved, self.kernel_size)
+        if x.shape[1] * len(self.parents) != self.norm.num_features:
+            raise ValueError(f"x has {x.shape[1]} channels, not {self.norm.num_features // len(self.parents)}")
         x = self.norm(x.flatten(1, 2)).flatten(1).view(len(x), -1, level.num_nodes)
         for block in self.blocks:
             assert isinstance(block, Block)
@@ -117,9 +115,3 @@ class STGCN(nn.Module):
             level = level.after(block.stride)
         pooled: Tensor = self.pool(x, level)
         return pooled
-
-    def _level(self, x: Tensor) -> Level:
-        halved = sum(block.stride > 1 for block in self.blocks)
-        key = (tuple(self.parents.tolist()), x.shape[3], halved, self.kernel_size, x.device)
-        made = lambda: motion_levels(self, x.shape[3], ["time"] * halved, self.kernel_size).to(x.device)
-        return remembered(_LEVELS, key, made)

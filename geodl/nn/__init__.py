@@ -31,6 +31,7 @@ from geodl.nn.graph_matrix import (
 from geodl.nn.grid_conv import GridConv, GridConvTranspose
 from geodl.nn.grid_windows import GridWindows, chart_windows, grid_windows, transposed_windows
 from geodl.nn.inverted_residual import InvResMLP, ResidualAbstraction
+from geodl.nn.joint_linear import JointLinear
 from geodl.nn.kp_conv import KPConv, kernel_points
 from geodl.nn.level import Level, graph_levels, mesh_levels
 from geodl.nn.minibatch_deviation import MinibatchDeviation
@@ -72,6 +73,7 @@ __all__ = [
     "GridConvTranspose",
     "GridWindows",
     "InvResMLP",
+    "JointLinear",
     "KPConv",
     "LearnedTimeDiffusion",
     "Level",
