@@ -1,5 +1,6 @@
 """Data sets: sequences of shapes, and of one graph."""
 
+from geodl.datasets.bandai_namco import BandaiNamco
 from geodl.datasets.broken import broken_meshes
 from geodl.datasets.classification import ClassificationSet
 from geodl.datasets.communities import Communities
@@ -28,6 +29,7 @@ __all__ = [
     "SHREC19",
     "SMAL",
     "TOSCA",
+    "BandaiNamco",
     "ClassificationSet",
     "Communities",
     "CorrespondenceSet",
