@@ -16,6 +16,7 @@ from geodl.data.grid import Grid
 from geodl.data.mesh import Mesh
 from geodl.data.mixing import RSMix
 from geodl.data.motion import Motion, forward_kinematics, global_rotations
+from geodl.data.motion_measures import bone_length_error, contact_f1, foot_contact, foot_skate, mpjpe
 from geodl.data.neighbor_sampler import NeighborSampler
 from geodl.data.precompute import PrecomputeReport, precompute
 from geodl.data.skeleton import Skeleton
@@ -50,10 +51,15 @@ __all__ = [
     "SpectralOperators",
     "UnitArea",
     "VertexSignal",
+    "bone_length_error",
     "collate",
+    "contact_f1",
     "corrupt",
+    "foot_contact",
+    "foot_skate",
     "forward_kinematics",
     "global_rotations",
     "graph_neighbors",
+    "mpjpe",
     "precompute",
 ]

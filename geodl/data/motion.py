@@ -95,8 +95,8 @@ def _check_rotation(rotation: Tensor, skeleton: Skeleton) -> None:
 class Motion(Data):
     r"""A skeleton that moves: the rotation of every joint and the place of every root, frame by frame.
 
-    It is a :class:`torch_geometric.data.Data` whose points are its frames. Motions of one tree, with bones of any lengths, are packed
-    by :func:`~geodl.data.collate` frame after frame, with ``batch [F]`` and ``ptr``.
+    It is a :class:`torch_geometric.data.Data` whose points are its frames. Motions of one tree, with bones of any lengths, are
+    packed by :func:`~geodl.data.collate` frame after frame, with ``batch [F]`` and ``ptr``.
 
     Args:
         skeleton: of J joints and R roots.

@@ -7,6 +7,7 @@ from geodl.datasets.communities import Communities
 from geodl.datasets.correspondence import CorrespondenceSet, ShapePair, ShapePairs
 from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
+from geodl.datasets.gaits import Gaits, body_skeleton
 from geodl.datasets.mnist import MNIST, Digits
 from geodl.datasets.modelnet import ModelNet
 from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
@@ -34,6 +35,7 @@ __all__ = [
     "Communities",
     "CorrespondenceSet",
     "Digits",
+    "Gaits",
     "ModelNet",
     "ModelNetOccupancy",
     "Planetoid",
@@ -42,5 +44,6 @@ __all__ = [
     "ShapePair",
     "ShapePairs",
     "Solids",
+    "body_skeleton",
     "broken_meshes",
 ]

@@ -28,11 +28,11 @@ class _Take(NamedTuple):
 class BandaiNamco(ClassificationSet):
     r"""Bandai-Namco Research's motion capture (Kobayashi et al. 2023): actions, each performed in every style.
 
-    An item is a :class:`~geodl.data.Motion` (float32, metres, y up, 21 joints from the hips on) with ``y [1]``, ``action``, ``style`` and
-    ``name`` ("walk_sad_001/64": the take and the clip's first frame).
+    An item is a :class:`~geodl.data.Motion` (float32, metres, y up, 21 joints from the hips on) with ``y [1]``, ``action``,
+    ``style`` and ``name`` ("walk_sad_001/64": the take and the clip's first frame).
 
-    Takes are split by what they show: action a in style s is of the test set where :math:`(a + s) \bmod 5` is ``fold``, of the validation
-    set where it is the next number, else of the training set. So every action is tested in styles, and every style in actions, in
+    Takes are split by what they show: action a in style s is of the test set where :math:`(a + s) \bmod 5` is ``fold``,
+    of the validation set where it is the next number, else of the training set. So every action is tested in styles, and every style in actions, in
     which it was never seen in training, and each class has about 60, 20 and 20 % of its takes in the splits. Actions that were
     performed in one style alone are left out.
 
@@ -71,7 +71,9 @@ class BandaiNamco(ClassificationSet):
         if (frames is not None and frames < 1) or (hop is not None and hop < 1):
             raise ValueError(f"frames and hop must be positive, got {frames} and {hop}")
         takes = _find(Path(root), collection)
-        seen = {take.action: {other.style for other in takes if other.action == take.action} for take in takes}
+        seen = {
+            take.action: {other.style for other in takes if other.action == take.action} for take in takes
+        }
         actions = sorted(action for action, styles in seen.items() if len(styles) > 1)
         styles = sorted({style for action in actions for style in seen[action]})
         self._clips: list[tuple[_Take, int, int | None]] = []

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from geodl.data import Mesh
 from geodl.datasets.body import BONES, HIGH, LOW, body
 from geodl.datasets.correspondence import CorrespondenceSet
-from geodl.datasets.motion import draw_pose, draw_proportions, untangle
+from geodl.datasets.pose import draw_pose, draw_proportions, untangle
 from geodl.datasets.skinning import skin, skin_weights
 from geodl.datasets.surface_net import is_sphere, surface_net
 
