@@ -54,7 +54,9 @@ class CharacterMotion:
 
     def on_spot(self) -> CharacterMotion:
         """The same poses at the origin, facing z; heights stay."""
-        still = torch.stack([torch.zeros_like(self.heading), self.place[..., 1], torch.zeros_like(self.heading)], -1)
+        still = torch.stack(
+            [torch.zeros_like(self.heading), self.place[..., 1], torch.zeros_like(self.heading)], -1
+        )
         return replace(self, place=still, heading=torch.zeros_like(self.heading))
 
     def _turned(self) -> tuple[Tensor, Tensor]:
@@ -78,14 +80,20 @@ def character_motion(motion: Motion, hips: tuple[str, str], contact: Tensor) -> 
         raise ValueError(f"a character has one root, not {len(motion.skeleton.roots)}")
     sides = contact.shape[-1] // 2
     if contact.shape != (motion.num_frames, 2 * sides) or not sides:
-        raise ValueError(f"contact must be [{motion.num_frames}, K], left and right, not {list(contact.shape)}")
+        raise ValueError(
+            f"contact must be [{motion.num_frames}, K], left and right, not {list(contact.shape)}"
+        )
     left, right = (motion.skeleton.number(name) for name in hips)
     facing = heading(motion.positions(), left, right)
     root = about_y(-facing) @ motion.rotation[:, 0]
     rotation = torch.cat([root[:, None], motion.rotation[:, 1:]], 1)
     feet = torch.stack([contact[:, :sides].amax(1), contact[:, sides:].amax(1)], 1)
     return CharacterMotion(
-        matrix_to_rotation_6d(rotation), motion.translation[:, 0], facing, contact_phase(feet), contact.to(facing)
+        matrix_to_rotation_6d(rotation),
+        motion.translation[:, 0],
+        facing,
+        contact_phase(feet),
+        contact.to(facing),
     )
 
 

@@ -42,7 +42,10 @@ def lose_markers(
 
 
 def fill_markers(
-    positions: Tensor, seen: Tensor, kind: Literal["linear", "pchip", "cubic"] = "linear", smoothing: float = 0.0
+    positions: Tensor,
+    seen: Tensor,
+    kind: Literal["linear", "pchip", "cubic"] = "linear",
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Interpolates every lost marker over time, from the frames in which it is seen; before and after those it stays.
 

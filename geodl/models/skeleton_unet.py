@@ -65,7 +65,9 @@ class SkeletonUNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(pooling) != len(widths) - 1:
-            raise ValueError(f"between {len(widths)} widths there are {len(widths) - 1} poolings, not {len(pooling)}")
+            raise ValueError(
+                f"between {len(widths)} widths there are {len(widths) - 1} poolings, not {len(pooling)}"
+            )
         if kernel_size % 2 == 0:
             raise ValueError(f"a convolution over time has an odd number of taps, not {kernel_size}")
         self.parents, self.pooling, self.kernel_size = parents_of(skeleton), tuple(pooling), kernel_size

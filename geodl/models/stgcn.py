@@ -107,7 +107,9 @@ class STGCN(nn.Module):
         halved = sum(block.stride > 1 for block in self.blocks)
         level = level_of(self.parents, x, ["time"] * halved, self.kernel_size)
         if x.shape[1] * len(self.parents) != self.norm.num_features:
-            raise ValueError(f"x has {x.shape[1]} channels, not {self.norm.num_features // len(self.parents)}")
+            raise ValueError(
+                f"x has {x.shape[1]} channels, not {self.norm.num_features // len(self.parents)}"
+            )
         x = self.norm(x.flatten(1, 2)).flatten(1).view(len(x), -1, level.num_nodes)
         for block in self.blocks:
             assert isinstance(block, Block)

@@ -19,9 +19,7 @@ __all__ = ["collapse_chains", "motion_levels"]
 Pooling = Literal["time", "chains", "both"]
 
 
-def motion_levels(
-    skeleton: Any, frames: int, pooling: Sequence[Pooling] = (), kernel_size: int = 3
-) -> Level:
+def motion_levels(skeleton: Any, frames: int, pooling: Sequence[Pooling] = (), kernel_size: int = 3) -> Level:
     """The levels of a skeleton over so many frames, for networks made for grids.
 
     Point ``j frames + t`` is joint j in frame t: a signal ``[B, C, J, T]`` is ``x.flatten(2)`` here. The local coordinates of
@@ -100,7 +98,9 @@ def _checked(parents: Tensor) -> Tensor:
     bad = ((parents < -1) | (parents >= torch.arange(len(parents), device=parents.device))).nonzero()
     if len(bad):
         joint = int(bad[0])
-        raise ValueError(f"joint {joint} has parent {int(parents[joint])}: parents come before their children")
+        raise ValueError(
+            f"joint {joint} has parent {int(parents[joint])}: parents come before their children"
+        )
     return parents.cpu().long()
 
 
@@ -131,9 +131,7 @@ def _charts(parents: Tensor, frames: int, half: int) -> Charts:
     return Charts(neighbors, u[order].double(), "cartesian")
 
 
-def _pooled(
-    parents: Tensor, frames: int, kind: Pooling, mass: Tensor
-) -> tuple[Coarsening, Tensor, int]:
+def _pooled(parents: Tensor, frames: int, kind: Pooling, mass: Tensor) -> tuple[Coarsening, Tensor, int]:
     if kind not in ("time", "chains", "both"):
         raise ValueError(f'pooling must be "time", "chains" or "both", not {kind!r}')
     joints = len(parents)
@@ -170,7 +168,9 @@ def _edges(parents: Tensor, frames: int) -> Tensor:
     number = torch.arange(len(parents) * frames).view(-1, frames)
     [bone] = (parents >= 0).nonzero(as_tuple=True)
     ends = [torch.stack([number[bone].flatten(), number[parents[bone]].flatten()])]
-    ends += [torch.stack([number[:, a].flatten(), number[:, b].flatten()]) for a, b in pairwise(range(frames))]
+    ends += [
+        torch.stack([number[:, a].flatten(), number[:, b].flatten()]) for a, b in pairwise(range(frames))
+    ]
     one_way = torch.cat(ends, 1)
     both = torch.cat([one_way, one_way.flip(0)], 1)
     return both[:, (both[1] * number.numel() + both[0]).argsort()]

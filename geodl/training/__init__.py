@@ -12,6 +12,8 @@ from geodl.training.functional_map_data import FunctionalMapData
 from geodl.training.functional_maps import FunctionalMapModule
 from geodl.training.image_data import ImageData
 from geodl.training.labelling import LabellingModule
+from geodl.training.locomotion import LocomotionModule
+from geodl.training.markers import MarkerModule
 from geodl.training.trainer import make_trainer, resume_point, training_seconds
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "FunctionalMapModule",
     "ImageData",
     "LabellingModule",
+    "LocomotionModule",
+    "MarkerModule",
     "make_trainer",
     "resume_point",
     "training_seconds",

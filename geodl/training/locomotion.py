@@ -20,6 +20,12 @@ __all__ = ["LocomotionModule"]
 _AHEAD = (5, 10, 15, 20, 30)
 _ABOUT = 7
 
+# Deviations from the mean, beyond which nothing is read or written, for nothing like it was ever seen.
+_FAR = 5.0
+
+# Part of the root mean square of all rotations' deviations that each has at least.
+_LEAST = 0.2
+
 
 class LocomotionModule(L.LightningModule):
     r"""An autoregressive network: from a pose, what it did a frame ago, the path ahead and the bones, to the next pose.
@@ -36,8 +42,10 @@ class LocomotionModule(L.LightningModule):
             All read sine and cosine of the phase. :meth:`channels` says how many numbers there are.
         joints, contacts: J and K.
         learning_rate: the highest of one cycle.
-        rollout: frames a network goes on by itself in training.
+        rollout: frames a network goes on by itself in training; one at first, all from the middle of the run on.
         noise: deviation of the noise on the first pose, in that of the poses.
+
+    What the network writes last should be small at first: far from a walk there is no way back.
 
     A batch is ``(motion, bones)``: a :class:`~geodl.data.CharacterMotion` of B windows of at least ``rollout + 40`` frames, and
     ``[B, J]`` bone lengths.
@@ -83,13 +91,17 @@ class LocomotionModule(L.LightningModule):
                 one = motion[None]
                 read.append(self._read(one[:, now - 1], one[:, now], one, now, bones[None]))
                 written.append(self._step(one[:, now], one[:, now + 1]))
-        for values, mean, deviation in (
-            (torch.cat(read), self.mean, self.deviation),
-            (torch.cat(written), self.step_mean, self.step_deviation),
+        poses = slice(movement := self.channels(self.joints, self.contacts)[2], movement + 6 * self.joints)
+        steps = slice(6 * self.joints)
+        for values, mean, deviation, blocks in (
+            (torch.cat(read), self.mean, self.deviation, (steps, poses)),
+            (torch.cat(written), self.step_mean, self.step_deviation, (steps,)),
         ):
-            mean.copy_(values.mean(0))
             spread = values.std(0)
-            deviation.copy_(torch.where(spread > 1e-4 * spread.amax(), spread, 1.0))
+            for block in blocks:  # a joint that hardly ever turns shall not count as much as a knee
+                spread[block] = spread[block].clamp(min=_LEAST * float(spread[block].square().mean().sqrt()))
+            mean.copy_(values.mean(0))
+            deviation.copy_(torch.where(spread > 1e-6, spread, 1.0))
 
     @torch.no_grad()
     def run(self, motion: CharacterMotion, bones: Tensor, start: int, frames: int) -> CharacterMotion:
@@ -104,21 +116,24 @@ class LocomotionModule(L.LightningModule):
 
     def training_step(self, batch: tuple[CharacterMotion, Tensor], _: int) -> Tensor:
         motion, bones = batch
+        spread = self._pose_deviation.square().mean().sqrt()
         before, now = self._disturbed(motion[:, 0]), self._disturbed(motion[:, 1])
         losses = []
-        for number in range(self.rollout):
+        total = self.trainer.estimated_stepping_batches
+        frames = 1 + round((self.rollout - 1) * min(1.0, 2 * self.global_step / total))
+        for number in range(frames):
             true, old = motion[:, number + 2], now
             before, (now, contact) = now, self._next(before, now, motion, number + 1, bones)
-            pose = (now.rotation - true.rotation).flatten(1) / self._pose_deviation
+            pose = (now.rotation - true.rotation).flatten(1) / spread
             wanted = (self._step(old, true) - self.step_mean) / self.step_deviation
             found = (self._step(old, now) - self.step_mean) / self.step_deviation
             losses += [
-                pose.square().mean(),
+                F.smooth_l1_loss(pose, torch.zeros_like(pose)),
                 F.smooth_l1_loss(found, wanted),
                 F.smooth_l1_loss(found[:, -5:], wanted[:, -5:]),
                 0.1 * F.binary_cross_entropy_with_logits(contact, true.contact),
             ]
-        loss = torch.stack(losses).sum() / self.rollout
+        loss = torch.stack(losses).sum() / frames
         self.log("loss", loss.detach(), prog_bar=True, batch_size=len(bones))
         return loss
 
@@ -145,10 +160,10 @@ class LocomotionModule(L.LightningModule):
         self, before: CharacterMotion, now: CharacterMotion, motion: CharacterMotion, at: int, bones: Tensor
     ) -> tuple[CharacterMotion, Tensor]:
         """The frame after ``now``, and the scores of its contacts."""
-        x = (self._read(before, now, motion, at, bones) - self.mean) / self.deviation
+        x = ((self._read(before, now, motion, at, bones) - self.mean) / self.deviation).clamp(-_FAR, _FAR)
         y = self.model(x, now.phase) if isinstance(self.model, PhaseFunctionedNetwork) else self.model(x)
         step, contact = y[:, : -self.contacts], y[:, -self.contacts :]
-        step = step * self.step_deviation + self.step_mean
+        step = step.clamp(-_FAR, _FAR) * self.step_deviation + self.step_mean
         turned, (height, across, along, turn, phase) = step[:, :-5], step[:, -5:].unbind(1)
         rotation = _orthonormal(now.rotation + turned.unflatten(1, (self.joints, 6)))
         moved = _turned(torch.stack([across, along], 1), now.heading)

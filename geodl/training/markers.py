@@ -68,7 +68,9 @@ class MarkerModule(L.LightningModule):
         made = self(batch + self.noise * torch.randn_like(batch), seen)
         error = (made - batch).norm(dim=-1) / self.height
         lost = error[~seen].mean()
-        self.log_dict({"lost": lost.detach() * self.height, "loss": error.mean().detach()}, batch_size=len(batch))
+        self.log_dict(
+            {"lost": lost.detach() * self.height, "loss": error.mean().detach()}, batch_size=len(batch)
+        )
         return error.mean() + lost
 
     def configure_optimizers(self) -> Any:
