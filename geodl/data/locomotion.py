@@ -38,6 +38,11 @@ class CharacterMotion:
     def __getitem__(self, key: Any) -> CharacterMotion:
         return CharacterMotion(*(getattr(self, name)[key] for name in self.__dataclass_fields__))
 
+    def to(self, *args: Any, **kwargs: Any) -> CharacterMotion:
+        """As of a tensor."""
+        names = self.__dataclass_fields__
+        return CharacterMotion(*(getattr(self, name).to(*args, **kwargs) for name in names))
+
     @staticmethod
     def stack(parts: list[CharacterMotion]) -> CharacterMotion:
         """Motions of as many frames, one upon the other."""

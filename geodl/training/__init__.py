@@ -15,6 +15,7 @@ from geodl.training.labelling import LabellingModule
 from geodl.training.locomotion import LocomotionModule
 from geodl.training.markers import MarkerModule
 from geodl.training.trainer import make_trainer, resume_point, training_seconds
+from geodl.training.retargeting import Limbs, RetargetingModule
 
 __all__ = [
     "AdversarialModule",
@@ -24,8 +25,10 @@ __all__ = [
     "FunctionalMapModule",
     "ImageData",
     "LabellingModule",
+    "Limbs",
     "LocomotionModule",
     "MarkerModule",
+    "RetargetingModule",
     "make_trainer",
     "resume_point",
     "training_seconds",
