@@ -103,8 +103,8 @@ class Motion(Data):
         rotation: ``[F, J, 3, 3]`` floating point, of each joint relative to its parent.
         translation: ``[F, R, 3]``, the place of each root, in the unit of the skeleton.
         frame_time: seconds from one frame to the next.
-        **attributes: anything else that belongs to it. ``offsets [F, J, 3]``, if given, takes the place of the skeleton's, for joints
-            that move from their place on the parent.
+        **attributes: anything else that belongs to it. ``offsets [F, J, 3]``, if given, takes the place of the skeleton's, for
+            joints that move from their place on the parent.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit, no frames, or a frame time that is not positive.
@@ -140,9 +140,9 @@ class Motion(Data):
         """Read a BVH file, in float64 and the unit of the file.
 
         Channels may stand in any order, and be missing: a joint turns about the axes of its rotation channels, one after the other
-        as they are listed. Position channels take the place of the joint's offset, along their axes; where those of joints beneath a
-        root differ from it, the motion has ``offsets``. The end site of a joint becomes a joint named "<joint> End Site" that does
-        not turn. Keywords may be in any case, ends of lines and spaces of any kind.
+        as they are listed. Position channels take the place of the joint's offset, along their axes; where those of joints
+        beneath a root differ from it, the motion has ``offsets``. The end site of a joint becomes a joint named "<joint> End
+        Site" that does not turn. Keywords may be in any case, ends of lines and spaces of any kind.
 
         Raises:
             FileNotFoundError: no such file.
@@ -159,7 +159,8 @@ class Motion(Data):
         hangs on it.
 
         Raises:
-            ValueError: NaN or infinite numbers, matrices that are no rotations, a name with braces or line breaks, or a packed batch.
+            ValueError: NaN or infinite numbers, matrices that are no rotations, a name with braces or line breaks, or a packed
+                batch.
             FileNotFoundError: no such folder.
         """
         path = Path(path)

@@ -118,8 +118,8 @@ def foot_skate(
     .. math:: \sum_{t,k} w_{tk} v_{tk} / \sum_{t,k} w_{tk}, \quad w_{tk} = e^{-(h_{tk} - h_k) / h}
 
     with :math:`h_k` the lowest that joint k comes (the 2 % quantile of the clip). The plain sum :math:`\sum w v` is smaller for
-    smoothed motions than for true ones, as their feet stay higher above their lowest place; divided by the weights it is not. Speeds
-    are those from frame to frame. A statue doesn't skate: read this beside how far the body goes, or :func:`contact_f1`.
+    smoothed motions than for true ones, as their feet stay higher above their lowest place; divided by the weights it is not.
+    Speeds are those from frame to frame. A statue doesn't skate: read this beside how far the body goes, or :func:`contact_f1`.
 
     Args:
         positions: ``[F, J, 3]``, metres.

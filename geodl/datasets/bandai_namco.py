@@ -32,9 +32,9 @@ class BandaiNamco(ClassificationSet):
     ``style`` and ``name`` ("walk_sad_001/64": the take and the clip's first frame).
 
     Takes are split by what they show: action a in style s is of the test set where :math:`(a + s) \bmod 5` is ``fold``,
-    of the validation set where it is the next number, else of the training set. So every action is tested in styles, and every style in actions, in
-    which it was never seen in training, and each class has about 60, 20 and 20 % of its takes in the splits. Actions that were
-    performed in one style alone are left out.
+    of the validation set where it is the next number, else of the training set. So every action is tested in styles, and every
+    style in actions, in which it was never seen in training, and each class has about 60, 20 and 20 % of its takes in the splits.
+    Actions that were performed in one style alone are left out.
 
     Args:
         root: the folder with ``data/*.bvh``, or one that holds it in the repository's layout.

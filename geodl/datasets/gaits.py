@@ -41,8 +41,8 @@ class Gaits(ClassificationSet):
 
     An item is a :class:`~geodl.data.Motion` of a skeleton of its own (22 joints, the first of them the 17 bones of
     :class:`Puppets`, whose person of the same number and seed has these proportions; metres, y up, float32) with ``y [1]``,
-    ``name`` ("walk_003_001"), ``subject``, ``phase [F]`` (of the left leg, cycles in [0, 1)) and ``contact [F, 4]`` (whether the joints
-    :attr:`contact_joints` stand still on the ground).
+    ``name`` ("walk_003_001"), ``subject``, ``phase [F]`` (of the left leg, cycles in [0, 1)) and ``contact [F, 4]`` (whether the
+    joints :attr:`contact_joints` stand still on the ground).
 
     Args:
         num_identities: number of people.

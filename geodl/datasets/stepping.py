@@ -86,7 +86,8 @@ def walk(
 
     Returns:
         ``rotation [F, B, 3, 3]`` relative to the parent, ``translation [F, 3]`` of the pelvis, ``phase [F]`` in cycles
-        (the left foot comes down at whole numbers), ``contact [F, 4]`` (left ankle, left toes, right ankle, right toes; 1 where it stands still).
+        (the left foot comes down at whole numbers), ``contact [F, 4]`` (left ankle, left toes, right ankle, right toes; 1 where
+        it stands still).
     """
     time = np.arange(frames) * frame_time
     fine = np.arange(-_MARGIN, time[-1] + _MARGIN, 1 / _FINE)

@@ -9,6 +9,7 @@ from geodl.viz.match_lines import lines
 from geodl.viz.point_clouds import point_clouds
 from geodl.viz.princeton_curve import curve
 from geodl.viz.renderer import renderers, use_renderer
+from geodl.viz.skeletons import skeleton_film, skeleton_strip
 from geodl.viz.surface import surface
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "point_clouds",
     "position_colors",
     "renderers",
+    "skeleton_film",
+    "skeleton_strip",
     "surface",
     "use_renderer",
 ]
