@@ -135,7 +135,7 @@ def _collapsed(skeleton: Any) -> tuple[int, tuple[int, ...]]:
     """How often chains must be halved until none is left, and the parents of what is left."""
     parents, steps = torch.as_tensor(skeleton.parents).cpu(), 0
     while True:
-        cluster, above = collapse_chains(parents)
+        _, above = collapse_chains(parents)
         if len(above) == len(parents):
             return steps, tuple(parents.tolist())
         parents, steps = above, steps + 1
