@@ -13,6 +13,8 @@ from geodl.data.cache import OperatorCache
 from geodl.data.corruption import CORRUPTIONS, corrupt
 from geodl.data.graph import Graph, graph_neighbors
 from geodl.data.grid import Grid
+from geodl.data.locomotion import CharacterMotion, character_motion, contact_phase, heading
+from geodl.data.markers import fill_markers, lose_markers
 from geodl.data.mesh import Mesh
 from geodl.data.mixing import RSMix
 from geodl.data.motion import Motion, forward_kinematics, global_rotations
@@ -30,6 +32,7 @@ from geodl.data.transforms import (
 
 __all__ = [
     "CORRUPTIONS",
+    "CharacterMotion",
     "DataLoader",
     "FixedPoints",
     "GeodesicOperators",
@@ -52,14 +55,19 @@ __all__ = [
     "UnitArea",
     "VertexSignal",
     "bone_length_error",
+    "character_motion",
     "collate",
     "contact_f1",
+    "contact_phase",
     "corrupt",
+    "fill_markers",
     "foot_contact",
     "foot_skate",
     "forward_kinematics",
     "global_rotations",
     "graph_neighbors",
+    "heading",
+    "lose_markers",
     "mpjpe",
     "precompute",
 ]
