@@ -13,6 +13,7 @@ from geodl.datasets.planetoid import Planetoid
 from geodl.datasets.puppets import Puppets
 from geodl.datasets.scanobjectnn import ScanObjectNN
 from geodl.datasets.scape import SCAPE
+from geodl.datasets.shaded import ShadedShapes
 from geodl.datasets.shrec11 import SHREC11
 from geodl.datasets.shrec19 import SHREC19
 from geodl.datasets.smal import SMAL
@@ -37,6 +38,7 @@ __all__ = [
     "Planetoid",
     "Puppets",
     "ScanObjectNN",
+    "ShadedShapes",
     "ShapePair",
     "ShapePairs",
     "Solids",
