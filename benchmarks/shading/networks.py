@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geodl.nn import GridConv, MaxPool, Upsample
-from geodl.ops import Neighbors, aggregate, knn
+from geodl.ops import knn
 
 
 class GatherNet(nn.Module):
@@ -24,7 +23,12 @@ class GatherNet(nn.Module):
         super().__init__()
         self.near, self.far = near, far
         self.edge = nn.Sequential(
-            nn.Linear(9, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()
+            nn.Linear(9, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
         )
         self.head = nn.Sequential(
             nn.Linear(4 * width, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
@@ -47,7 +51,9 @@ class GatherNet(nn.Module):
         facing = torch.einsum("qsd,qkd->qsk", normal[others], frame)
         distance = offset.norm(dim=2, keepdim=True)
         direction = offset / (distance + 1e-6)
-        u = torch.cat([direction, (distance + 0.01).log(), distance, facing, (direction * facing).sum(2, True)], 2)
+        u = torch.cat(
+            [direction, (distance + 0.01).log(), distance, facing, (direction * facing).sum(2, True)], 2
+        )
         h = self.edge(u)
         return h.amax(dim=1), h.mean(dim=1)
 

@@ -131,7 +131,10 @@ def _chair(random: Generator) -> Boards:
 def _table(random: Generator) -> Boards:
     width, depth, height = random.uniform(1.2, 2), random.uniform(0.8, 1.4), random.uniform(0.6, 1.1)
     thick = random.uniform(0.14, 0.22)
-    boards = [*_legs(width, depth, height + 0.05, thick), *_boxes(((0, 0, height), (width, depth, height + thick)))]
+    boards = [
+        *_legs(width, depth, height + 0.05, thick),
+        *_boxes(((0, 0, height), (width, depth, height + thick))),
+    ]
     if random.random() < 0.5:
         lower = height * random.uniform(0.2, 0.5)
         boards += _boxes(((0, 0, lower), (width, depth, lower + thick)))

@@ -81,7 +81,10 @@ class ShadedShapes(ClassificationSet):
         self.num_vertices, self.rays, self.seed = num_vertices, rays, seed
         parts = ["train", "test"] if split is None else [split]
         everything = [
-            (part, k, label) for part in parts for k in range(num_per_family) for label in range(len(families))
+            (part, k, label)
+            for part in parts
+            for k in range(num_per_family)
+            for label in range(len(families))
         ]
         names = [f"{part}/{families[label]}_{k:04d}" for part, k, label in everything]
         super().__init__(names, [label for _, _, label in everything], list(families), transform)
