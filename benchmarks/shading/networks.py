@@ -1,60 +1,84 @@
-"""The networks that learn shading on clouds and in screen space; on surfaces it is the library's DiffusionNet."""
+"""One network a domain, each reading a whole batch."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geodl.models import DiffusionNet, UNet
 from geodl.ops import knn
 
 
-class GatherNet(nn.Module):
-    r"""What a point sees, gathered from the other points and their normals: a convolution with learned, continuous windows,
+class OnSurface(nn.Module):
+    """DiffusionNet at the vertices."""
 
-    .. math:: y_i = \rho\Bigl(\max_{j \in N(i)} h(u_{ij}), \; \frac{1}{|N(i)|} \sum_{j \in N(i)} h(u_{ij})\Bigr)
+    def __init__(self, channels: int, width: int = 32, blocks: int = 3) -> None:
+        super().__init__()
+        self.network = DiffusionNet(channels, 1, width, blocks, dropout=0.0)
 
-    where :math:`u_{ij}` is all that a point can know of another in its own frame: the direction to it, how far it is, and its normal.
-    N(i) holds the nearest points and a sample of all, so that it reaches from a crease to the far side of the room. After the
-    Monte Carlo convolutions of Hermosilla et al., "Deep-learning the latent space of light transport", EGSR 2019.
+    def forward(self, batch: Any) -> Tensor:
+        y: Tensor = self.network(batch.x, batch.spectrum, batch.gradient)
+        return y[:, 0]
+
+
+class OnScreen(nn.Module):
+    """A U-Net of the grid layers on depth and normals (Nalbach et al., "Deep shading", 2017)."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...] = (16, 32, 64, 64)) -> None:
+        super().__init__()
+        self.network = UNet(channels, 1, widths)
+
+    def forward(self, batch: Any) -> Tensor:
+        y: Tensor = self.network(batch.x)
+        return y[:, 0]
+
+
+class OnCloud(nn.Module):
+    r"""What points see, gathered from other points and their normals: a convolution with learned, continuous windows,
+
+    .. math:: y_i = f\bigl(\max_j h(u_{ij}), \; \tfrac{1}{|N(i)|} \sum_j h(u_{ij})\bigr)
+
+    where u is all that a point can know of another in its own frame: the direction to it, how far it is, and its normal. j runs
+    over the nearest points, and once more over a sample of all, so that a point sees from its crease to the far side of the room.
+    After the Monte Carlo convolutions of Hermosilla et al., "Deep-learning the latent space of light transport", EGSR 2019.
     """
 
-    def __init__(self, width: int = 32, near: int = 32, far: int = 192) -> None:
+    def __init__(self, width: int = 32, near: int = 32) -> None:
         super().__init__()
-        self.near, self.far = near, far
-        self.edge = nn.Sequential(
-            nn.Linear(9, width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-            nn.ReLU(),
-        )
+        self.near = near
+        layers: list[nn.Module] = []
+        for channels in (9, width, width):
+            layers += [nn.Linear(channels, width), nn.ReLU()]
+        self.window = nn.Sequential(*layers)
         self.head = nn.Sequential(
             nn.Linear(4 * width, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
         )
 
-    def forward(self, pos: Tensor, normal: Tensor, queries: Tensor, sample: Tensor, turn: Tensor) -> Tensor:
-        """``[Q]`` at the points ``queries [Q]``, from all points near them and from those of ``sample [S]``; ``turn [Q]`` turns the
-        frame of every query about its normal."""
-        at, up = pos[queries], normal[queries]
-        near = knn(pos, self.near, queries=at).col.view(len(at), -1)
-        read = [self._read(pos, normal, at, up, turn, near)]
-        read.append(self._read(pos, normal, at, up, turn, sample.expand(len(at), -1)))
-        return self.head(torch.cat([part for pair in read for part in pair], dim=1))[:, 0]
+    def forward(self, batch: Any) -> Tensor:
+        """``[Q]``, at the points ``query_index [Q]``, as many of every cloud; ``sample_index`` are the sampled points of every cloud and
+        ``turn [Q]`` turns the frame of a query about its normal."""
+        query, clouds = batch.query_index, batch.num_graphs
+        each = len(query) // clouds
+        starts = torch.arange(clouds + 1) * each
+        at = batch.pos[query]
+        near = knn(batch.pos, self.near, batch.ptr, at, starts).col.view(len(query), -1)
+        sample = batch.sample_index.view(clouds, -1).repeat_interleave(each, dim=0)
+        frames = turned_frames(batch.normal[query], batch.turn)
+        read = [self._read(batch, at, frames, others) for others in (near, sample)]
+        y: Tensor = self.head(torch.cat([part for pair in read for part in pair], dim=1))
+        return y[:, 0]
 
-    def _read(
-        self, pos: Tensor, normal: Tensor, at: Tensor, up: Tensor, turn: Tensor, others: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        frame = turned_frames(up, turn)  # [Q, 3, 3]
-        offset = torch.einsum("qsd,qkd->qsk", pos[others] - at[:, None], frame)
-        facing = torch.einsum("qsd,qkd->qsk", normal[others], frame)
+    def _read(self, batch: Any, at: Tensor, frames: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        offset = (batch.pos[others] - at[:, None]) @ frames.mT
+        facing = batch.normal[others] @ frames.mT
         distance = offset.norm(dim=2, keepdim=True)
         direction = offset / (distance + 1e-6)
-        u = torch.cat(
-            [direction, (distance + 0.01).log(), distance, facing, (direction * facing).sum(2, True)], 2
-        )
-        h = self.edge(u)
+        across = (direction * facing).sum(dim=2, keepdim=True)
+        u = torch.cat([direction, facing, across, (distance + 0.01).log(), distance], dim=2)
+        h: Tensor = self.window(u)
         return h.amax(dim=1), h.mean(dim=1)
 
 

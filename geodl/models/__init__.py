@@ -43,6 +43,7 @@ from geodl.models.sample_quality import (
 )
 from geodl.models.squeezenet import SqueezeNet
 from geodl.models.stylegan import StyleGenerator
+from geodl.models.unet import UNet
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
 
@@ -97,6 +98,7 @@ __all__ = [
     "ResNet152",
     "SqueezeNet",
     "StyleGenerator",
+    "UNet",
     "feature_transform_regularizer",
     "frechet_distance",
     "frechet_inception_distance",

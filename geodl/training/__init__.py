@@ -12,6 +12,7 @@ from geodl.training.functional_map_data import FunctionalMapData
 from geodl.training.functional_maps import FunctionalMapModule
 from geodl.training.image_data import ImageData
 from geodl.training.labelling import LabellingModule
+from geodl.training.regression import RegressionModule
 from geodl.training.trainer import make_trainer, resume_point, training_seconds
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "FunctionalMapModule",
     "ImageData",
     "LabellingModule",
+    "RegressionModule",
     "make_trainer",
     "resume_point",
     "training_seconds",
