@@ -11,6 +11,7 @@ views; beside each stands ridge regression on what the domain offers. Shapes are
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from geodl.training import RegressionModule
 from geodl.viz import images, surface
 
 VIEWS = 8  # of a shape
+ON_VERTICES = "surface, DiffusionNet", "cloud, gathered"
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -66,6 +68,9 @@ class Ridge:
     def __call__(self, x: Tensor) -> Tensor:
         found = (x.double() - self.mean) / self.deviation @ self.weight + self.middle
         return found.float()
+
+
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 def fit(
@@ -214,8 +219,7 @@ def draw(
     for k in range(0, len(screens.views), 2 * VIEWS):
         view, number = screens.views[k], k // VIEWS
         drawn = [("truth", view.occlusion[view.valid])]
-        for name in ("surface, DiffusionNet", "cloud, gathered"):
-            drawn.append((name, view.of_vertices(maps[name][number])))
+        drawn += [(name, view.of_vertices(maps[name][number])) for name in ON_VERTICES]
         drawn.append(("screen, U-Net", pictures[k][view.valid]))
         for name, values in drawn:
             rows.append(grey(view.valid, 1 - values))
@@ -228,11 +232,11 @@ def draw(
         chosen.out / "views.png",
         titles=titles,
         columns=7,
-        title="Ambient occlusion of shapes never seen; errors: red too dark, blue too light",
+        title="Ambient occlusion, family never seen; errors: red too dark, blue too light",
     )
     values = {
         "truth": mesh.occlusion,
-        **{name: maps[name][0] for name in ("surface, DiffusionNet", "cloud, gathered")},
+        **{name: maps[name][0] for name in ON_VERTICES},
     }
     for name, value in values.items():
         short = name.partition(",")[0]

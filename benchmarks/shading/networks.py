@@ -58,8 +58,10 @@ class OnCloud(nn.Module):
         )
 
     def forward(self, batch: Any) -> Tensor:
-        """``[Q]``, at the points ``query_index [Q]``, as many of every cloud; ``sample_index`` are the sampled points of every cloud and
-        ``turn [Q]`` turns the frame of a query about its normal."""
+        """``[Q]``, at the points ``query_index [Q]``, as many of every cloud.
+
+        ``sample_index`` are the sampled points of every cloud; ``turn [Q]`` turns the frame of a query about its normal.
+        """
         query, clouds = batch.query_index, batch.num_graphs
         each = len(query) // clouds
         starts = torch.arange(clouds + 1) * each

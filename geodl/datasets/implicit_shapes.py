@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -12,12 +14,19 @@ from scipy.spatial.transform import Rotation
 from geodl.datasets.surface_net import surface_net
 
 Points = NDArray[np.float64]
-Distance = Callable[[Points], Points]
 
 
-def creature(random: Generator) -> tuple[list[Distance], float]:
+class Part(NamedTuple):
+    """A signed distance, about, with its gradient: of points ``[n, 3]`` gives ``[n]`` and ``[n, 3]``; and the box that holds it."""
+
+    distance: Callable[[Points], tuple[Points, Points]]
+    low: Points
+    high: Points
+
+
+def creature(random: Generator) -> tuple[list[Part], float]:
     """A trunk of a few balls in a row, from which limbs of two bones, a neck and a tail grow, and how far their unions blend."""
-    joints = np.cumsum(random.normal(0, 0.12, (4, 3)) + [0.42, 0, 0], axis=0)
+    joints = np.cumsum(random.normal(0, 0.12, (4, 3)) + np.array([0.42, 0, 0]), axis=0)
     thick = random.uniform(0.18, 0.45, 4)
     parts = [_limb(joints[k], joints[k + 1], thick[k], thick[k + 1]) for k in range(3)]
     for _ in range(random.integers(5, 13)):
@@ -36,7 +45,7 @@ def creature(random: Generator) -> tuple[list[Distance], float]:
     return parts, random.uniform(0.02, 0.06)
 
 
-def furniture(random: Generator) -> tuple[list[Distance], float]:
+def furniture(random: Generator) -> tuple[list[Part], float]:
     """A chair, a table, a shelf or a heap of boxes, turned any way, and how far their unions blend."""
     made = [_chair, _table, _shelf, _heap][int(random.integers(4))](random)
     rotation = Rotation.random(random_state=random).as_matrix()
@@ -44,62 +53,65 @@ def furniture(random: Generator) -> tuple[list[Distance], float]:
 
 
 def implicit_mesh(
-    parts: Sequence[Distance], blend: float, num_vertices: int, random: Generator
+    parts: Sequence[Part], blend: float, num_vertices: int, random: Generator
 ) -> tuple[Points, NDArray[np.int64]]:
     """Vertices and faces of the zero set of :math:`-b \\log \\sum_k e^{-d_k / b}`, about as many vertices as asked for."""
-    low, high = _extent(parts, blend)
+    margin = 0.05 + 4 * blend
+    low = np.min([part.low for part in parts], axis=0) - margin
+    high = np.max([part.high for part in parts], axis=0) + margin
     rotation = Rotation.random(random_state=random).as_matrix()
-    cell = float((high - low).max()) / 16
-    coarse, _ = surface_net(lambda points: _union(parts, blend, points), low, high, cell, rotation, relax=0)
-    cell *= np.sqrt(len(coarse) / num_vertices)
-    return surface_net(lambda points: _union(parts, blend, points), low, high, cell, rotation)
 
-
-def _union(parts: Sequence[Distance], blend: float, points: Points) -> tuple[Points, Points]:
-    step = 1e-4
-
-    def value(at: Points) -> Points:
-        scaled = np.stack([part(at) for part in parts]) / -blend
+    def union(points: Points) -> tuple[Points, Points]:
+        found = [part.distance(points) for part in parts]
+        scaled = np.stack([distance for distance, _ in found]) / -blend
         most = scaled.max(axis=0)
-        found: Points = -blend * (most + np.log(np.exp(scaled - most).sum(axis=0)))
-        return found
+        share = np.exp(scaled - most)
+        total = share.sum(axis=0)
+        slope = sum(w[:, None] * gradient for w, (_, gradient) in zip(share / total, found, strict=True))
+        # Where gradients cancel there is no direction: the surface is not there.
+        return -blend * (most + np.log(total)), slope + 1e-9
 
-    offsets = step * np.eye(3)
-    slope = np.stack([(value(points + e) - value(points - e)) / (2 * step) for e in offsets], axis=1)
-    # Where distances cancel there is no direction: the surface is not there.
-    return value(points), slope + 1e-9
-
-
-def _extent(parts: Sequence[Distance], blend: float) -> tuple[Points, Points]:
-    ticks = np.linspace(-4, 4, 49)
-    grid = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 3)
-    inside = grid[np.stack([part(grid) for part in parts]).min(axis=0) < 0.2]
-    margin = 0.2 + 4 * blend
-    return inside.min(axis=0) - margin, inside.max(axis=0) + margin
+    cell = float((high - low).max()) / 16
+    coarse, _ = surface_net(union, low, high, cell, rotation, relax=0)
+    return surface_net(union, low, high, cell * np.sqrt(len(coarse) / num_vertices), rotation)
 
 
-def _limb(start: Points, end: Points, radius: float, after: float) -> Distance:
-    def distance(points: Points) -> Points:
-        along = end - start
-        share = np.clip((points - start) @ along / (along @ along), 0, 1)
-        apart = np.linalg.norm(points - start - share[:, None] * along, axis=1)
-        found: Points = apart - (radius + share * (after - radius))
-        return found
+def _limb(start: Points, end: Points, radius: float, after: float) -> Part:
+    """A cone with round ends."""
+    along = end - start
+    length = along @ along
 
-    return distance
+    def distance(points: Points) -> tuple[Points, Points]:
+        share = np.clip((points - start) @ along / length, 0, 1)
+        offset = points - start - share[:, None] * along
+        apart = np.linalg.norm(offset, axis=1)
+        return apart - (radius + share * (after - radius)), offset / np.maximum(apart, 1e-9)[:, None]
+
+    reach = np.array([radius, after])[:, None]
+    ends = np.stack([start, end])
+    return Part(distance, (ends - reach).min(axis=0), (ends + reach).max(axis=0))
 
 
-def _board(low: Points, high: Points, rotation: Points) -> Distance:
+def _board(low: Points, high: Points, rotation: Points) -> Part:
+    """A box with rounded edges, turned."""
     middle, half = (low + high) / 2, (high - low) / 2
     rounding = 0.3 * half.min()
 
-    def distance(points: Points) -> Points:
-        q = np.abs(points @ rotation.T - middle) - half + rounding
-        outside = np.linalg.norm(np.maximum(q, 0), axis=1)
-        found: Points = outside + np.minimum(q.max(axis=1), 0) - rounding
-        return found
+    def distance(points: Points) -> tuple[Points, Points]:
+        local = points @ rotation.T - middle
+        q = np.abs(local) - half + rounding
+        over = np.maximum(q, 0)
+        outside = np.linalg.norm(over, axis=1)
+        slope = np.where(
+            (outside > 0)[:, None],
+            over / np.maximum(outside, 1e-12)[:, None],
+            q == q.max(axis=1, keepdims=True),
+        )
+        found = outside + np.minimum(q.max(axis=1), 0) - rounding
+        return found, (np.sign(local) * slope) @ rotation
 
-    return distance
+    corners = np.array(list(product(*zip(low, high, strict=True)))) @ rotation
+    return Part(distance, corners.min(axis=0), corners.max(axis=0))
 
 
 Boards = list[tuple[Points, Points]]

@@ -24,10 +24,10 @@ def ambient_occlusion(
 
     .. math:: A(p) = 1 - \frac{1}{\pi} \int_{\Omega} V(p, \omega) \, (n \cdot \omega) \, d\omega
 
-    with the hemisphere :math:`\Omega` above the normal n, and V(p, w) = 1 where the ray from p along w meets no face. Rays are spread
-    as the cosine is (a spiral of equal areas in the disc below the hemisphere), so the answer is the share of them that meet the
-    mesh: with 256 rays it is off by about 0.005. The same rays are cast at every point, so neither the order of the vertices
-    nor the number of threads changes a bit.
+    with the hemisphere :math:`\Omega` above the normal n, and V(p, w) = 1 where the ray from p along w meets no face. Rays are
+    spread as the cosine is (a spiral of equal areas in the disc below the hemisphere), so the answer is the share of them that meet
+    the mesh: with 256 rays it is off by 0.004 on average, by 0.02 where it is worst. The same rays are cast at every point, so
+    neither the order of the vertices nor the number of threads changes it.
 
     Faces count from either side. Rays start 1e-7 of the mesh's size (and what the positions are rounded by) above the point. A
     point whose normal is zero, such as a vertex of no face, looks in all directions alike.
@@ -71,8 +71,8 @@ def direct_light(
         points, normals: as of :func:`ambient_occlusion`.
 
     Returns:
-        ``[N]``, or ``[N, K]`` for lights ``[K, 3]``, from 0 to 1, in the dtype and on the device of the points. A point whose normal
-        is zero is lit by nothing.
+        ``[N]``, or ``[N, K]`` for lights ``[K, 3]``, from 0 to 1, in the dtype and on the device of the points. A point whose
+        normal is zero is lit by nothing.
 
     Raises:
         ValueError, IndexError: as :func:`ambient_occlusion`; a light of another shape, not finite or of length zero.

@@ -98,7 +98,7 @@ class Scaled:
 
 
 def all_directions_met(scaled: Scaled, origins: Tensor, frames: Tensor, directions: Tensor) -> Tensor:
-    """The share of ``directions [R, 3]``, in the frames ``[N, 3, 3]`` (axes in rows), along which a face is met, ``[N]`` float64."""
+    """The share of ``directions [R, 3]`` along which a face is met, ``[N]`` float64; in frames ``[N, 3, 3]``, axes in rows."""
     if (module := extension()) is not None:
         share = module.occlusion(
             scaled.pos.numpy(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +25,8 @@ class UNet(nn.Module):
         widths: channels of the octaves, from the finest; a size must be divisible by 2 as many times as there are further octaves.
 
     Shapes:
-        x ``[B, in_channels, H, W]`` -> ``[B, out_channels, H, W]``; with a :class:`~geodl.nn.Level` of V points that has a coarser one
-        for every further octave, x ``[V, in_channels]`` -> ``[V, out_channels]``.
+        x ``[B, in_channels, H, W]`` -> ``[B, out_channels, H, W]``; with a :class:`~geodl.nn.Level` of V points that has a coarser
+        one for every further octave, x ``[V, in_channels]`` -> ``[V, out_channels]``.
 
     Raises:
         ValueError: no octave; an image whose size cannot be halved as often; a level with too few coarser ones.
@@ -42,9 +43,7 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(
             _Octave(before, width) for before, width in zip([in_channels, *widths], widths, strict=False)
         )
-        self.up = nn.ModuleList(
-            _Octave(coarse + fine, fine) for fine, coarse in zip(widths, widths[1:], strict=False)
-        )
+        self.up = nn.ModuleList(_Octave(coarse + fine, fine) for fine, coarse in pairwise(widths))
         self.pool, self.upsample = MaxPool(2), Upsample(2, "bilinear")
         self.last = GridConv(widths[0], out_channels, 1)
 
