@@ -368,6 +368,7 @@ _compiled: dict[str, Callable[..., Any]] = {}
 
 def _attack_compiled(operator: Fuzzed, inputs: Inputs, draw: Draw) -> Verdict:
     """A compiled function, of spoilt inputs, or one that builds its graph of a spoilt ``edge_index``."""
+    torch._dynamo.reset()  # or after eight other cases a function would run as it is
     name = next(name for name, value in inputs.items() if isinstance(value, Neighbors)) if any(
         isinstance(value, Neighbors) for value in inputs.values()
     ) else None  # fmt: skip
