@@ -40,6 +40,7 @@ from geodl.viz import images, surface
 
 SIDE = 128  # of all pictures
 VERTICES = 6000
+STROKE = 3  # width of a brush stroke, in pixels
 RELIEF = 0.02  # of the square root of the area
 LIGHT = (0.3, 0.8, 0.5)  # that shades the body
 
@@ -87,10 +88,11 @@ def waves(side: int, seed: int) -> Tensor:
     draw = torch.Generator().manual_seed(seed)
     rough = torch.randn(1, 1, 6, 6, generator=draw)
     angle = 3 * F.interpolate(rough, size=(side, side), mode="bicubic")[0, 0]
-    noise = torch.randn(side, side, generator=draw)
+    rough = torch.randn(1, 1, side // STROKE, side // STROKE, generator=draw)
+    noise = F.interpolate(rough, size=(side, side), mode="bicubic")[0, 0]
     row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     total = torch.zeros(side, side)
-    for step in range(-6, 7):  # the mean of the noise along the direction
+    for step in range(-3 * STROKE, 3 * STROKE + 1):  # the mean of the noise along the direction
         at = (
             (row + step * angle.sin()).round().long() % side,
             (column + step * angle.cos()).round().long() % side,
