@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from scipy.spatial import Delaunay, cKDTree
+from scipy.spatial import Delaunay
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.exemplars import labyrinth, six, stones
 from benchmarks.result import command, portable, write_result
 from geodl.data import Mesh
 from geodl.datasets import Puppets
@@ -40,7 +41,6 @@ from geodl.synthesis import (
 from geodl.viz import film, images, surface
 
 SIDE = 128  # of the exemplar and of the picture that is made
-STONE = 14.0  # of the procedural exemplar, in pixels
 VERTICES = 10_000
 LONG = 2000  # steps after which the automaton is looked at again
 
@@ -62,39 +62,6 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=Path("runs") / "texture", help="run folder")
     return parser.parse_args(argv)
-
-
-def labyrinth(side: int, seed: int = 0, length: float = 9.0) -> Tensor:
-    """Dark walls on light ground ``[3, side, side]``, ``length`` pixels from one to the next: noise of one wavelength."""
-    draw = torch.Generator().manual_seed(seed)
-    noise = torch.fft.fft2(torch.randn(side, side, generator=draw))
-    frequency = torch.fft.fftfreq(side)
-    band = ((torch.hypot(frequency[:, None], frequency) * length - 1) / 0.2).square()
-    wave = torch.fft.ifft2(noise * torch.exp(-band / 2)).real
-    share = torch.sigmoid(3 * (wave / wave.std() - 0.3))
-    ground, wall = (torch.tensor(color)[:, None, None] for color in ((0.85, 0.7, 0.45), (0.2, 0.15, 0.2)))
-    return ground + share * (wall - ground)
-
-
-def stones(height: int, width: int, seed: int = 0) -> Tensor:
-    """Pebbles ``[3, height, width]``: Voronoi cells with rounded shades, dark gaps and a grain."""
-    draw = np.random.default_rng(seed)
-    count = int(height * width / STONE**2 * 1.6)
-    centre = draw.uniform(-STONE, [height + STONE, width + STONE], (count, 2))
-    for _ in range(3):  # of about the same size
-        sample = draw.uniform(-STONE, [height + STONE, width + STONE], (20 * count, 2))
-        near = cKDTree(centre).query(sample)[1]
-        hits = np.maximum(np.bincount(near, minlength=count), 1)
-        centre = np.stack([np.bincount(near, sample[:, axis], count) / hits for axis in range(2)], 1)
-    pixel = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), -1).reshape(-1, 2)
-    apart, near = cKDTree(centre).query(pixel + draw.normal(0, 0.15, pixel.shape), k=2)
-    gap = np.clip((apart[:, 1] - apart[:, 0]) / 4, 0, 1)
-    off = (pixel - centre[near[:, 0]]) / STONE
-    light = 0.75 - 0.35 * off[:, 0] - 0.2 * off[:, 1] + draw.normal(0, 0.03, len(pixel))
-    hue = np.array([[0.85, 0.75, 0.65], [0.6, 0.68, 0.75], [0.75, 0.55, 0.45], [0.9, 0.9, 0.88]])
-    color = (hue[draw.integers(0, len(hue), count)] * draw.uniform(0.8, 1.1, (count, 1)))[near[:, 0]]
-    shown = (color * (light * gap**0.7)[:, None]).clip(0, 1).reshape(height, width, 3)
-    return torch.tensor(shown.transpose(2, 0, 1).copy(), dtype=torch.float32)
 
 
 def crops(path: Path | None, side: int, seed: int) -> tuple[Tensor, Tensor]:

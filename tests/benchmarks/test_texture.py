@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import style, texture
+from benchmarks import exemplars, style, texture
 from geodl.data import Mesh
 
 pytest.importorskip("rich")
@@ -22,7 +22,7 @@ def test_a_texture_of_ones_own_picture_and_mesh(tmp_path: Path) -> None:
 
     mesh = Mesh.from_trimesh(trimesh.creation.icosphere(4))
     mesh.save(tmp_path / "ball.ply")
-    pixels = (texture.stones(64, 128).permute(1, 2, 0) * 255).byte().numpy()
+    pixels = (exemplars.stones(64, 128).permute(1, 2, 0) * 255).byte().numpy()
     PIL.Image.fromarray(pixels).save(tmp_path / "stones.png")
     files = ["--exemplar", str(tmp_path / "stones.png"), "--mesh", str(tmp_path / "ball.ply")]
     brief = ["--size", "64", "--steps", "8", "--automaton", "2", "--threads", "1"]
@@ -59,7 +59,7 @@ def test_a_style(tmp_path: Path) -> None:
 
 
 def test_exemplars_are_pictures_and_crops_differ() -> None:
-    for picture in (texture.stones(40, 50), style.waves(40, 0), style.weave(40, 0)):
+    for picture in exemplars.six(48, 0).values():
         assert picture.shape[0] == 3 and 0 <= float(picture.min()) < float(picture.max()) <= 1
     one, two = texture.crops(None, 40, 0)
     assert one.shape == two.shape == (3, 40, 40) and not torch.equal(one, two)
