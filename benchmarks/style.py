@@ -40,7 +40,8 @@ from geodl.viz import images, surface
 
 SIDE = 192  # of all pictures
 OCTAVE = 1  # at which the content is compared
-VERTICES = 12_000
+VERTICES = 30_000
+SHADE = 0.5  # weight of the light on a body, whose shape is seen without
 RELIEF = 0.02  # of the square root of the area
 LIGHT = (0.3, 0.8, 0.5)  # that shades the body
 
@@ -153,15 +154,7 @@ def main(argv: list[str] | None = None) -> None:
     bodies = {}
     for style_name, style in styles.items():
         start = time.perf_counter()
-        painted = transfer(
-            shade.to(chosen.device),
-            style,
-            level,
-            steps=chosen.steps,
-            weight=chosen.weight,
-            octave=OCTAVE,
-            seed=seed,
-        )
+        painted = transfer(shade.to(chosen.device), style, level, weight=SHADE, steps=chosen.steps, seed=seed)
         spent = time.perf_counter() - start
         distance = sliced_wasserstein(style, painted.x, None, level)
         bodies[style_name] = {"style_distance": distance, "seconds": round(spent, 2)}

@@ -24,7 +24,7 @@ from scipy.spatial import Delaunay
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.exemplars import labyrinth, six, stones
+from benchmarks.exemplars import labyrinth, stones
 from benchmarks.result import command, portable, write_result
 from geodl.data import Mesh
 from geodl.datasets import Puppets
