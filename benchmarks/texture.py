@@ -13,6 +13,7 @@ differ by where the same picture lies on the grid and on an irregular flat mesh.
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,45 @@ def gap(exemplar: Tensor, other: Tensor, seed: int) -> dict[str, float]:
     }
 
 
+def opened(mesh: Mesh, share: float = 0.06) -> Mesh:
+    """A mesh with a hole: without the vertices, so large a share of all, that are nearest to its middle in front."""
+    middle = mesh.pos.mean(0)
+    front = mesh.pos[:, 2] > middle[2]
+    away = (mesh.pos[:, :2] - middle[:2]).norm(dim=1).masked_fill(~front, torch.inf)
+    kept = torch.ones(len(mesh.pos), dtype=torch.bool)
+    kept[away.argsort()[: round(share * len(kept))]] = False
+    face = mesh.face[:, kept[mesh.face].all(0)]
+    used, renumbered = face.unique(return_inverse=True)
+    return Mesh(mesh.pos[used], renumbered)
+
+
+def around(mesh: Mesh) -> Tensor:
+    """The angle of every vertex about the upright axis through the middle, ``[V]``; the seam from pi to -pi is at the back."""
+    off = mesh.pos - mesh.pos.mean(0)
+    return torch.atan2(off[:, 0], off[:, 2])
+
+
+def unrolled(exemplar: Tensor, mesh: Mesh) -> Tensor:
+    """The exemplar on a mesh by cylindrical coordinates, as UV coordinates lay it, ``[V, C]``."""
+    height = mesh.pos[:, 1]
+    row = (height - height.min()) / (height.max() - height.min()) * 2 - 1
+    at = torch.stack([around(mesh) / torch.pi, row], 1)[None, None]
+    return F.grid_sample(exemplar[None], at, align_corners=True)[0, :, 0].T.contiguous()
+
+
+def seam(mesh: Mesh, colors: Tensor) -> float:
+    """How much colours differ along edges across the seam of cylindrical coordinates, over how much they do along all edges."""
+    edge = torch.cat([mesh.face[[0, 1]], mesh.face[[1, 2]], mesh.face[[2, 0]]], 1)
+    differ = (colors[edge[0]] - colors[edge[1]]).abs().mean(1)
+    across = (around(mesh)[edge[0]] - around(mesh)[edge[1]]).abs() > torch.pi
+    return float(differ[across].mean() / differ.mean())
+
+
+def peak_memory() -> float:
+    """The most that this process has held so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def grow(
     exemplar: Tensor, mesh: Mesh, level: Level, iterations: int, seed: int, out: Path, console: Console
 ) -> dict[str, Any]:
@@ -208,11 +248,19 @@ def main(argv: list[str] | None = None) -> None:
     start = time.perf_counter()
     level = surface_levels(mesh).to(chosen.device)
     worn = synthesize(exemplar, level, steps=chosen.steps, seed=chosen.seed, progress=True)
-    on_mesh = time.perf_counter() - start
+    on_mesh, held = time.perf_counter() - start, peak_memory()
     worn_x = worn.x.cpu()
     body = sliced_wasserstein(exemplar, worn.x, None, level, octaves=min(3, len(level.pyramid())))
     surface(mesh, chosen.out / "surface.png", color=worn_x)
-    console.print(f"surface of {len(worn_x)} vertices: distance {body:.5f}; {on_mesh:.0f} s")
+    console.print(
+        f"surface of {len(worn_x)} vertices: distance {body:.5f}; {on_mesh:.0f} s, {held:.0f} MB; edges across the seam of "
+        f"cylindrical coordinates {seam(mesh, worn_x):.2f} of all (UV {seam(mesh, unrolled(exemplar, mesh)):.2f})"
+    )
+    holed = opened(mesh)
+    begin = time.perf_counter()
+    around_hole = synthesize(exemplar, holed, steps=chosen.steps, seed=chosen.seed).x
+    on_hole = time.perf_counter() - begin
+    surface(holed, chosen.out / "hole.png", color=around_hole)
 
     metrics: dict[str, Any] = {
         "grid": grid,
@@ -221,6 +269,10 @@ def main(argv: list[str] | None = None) -> None:
         "grid_to_crop": grid / crop,
         "surface": body,
         "surface_to_grid": body / grid,
+        "surface_seam": seam(mesh, worn_x),
+        "surface_seam_of_uv": seam(mesh, unrolled(exemplar, mesh)),
+        "surface_peak_mb": round(held),
+        "hole_seconds": round(on_hole, 2),
         "grid_error": made.errors[-1],
         "surface_error": worn.errors[-1],
         "vertices": len(worn_x),

@@ -19,6 +19,9 @@ __all__ = ["Domain", "surface_levels"]
 # Below this share of the surface that whole windows see, statistics say little.
 _SEEN = 0.25
 
+# A margin is no wider than this part of a grid: statistics are matched with it, not within it alone.
+_WITHIN = 16
+
 SIDE = 5  # taps of the filters along an axis
 
 
@@ -145,7 +148,7 @@ class Domain:
         """A grid with a margin for windows of so many octaves; what has no edges stays as it is."""
         if self.size is None or self.circular:
             return self
-        margin = min(SIDE // 2 * 2 ** (octaves - 1), *(length - 1 for length in self.size))
+        margin = min(SIDE // 2 * 2 ** (octaves - 1), min(self.size) // _WITHIN)
         height, width = (length + 2 * margin for length in self.size)
         return Domain((height, width), margin=margin)
 
