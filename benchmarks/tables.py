@@ -193,6 +193,39 @@ def clouds_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def parts_table(results: list[dict[str, Any]]) -> str:
+    """Of every run of the segmentation benchmark, a row a test set: the network, and ridge regression beside it."""
+    lines = [
+        "| data | network, signal | tested on | accuracy, % | accuracy by area, % | mean IoU, % | ridge: by area, % "
+        "| mean IoU, % | epochs | training, s | parameters | seeds |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for result in results:
+        metrics = result["metrics"]
+        for name, measured in metrics["tests"].items():
+            scores = [
+                f"{100 * one['mean']:.2f}"
+                + ("" if one["deviation"] is None else f" ± {100 * one['deviation']:.2f}")
+                for one in (measured[measure] for measure in ("accuracy", "accuracy_by_area", "mean_iou"))
+            ]
+            ridge = [
+                f"{100 * measured[measure]['ridge']:.2f}" for measure in ("accuracy_by_area", "mean_iou")
+            ]
+            cells = [
+                result["data"],
+                result["model"],
+                name,
+                *scores,
+                *ridge,
+                str(metrics["epochs"]),
+                f"{metrics['training_seconds'] / len(result['seeds']):.0f}",
+                f"{result['parameters']:,}",
+                ", ".join(map(str, result["seeds"])),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def corruptions_table(results: list[dict[str, Any]]) -> str:
     """A row a network: overall accuracy on corrupted clouds, from the mildest severity to the strongest, and the mean of all."""
     kinds = list(results[0]["metrics"]["corrupted_accuracy_at_severities"])
@@ -382,6 +415,8 @@ def section(names: list[str]) -> str:
         tables.append(clouds_table(clouds))
         if corrupted := [one for one in clouds if one["metrics"]["corrupted_accuracy_at_severities"]]:
             tables.append(corruptions_table(corrupted))
+    if parts := [result for result in results if result["benchmark"] == "segmentation"]:
+        tables.append(parts_table(parts))
     if networks := [result for result in results if result["benchmark"] == "planetoid"]:
         tables.append(nodes_table(networks))
     tables += [large_graph_table(result) for result in results if result["benchmark"] == "large-graph"]
