@@ -59,7 +59,7 @@ def motions(
 ) -> Sequence[Motion]:
     """Whole motions with labels."""
     if root is None:
-        return list(Gaits(20, 2, 120, split=split, treadmill=True, seed=fold))
+        return list(Gaits(40, 4, 120, split=split, treadmill=True, seed=fold))
     return list(BandaiNamco(root, target, split, fold=fold))
 
 
