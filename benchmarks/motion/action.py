@@ -57,7 +57,9 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
                 predicted = torch.cat([model(x).softmax(1) for x in cut["test"].x.split(64)])
             scores.setdefault("ST-GCN", []).append(accuracy(predicted, cut["test"]))
             parameters = size(model)
-            console.print(f"{label}, seed {seed}: " + ", ".join(f"{k} {v[-1]:.3f}" for k, v in scores.items()))
+            console.print(
+                f"{label}, seed {seed}: " + ", ".join(f"{k} {v[-1]:.3f}" for k, v in scores.items())
+            )
         for name, found in scores.items():
             spread = statistics.stdev(found) if len(found) > 1 else None
             mean = statistics.mean(found)
@@ -166,7 +168,10 @@ def ridge(cut: dict[str, Windows], signal: Any) -> float:
     a = F.pad((a - mean) / deviation, (0, 1), value=1)
     target = F.one_hot(cut["train"].y)[cut["train"].motion].float()
     gram = a @ a.T
-    others = {split: F.pad((signal(cut[split].x) - mean) / deviation, (0, 1), value=1) @ a.T for split in ("val", "test")}
+    others = {
+        split: F.pad((signal(cut[split].x) - mean) / deviation, (0, 1), value=1) @ a.T
+        for split in ("val", "test")
+    }
     found = []
     for weight in RIDGE:
         solved = torch.linalg.solve(gram + weight * a.shape[1] * torch.eye(len(a)), target)

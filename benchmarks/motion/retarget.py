@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +28,9 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
     train = [matrix_to_rotation_6d(motion.rotation) for motion in motions(chosen.root, "train")]
     # The motions of one skeleton are not those of the other.
     clips = [train[::2], [copied(clip, target, moved) for clip in train[1::2]]]
-    tests = windows([matrix_to_rotation_6d(motion.rotation) for motion in motions(chosen.root, "test")], FRAMES, FRAMES)
+    tests = windows(
+        [matrix_to_rotation_6d(motion.rotation) for motion in motions(chosen.root, "test")], FRAMES, FRAMES
+    )
     limbs = [Limbs.of(skeleton, joints.limbs) for skeleton in (source, target)]
     true = limbs[0].ends(placed(tests, source))
     copy = limbs[1].ends(placed(copied(tests, target, moved), target))
@@ -38,8 +41,7 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
         torch.manual_seed(seed)
         network = RetargetingNetwork([source, target], width=32, channels=32, kernel_size=3)
         module = RetargetingModule(network, [source, target], limbs)
-        draw = lambda: [random_windows(one, FRAMES, BATCH) for one in clips]
-        seconds += fit(module, draw, chosen.steps or STEPS)
+        seconds += fit(module, partial(draw, clips), chosen.steps or STEPS)
         parameters = size(network)
         with torch.no_grad():
             made = module(tests, 0, 1)
@@ -60,8 +62,12 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
         "data": f"{title(chosen.root)}; {source.num_joints} joints to {target.num_joints}, bones 0.8 to 1.25 times as long",
         "model": "RetargetingNetwork",
         "parameters": parameters,
-        "metrics": {**mean, "copied": rows[0], "training_cpu_seconds": round(seconds, 1), "seeds_found": found},
+        "metrics": {**mean, "rows": rows, "training_cpu_seconds": round(seconds, 1), "seeds_found": found},
     }
+
+
+def draw(clips: list[list[Tensor]]) -> list[Tensor]:
+    return [random_windows(one, FRAMES, BATCH) for one in clips]
 
 
 def changed(skeleton: Skeleton, joints: Names) -> tuple[Skeleton, list[int]]:

@@ -107,7 +107,7 @@ def _hierarchy(text: str) -> tuple[list[_Joint], int]:
 
 
 def _name(tokens: Iterator[re.Match[str]]) -> str:
-    words = []
+    words: list[str] = []
     while (word := next(tokens)[0]) != "{":
         if word == "}":
             raise ValueError(f"damaged skeleton: joint {' '.join(words)!r} is closed before it is opened")
@@ -134,7 +134,7 @@ def _channels(tokens: Iterator[re.Match[str]], joint: _Joint) -> list[str]:
         word = next(tokens)[0]
         kind, axis = word[1:].lower(), word[0].lower()
         if axis not in "xyz" or kind not in ("position", "rotation"):
-            raise ValueError(f"joint {joint.name} has the unknown channel {word[:40]!r}")
+            raise ValueError(f"damaged skeleton: joint {joint.name} has the unknown channel {word[:40]!r}")
         channels.append(axis if kind == "position" else axis.upper())
     if any(channels.count(axis) > 1 for axis in "xyz"):
         raise ValueError(f"joint {joint.name} has two positions along one axis")
@@ -156,7 +156,7 @@ def _frames(text: str, channels: int) -> tuple[NDArray[np.float64], float]:
     if not frames:
         raise ValueError("the motion has no frames")
     if not 0 < frame_time < np.inf:
-        raise ValueError(f"the frame time must be positive, it is {head[2]}")
+        raise ValueError(f"damaged: the frame time must be positive, it is {head[2]}")
     if values.size != frames * channels:
         told = "cut short" if values.size < frames * channels else "damaged"
         raise ValueError(

@@ -192,7 +192,7 @@ class Motion(Data):
         frames = self.num_frames
         if not 0 <= start < stop <= frames:
             raise ValueError(f"a clip must lie within frames 0..{frames}, not {start}..{stop}")
-        values = {
+        values: dict[str, Any] = {
             name: value[start:stop]
             if isinstance(value, Tensor) and value.dim() and value.shape[0] == frames
             else value
@@ -234,7 +234,7 @@ class Motion(Data):
         rest = torch.where(root[:, None], rest, local.mean(0))
         moved = (local - rest)[:, inner].abs()
         rigid = not moved.numel() or float(moved.max()) <= 1e-5 * float(rest[inner].abs().max())
-        values = self.to_dict() | {
+        values: dict[str, Any] = self.to_dict() | {
             "skeleton": Skeleton(tuple(names[j] for j in kept), parent, rest),
             "rotation": rotation,
             "translation": position[:, root],
@@ -251,14 +251,14 @@ class Motion(Data):
         if not 0 < factor < float("inf"):
             raise ValueError(f"factor must be positive and finite, got {factor}")
         skeleton = self.skeleton
-        values = self.to_dict()
+        values: dict[str, Any] = self.to_dict()
         lengths = {name: factor * values[name] for name in ("translation", "offsets") if name in values}
         bones = Skeleton(skeleton.names, skeleton.parents, factor * skeleton.offsets)
-        return Motion(**{**values, **lengths, "skeleton": bones})
+        return Motion(**(values | lengths | {"skeleton": bones}))
 
     def as_float32(self) -> Motion:
         """The same in float32, as networks read it."""
-        values = {
+        values: dict[str, Any] = {
             name: value.to(dtype=torch.float32)
             if isinstance(value, Skeleton) or (isinstance(value, Tensor) and value.is_floating_point())
             else value

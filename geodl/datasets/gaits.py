@@ -8,21 +8,20 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from geodl.data import Motion, Skeleton
+from geodl.data import Motion
 from geodl.data.bvh import END
 from geodl.datasets.body import BONES
+from geodl.datasets.body_skeleton import body_skeleton
 from geodl.datasets.classification import ClassificationSet
 from geodl.datasets.pose import draw_proportions
 from geodl.datasets.stepping import draw_manner, walk
 
-__all__ = ["Gaits", "body_skeleton"]
+__all__ = ["Gaits"]
 
 # Legs and arms, in cycles: the right leg behind the left, an arm behind the leg of its side.
 _LIMBS = {"walk": (0.5, 0.5), "pace": (0.5, 0.0), "gallop": (0.3, 0.5)}
 _CLASSES = tuple(f"{name}{way}" for name in _LIMBS for way in ("", "-back"))
-_TIPS = ("head", "left hand", "right hand", "left foot", "right foot")
 _SPLITS = ("train", "val", "test")
 
 
@@ -113,10 +112,11 @@ class Gaits(ClassificationSet):
         made = walk(scales, manner, self.frames, self.frame_time, random.random(), self.treadmill)
         if _CLASSES[label].endswith("-back"):
             made = {name: value[::-1] for name, value in made.items()} | {"phase": -made["phase"][::-1]}
-        rotation = torch.eye(3).repeat(self.frames, len(BONES) + len(_TIPS), 1, 1)
+        skeleton = body_skeleton(scales)
+        rotation = torch.eye(3).repeat(self.frames, skeleton.num_joints, 1, 1)
         rotation[:, : len(BONES)] = torch.from_numpy(made["rotation"].copy()).float()
         return Motion(
-            body_skeleton(scales),
+            skeleton,
             rotation,
             torch.from_numpy(made["translation"].copy()).float()[:, None],
             self.frame_time,
@@ -124,33 +124,6 @@ class Gaits(ClassificationSet):
             contact=torch.from_numpy(made["contact"].copy()).float(),
             subject=subject,
         )
-
-
-def body_skeleton(scales: NDArray[np.float64] | None = None) -> Skeleton:
-    """The skeleton of the procedural body: its 17 bones, and the ends of head, hands and feet.
-
-    Args:
-        scales: ``[17, 3, 3]`` of every bone; None for the average body.
-
-    Returns:
-        float32, metres, x to the left, y up, z to the front.
-    """
-    scales = np.tile(np.eye(3), (len(BONES), 1, 1)) if scales is None else scales
-    names, parents, offsets = [], [], []
-    for bone in BONES:
-        above = bone.parent
-        names.append(bone.name)
-        parents.append(above)
-        offsets.append(
-            bone.joint if above < 0 else scales[above] @ np.subtract(bone.joint, BONES[above].joint)
-        )
-    for name in _TIPS:
-        number = names.index(name)
-        names.append(f"{name} {END}")
-        parents.append(number)
-        offsets.append(scales[number] @ np.subtract(BONES[number].end, BONES[number].joint))
-    placed = torch.tensor(np.array(offsets), dtype=torch.float32)
-    return Skeleton(tuple(names), torch.tensor(parents), placed)
 
 
 def _person(seed: int, subject: int) -> Generator:

@@ -64,8 +64,8 @@ class RetargetingModule(L.LightningModule):
 
     .. math:: L = L_\text{own} + \lambda_e \, |e(D_b E_a x) - e(x)| + \lambda_z \, |E_b D_b E_a x - E_a x|
 
-    Decoded on its own skeleton, a motion x is itself, in rotations and positions; on another one b, the ends of its limbs are as far
-    from their tops, in lengths of the limb; and encoded again, it is the same motion. Positions follow from rotations by forward
+    Decoded on its own skeleton, a motion x is itself, in rotations and positions; on another one b, the ends of its limbs are as
+    far from their tops, in lengths of the limb; and encoded again, it is the same motion. Positions follow from rotations by forward
     kinematics, so that bones keep their lengths exactly.
 
     Args:

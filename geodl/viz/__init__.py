@@ -6,6 +6,7 @@ from geodl.viz.film import film
 from geodl.viz.heat_map import error_map
 from geodl.viz.images import images
 from geodl.viz.match_lines import lines
+from geodl.viz.mesh_film import mesh_film
 from geodl.viz.point_clouds import point_clouds
 from geodl.viz.princeton_curve import curve
 from geodl.viz.renderer import renderers, use_renderer
@@ -19,6 +20,7 @@ __all__ = [
     "film",
     "images",
     "lines",
+    "mesh_film",
     "point_clouds",
     "position_colors",
     "renderers",

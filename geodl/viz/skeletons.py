@@ -10,22 +10,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from geodl.data import Motion, Skeleton
 from geodl.viz.film import film
+from geodl.viz.ground import Floats, camera, ground_lines
 from geodl.viz.picture import save_figure
 from geodl.viz.pixels import INSTALL_MATPLOTLIB
 
 __all__ = ["skeleton_film", "skeleton_strip"]
 
-Floats = NDArray[np.float64]
-
 _COLORS = {"left": "#c8501e", "right": "#2b6cb0", "": "#404040"}
 _GROUND = "#d8d8d8"
 _DPI = 100
-_TILT = np.deg2rad(12)
+_WIDEST = 24.0  # inches of a strip
+_TILT = 12.0  # degrees
 _PANEL, _TALL = 300, 340  # pixels of a film
 
 
@@ -65,8 +64,9 @@ def skeleton_strip(
         raise ValueError(f"poses must be positive, got {poses}")
     high, wide = _extent(list(rows.values()), azimuth)
     figure_class, lines_class = _matplotlib()
-    figure = figure_class(figsize=(1.1 * poses + 0.4, 0.4 * bool(title) + 2.2 * len(rows)), dpi=_DPI)
     step = max(wide, high / 2)
+    across = min(_WIDEST, 1.7 * poses * step / high)  # inches
+    figure = figure_class(figsize=(across + 0.4, 0.4 * bool(title) + 2.2 * len(rows)), dpi=_DPI)
     for number, (name, moving) in enumerate(rows.items()):
         axes = figure.add_subplot(len(rows), 1, number + 1)
         axes.set_aspect("equal")
@@ -133,7 +133,7 @@ def skeleton_film(
                 now = moving.positions[min(frame, len(moving.positions) - 1)]
                 center = now[0] * (1, 0, 1)
                 bones.set_segments(_bones(moving, _project(now, center, azimuth, _TILT)))
-                ground.set_segments(_squares(center, square, 3 * half, azimuth))
+                ground.set_segments(ground_lines(center, square, 3 * half, camera(azimuth, _TILT)))
             figure.canvas.draw()
             yield np.asarray(figure.canvas.buffer_rgba())[..., :3].transpose(2, 0, 1).copy()
 
@@ -174,15 +174,8 @@ def _side(name: str) -> str:
     return ""
 
 
-def _axes(azimuth: float, tilt: float) -> Floats:
-    """``[3, 2]``: to the right and up in the picture."""
-    turn = np.deg2rad(azimuth)
-    right, away = np.array([np.cos(turn), 0, -np.sin(turn)]), np.array([-np.sin(turn), 0, -np.cos(turn)])
-    return np.stack([right, np.cos(tilt) * np.array([0, 1.0, 0]) + np.sin(tilt) * away], 1)
-
-
 def _project(points: Floats, center: Floats, azimuth: float, tilt: float) -> Floats:
-    made: Floats = (points - center * (1, 0, 1)) @ _axes(azimuth, tilt)
+    made: Floats = (points - center * (1, 0, 1)) @ camera(azimuth, tilt)[:2].T
     return made
 
 
@@ -190,25 +183,10 @@ def _bones(moving: _Moving, flat: Floats) -> list[Floats]:
     return [flat[[parent, joint]] for joint, parent in enumerate(moving.parents) if parent >= 0]
 
 
-def _squares(center: Floats, square: float, reach: float, azimuth: float) -> list[Floats]:
-    """The lines of squares on the ground around a place that moves over it."""
-    lines = []
-    for axis in (0, 2):
-        first = np.ceil((center[axis] - reach) / square) * square
-        for at in np.arange(first, center[axis] + reach, square):
-            ends = np.tile(center * (1, 0, 1), (2, 1))
-            ends[:, axis] = at
-            ends[:, 2 - axis] += (-reach, reach)
-            lines.append(_project(ends, center, azimuth, _TILT))
-    return lines
-
-
 def _extent(rows: Sequence[_Moving], azimuth: float) -> tuple[float, float]:
     """Height above the ground and width of the poses."""
     high = max(float(moving.positions[..., 1].max()) for moving in rows)
-    wide = max(
-        float(np.ptp((moving.positions @ _axes(azimuth, 0.0))[..., 0], axis=1).max()) for moving in rows
-    )
+    wide = max(float(np.ptp(moving.positions @ camera(azimuth, 0.0)[0], axis=1).max()) for moving in rows)
     size = max(high, wide, 1e-9)
     return max(high, size / 4), wide
 
