@@ -21,7 +21,7 @@ from geodl.models import STGCN
 
 FRAMES, EVERY, HOP = 32, 2, 16  # of a window: frames, one of how many is read, and how far windows are apart
 WIDTHS, KERNEL, DROPOUT = (24, 24, 48, 48), 5, 0.05
-BATCH, STEPS, RATE = 16, 400, 4e-3
+BATCH, STEPS, RATE = 16, 300, 4e-3
 RIDGE = (0.001, 0.01, 0.1, 1.0, 10.0)
 
 

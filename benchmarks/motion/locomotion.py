@@ -21,7 +21,7 @@ from geodl.training import LocomotionModule
 RUN, START, BEYOND = 600, 10, 60  # frames: of a free run, before it, and of the path after its end
 SOON = 60
 PARAMETERS = 150_000
-BATCH, STEPS, ROLLOUT = 32, 800, 16
+BATCH, STEPS, ROLLOUT = 32, 700, 12
 LAG = 25  # frames by which a walk may be before or behind the true one where time is aligned, and how often anew
 FIELDS = tuple(CharacterMotion.__dataclass_fields__)
 
@@ -137,10 +137,11 @@ def standing(test: list[tuple[Motion, CharacterMotion]]) -> CharacterMotion:
 def judged(made: CharacterMotion, test: list[tuple[Motion, CharacterMotion]]) -> dict[str, float]:
     """Means over the test motions.
 
-    mpjpe: mean distance of joints in metres; soon: over the first 60 frames; pose: at the root, facing ahead; aligned: the same, where
-    every 25 frames are compared with the true ones up to 25 before or after them, whichever are nearest. drift: of the root
-    from the true one, the largest and over the last 100 frames. contact_f1: feet that stand when they should; aligned: with those lags.
-    skate: speed of feet near the ground, m/s. cycles: by how many steps' cycles it is before or behind at the end.
+    mpjpe: mean distance of joints in metres; soon: over the first 60 frames; pose: at the root, facing ahead; aligned: the
+    same, where every 25 frames are compared with the true ones up to 25 before or after them, whichever are nearest. drift: of
+    the root from the true one, the largest and over the last 100 frames. contact_f1: feet that stand when they should; aligned:
+    with those lags. skate: speed of feet near the ground, m/s. cycles: by how many steps' cycles it is before or behind at the
+    end.
     """
     found: list[dict[str, float]] = []
     true = truth(test)

@@ -18,7 +18,7 @@ from geodl.geometry import matrix_to_rotation_6d, rotation_6d_to_matrix
 from geodl.models import RetargetingNetwork
 from geodl.training import Limbs, RetargetingModule
 
-FRAMES, BATCH, STEPS = 32, 8, 900
+FRAMES, BATCH, STEPS = 32, 8, 600
 
 
 def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[str, Any]:
@@ -36,6 +36,12 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
     copy = limbs[1].ends(placed(copied(tests, target, moved), target))
     rows = [{"method": "rotations copied", **errors(copy, true)}]
     console.print(rows[0])
+    straight = RetargetingModule(RetargetingNetwork([source, target], 1, 1), [source, target], limbs)
+    near = straight.reach(copied(tests, target, moved), tests, 0, 1)
+    rows.append(
+        {"method": "rotations copied, then ends moved", **errors(limbs[1].ends(placed(near, target)), true)}
+    )
+    console.print(rows[1])
     found, seconds, parameters = [], 0.0, 0
     for seed in seeds:
         torch.manual_seed(seed)
@@ -45,12 +51,15 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
         parameters = size(network)
         with torch.no_grad():
             made = module(tests, 0, 1)
-        positions = placed(made, target)
-        found.append(errors(limbs[1].ends(positions), true))
+        positions = placed(module.reach(made, tests, 0, 1), target)
+        found.append(errors(limbs[1].ends(placed(made, target)), true))
+        found[-1] |= {f"moved_{key}": value for key, value in errors(limbs[1].ends(positions), true).items()}
         found[-1]["bones"] = float((bone_length_error(positions, target)).max())
         console.print(f"seed {seed}: {found[-1]}, {seconds:.0f} s")
     mean = {key: sum(one[key] for one in found) / len(found) for key in found[0]}
     rows.append({"method": "RetargetingNetwork", **mean, "parameters": parameters})
+    ends = {key.removeprefix("moved_"): value for key, value in mean.items() if key.startswith("moved_")}
+    rows.append({"method": "RetargetingNetwork, then ends moved", **ends, "parameters": parameters})
     worst = int((copy - true).norm(dim=-1).sum((1, 2)).argmax())
     shown = {
         "source": (placed(tests[worst], source), source),

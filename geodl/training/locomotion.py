@@ -34,7 +34,8 @@ class LocomotionModule(L.LightningModule):
 
     All in the frame of the character at t, and normalised by mean and deviation over the training motions. The network says how the
     rotations (6-D form, made orthonormal after every step), the height and the phase p change, where the root moves and turns, and
-    which feet stand. It is trained on its own predictions over ``rollout`` frames, from starts with noise, so it learns to come back.
+    which feet stand. It is trained on its own predictions over ``rollout`` frames, from starts with noise, so it learns to come
+    back.
 
     Args:
         model: ``model(x [B, in_channels]) -> [B, out_channels]``; a :class:`~geodl.models.PhaseFunctionedNetwork` also gets the

@@ -129,3 +129,11 @@ def test_retargeted_motions_keep_the_bones() -> None:
     with torch.no_grad():
         made = forward_kinematics(rotation_6d_to_matrix(module(x, 0, 1)), torch.zeros(1, 12, 1, 3), other)
     assert float(bone_length_error(made, other).max()) < 1e-5
+    wanted = limbs.ends(forward_kinematics(rotation_6d_to_matrix(x), torch.zeros(1, 12, 1, 3), SKELETON))
+    near = forward_kinematics(
+        rotation_6d_to_matrix(module.reach(module(x, 0, 1), x, 0, 1, steps=80)),
+        torch.zeros(1, 12, 1, 3),
+        other,
+    )
+    off = [float((module.limbs[1].ends(p) - wanted).norm(dim=-1).mean()) for p in (made, near)]
+    assert off[1] < 0.05 < off[0] and float(bone_length_error(near, other).max()) < 1e-5
