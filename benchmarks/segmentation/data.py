@@ -48,7 +48,7 @@ class Settings:
 
 SETTINGS = {
     "puppets": Settings("Puppets, 144 + 9", 20, 6, 4, 64, 64),
-    "faust": Settings("FAUST, 24 parts, 80 + 20", 30, 6, 4, 64, 64),
+    "faust": Settings("FAUST, 24 parts, 80 + 20", 30, 6, 2, 64, 64),
     "rna": Settings("RNA", 20, 6, 1, 128, 128),
 }
 
