@@ -156,9 +156,9 @@ def euler_angles_to_matrix(angles: Tensor, order: str) -> Tensor:
 def matrix_to_euler_angles(matrix: Tensor, order: str) -> Tensor:
     """Angles ``[..., 3]`` about the axes of the turning body of rotation matrices ``[..., 3, 3]``.
 
-    The middle angle lies in [-pi/2, pi/2] where the first and last axis differ, else in [0, pi]. Where it is at the end of that (gimbal
-    lock) only a combination of the other two is determined, and the first is the one that rounding leaves; their matrix is always
-    that of the argument, up to rounding.
+    The middle angle lies in [-pi/2, pi/2] where the first and last axis differ, else in [0, pi]. Where it is at the end of that
+    (gimbal lock) only a combination of the other two is determined, and the first is the one that rounding leaves; their matrix
+    is always that of the argument, up to rounding.
 
     Args:
         matrix: ``[..., 3, 3]``.

@@ -11,23 +11,11 @@ import torch
 from geodl.data import DataLoader
 from geodl.datasets import RNA
 from geodl.geometry import gradient, spectrum
-from tests.datasets.layouts import template
-
-
-def write(
-    folder: Path, train: tuple[str, ...] = ("1ABC_A", "2DEF_B"), test: tuple[str, ...] = ("3GHI_9",)
-) -> None:
-    for part, names in (("train", train), ("test", test)):
-        for place in ("off", "labels"):
-            (folder / place).mkdir(parents=True, exist_ok=True)
-        (folder / f"{part}.txt").write_text("".join(f"{name}.off\n" for name in names))
-        for number, name in enumerate(names):
-            template(number).save(folder / "off" / f"{name}.off")
-            (folder / "labels" / f"{name}.txt").write_text("-1\n" + "258\n" * 41)
+from tests.datasets.layouts import template, write_rna
 
 
 def test_layout(tmp_path: Path) -> None:
-    write(tmp_path / "RNA-Surface-Segmentation-Dataset")
+    write_rna(tmp_path / "RNA-Surface-Segmentation-Dataset")
     both, train = RNA(tmp_path), RNA(tmp_path / "RNA-Surface-Segmentation-Dataset", "train")
     assert both.names == ["1ABC_A", "2DEF_B", "3GHI_9"] and train.names == both.names[:2]
     assert len(both) == 3 and both.num_classes == 259
@@ -47,7 +35,7 @@ def test_layout(tmp_path: Path) -> None:
 
 
 def test_transforms_do_not_touch_what_is_kept(tmp_path: Path) -> None:
-    write(tmp_path)
+    write_rna(tmp_path)
 
     def tidy(mesh):  # type: ignore[no-untyped-def]
         mesh.pos = mesh.pos * 2
@@ -58,7 +46,7 @@ def test_transforms_do_not_touch_what_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_part_is_asked_for(tmp_path: Path) -> None:
-    write(tmp_path)
+    write_rna(tmp_path)
     (tmp_path / "labels" / "1ABC_A.txt").unlink()
     with pytest.raises(
         FileNotFoundError, match=r"lacks 1 of the 2 shapes(.|\n)*labels/1ABC_A\.txt(.|\n)*part=True"
@@ -74,7 +62,7 @@ def test_a_part_is_asked_for(tmp_path: Path) -> None:
 def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"No RNA-Surface-Segmentation-Dataset at(.|\n)*git clone"):
         RNA(tmp_path)
-    write(tmp_path)
+    write_rna(tmp_path)
     with pytest.raises(ValueError, match="split must be"):
         RNA(tmp_path, "validation")  # type: ignore[arg-type]
     labels = tmp_path / "labels" / "1ABC_A.txt"

@@ -30,7 +30,7 @@ Outcome = dict[str, Tensor] | Exception
 Place = tuple[str, str | None]  # an input, or a part of one that is a structure
 Verdict = tuple[Outcome, Outcome | None, list[Place]]
 
-BATCH = 100  # cases of a child
+BATCH = 200  # cases of a child
 SECONDS = 120  # after which a case is taken to hang
 SHOWN = 5
 
@@ -491,6 +491,10 @@ def _plain(inputs: Inputs) -> Inputs:
 def hostile(name: str, seed: int, cases: Sequence[int], trace: bool = False) -> int:
     """Runs the given cases in children, prints a line, and returns in how many something is wrong."""
     start, ends, problems = time.perf_counter(), Counter(), []
+    # What a child would import and make for its first compiled call, and for its first direct one, all of them inherit.
+    torch.compile(lambda x: x + 1, backend="eager", dynamic=True)(torch.ones(2))
+    with _Calls():
+        OPERATORS[name].call(**OPERATORS[name].draw(Draw("first")))
     remaining = list(cases)
     while remaining:
         batch = remaining[:BATCH]
