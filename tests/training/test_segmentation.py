@@ -238,6 +238,21 @@ def test_labels_that_do_not_fit_are_named(y: Tensor, error: type[Exception], tro
         SegmentationModule(Linear(), 2, "points").validation_step(batch, 0)
 
 
+def test_nothing_labelled_and_nothing_large(tmp_path: Path) -> None:
+    flat, unlabelled = halves(2)
+    flat.pos = flat.pos * torch.tensor([1.0, 0.0, 0.0])  # no area
+    unlabelled.y = torch.full_like(unlabelled.y, -1)
+    trainer = make_trainer(tmp_path, 1, progress=False)
+    for shape in (flat, unlabelled):
+        module = SegmentationModule(Linear(), 2)
+        trainer.test(module, ShapeData([], [positions(shape)]), verbose=False)
+        if shape is flat:
+            assert module.scores_by_area.accuracy == pytest.approx(module.scores.accuracy)
+            continue
+        with pytest.raises(ValueError, match="table is empty: nothing that is labelled was predicted"):
+            _ = module.scores_by_area
+
+
 def test_wrong_settings_are_named() -> None:
     with pytest.raises(ValueError, match="elements must be one of vertices, faces, points, not 'edges'"):
         SegmentationModule(Linear(), 2, "edges")  # type: ignore[arg-type]
