@@ -36,8 +36,8 @@ class SegmentationModule(SupervisedModule):
 
     After a validation or a test, :attr:`scores` and :attr:`scores_by_area` hold the measures (:class:`~geodl.training.LabelScores`)
     of all its shapes together, and ``accuracy``, ``accuracy_by_area`` and ``mean_iou`` are logged. By area, every shape counts the
-    same: elements by their share of its surface (the batch's ``area``, or that of its faces), points of clouds and what is of a shape
-    without area alike.
+    same: elements by their share of its surface (the batch's ``area``, or that of its faces), points of clouds and those of a
+    shape without area alike.
     ``predict_step`` returns, for every shape of the batch, its classes ``[N]`` int64.
 
     Raises:
