@@ -14,11 +14,10 @@ from torch import Tensor
 
 from geodl import __version__
 from geodl.data import InvariantSignal, Mesh, OperatorCache, precompute
+from geodl.data.formats import MESHES, is_hidden
 from geodl.data.whole_file import whole_file
 from geodl.matching import Match, SpectralShape, match
 from geodl.models import FunctionalMapNet, load_weights
-
-ENDINGS = (".obj", ".off", ".ply", ".stl")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,12 +86,12 @@ class MeshFiles:
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = [file for path in paths for file in (self.inside(path) if path.is_dir() else [path])]
         if not self.paths:
-            raise ValueError(f"no mesh files in {', '.join(map(str, paths))}: expected {', '.join(ENDINGS)}")
+            raise ValueError(f"no mesh files in {', '.join(map(str, paths))}: expected {', '.join(MESHES)}")
         self.names = [path.name for path in self.paths]
 
     @staticmethod
     def inside(folder: Path) -> list[Path]:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+        return sorted(p for p in folder.iterdir() if p.suffix.lower() in MESHES and not is_hidden(p))
 
     def __len__(self) -> int:
         return len(self.paths)

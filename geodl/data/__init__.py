@@ -16,7 +16,9 @@ from geodl.data.grid import Grid
 from geodl.data.mesh import Mesh
 from geodl.data.mixing import RSMix
 from geodl.data.neighbor_sampler import NeighborSampler
+from geodl.data.point_cloud import PointCloud
 from geodl.data.precompute import PrecomputeReport, precompute
+from geodl.data.shapes import as_shape
 from geodl.data.transforms import (
     GeodesicOperators,
     InvariantSignal,
@@ -36,6 +38,7 @@ __all__ = [
     "Mesh",
     "NeighborSampler",
     "OperatorCache",
+    "PointCloud",
     "PrecomputeReport",
     "RSMix",
     "RandomDropout",
@@ -46,6 +49,7 @@ __all__ = [
     "SpectralOperators",
     "UnitArea",
     "VertexSignal",
+    "as_shape",
     "collate",
     "corrupt",
     "graph_neighbors",

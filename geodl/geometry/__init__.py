@@ -22,6 +22,7 @@ from geodl.geometry.measures import (
     vertex_normals,
 )
 from geodl.geometry.remeshing import remesh
+from geodl.geometry.shapes import as_shape
 from geodl.geometry.shot import shot
 from geodl.geometry.signatures import heat_kernel_signature, wave_kernel_signature
 from geodl.geometry.sparse_factor import SparseFactor
@@ -44,6 +45,7 @@ __all__ = [
     "Spectrum",
     "SpectrumReport",
     "angle_deficit",
+    "as_shape",
     "chart_radius",
     "coarsen",
     "curl",
