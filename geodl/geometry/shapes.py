@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ShapeLike", "as_index", "as_shape", "as_signal", "faces_of", "positions_of"]
+__all__ = ["IndexLike", "ShapeLike", "as_index", "as_shape", "as_signal", "faces_of", "positions_of"]
 
-# What `as_shape` takes.
+# What `as_shape` takes; and what `as_index` does.
 ShapeLike: TypeAlias = Any
+IndexLike: TypeAlias = Any
 
 
 def as_shape(shape: ShapeLike) -> Any:
