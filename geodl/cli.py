@@ -142,9 +142,8 @@ def picture(meshes: list[Mesh], p2p_21: Tensor, path: Path, up: str) -> None:
     """Both shapes, the second in the colours of what it is matched to. Without a renderer the rest still counts."""
     from geodl import viz
 
-    # A vertex of no face is not drawn; it wears the first vertex's colour.
     try:
-        viz.correspondence(meshes[0], meshes[1], p2p_21.clamp(min=0), path, up=up)
+        viz.correspondence(meshes[0], meshes[1], p2p_21, path, up=up)
     except (ImportError, RuntimeError) as error:
         print(f"no picture: {error}", file=sys.stderr)
 

@@ -10,11 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["IndexLike", "ShapeLike", "as_index", "as_shape", "as_signal", "faces_of", "positions_of"]
+__all__ = [
+    "IndexLike",
+    "ShapeLike",
+    "SignalLike",
+    "as_index",
+    "as_shape",
+    "as_signal",
+    "faces_of",
+    "positions_of",
+]
 
-# What `as_shape` takes; and what `as_index` does.
+# What `as_shape` takes; what `as_index` and `as_signal` do.
 ShapeLike: TypeAlias = Any
 IndexLike: TypeAlias = Any
+SignalLike: TypeAlias = Any
 
 
 def as_shape(shape: ShapeLike) -> Any:

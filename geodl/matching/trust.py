@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
+from geodl.data.shapes import as_shape
 from geodl.geometry import (
     Gradient,
     Spectrum,
@@ -19,6 +20,7 @@ from geodl.geometry import (
     surface_area,
     vertex_areas,
 )
+from geodl.geometry.shapes import IndexLike, as_index
 from geodl.ops import knn
 
 __all__ = ["Trust", "orientation", "trust"]
@@ -70,7 +72,9 @@ class Trust:
         )
 
 
-def trust(mesh_1: Any, mesh_2: Any, p2p_21: Tensor, p2p_12: Tensor, turned: float, seed: int = 0) -> Trust:
+def trust(
+    mesh_1: Any, mesh_2: Any, p2p_21: IndexLike, p2p_12: IndexLike, turned: float, seed: int = 0
+) -> Trust:
     """Judges a correspondence by what every good one has.
 
     Args:
@@ -80,6 +84,8 @@ def trust(mesh_1: Any, mesh_2: Any, p2p_21: Tensor, p2p_12: Tensor, turned: floa
         turned: of :func:`orientation`.
         seed: of the 500 points whose way there and back is measured.
     """
+    mesh_1, mesh_2 = as_shape(mesh_1), as_shape(mesh_2)
+    p2p_21, p2p_12 = as_index("p2p_21", p2p_21), as_index("p2p_12", p2p_12)
     matched = (p2p_21 >= 0).nonzero().flatten()
     random = torch.Generator().manual_seed(seed)
     start = matched[torch.randperm(matched.numel(), generator=random)[:_SAMPLES]]
