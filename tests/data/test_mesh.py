@@ -178,7 +178,7 @@ BAD_FILES = {
     "short.obj": ("v 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "vertex 0 has 2 coordinates"),
     "empty.off": ("OFF\n0 0 0\n", "empty"),
     "points.off": ("OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n", "3 vertices but no faces"),
-    "rows.off": ("OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "announces 3 vertices and 2 faces"),
+    "rows.off": ("OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "announces 2 faces, but has 1"),
     "short_face.off": ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1\n", "lists 2 of its 3 vertices"),
     "no_numbers.off": ("OFF\n", "numbers of vertices and faces is missing"),
     "not_an.off": ("ply\n", "does not begin with OFF"),

@@ -27,7 +27,7 @@ def read_off(data: bytes) -> Loaded:
     if header[6]:
         return _binary(data, header.end(), texture, color, normal, four, many)
     words = table(data, header.end(), comments=b"#")
-    at, dimension = (1, int(_whole(words.values[:1], "dimension"))) if many else (0, 3)
+    at, dimension = (1, int(_whole(words.values[:1], "dimension")[0])) if many else (0, 3)
     if len(words.values) < at + 2:
         raise ValueError("the line with the numbers of vertices and faces is missing")
     vertices, faces = _whole(words.values[at : at + 2], "number of vertices or faces").tolist()
@@ -45,7 +45,7 @@ def read_off(data: bytes) -> Loaded:
     if texture:
         loaded.vertex["texture"] = rows[:, -2:].astype(np.float32)
     loaded.vertex |= _color(rows[:, head : rows.shape[1] - tail])
-    loaded.polygons, face_colors = _faces(words, at, vertices, faces)
+    loaded.polygons, face_colors = _faces(words, at, faces)
     loaded.polygon |= _color(face_colors)
     return loaded
 
@@ -92,10 +92,9 @@ def _rows(
     return words.values[at:end].reshape(vertices, width), end
 
 
-def _faces(words: Table, at: int, vertices: int, faces: int) -> tuple[Polygons, NDArray[np.float64]]:
+def _faces(words: Table, at: int, faces: int) -> tuple[Polygons, NDArray[np.float64]]:
     """Polygons, and what follows each of them on its line ``[P, 0 to 4]`` if it is the same number of numbers for all."""
     values = words.values
-    short = ValueError(f"it announces {vertices} vertices and {faces} faces, but ends before the last face")
     if faces == 0:
         return Polygons.none(), np.zeros((0, 0))
     line = int(np.searchsorted(words.starts, at))
@@ -114,28 +113,36 @@ def _faces(words: Table, at: int, vertices: int, faces: int) -> tuple[Polygons, 
             whole = sizes.astype(np.int64)
             rest = values[(starts + 1 + whole)[:, None] + np.arange(more)]
             return _polygons(values, starts + 1, whole), rest
-    # A stream: a face ends where its corners do, but what is left of the line is its colour.
-    ends_of_lines = np.zeros(len(values) + 1, dtype=bool)
-    ends_of_lines[words.starts] = True
+    begin, sizes, end = _walked(words, at, faces, False)
+    if end != len(values):
+        # What is left of a face's last line is its colour.
+        begin, sizes, _ = _walked(words, at, faces, True)
+    return _polygons(values, np.array(begin), np.array(sizes)), np.zeros((faces, 0))
+
+
+def _walked(words: Table, at: int, faces: int, colors: bool) -> tuple[list[int], list[int], int]:
+    """Where the corners of every face begin and how many they are, and where the last ends, in a stream without lines."""
+    values = words.values
     begin: list[int] = []
-    count: list[int] = []
+    sizes: list[int] = []
     for k in range(faces):
         if at >= len(values):
-            raise short
+            if not colors:
+                return begin, sizes, -1
+            raise ValueError(f"it announces {faces} faces, but has {k}")
         size = values[at]
-        if not (size >= 0 and size == int(size)):
+        if not (size >= 0 and size == int(size)) or at + 1 + size > len(values):
+            if not colors:
+                return begin, sizes, -1
+            if size >= 0 and size == int(size):
+                raise ValueError(f"face {k} lists {len(values) - at - 1} of its {int(size)} vertices")
             raise ValueError(f"face {k} has {size:g} vertices")
-        if at + 1 + int(size) > len(values):
-            raise ValueError(f"face {k} lists {len(values) - at - 1} of its {int(size)} vertices")
         begin.append(at + 1)
-        count.append(int(size))
+        sizes.append(int(size))
         at += 1 + int(size)
-        if not ends_of_lines[at]:
-            stop = int(words.starts[np.searchsorted(words.starts, at)])
-            # Fewer than five numbers that cannot be another face are a colour.
-            if stop - at <= 4 and not (values[at] >= 1 and values[at] == stop - at - 1 and k + 1 < faces):
-                at = stop
-    return _polygons(values, np.array(begin), np.array(count)), np.zeros((faces, 0))
+        if colors:
+            at = int(words.starts[np.searchsorted(words.starts, at)])
+    return begin, sizes, at
 
 
 def _polygons(values: NDArray[np.float64], begin: NDArray[np.int64], sizes: NDArray[np.int64]) -> Polygons:
