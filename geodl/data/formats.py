@@ -35,7 +35,7 @@ __all__ = ["CLOUDS", "FORMATS", "MESHES", "FileShape", "is_hidden", "read_shape"
 
 _OWN: dict[str, Callable[[bytes], Loaded]] = {
     ".ply": read_ply, ".off": read_off, ".obj": read_obj, ".stl": read_stl, ".npz": read_npz, ".npy": read_npy, ".pcd": read_pcd,
-    ".xyz": read_xyz, ".xyzn": read_xyz, ".xyzrgb": read_xyz, ".pts": read_xyz, ".txt": read_xyz, ".csv": read_xyz, ".asc": read_xyz,
+    **dict.fromkeys((".xyz", ".xyzn", ".xyzrgb", ".pts", ".txt", ".csv", ".asc"), read_xyz),
 }  # fmt: skip
 _FOREIGN: dict[str, Callable[[Path], Loaded]] = {
     **dict.fromkeys(BY_TRIMESH, read_trimesh),

@@ -60,14 +60,14 @@ class Mesh(Data):
         """Read a mesh file: ply, off, obj, stl; npz of arrays; glb, gltf, 3mf through trimesh; vtk, vtu, msh through meshio.
 
         Vertices keep the order and number that they have in the file, used by a face or not; polygons are
-        cut into triangles, convex or not. ``pos`` is float32, or float64 where the file says ``double`` or where float32 cannot hold
-        it (map coordinates). An stl file stores every corner of every triangle apart: corners at the same position become one vertex,
-        in the order of first occurrence.
+        cut into triangles, convex or not. ``pos`` is float32, or float64 where the file says ``double`` or where float32 cannot
+        hold it (map coordinates). An stl file stores every corner of every triangle apart: corners at the same position become
+        one vertex, in the order of first occurrence.
 
         Vertex properties of a ply file become attributes: ``nx, ny, nz`` the ``normal [V, 3]``,
         ``red, green, blue`` the ``color [V, 3]``, ``label`` the ``y [V]``, ``name_0, name_1, ...`` the
-        ``name [V, k]``, every other the attribute ``[V]`` of its name; properties of faces ``face_NAME [F]``. Colours of off and obj are
-        ``color`` too, the groups of an obj ``face_group [F]`` with their ``face_group_names``.
+        ``name [V, k]``, every other the attribute ``[V]`` of its name; properties of faces ``face_NAME [F]``. Colours of off
+        and obj are ``color`` too, the groups of an obj ``face_group [F]`` with their ``face_group_names``.
 
         Args:
             path: the file; its ending names the format.
@@ -207,6 +207,8 @@ def narrowed(shape: Any) -> Any:
     corners = None if face is None else face.t().cpu().numpy()
     if shape.pos.dtype == torch.float64 and held_by_float32(shape.pos.detach().cpu().numpy(), corners):
         shape.pos = shape.pos.float()
+        if getattr(shape, "normal", None) is not None:
+            shape.normal = shape.normal.float()
     return shape
 
 

@@ -44,7 +44,8 @@ class PointCloud(Data):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PointCloud:
-        """Read a ply, pcd (all three kinds), npy, npz or las file, columns of text (xyz, pts, txt, csv), or the vertices of a mesh file.
+        """Read a ply, pcd (all three kinds), npy, npz or las file, columns of text (xyz, pts, txt, csv), or the vertices of a
+        mesh file.
 
         Attributes come along as by :meth:`geodl.data.Mesh.load`. Columns of text behind x y z that no first line names are a colour
         where they are three whole numbers up to 255, else a normal; others are ``x [V, k]``.

@@ -284,7 +284,8 @@ def geodesic_charts(
 
     Args:
         mesh: ``pos [V, 3]`` and ``face [3, F]``. Of a cloud, rho is the straight distance and theta the angle of the projection to
-            the tangent plane, right up to second order in the distance; transport is the smallest rotation of one normal into another.
+            the tangent plane, right up to second order in the distance; transport is the smallest rotation of one normal into
+            another.
         radius: in the unit of ``pos``; positive, may be infinite. ``[N]`` for a radius of its own for every chart.
         sources: ``[N]`` int64, the vertices to make charts around, in any order, such as the centers of a coarser level; all
             V if not given. Only the paths from them are followed.

@@ -86,8 +86,9 @@ def point_normals(shape: ShapeLike, neighbors: int = POINT_NEIGHBORS) -> Tensor:
 def oriented_normals(cloud: ShapeLike, mass: Tensor) -> Tensor:
     r""":func:`point_normals` ``[V, 3]`` of which neighbours agree, and that look outward as a whole.
 
-    Signs are carried along the spanning tree of the 10 nearest neighbours' graph that bends least (Hoppe et al. 1992); each component's
-    is the one for which its flux :math:`\sum_i m_i \, n_i \cdot (p_i - c)`, three times the volume of a closed surface, is positive.
+    Signs are carried along the spanning tree of the 10 nearest neighbours' graph that bends least (Hoppe et al. 1992); each
+    component's is the one for which its flux :math:`\sum_i m_i \, n_i \cdot (p_i - c)`, three times the volume of a closed
+    surface, is positive.
 
     Args:
         cloud: with ``pos [V, 3]``.

@@ -21,8 +21,8 @@ def tangent_charts(
 ) -> _Charts:
     r"""Neighbourhoods, ``(rho, theta) [E, 2]``, transport, arrival ``[E]``, radii ``[N]`` and frames ``[V, 3, 3]``, in float64.
 
-    :math:`\rho_{ij}` is the straight distance and :math:`\theta_{ij}` the angle of j's projection to the tangent plane of i: the geodesic
-    ones up to second order in the distance. Frames are carried along the smallest rotation of one normal into the other.
+    :math:`\rho_{ij}` is the straight distance and :math:`\theta_{ij}` the angle of j's projection to the tangent plane of i: the
+    geodesic ones up to second order in the distance. Frames are carried along the smallest rotation of one normal into the other.
     """
     frames = precise_frames(cloud).detach()
     points = pos.detach().double()

@@ -32,13 +32,14 @@ def as_shape(shape: ShapeLike) -> Any:
 
     What has them already is given back as it is, attributes, batches and derivatives included. Else it is made of
 
-    - a couple ``(vertices, faces)`` of arrays, tensors or lists, faces ``[F, 3]`` or ``[3, F]`` of any integer dtype (three faces of
-      three corners are read as ``[3, F]``, as PyG has them, if they are a tensor, else as rows); or positions ``[V, 3]`` alone, a cloud;
+    - a couple ``(vertices, faces)`` of arrays, tensors or lists, faces ``[F, 3]`` or ``[3, F]`` of any integer dtype (three
+      faces of three corners are read as ``[3, F]``, as PyG has them, if they are a tensor, else as rows); or positions ``[V, 3]``
+      alone, a cloud;
     - trimesh's ``Trimesh``, ``Scene`` and ``PointCloud``;
     - Open3D's meshes and clouds, legacy and of tensors;
     - a PyG ``Data`` or any object with ``pos`` and ``face`` (or ``edge_index``), as tensors or arrays;
-    - a mapping of these names, or any object with ``vertices`` or ``points`` and ``faces``, ``cells`` or ``triangles``, as those of polyscope
-      and meshio.
+    - a mapping of these names, or any object with ``vertices`` or ``points`` and ``faces``, ``cells`` or ``triangles``, as
+      those of polyscope and meshio.
 
     Objects are known by their attributes: nothing is imported. Floating dtypes are kept, whole numbers become float32 where it
     holds them; what is float64 there, as all of trimesh, is float64 here. Normals and colours come along.
@@ -242,7 +243,8 @@ def _decorated(made: Any, normal: Any, color: Any) -> Any:
     if normal is not None and len(normal) == rows and rows:
         made.normal = _tensor("normal", normal).to(made.pos.dtype)
     if color is not None and len(color) == rows and rows:
-        made.color = _tensor("color", color)[:, :3]
+        worn = _tensor("color", color)[:, :3]
+        made.color = worn.float() if worn.is_floating_point() else worn
     return made
 
 
@@ -308,8 +310,7 @@ def _cells(cells: Any) -> Tensor | None:
             kind, data = getattr(block, "type", "polygon"), getattr(block, "data", block)
         if kind in ("triangle", "quad", "polygon"):
             rows = np.atleast_2d(np.asarray(data))
-            for k in range(1, rows.shape[1] - 1):
-                found.append(as_index("faces", rows[:, [0, k, k + 1]]))
+            found += [as_index("faces", rows[:, [0, k, k + 1]]) for k in range(1, rows.shape[1] - 1)]
     return torch.cat(found).t().contiguous() if found else None
 
 

@@ -67,8 +67,8 @@ class CorrespondenceReport:
         points: number of points of all pairs.
         unreachable: number of points whose prediction lies on another component than the truth. They count as
             never hit in ``curve``, ``auc`` and ``accuracy``, and make ``mean_error`` infinite.
-        unmatched: number of points that were predicted as -1, as :func:`match` does of vertices of no face: they count nowhere else.
-        seconds: that the evaluation took.
+        unmatched: number of points that were predicted as -1, as :func:`match` does of vertices of no face: they count nowhere
+        else. seconds: that the evaluation took.
     """
 
     protocol: str

@@ -180,9 +180,9 @@ def match(
     r"""Matches two shapes: descriptors, a functional map, ZoomOut.
 
     Without ``features``, the first map is that of the :func:`~geodl.geometry.differential_invariants`, which know left from right
-    where faces are turned outward; closed meshes whose faces look inward are turned first. Clouds are matched by the robust Laplacian
-    of their points, with their ``normal``, outward, or with normals of their neighbourhoods that are turned to agree. The shapes should be whole and near to
-    isometric. Nothing is learned.
+    where faces are turned outward; closed meshes whose faces look inward are turned first. Clouds are matched by the robust
+    Laplacian of their points, with their ``normal``, outward, or with normals of their neighbourhoods that are turned to agree.
+    The shapes should be whole and near to isometric. Nothing is learned.
 
     Args:
         shape_1, shape_2: meshes or clouds, whatever :func:`geodl.data.as_shape` takes, or :class:`SpectralShape`.

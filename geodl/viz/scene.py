@@ -134,7 +134,7 @@ class Surface:
 
 
 def checked(argument: str, mesh: Any) -> Surface:
-    """``mesh``, in any form that :func:`geodl.data.as_shape` takes, as a Surface that can be drawn, or an error that names the argument."""
+    """``mesh``, in any form, as a Surface that can be drawn, or an error that names the argument."""
     if isinstance(mesh, Surface):
         return mesh
     try:
@@ -161,7 +161,7 @@ def checked(argument: str, mesh: Any) -> Surface:
 
 
 def checked_map(argument: str, index: IndexLike, shape: Surface, reference: Surface) -> Tensor:
-    """A point map from ``shape`` to ``reference``, -1 where there is none, on the CPU, or a ValueError or IndexError that names it."""
+    """A point map from ``shape`` to ``reference``, -1 for no point, on the CPU, or a ValueError or IndexError that names it."""
     vertices = shape.pos.shape[0]
     index = as_index(argument, index)
     if list(index.shape) != [vertices]:

@@ -57,5 +57,5 @@ def obj_bytes(pos: NDArray[Any], face: NDArray[np.int64], vertex: Attributes, di
         rows.append(color / 255 if color.dtype == np.uint8 else color)
         form += " %.9g %.9g %.9g"
     lines = [form % tuple(row) for row in np.concatenate(rows, axis=1).tolist()]
-    lines += ["f %d %d %d" % tuple(row) for row in (face + 1).tolist()]
+    lines += [f"f {a} {b} {c}" for a, b, c in (face + 1).tolist()]
     return ("\n".join(lines) + "\n").encode("ascii")

@@ -219,5 +219,5 @@ def off_bytes(pos: NDArray[Any], face: NDArray[np.int64], vertex: Attributes, di
     lines = [f"{'COFF' if kept else 'OFF'}", f"{len(pos)} {len(face)} 0"]
     line = " ".join(form)
     lines += [line % tuple(row) for row in np.concatenate(rows, axis=1).tolist()]
-    lines += ["3 %d %d %d" % tuple(row) for row in face.tolist()]
+    lines += [f"3 {a} {b} {c}" for a, b, c in face.tolist()]
     return ("\n".join(lines) + "\n").encode("ascii")

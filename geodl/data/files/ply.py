@@ -328,9 +328,8 @@ def _polygons(face: _Read) -> Polygons:
     for key in ("vertex_indices", "vertex_index", *face.lists):
         if key in face.lists:
             corners, starts = face.lists[key]
-            if corners.dtype.kind == "f":
-                if not (np.isfinite(corners).all() and (corners == np.rint(corners)).all()):
-                    raise ValueError(f"the {key} of its faces are no numbers of vertices")
+            if corners.dtype.kind == "f" and not (corners == np.rint(corners)).all():
+                raise ValueError(f"the {key} of its faces are no numbers of vertices")
             return Polygons(corners.astype(np.int64), starts)
     raise ValueError("its faces list no vertices")
 

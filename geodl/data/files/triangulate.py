@@ -18,9 +18,9 @@ Ints = NDArray[np.int64]
 def triangulate(pos: NDArray[Any], polygons: Polygons) -> tuple[Ints, Ints]:
     """Triangles ``[F, 3]`` and the polygon ``[F]`` that each is of, in the order of the polygons.
 
-    A convex polygon becomes the fan of its first corner. Of one that is not, the fan of the first corner that sees all others; where
-    there is none, ears are cut off one by one, in the plane of its area vector (Meisters 1975, "Polygons have ears"). A polygon
-    of fewer than three corners has no triangles.
+    A convex polygon becomes the fan of its first corner. Of one that is not, the fan of the first corner that sees all others;
+    where there is none, ears are cut off one by one, in the plane of its area vector (Meisters 1975, "Polygons have ears"). A
+    polygon of fewer than three corners has no triangles.
     """
     sizes = np.diff(polygons.starts)
     if len(sizes) and (sizes == 3).all():

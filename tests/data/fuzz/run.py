@@ -114,7 +114,7 @@ def answer(data: bytes, path: Path) -> Any:
     assert found.pos.shape[1] == 3 and len(found.pos)
     if face is not None:
         assert (
-            face.shape[0] == 3 and face.shape[1] and 0 <= int(face.min()) and int(face.max()) < len(found.pos)
+            face.shape[0] == 3 and face.shape[1] and int(face.min()) >= 0 and int(face.max()) < len(found.pos)
         )
     return found.pos, face
 
