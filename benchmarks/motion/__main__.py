@@ -29,7 +29,9 @@ SEEDS = {"action": 3, "locomotion": 1, "denoise": 1, "retarget": 1}
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.motion", description="Networks on motions.")
     parser.add_argument("--task", choices=list(TASKS), default="action")
-    parser.add_argument("--root", type=Path, help="folder of Bandai-Namco's motions; procedural gaits if not given")
+    parser.add_argument(
+        "--root", type=Path, help="folder of Bandai-Namco's motions; procedural gaits if not given"
+    )
     parser.add_argument("--steps", type=int, help="steps of training")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, help="how many there are")
@@ -41,7 +43,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     if chosen.seeds < 1 or (chosen.steps is not None and chosen.steps < 1):
         parser.error("--seeds and --steps must be at least 1")
     if chosen.task == "locomotion" and chosen.root is not None:
-        parser.error("--task locomotion runs on procedural gaits, which say when feet stand, and takes no --root")
+        parser.error(
+            "--task locomotion runs on procedural gaits, which say when feet stand, and takes no --root"
+        )
     chosen.out = chosen.out or Path("runs") / f"motion-{chosen.task}"
     return chosen
 

@@ -20,8 +20,8 @@ from geodl.data.locomotion import about_y
 from geodl.models import STGCN
 
 FRAMES, EVERY, HOP = 32, 2, 16  # of a window: frames, one of how many is read, and how far windows are apart
-WIDTHS, KERNEL, DROPOUT = (24, 24, 48, 48), 5, 0.2
-BATCH, STEPS, RATE = 16, 400, 4e-3
+WIDTHS, KERNEL, DROPOUT = (24, 24, 48, 48), 5, 0.05
+BATCH, STEPS, RATE = 16, 300, 4e-3
 RIDGE = (0.001, 0.01, 0.1, 1.0, 10.0)
 
 
@@ -45,7 +45,7 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
             }
             hips = names(chosen.root).hips
             cut = {split: cut_up(found, hips) for split, found in parts.items()}
-            for name, signal in (("ridge on all numbers", flat), ("ridge on means and deviations", moments)):
+            for name, signal in LINEAR.items():
                 scores.setdefault(name, []).append(ridge(cut, signal))
             began = time.process_time()
             torch.manual_seed(seed)
@@ -57,7 +57,9 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
                 predicted = torch.cat([model(x).softmax(1) for x in cut["test"].x.split(64)])
             scores.setdefault("ST-GCN", []).append(accuracy(predicted, cut["test"]))
             parameters = size(model)
-            console.print(f"{label}, seed {seed}: " + ", ".join(f"{k} {v[-1]:.3f}" for k, v in scores.items()))
+            console.print(
+                f"{label}, seed {seed}: " + ", ".join(f"{k} {v[-1]:.3f}" for k, v in scores.items())
+            )
         for name, found in scores.items():
             spread = statistics.stdev(found) if len(found) > 1 else None
             mean = statistics.mean(found)
@@ -143,8 +145,20 @@ def flat(x: Tensor) -> Tensor:
 
 
 def moments(x: Tensor) -> Tensor:
-    """Mean, deviation, least and greatest value of every number over the window."""
+    """Mean and deviation over the window of every joint's place."""
+    return torch.cat([x[:, :3].mean(3), x[:, :3].std(3)], 1).flatten(1)
+
+
+def extremes(x: Tensor) -> Tensor:
+    """Mean, deviation, least and greatest value over the window of every joint's place and velocity."""
     return torch.cat([x.mean(3), x.std(3), x.amin(3), x.amax(3)], 1).flatten(1)
+
+
+LINEAR = {
+    "ridge on all numbers": flat,
+    "ridge on mean and deviation of places": moments,
+    "ridge on mean, deviation and extremes of places and velocities": extremes,
+}
 
 
 def ridge(cut: dict[str, Windows], signal: Any) -> float:
@@ -154,7 +168,10 @@ def ridge(cut: dict[str, Windows], signal: Any) -> float:
     a = F.pad((a - mean) / deviation, (0, 1), value=1)
     target = F.one_hot(cut["train"].y)[cut["train"].motion].float()
     gram = a @ a.T
-    others = {split: F.pad((signal(cut[split].x) - mean) / deviation, (0, 1), value=1) @ a.T for split in ("val", "test")}
+    others = {
+        split: F.pad((signal(cut[split].x) - mean) / deviation, (0, 1), value=1) @ a.T
+        for split in ("val", "test")
+    }
     found = []
     for weight in RIDGE:
         solved = torch.linalg.solve(gram + weight * a.shape[1] * torch.eye(len(a)), target)

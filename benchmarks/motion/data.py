@@ -28,13 +28,21 @@ class Names(NamedTuple):
 _SIDES = ("left", "right")
 GAITS = Names(
     ("left thigh", "right thigh"),
-    tuple((f"{side} {a}", f"{side} {b}") for side in _SIDES for a, b in (("thigh", "foot"), ("upper arm", "hand"))),
+    tuple(
+        (f"{side} {a}", f"{side} {b}")
+        for side in _SIDES
+        for a, b in (("thigh", "foot"), ("upper arm", "hand"))
+    ),
     {"shin": 0.8, "foot": 1.15, "forearm": 1.25, "hand": 0.8, "chest": 1.2, "neck": 1.1},
     ("shin", "chest", "hand"),
 )
 CAPTURED = Names(
     ("UpperLeg_L", "UpperLeg_R"),
-    tuple((f"{a}_{side}", f"{b}_{side}") for side in "LR" for a, b in (("UpperLeg", "Foot"), ("UpperArm", "Hand"))),
+    tuple(
+        (f"{a}_{side}", f"{b}_{side}")
+        for side in "LR"
+        for a, b in (("UpperLeg", "Foot"), ("UpperArm", "Hand"))
+    ),
     {"LowerLeg": 0.8, "Foot": 1.15, "LowerArm": 1.25, "Hand": 0.8, "Chest": 1.2, "Neck": 1.1},
     ("LowerLeg", "Chest", "Hand"),
 )
@@ -59,7 +67,7 @@ def motions(
 ) -> Sequence[Motion]:
     """Whole motions with labels."""
     if root is None:
-        return list(Gaits(20, 2, 120, split=split, treadmill=True, seed=fold))
+        return list(Gaits(40, 4, 120, split=split, treadmill=True, seed=fold))
     return list(BandaiNamco(root, target, split, fold=fold))
 
 

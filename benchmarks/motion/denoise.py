@@ -83,7 +83,7 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
             "less_error_of_seeds": [1 - one["lost"] / rows[1]["lost"] for one in found],  # type: ignore[operator]
             "frames": FRAMES, "gap": GAP, "share": SHARE, "noise_mm": 1000 * NOISE,
             "training_cpu_seconds": round(seconds, 1),
-            "methods": rows,
+            "rows": rows,
         },
     }  # fmt: skip
 
@@ -139,4 +139,6 @@ def draw(
     """The film of the window in which interpolation is worst."""
     worst = int((interpolated - test[0]).norm(dim=-1).masked_fill(test[2], 0).sum((1, 2)).argmax())
     shown = {"truth": test[0], "interpolation": interpolated, "SkeletonUNet": made}
-    strips({name: (clip[worst], skeleton) for name, clip in shown.items()}, chosen.out / "markers.png", console)
+    strips(
+        {name: (clip[worst], skeleton) for name, clip in shown.items()}, chosen.out / "markers.png", console
+    )

@@ -21,7 +21,7 @@ from geodl.training import LocomotionModule
 RUN, START, BEYOND = 600, 10, 60  # frames: of a free run, before it, and of the path after its end
 SOON = 60
 PARAMETERS = 150_000
-BATCH, STEPS, ROLLOUT = 32, 800, 16
+BATCH, STEPS, ROLLOUT = 32, 700, 12
 LAG = 25  # frames by which a walk may be before or behind the true one where time is aligned, and how often anew
 FIELDS = tuple(CharacterMotion.__dataclass_fields__)
 
@@ -29,7 +29,10 @@ FIELDS = tuple(CharacterMotion.__dataclass_fields__)
 def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[str, Any]:
     train, test = characters("train", 3, 240), characters("test", 1, START + RUN + BEYOND)
     still = standing(test)
-    rows = [{"network": "the truth", **judged(truth(test), test)}, {"network": "first pose, carried along", **judged(still, test)}]
+    rows = [
+        {"network": "the truth", **judged(truth(test), test)},
+        {"network": "first pose, carried along", **judged(still, test)},
+    ]
     for row in rows:
         console.print(row)
     joints, contacts = train[0][0].skeleton.num_joints, 4
@@ -60,7 +63,9 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
             found.append(judged(made, test))
         shown[name] = made
         mean = {key: sum(one[key] for one in found) / len(found) for key in found[0]}
-        rows.append({"network": name, **mean, "parameters": size(network), "training_cpu_seconds": round(spent, 1)})
+        rows.append(
+            {"network": name, **mean, "parameters": size(network), "training_cpu_seconds": round(spent, 1)}
+        )
         console.print(rows[-1])
     walk = next(k for k, (motion, _) in enumerate(test) if motion.name.startswith("walk_"))
     skeleton = test[walk][0].skeleton
@@ -71,7 +76,12 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
         "data": "Gaits, people not trained on",
         "model": ", ".join(networks),
         "parameters": PARAMETERS,
-        "metrics": {"frames": RUN, "networks": rows, "training_cpu_seconds": round(seconds, 1), "test_motions": len(test)},
+        "metrics": {
+            "frames": RUN,
+            "rows": rows,
+            "training_cpu_seconds": round(seconds, 1),
+            "test_motions": len(test),
+        },
     }
 
 
@@ -89,7 +99,13 @@ def mlp(read: int, width: int, written: int) -> nn.Module:
 
 def calm(network: nn.Module) -> nn.Module:
     """The network with a last layer that writes little."""
-    last = network if isinstance(network, nn.Linear) else network[-1] if isinstance(network, nn.Sequential) else network.third
+    last = (
+        network
+        if isinstance(network, nn.Linear)
+        else network[-1]
+        if isinstance(network, nn.Sequential)
+        else network.third
+    )
     with torch.no_grad():
         for weight in last.parameters():  # type: ignore[union-attr]
             weight.mul_(0.01)
@@ -121,10 +137,11 @@ def standing(test: list[tuple[Motion, CharacterMotion]]) -> CharacterMotion:
 def judged(made: CharacterMotion, test: list[tuple[Motion, CharacterMotion]]) -> dict[str, float]:
     """Means over the test motions.
 
-    mpjpe: mean distance of joints in metres; soon: over the first 60 frames; pose: at the root, facing ahead; aligned: the same,
-    where every 25 frames are compared with the true ones up to 25 before or after them, whichever are nearest. drift: of the root from
-    the true one, the largest and over the last 100 frames. contact_f1: feet that stand when they should; contact_f1_aligned: with the
-    same lags. skate: speed of feet near the ground, m/s. cycles: by how many steps' cycles it is before or behind at the end.
+    mpjpe: mean distance of joints in metres; soon: over the first 60 frames; pose: at the root, facing ahead; aligned: the
+    same, where every 25 frames are compared with the true ones up to 25 before or after them, whichever are nearest. drift: of
+    the root from the true one, the largest and over the last 100 frames. contact_f1: feet that stand when they should; aligned:
+    with those lags. skate: speed of feet near the ground, m/s. cycles: by how many steps' cycles it is before or behind at the
+    end.
     """
     found: list[dict[str, float]] = []
     true = truth(test)
@@ -139,7 +156,9 @@ def judged(made: CharacterMotion, test: list[tuple[Motion, CharacterMotion]]) ->
         best, lagged = [], []
         for start in range(LAG, RUN - 2 * LAG, LAG):
             here = slice(start, start + LAG)
-            near = torch.stack([mpjpe(a[here], b[start + k : start + k + LAG]).mean() for k in range(-LAG, LAG + 1)])
+            near = torch.stack(
+                [mpjpe(a[here], b[start + k : start + k + LAG]).mean() for k in range(-LAG, LAG + 1)]
+            )
             best.append(float(near.min()))
             k = int(near.argmin()) - LAG
             lagged.append(float(contact_f1(stands[here], should[start + k : start + k + LAG])))

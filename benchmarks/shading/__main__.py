@@ -23,7 +23,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.result import command, portable, write_result
-from benchmarks.shading.data import BLURS, Clouds, Screens, Surfaces
+from benchmarks.shading.data import CHANNELS, Clouds, Screens, Surfaces
 from benchmarks.shading.networks import OnCloud, OnScreen, OnSurface
 from geodl.data import DataLoader, Mesh
 from geodl.datasets import ShadedShapes
@@ -132,14 +132,13 @@ def main(argv: list[str] | None = None) -> None:
     at_vertices("cloud, gathered", predict(trained, Clouds(test, 0, False)), **told(trained, seconds))
     report(console, found, "cloud, gathered")
 
-    channels = 4 + len(BLURS)
     x, y = pixels(screens[0])
     ridge = Ridge(x, y)
     found["screen, ridge"] = {
         "r2_pixels": r2(ridge(pixels(screens[1])[0]), seen),
-        "parameters": channels + 1,
+        "parameters": CHANNELS + 1,
     }
-    trained, seconds = fit(OnScreen(channels), screens[0], epochs(chosen, 4), 8, 5e-3, chosen.seed)
+    trained, seconds = fit(OnScreen(CHANNELS), screens[0], epochs(chosen, 10), 8, 5e-3, chosen.seed)
     pictures = [one[0] for one in predict(trained, screens[1])]
     shown = torch.cat([one[view.valid] for one, view in zip(pictures, screens[1].views, strict=True)])
     found["screen, U-Net"] = {"r2_pixels": r2(shown, seen), **told(trained, seconds)}

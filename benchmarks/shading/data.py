@@ -21,6 +21,8 @@ RADII = (0.05, 0.1, 0.2, 0.4, 0.8)
 EIGENVALUES = 64
 SIDE = 64  # of a picture, in pixels
 BLURS = (1.0, 2.0, 4.0, 8.0, 16.0)  # pixels
+DIRECTIONS, REACHES = 12, (2.0, 4.0, 8.0, 16.0, 28.0)  # pixels
+CHANNELS = 4 + len(BLURS) + len(REACHES) + 1
 QUERIES, SAMPLE = 64, 192  # points of a cloud that a training step asks for, and that each of them is shown
 
 
@@ -177,7 +179,8 @@ def view_of(mesh: Mesh, random: torch.Generator) -> View:
     image[:3, valid] = normal.T
     image[3] = hits.hit.float()
     shown = image[3].view(SIDE, SIDE)
-    layers = [image.view(4, SIDE, SIDE), relief(depth.view(SIDE, SIDE), shown)]
+    image, depth = image.view(4, SIDE, SIDE), depth.view(SIDE, SIDE)
+    layers = [image, relief(depth, shown), horizons(depth, image[:3], shown)]
     occlusion = torch.zeros(SIDE * SIDE)
     occlusion[valid] = (mesh.occlusion[corner] * weight).sum(dim=1)
     return View(torch.cat(layers), occlusion.view(SIDE, SIDE), valid.view(SIDE, SIDE), corner, weight)
@@ -195,3 +198,27 @@ def relief(depth: Tensor, shown: Tensor) -> Tensor:
         mean = both[0, 0] / both[1, 0].clamp(min=1e-6)
         found.append(((depth - mean) / size).clamp(-3, 3) * shown)
     return torch.stack(found)
+
+
+def horizons(depth: Tensor, normal: Tensor, shown: Tensor) -> Tensor:
+    """``[6, H, W]``: how far what is seen rises above a pixel's tangent plane, at several distances, and the highest of it, each the
+    mean over twelve directions (Bavoil & Sainz, "Image-space horizon-based ambient occlusion", 2008)."""
+    rises = []
+    for k in range(DIRECTIONS):
+        angle = 2 * math.pi * (k + 0.5) / DIRECTIONS
+        along = []
+        for radius in REACHES:
+            right, up = round(radius * math.cos(angle)), round(radius * math.sin(angle))
+            other, there = (shifted(layer, right, -up) for layer in (depth, shown))
+            offset = torch.stack([torch.full_like(depth, right), torch.full_like(depth, up), depth - other])
+            rise = (offset * normal).sum(dim=0) / offset.norm(dim=0)
+            along.append(rise.clamp(min=0) * there * shown)
+        rises.append(torch.stack([*along, torch.stack(along).amax(dim=0)]))
+    return torch.stack(rises).mean(dim=0)
+
+
+def shifted(layer: Tensor, right: int, down: int) -> Tensor:
+    """``out[y, x] = layer[y + down, x + right]``, zero beyond the border."""
+    padded = F.pad(layer, [SIDE // 2] * 4)
+    y, x = SIDE // 2 + down, SIDE // 2 + right
+    return padded[y : y + SIDE, x : x + SIDE]

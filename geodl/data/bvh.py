@@ -107,7 +107,7 @@ def _hierarchy(text: str) -> tuple[list[_Joint], int]:
 
 
 def _name(tokens: Iterator[re.Match[str]]) -> str:
-    words = []
+    words: list[str] = []
     while (word := next(tokens)[0]) != "{":
         if word == "}":
             raise ValueError(f"damaged skeleton: joint {' '.join(words)!r} is closed before it is opened")

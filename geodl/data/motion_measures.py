@@ -36,19 +36,22 @@ def mpjpe(predicted: Tensor, target: Tensor, align: bool = False) -> Tensor:
         )
     if align:
         predicted = _aligned(predicted, target)
-    return (predicted - target).norm(dim=-1).mean(-1)
+    error: Tensor = (predicted - target).norm(dim=-1)
+    return error.mean(-1)
 
 
 def _aligned(moving: Tensor, fixed: Tensor) -> Tensor:
     """The similarity of Umeyama (1991)."""
-    middle = fixed.mean(-2, keepdim=True)
+    middle: Tensor = fixed.mean(-2, keepdim=True)
     one, two = moving - moving.mean(-2, keepdim=True), fixed - middle
     u, s, vh = torch.linalg.svd(two.mT @ one)
     sign = torch.ones_like(s)
     sign[..., 2] = (u @ vh).det().sign()  # a reflection is no motion
     size = one.square().sum((-1, -2))
     scale = (s * sign).sum(-1) / torch.where(size > 0, size, 1.0)
-    return scale[..., None, None] * one @ (u * sign[..., None, :] @ vh).mT + middle
+    turned: Tensor = one @ (u * sign[..., None, :] @ vh).mT
+    aligned: Tensor = turned * scale[..., None, None] + middle
+    return aligned
 
 
 def foot_contact(
@@ -144,7 +147,7 @@ def foot_skate(
         )
     if len(feet) < 2:
         return feet.new_full((), float("nan"))
-    speed = (feet[1:] - feet[:-1]).norm(dim=-1) / frame_time
+    speed: Tensor = (feet[1:] - feet[:-1]).norm(dim=-1) / frame_time
     if contact is not None:
         stands = contact.bool()
         return speed[stands[1:] & stands[:-1]].mean()
@@ -173,7 +176,7 @@ def bone_length_error(positions: Tensor, skeleton: Skeleton) -> Tensor:
     bones = skeleton.parents >= 0
     if not bool(bones.any()):
         raise ValueError("the skeleton has no bones: all joints are roots")
-    length = (positions[..., bones, :] - positions[..., skeleton.parents[bones], :]).norm(dim=-1)
+    length: Tensor = (positions[..., bones, :] - positions[..., skeleton.parents[bones], :]).norm(dim=-1)
     return (length - skeleton.bone_lengths[bones]).abs().mean(-1)
 
 
@@ -189,4 +192,5 @@ def _speed(feet: Tensor, frame_time: float) -> Tensor:
     """``[F, K]`` by central differences, one-sided at the ends; 0 of a single frame."""
     if len(feet) < 2:
         return feet.new_zeros(feet.shape[:2])
-    return torch.gradient(feet, spacing=frame_time, dim=0)[0].norm(dim=-1)
+    speed: Tensor = torch.gradient(feet, spacing=frame_time, dim=0)[0].norm(dim=-1)
+    return speed

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.transform import Rotation
 
 from geodl.datasets.surface_net import surface_net
@@ -73,7 +75,18 @@ def implicit_mesh(
 
     cell = float((high - low).max()) / 16
     coarse, _ = surface_net(union, low, high, cell, rotation, relax=0)
-    return surface_net(union, low, high, cell * np.sqrt(len(coarse) / num_vertices), rotation)
+    return _largest(*surface_net(union, low, high, cell * np.sqrt(len(coarse) / num_vertices), rotation))
+
+
+def _largest(vertices: Points, faces: NDArray[np.int64]) -> tuple[Points, NDArray[np.int64]]:
+    """The component of the most vertices: others are bubbles between the parts."""
+    size = len(vertices)
+    joined = coo_array(
+        (np.ones(faces.size), (faces.ravel(), np.roll(faces, -1, axis=1).ravel())), (size, size)
+    )
+    label = connected_components(joined, directed=False)[1]
+    kept = label == np.bincount(label).argmax()
+    return vertices[kept], (np.cumsum(kept) - 1)[faces[kept[faces[:, 0]]]]
 
 
 def _limb(start: Points, end: Points, radius: float, after: float) -> Part:

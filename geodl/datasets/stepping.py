@@ -89,7 +89,7 @@ def walk(
         (the left foot comes down at whole numbers), ``contact [F, 4]`` (left ankle, left toes, right ankle, right toes; 1 where
         it stands still).
     """
-    time = np.arange(frames) * frame_time
+    time = np.arange(frames, dtype=np.float64) * frame_time
     fine = np.arange(-_MARGIN, time[-1] + _MARGIN, 1 / _FINE)
     turn = sum(size * np.sin(2 * np.pi * often * fine + begin) for size, often, begin in manner.bends)
     heading = np.cumsum(turn) / _FINE
@@ -108,7 +108,8 @@ def walk(
     def bone(name: str, to: str | None = None) -> Points:
         """From a joint to the next one, or to the end of the bone, in the axes of the resting body."""
         number = NUMBER[name]
-        return scales[number] @ ((BONES[number].end if to is None else rest[to]) - rest[name])
+        along: Points = scales[number] @ ((BONES[number].end if to is None else rest[to]) - rest[name])
+        return along
 
     # Feet: the toes lie on their footprint while they stand, and the foot rolls over them.
     toes, pitch, yaw, contact = [], [], [], np.zeros((frames, 4))
@@ -145,7 +146,7 @@ def walk(
         contact[:, 2 * side + 1] = stands
 
     # The trunk.
-    cycle = 2 * np.pi * phase
+    cycle: Points = 2 * np.pi * phase
     ground, facing = at(time)
     middle = cycle - np.pi * (manner.duty - manner.legs)  # between the middles of the two stands
     turned = {
@@ -198,8 +199,8 @@ def walk(
         thigh, shin = bone(f"{name} thigh", f"{name} shin"), bone(f"{name} shin", f"{name} foot")
         reached = _reach(ankle[side] - hips - joint[side], thigh, shin, pole)
         world = [pelvis, *reached, foot_turn[side]]
-        for k, part in enumerate(("thigh", "shin", "foot")):
-            local[:, NUMBER[f"{name} {part}"]] = world[k].transpose(0, 2, 1) @ world[k + 1]
+        for k, limb in enumerate(("thigh", "shin", "foot")):
+            local[:, NUMBER[f"{name} {limb}"]] = world[k].transpose(0, 2, 1) @ world[k + 1]
     if treadmill:
         back = _about_y(-facing)
         hips = (back @ (hips - ground)[..., None])[..., 0]
@@ -208,13 +209,15 @@ def walk(
 
 
 def _about_y(angle: Points) -> Points:
-    return Rotation.from_rotvec(np.multiply.outer(angle, [0, 1.0, 0])).as_matrix()
+    made: Points = Rotation.from_rotvec(np.multiply.outer(angle, [0, 1.0, 0])).as_matrix()
+    return made
 
 
 def _turn(forward: float | Points, about: float | Points, aside: float | Points) -> Points:
     """``[F, 3, 3]``: about z, then x, then y."""
     angles = np.stack(np.broadcast_arrays(about, forward, aside), -1)
-    return Rotation.from_euler("YXZ", np.atleast_2d(angles)).as_matrix()
+    made: Points = Rotation.from_euler("YXZ", np.atleast_2d(angles)).as_matrix()
+    return made
 
 
 def _reach(target: Points, thigh: Points, shin: Points, pole: Points) -> tuple[Points, Points]:

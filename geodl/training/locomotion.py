@@ -34,12 +34,12 @@ class LocomotionModule(L.LightningModule):
 
     All in the frame of the character at t, and normalised by mean and deviation over the training motions. The network says how the
     rotations (6-D form, made orthonormal after every step), the height and the phase p change, where the root moves and turns, and
-    which feet stand. It is trained on its own predictions over ``rollout`` frames, from starts with noise, so that it learns to come
+    which feet stand. It is trained on its own predictions over ``rollout`` frames, from starts with noise, so it learns to come
     back.
 
     Args:
-        model: ``model(x [B, in_channels]) -> [B, out_channels]``; a :class:`~geodl.models.PhaseFunctionedNetwork` also gets the phase.
-            All read sine and cosine of the phase. :meth:`channels` says how many numbers there are.
+        model: ``model(x [B, in_channels]) -> [B, out_channels]``; a :class:`~geodl.models.PhaseFunctionedNetwork` also gets the
+            phase. All read sine and cosine of the phase. :meth:`channels` says how many numbers there are.
         joints, contacts: J and K.
         learning_rate: the highest of one cycle.
         rollout: frames a network goes on by itself in training; one at first, all from the middle of the run on.

@@ -19,8 +19,8 @@ _UNIT = 0.1  # of the root's height: what the network's output counts in
 class MarkerModule(L.LightningModule):
     r"""A network that corrects interpolation: :math:`p = \text{interpolated} + f(\text{interpolated}, \text{seen})`.
 
-    It reads, in the frame of the character in the middle of the clip, each marker's place from the root, where the root is, how both
-    move, and what was seen: 10 numbers a marker and frame; it writes 3.
+    It reads, in the frame of the character in the middle of the clip, each marker's place from the root, where the root is, how
+    both move, and what was seen: 10 numbers a marker and frame; it writes 3.
 
     Args:
         model: ``[B, 10, J, T] -> [B, 3, J, T]``, such as :class:`~geodl.models.SkeletonUNet`.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from geodl.data import Skeleton, forward_kinematics
-from geodl.geometry import rotation_6d_to_matrix
+from geodl.geometry import matrix_to_rotation_6d, rotation_6d_to_matrix
 from geodl.models import RetargetingNetwork
 
 __all__ = ["Limbs", "RetargetingModule"]
@@ -64,9 +64,9 @@ class RetargetingModule(L.LightningModule):
 
     .. math:: L = L_\text{own} + \lambda_e \, |e(D_b E_a x) - e(x)| + \lambda_z \, |E_b D_b E_a x - E_a x|
 
-    Decoded on its own skeleton, a motion x is itself, in rotations and positions; on another one b, the ends of its limbs are as far
-    from their tops, in lengths of the limb; and encoded again, it is the same motion. Positions follow from rotations by forward
-    kinematics, so that bones keep their lengths exactly.
+    Decoded on its own skeleton, a motion x is itself, in rotations and positions; on another one b, the ends of its limbs are as
+    far from their tops, in lengths of the limb; and encoded again, it is the same motion. Positions follow from rotations by
+    forward kinematics, so that bones keep their lengths exactly.
 
     Args:
         network: of these skeletons.
@@ -97,6 +97,34 @@ class RetargetingModule(L.LightningModule):
         """6-D rotations ``[B, T, J, 6]`` of one skeleton as such ``[B, T, J', 6]`` of another."""
         made: Tensor = self.network(rotation.permute(0, 3, 2, 1), source, target)
         return made.permute(0, 3, 2, 1)
+
+    def reach(
+        self, made: Tensor, rotation: Tensor, source: int, target: int, steps: int = 40, rate: float = 0.02
+    ) -> Tensor:
+        """Retargeted rotations, changed a little by Adam so that the ends of limbs go where those of the source go.
+
+        Args:
+            made: 6-D rotations ``[B, T, J', 6]`` of the target, by :meth:`forward` or otherwise.
+            rotation: those ``[B, T, J, 6]`` of the source.
+            source, target: numbers of the skeletons.
+            steps, rate: of Adam.
+
+        Returns:
+            ``[B, T, J', 6]``.
+        """
+        wanted = self.limbs[source].ends(self._positions(rotation.permute(0, 3, 2, 1), source)).detach()
+        with torch.enable_grad():
+            change = torch.zeros_like(made).requires_grad_()
+            optimizer = torch.optim.Adam([change], rate)
+            for _ in range(steps):
+                turned = made.detach() + change
+                ends = self.limbs[target].ends(self._positions(turned.permute(0, 3, 2, 1), target))
+                jump = torch.diff(change, dim=1).square().sum() if change.shape[1] > 1 else 0.0
+                loss = (ends - wanted).square().sum() + 0.01 * change.square().sum() + 0.1 * jump
+                [change.grad] = torch.autograd.grad(loss, [change])
+                optimizer.step()
+        rotations = rotation_6d_to_matrix(made.detach() + change.detach())
+        return matrix_to_rotation_6d(rotations)
 
     def training_step(self, batch: Sequence[Tensor], _: int) -> Tensor:
         own, ends, latent = [], [], []

@@ -23,6 +23,7 @@ __all__ = ["skeleton_film", "skeleton_strip"]
 _COLORS = {"left": "#c8501e", "right": "#2b6cb0", "": "#404040"}
 _GROUND = "#d8d8d8"
 _DPI = 100
+_WIDEST = 24.0  # inches of a strip
 _TILT = 12.0  # degrees
 _PANEL, _TALL = 300, 340  # pixels of a film
 
@@ -63,8 +64,9 @@ def skeleton_strip(
         raise ValueError(f"poses must be positive, got {poses}")
     high, wide = _extent(list(rows.values()), azimuth)
     figure_class, lines_class = _matplotlib()
-    figure = figure_class(figsize=(1.1 * poses + 0.4, 0.4 * bool(title) + 2.2 * len(rows)), dpi=_DPI)
     step = max(wide, high / 2)
+    across = min(_WIDEST, 1.7 * poses * step / high)  # inches
+    figure = figure_class(figsize=(across + 0.4, 0.4 * bool(title) + 2.2 * len(rows)), dpi=_DPI)
     for number, (name, moving) in enumerate(rows.items()):
         axes = figure.add_subplot(len(rows), 1, number + 1)
         axes.set_aspect("equal")

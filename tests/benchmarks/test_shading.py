@@ -13,7 +13,7 @@ from geodl.datasets import ShadedShapes
 pytest.importorskip("rich")
 pytest.importorskip("lightning")
 from benchmarks.shading import __main__ as shading
-from benchmarks.shading.data import SIDE, Clouds, Surfaces, view_of
+from benchmarks.shading.data import CHANNELS, SIDE, Clouds, Surfaces, view_of
 from benchmarks.shading.networks import OnCloud
 from geodl.data import collate
 
@@ -21,7 +21,7 @@ from geodl.data import collate
 def test_a_view_and_what_other_domains_say_of_its_pixels() -> None:
     mesh = ShadedShapes(["puppets"], "train", 1, rays=16)[0]
     view = view_of(mesh, torch.Generator().manual_seed(0))
-    assert view.x.shape == (9, SIDE, SIDE) and 0.02 < float(view.valid.float().mean()) < 0.9
+    assert view.x.shape == (CHANNELS, SIDE, SIDE) and 0.02 < float(view.valid.float().mean()) < 0.9
     torch.testing.assert_close(view.of_vertices(mesh.occlusion), view.occlusion[view.valid])
     assert float(view.x[2][view.valid].min()) > -0.6  # outer sides face the camera, up to interpolation
 

@@ -9,7 +9,15 @@ import pytest
 import torch
 from scipy.interpolate import PchipInterpolator
 
-from geodl.data import CharacterMotion, Motion, character_motion, contact_phase, fill_markers, heading, lose_markers
+from geodl.data import (
+    CharacterMotion,
+    Motion,
+    character_motion,
+    contact_phase,
+    fill_markers,
+    heading,
+    lose_markers,
+)
 from geodl.data.locomotion import about_y
 from geodl.datasets import Gaits
 
@@ -118,7 +126,9 @@ def test_splines_are_scipys_and_smoothing_takes_noise_away() -> None:
     spline = PchipInterpolator(np.flatnonzero(here), wave[0, :, 1].numpy()[here])(np.arange(40))
     torch.testing.assert_close(fill_markers(wave, seen, "pchip")[0, :, 1], torch.from_numpy(spline))
     noisy = wave + 0.2 * torch.randn(wave.shape, generator=generator, dtype=torch.float64)
-    errors = [float((fill_markers(noisy, seen, "linear", s) - wave)[:, :, 0].abs().mean()) for s in (0.0, 1.5)]
+    errors = [
+        float((fill_markers(noisy, seen, "linear", s) - wave)[:, :, 0].abs().mean()) for s in (0.0, 1.5)
+    ]
     assert errors[1] < 0.7 * errors[0]
     with pytest.raises(ValueError, match="marker 1 is never seen in clip 0"):
         fill_markers(wave, seen & (torch.arange(3) != 1))

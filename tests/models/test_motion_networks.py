@@ -48,7 +48,9 @@ def test_stgcn_of_renumbered_joints() -> None:
     order = torch.tensor([0, 6, 7, 4, 5, 1, 2, 3])  # new joint k is the old one order[k]
     place = order.argsort()
     parents = PARENTS[order]
-    other = STGCN(3, 5, SimpleNamespace(parents=torch.where(parents < 0, -1, place[parents])), widths=(4, 6)).eval()
+    other = STGCN(
+        3, 5, SimpleNamespace(parents=torch.where(parents < 0, -1, place[parents])), widths=(4, 6)
+    ).eval()
     weights = network.state_dict()
     rows = torch.arange(24).view(3, 8)[:, order].flatten()
     for name, value in weights.items():
@@ -95,7 +97,9 @@ def test_the_phase_runs_along_a_closed_catmull_rom_curve() -> None:
     for side in (-1, 1):
         near = network.blend(torch.tensor([quarter * (1 + side * 1e-6)], dtype=torch.float64))
         slope = (near - at_points[1]) / (side * 1e-6)
-        torch.testing.assert_close(slope[0], torch.tensor([-0.5, 0, 0.5, 0], dtype=torch.float64), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            slope[0], torch.tensor([-0.5, 0, 0.5, 0], dtype=torch.float64), rtol=0, atol=1e-5
+        )
     x = torch.randn(2, 3, dtype=torch.float64)
     turned = torch.tensor([0.3, 0.3 + 4 * math.pi], dtype=torch.float64)
     torch.testing.assert_close(*network(x[:1].expand(2, -1), turned))
@@ -143,6 +147,8 @@ def test_retargeting_between_skeletons_that_branch_alike() -> None:
     assert network(network(x, 0, 1), 1, 0).shape == x.shape
     network(x, 0, 1).sum().backward()
     with pytest.raises(ValueError, match=r"skeleton 1 collapses to parents \[-1, 0\]"):
-        RetargetingNetwork([BODY, SimpleNamespace(parents=torch.tensor([-1, 0, 1]), offsets=torch.ones(3, 3))])
+        RetargetingNetwork(
+            [BODY, SimpleNamespace(parents=torch.tensor([-1, 0, 1]), offsets=torch.ones(3, 3))]
+        )
     with pytest.raises(ValueError, match="odd number of taps"):
         RetargetingNetwork([BODY], kernel_size=4)

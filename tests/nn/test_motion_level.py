@@ -58,8 +58,12 @@ def test_taps_read_parent_joint_and_the_mean_of_the_children() -> None:
         conv.weight.copy_(torch.eye(3)[:, None, :, None])  # channel k is tap k
     read = conv(x, level)
     for joint, parent in enumerate(BODY.tolist()):
-        children = x[BODY == joint]
-        expected = [x[parent, 0] if parent >= 0 else 0.0, x[joint, 0], children.mean() if len(children) else 0.0]
+        children = x[joint == BODY]
+        expected = [
+            x[parent, 0] if parent >= 0 else 0.0,
+            x[joint, 0],
+            children.mean() if len(children) else 0.0,
+        ]
         torch.testing.assert_close(read[joint], torch.tensor(expected, dtype=torch.float64))
 
 
@@ -95,7 +99,9 @@ def test_pooled_chains_are_means_and_come_back() -> None:
 
 
 def test_levels_pack_as_others_do() -> None:
-    parts = [motion_levels(skeleton, frames, ["both"]).as_batch() for skeleton, frames in ((CHAIN, 4), (CHAIN, 7))]
+    parts = [
+        motion_levels(skeleton, frames, ["both"]).as_batch() for skeleton, frames in ((CHAIN, 4), (CHAIN, 7))
+    ]
     packed = Level.cat(parts)
     conv = GridConv(2, 3, (3, 3)).double()
     x = [torch.randn(part.num_nodes, 2, dtype=torch.float64) for part in parts]

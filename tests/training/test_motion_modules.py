@@ -21,7 +21,10 @@ SKELETON = body_skeleton()
 @pytest.fixture(scope="module")
 def walks() -> list[tuple[CharacterMotion, torch.Tensor]]:
     return [
-        (character_motion(motion, ("left thigh", "right thigh"), motion.contact), motion.skeleton.bone_lengths)
+        (
+            character_motion(motion, ("left thigh", "right thigh"), motion.contact),
+            motion.skeleton.bone_lengths,
+        )
         for motion in Gaits(1, 1, 70)
     ]
 
@@ -45,7 +48,10 @@ def test_locomotion_learns_and_goes_on(walks: list[tuple[CharacterMotion, torch.
     module = LocomotionModule(network, 22, 4, rollout=3)
     module.normalize(walks)
     assert gate < read
-    batch = CharacterMotion.stack([walk[:43] for walk, _ in walks]), torch.stack([bones for _, bones in walks])
+    batch = (
+        CharacterMotion.stack([walk[:43] for walk, _ in walks]),
+        torch.stack([bones for _, bones in walks]),
+    )
     fitted(module, batch)
     whole = CharacterMotion.stack([walk for walk, _ in walks])
     made = module.run(whole, batch[1], 5, 90)  # beyond the end of the path
@@ -68,7 +74,9 @@ def test_a_network_that_says_the_mean_step_walks_at_the_mean_pace(
     walk, bones = forwards[0][0][None], forwards[0][1][None]
     made = module.run(walk, bones, 5, 10)
     pace = module.step_mean[-4:-2].norm()
-    torch.testing.assert_close(made.place[0].diff(dim=0)[:, [0, 2]].norm(dim=1), pace.expand(9), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        made.place[0].diff(dim=0)[:, [0, 2]].norm(dim=1), pace.expand(9), rtol=1e-3, atol=1e-4
+    )
     torch.testing.assert_close(made.phase[0].diff(), module.step_mean[-1].expand(9), rtol=1e-3, atol=1e-4)
 
 
@@ -89,7 +97,10 @@ def test_markers_are_interpolation_where_the_network_says_nothing() -> None:
     network.eval()
     moved = positions @ turn.T + torch.tensor([2.0, 0, 1])
     torch.testing.assert_close(
-        module(moved, seen), module(positions, seen) @ turn.T + torch.tensor([2.0, 0, 1]), rtol=1e-3, atol=1e-4
+        module(moved, seen),
+        module(positions, seen) @ turn.T + torch.tensor([2.0, 0, 1]),
+        rtol=1e-3,
+        atol=1e-4,
     )
 
 
@@ -108,9 +119,21 @@ def test_retargeted_motions_keep_the_bones() -> None:
     other = type(SKELETON)(SKELETON.names, SKELETON.parents, SKELETON.offsets * 1.3)
     torch.manual_seed(0)
     network = RetargetingNetwork([SKELETON, other], width=6, channels=4, kernel_size=3)
-    module = RetargetingModule(network, [SKELETON, other], [limbs, Limbs.of(other, [("left thigh", "left foot"), ("right upper arm", "right hand")])])
+    module = RetargetingModule(
+        network,
+        [SKELETON, other],
+        [limbs, Limbs.of(other, [("left thigh", "left foot"), ("right upper arm", "right hand")])],
+    )
     x = matrix_to_rotation_6d(Gaits(1, 1, 12)[0].rotation)[None]
     fitted(module, [x, x])
     with torch.no_grad():
         made = forward_kinematics(rotation_6d_to_matrix(module(x, 0, 1)), torch.zeros(1, 12, 1, 3), other)
     assert float(bone_length_error(made, other).max()) < 1e-5
+    wanted = limbs.ends(forward_kinematics(rotation_6d_to_matrix(x), torch.zeros(1, 12, 1, 3), SKELETON))
+    near = forward_kinematics(
+        rotation_6d_to_matrix(module.reach(module(x, 0, 1), x, 0, 1, steps=80)),
+        torch.zeros(1, 12, 1, 3),
+        other,
+    )
+    off = [float((module.limbs[1].ends(p) - wanted).norm(dim=-1).mean()) for p in (made, near)]
+    assert off[1] < 0.05 < off[0] and float(bone_length_error(near, other).max()) < 1e-5
