@@ -358,6 +358,18 @@ def texture_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def materials_table(results: list[dict[str, Any]]) -> str:
+    """A row an exemplar and way: how far what was made is from it, beside another piece of the same material."""
+    lines = [
+        "| exemplar | features | patches to the exemplar, x1000: made | another piece | s |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for row in (row for result in results for row in result["metrics"]["rows"]):
+        numbers = (1000 * row["distance"], 1000 * row["another_piece"], row["seconds"])
+        lines.append("| " + " | ".join([row["exemplar"], row["features"], *map(_number, numbers)]) + " |")
+    return "\n".join(lines)
+
+
 def style_table(results: list[dict[str, Any]]) -> str:
     """A row a pair: how far patches are from the style's before and after, and whether edges of the content are still there."""
     lines = [
@@ -470,6 +482,8 @@ def section(names: list[str]) -> str:
         tables.append(samples_table(generated))
     if textures := [result for result in results if result["benchmark"] == "texture"]:
         tables.append(texture_table(textures))
+    if materials := [result for result in results if result["benchmark"] == "materials"]:
+        tables.append(materials_table(materials))
     if styles := [result for result in results if result["benchmark"] == "style"]:
         tables.append(style_table(styles))
     tables += motion_tables(results)

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from geodl import __version__
 from geodl.data import InvariantSignal, Mesh, OperatorCache, UnitArea, precompute
+from geodl.data.formats import MESHES, is_hidden
 from geodl.data.whole_file import whole_file
 from geodl.matching import Match, SpectralShape, match
 from geodl.models import FunctionalMapNet, load_weights
-
-ENDINGS = (".obj", ".off", ".ply", ".stl")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,12 +95,12 @@ class MeshFiles:
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = [file for path in paths for file in (self.inside(path) if path.is_dir() else [path])]
         if not self.paths:
-            raise ValueError(f"no mesh files in {', '.join(map(str, paths))}: expected {', '.join(ENDINGS)}")
+            raise ValueError(f"no mesh files in {', '.join(map(str, paths))}: expected {', '.join(MESHES)}")
         self.names = [path.name for path in self.paths]
 
     @staticmethod
     def inside(folder: Path) -> list[Path]:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+        return sorted(p for p in folder.iterdir() if p.suffix.lower() in MESHES and not is_hidden(p))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -177,9 +176,8 @@ def picture(meshes: list[Mesh], p2p_21: Tensor, path: Path, up: str) -> None:
     """Both shapes, the second in the colours of what it is matched to. Without a renderer the rest still counts."""
     from geodl import viz
 
-    # A vertex of no face is not drawn; it wears the first vertex's colour.
     try:
-        viz.correspondence(meshes[0], meshes[1], p2p_21.clamp(min=0), path, up=up)
+        viz.correspondence(meshes[0], meshes[1], p2p_21, path, up=up)
     except (ImportError, RuntimeError) as error:
         print(f"no picture: {error}", file=sys.stderr)
 

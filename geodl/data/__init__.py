@@ -20,7 +20,9 @@ from geodl.data.mixing import RSMix
 from geodl.data.motion import Motion, forward_kinematics, global_rotations
 from geodl.data.motion_measures import bone_length_error, contact_f1, foot_contact, foot_skate, mpjpe
 from geodl.data.neighbor_sampler import NeighborSampler
+from geodl.data.point_cloud import PointCloud
 from geodl.data.precompute import PrecomputeReport, precompute
+from geodl.data.shapes import as_shape
 from geodl.data.skeleton import Skeleton
 from geodl.data.transforms import (
     GeodesicOperators,
@@ -43,6 +45,7 @@ __all__ = [
     "Motion",
     "NeighborSampler",
     "OperatorCache",
+    "PointCloud",
     "PrecomputeReport",
     "RSMix",
     "RandomDropout",
@@ -54,6 +57,7 @@ __all__ = [
     "SpectralOperators",
     "UnitArea",
     "VertexSignal",
+    "as_shape",
     "bone_length_error",
     "character_motion",
     "collate",

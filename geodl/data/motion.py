@@ -48,7 +48,14 @@ def global_rotations(rotation: Tensor, skeleton: Skeleton) -> Tensor:
     Raises:
         ValueError: shapes that do not fit.
     """
-    _check_rotation(rotation, skeleton)
+    return _turned(rotation, skeleton)
+
+
+def _turned(rotation: Tensor, skeleton: Skeleton) -> Tensor:
+    _check_rows("rotation", rotation, (skeleton.num_joints, 3, 3), "one matrix a joint")
+    if torch.compiler.is_compiling():
+        nowhere = rotation.new_zeros(1, 3)
+        return _jump(rotation, skeleton.offsets.new_zeros(skeleton.num_joints, 3), nowhere, skeleton)[1]
     turned = [rotation[..., skeleton.roots, :, :]]
     for joints, above in skeleton.levels[1:]:
         turned.append(turned[-1][..., above, :, :] @ rotation[..., joints, :, :])
@@ -58,24 +65,39 @@ def global_rotations(rotation: Tensor, skeleton: Skeleton) -> Tensor:
 def _place(
     rotation: Tensor, translation: Tensor, skeleton: Skeleton, offsets: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    turned = global_rotations(rotation, skeleton)
-    roots = len(skeleton.roots)
-    if translation.shape[-2:] != (roots, 3):
-        raise ValueError(
-            f"translation must have shape [..., {roots}, 3], one row a root, not {list(translation.shape)}"
-        )
+    joints = skeleton.num_joints
     offsets = skeleton.offsets if offsets is None else offsets
-    if offsets.shape[-2:] != (skeleton.num_joints, 3):
-        raise ValueError(
-            f"offsets must have shape [..., {skeleton.num_joints}, 3], not {list(offsets.shape)}"
-        )
+    _check_rows("rotation", rotation, (joints, 3, 3), "one matrix a joint")
+    _check_rows("offsets", offsets, (joints, 3), "one row a joint")
+    if torch.compiler.is_compiling():
+        return _jump(rotation, offsets, translation, skeleton)
+    roots = len(skeleton.roots)
+    _check_rows("translation", translation, (roots, 3), "one row a root")
+    turned = _turned(rotation, skeleton)
     above = skeleton.parents.clamp(min=0)
     bone = (turned[..., above, :, :] @ offsets[..., None])[..., 0]
     leading = torch.broadcast_shapes(translation.shape[:-2], bone.shape[:-2])
     placed = [translation.expand(*leading, roots, 3)]
-    for joints, parents in skeleton.levels[1:]:
-        placed.append(placed[-1][..., parents, :] + bone[..., joints, :])
+    for level, parents in skeleton.levels[1:]:
+        placed.append(placed[-1][..., parents, :] + bone[..., level, :])
     return torch.cat(placed, -2)[..., _order(skeleton), :], turned
+
+
+def _jump(
+    rotation: Tensor, offsets: Tensor, translation: Tensor, skeleton: Skeleton
+) -> tuple[Tensor, Tensor]:
+    """The same in a graph, where nobody knows the tree: each joint doubles the number of those above it that it has met."""
+    parents = skeleton.parents
+    rank = ((parents < 0).cumsum(0) - 1).clamp(min=0)
+    place = torch.where((parents < 0)[:, None], translation[..., rank, :], offsets)
+    turned, above = rotation, parents
+    for _ in range((skeleton.num_joints - 1).bit_length()):
+        met, up = (above >= 0)[:, None], above.clamp(min=0)
+        over = turned[..., up, :, :]
+        place = torch.where(met, place[..., up, :] + (over @ place[..., None])[..., 0], place)
+        turned = torch.where(met[..., None], over @ turned, turned)
+        above = torch.where(above >= 0, above[up], above)
+    return place, turned
 
 
 def _order(skeleton: Skeleton) -> Tensor:
@@ -85,11 +107,10 @@ def _order(skeleton: Skeleton) -> Tensor:
     )
 
 
-def _check_rotation(rotation: Tensor, skeleton: Skeleton) -> None:
-    if rotation.shape[-3:] != (skeleton.num_joints, 3, 3):
-        raise ValueError(
-            f"rotation must have shape [..., {skeleton.num_joints}, 3, 3], one matrix a joint, not {list(rotation.shape)}"
-        )
+def _check_rows(name: str, value: Tensor, rows: tuple[int, ...], told: str) -> None:
+    if value.shape[-len(rows) :] != rows:
+        form = ", ".join(map(str, rows))
+        raise ValueError(f"{name} must have shape [..., {form}], {told}, not {list(value.shape)}")
 
 
 class Motion(Data):

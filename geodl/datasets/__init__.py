@@ -21,6 +21,7 @@ from geodl.datasets.rna import RNA
 from geodl.datasets.scanobjectnn import ScanObjectNN
 from geodl.datasets.scape import SCAPE
 from geodl.datasets.segmentation import SegmentationSet
+from geodl.datasets.shaded import ShadedShapes
 from geodl.datasets.shrec11 import SHREC11
 from geodl.datasets.shrec19 import SHREC19
 from geodl.datasets.smal import SMAL
@@ -52,6 +53,7 @@ __all__ = [
     "Puppets",
     "ScanObjectNN",
     "SegmentationSet",
+    "ShadedShapes",
     "ShapePair",
     "ShapePairs",
     "Solids",

@@ -21,6 +21,8 @@ from geodl.geometry.measures import (
     vertex_areas,
     vertex_normals,
 )
+from geodl.geometry.occlusion import ambient_occlusion, direct_light
+from geodl.geometry.rays import RayHits, cast_rays
 from geodl.geometry.remeshing import remesh
 from geodl.geometry.rotations import (
     axis_angle_to_matrix,
@@ -32,6 +34,7 @@ from geodl.geometry.rotations import (
     quaternion_to_matrix,
     rotation_6d_to_matrix,
 )
+from geodl.geometry.shapes import as_shape
 from geodl.geometry.shot import shot
 from geodl.geometry.signatures import heat_kernel_signature, wave_kernel_signature
 from geodl.geometry.sparse_factor import SparseFactor
@@ -50,16 +53,21 @@ __all__ = [
     "Laplacian",
     "LaplacianReport",
     "MeshReport",
+    "RayHits",
     "SparseFactor",
     "Spectrum",
     "SpectrumReport",
+    "ambient_occlusion",
     "angle_deficit",
+    "as_shape",
     "axis_angle_to_matrix",
+    "cast_rays",
     "chart_radius",
     "coarsen",
     "curl",
     "curvature",
     "differential_invariants",
+    "direct_light",
     "direction_field",
     "divergence",
     "edges",

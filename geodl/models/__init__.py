@@ -49,6 +49,7 @@ from geodl.models.skeleton_unet import SkeletonUNet
 from geodl.models.squeezenet import SqueezeNet
 from geodl.models.stgcn import STGCN
 from geodl.models.stylegan import StyleGenerator
+from geodl.models.unet import UNet
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
 
@@ -109,6 +110,7 @@ __all__ = [
     "SkeletonUNet",
     "SqueezeNet",
     "StyleGenerator",
+    "UNet",
     "feature_transform_regularizer",
     "frechet_distance",
     "frechet_inception_distance",

@@ -154,12 +154,12 @@ def _(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
     if terms or x.nbytes > SMALL:
         return _compute(x, filters, *given)
     points, (powers, channels, width) = x.shape[0], filters.shape
-    weighted, size = new_empty(x, points, powers, width), width * x.itemsize
+    weighted = new_empty(x, points, powers, width)
     of_x, of_filters, of_weighted = addresses(x, filters, weighted)
-    product, threads = kernel("matmul", x.dtype), torch.get_num_threads()
-    for k in range(powers):
-        term = channels, of_x, channels, 1, of_filters + k * channels * size, width, 1
-        product(points, width, [term], 0, 0, of_weighted + k * size, powers * width, 0, 0, 0, threads)
+    kernel("products", x.dtype)(
+        powers, points, width, (channels, of_x, channels, 1, of_filters, width, 1), 0, channels * width,
+        of_weighted, powers * width, width, torch.get_num_threads(),
+    )  # fmt: skip
     out = native_recurrence(weighted, *matrix, *_clenshaw(powers), new_empty(x, points, width))
     return out, x.new_empty(points, 0, channels)
 
@@ -180,14 +180,15 @@ def _native_gradients(g: Tensor, inputs: Any) -> tuple[Tensor, Tensor] | None:
     by_weighted, size = native_recurrence(g, *matrix, *_chebyshev(powers)), width * x.itemsize
     by_x, by_filters = new_empty(x, points, channels), new_empty(x, powers, channels, width)
     of_x, of_filters, of_weighted, out = addresses(x, filters, by_weighted, by_filters)
-    product, threads, row = kernel("matmul", x.dtype), torch.get_num_threads(), powers * width
-    terms = []
-    for k in range(powers):
-        weighted, matrix_k = of_weighted + k * size, k * channels * size
-        terms.append((width, weighted, row, 1, of_filters + matrix_k, 1, width))
-        term = points, of_x, 1, channels, weighted, row, 1
-        product(channels, width, [term], 0, 0, out + matrix_k, width, 0, 0, 0, threads)
-    product(points, channels, terms, 0, 0, by_x.data_ptr(), channels, 0, 0, 0, threads)
+    row, matrix_size, threads = powers * width, channels * width, torch.get_num_threads()
+    kernel("products", x.dtype)(
+        powers, channels, width, (points, of_x, 1, channels, of_weighted, row, 1), 0, width, out, width, matrix_size, threads
+    )  # fmt: skip
+    terms = [
+        (width, of_weighted + k * size, row, 1, of_filters + k * channels * size, 1, width)
+        for k in range(powers)
+    ]
+    kernel("matmul", x.dtype)(points, channels, terms, 0, 0, by_x.data_ptr(), channels, 0, 0, 0, threads)
     return by_x, by_filters
 
 

@@ -249,7 +249,7 @@ def _native_step(
     rows = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
     kernel("filter_step", x.dtype)(
         rowptr.data_ptr(), out.shape[0], col.data_ptr(), *addresses(values, edge), out.shape[1], alpha, beta,
-        *addresses(x, d, f, out), *rows, torch.get_num_threads(), col.shape[0],
+        *addresses(x, d, f, out), *rows, torch.get_num_threads(), col.shape[0], False,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from geodl.training.image_data import ImageData
 from geodl.training.labelling import LabellingModule
 from geodl.training.locomotion import LocomotionModule
 from geodl.training.markers import MarkerModule
+from geodl.training.regression import RegressionModule
 from geodl.training.retargeting import Limbs, RetargetingModule
 from geodl.training.segmentation import SegmentationModule
 from geodl.training.shape_data import ShapeData
@@ -35,6 +36,7 @@ __all__ = [
     "Limbs",
     "LocomotionModule",
     "MarkerModule",
+    "RegressionModule",
     "RetargetingModule",
     "SegmentationModule",
     "ShapeData",

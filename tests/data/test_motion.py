@@ -79,6 +79,18 @@ def test_forward_kinematics_is_differentiable() -> None:
     assert torch.autograd.gradcheck(lambda r, t: forward_kinematics(r, t, bones), (rotation, place))
 
 
+def test_forward_kinematics_compiles_into_one_graph() -> None:
+    bones, rotation = skeleton(), rotations(2, 3, 7)
+    place = torch.randn(3, 2, 3, dtype=torch.float64)
+    compiled = torch.compile(
+        lambda r, t: (forward_kinematics(r, t, bones), global_rotations(r, bones)),
+        backend="eager",
+        fullgraph=True,
+    )
+    torch.testing.assert_close(compiled(rotation, place)[0], forward_kinematics(rotation, place, bones))
+    torch.testing.assert_close(compiled(rotation, place)[1], global_rotations(rotation, bones))
+
+
 def test_what_moves_with_the_root_keeps_its_form() -> None:
     m = motion()
     turn = rotations(1)[0]

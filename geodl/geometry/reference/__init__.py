@@ -10,13 +10,16 @@ from typing import Any, NoReturn
 from geodl.geometry.reference.charts import edge_angles, geodesic_charts, geodesic_distance, oriented
 from geodl.geometry.reference.linear_algebra import ldl_solve, orthogonalize
 from geodl.geometry.reference.polar_template import polar_template
+from geodl.geometry.reference.rays import cast_rays, occlusion
 from geodl.geometry.reference.shot import shot
 
 __all__ = [
+    "cast_rays",
     "edge_angles",
     "geodesic_charts",
     "geodesic_distance",
     "ldl_solve",
+    "occlusion",
     "oriented",
     "orthogonalize",
     "polar_template",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geodl.ops.core.csr import CSR
 from geodl.ops.core.declaration import Declaration
-from geodl.ops.core.memory import resolve
+from geodl.ops.core.memory import require_memory, resolve
 from geodl.ops.core.plain import MUST_BE_RESOLVED, write_look
 
 __all__ = ["Fitting"]
@@ -36,6 +36,8 @@ class Fitting:
         found = self._look(arguments)
         if not found:
             self.declaration.bind(arguments)
+            tensors = zip(items, arguments, strict=True)
+            require_memory(**{item.name: a for item, a in tensors if isinstance(a, Tensor)})
         if found & MUST_BE_RESOLVED:
             return [_resolved(a, item.name) for item, a in zip(items, arguments, strict=True)]
         return arguments
