@@ -13,7 +13,7 @@ from geodl.data.cache import OperatorCache
 from geodl.data.corruption import CORRUPTIONS, corrupt
 from geodl.data.graph import Graph, graph_neighbors
 from geodl.data.grid import Grid
-from geodl.data.locomotion import CharacterMotion, character_motion, contact_phase, heading
+from geodl.data.locomotion import CharacterMotion, character_motion, contact_phase, heading, motion_signal
 from geodl.data.markers import fill_markers, lose_markers
 from geodl.data.mesh import Mesh
 from geodl.data.mixing import RSMix
@@ -72,6 +72,7 @@ __all__ = [
     "graph_neighbors",
     "heading",
     "lose_markers",
+    "motion_signal",
     "mpjpe",
     "precompute",
 ]
