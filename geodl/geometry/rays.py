@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,9 +11,6 @@ from geodl.geometry.native import native, num_threads
 from geodl.geometry.surface import Surface, check_surface
 
 __all__ = ["RayHits", "Scaled", "all_directions_met", "cast_rays"]
-
-# Pairs of a ray and a face that the reference holds at a time.
-_PAIRS = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +59,10 @@ def cast_rays(mesh: Surface, origins: Tensor, directions: Tensor) -> RayHits:
     towards = unit_rows("directions", directions)
     if len(towards) != len(start):
         raise ValueError(f"there are {len(start)} origins but {len(towards)} directions")
-    if (module := extension()) is not None:
-        found = module.cast_rays(
-            scaled.pos.numpy(), scaled.face.numpy(), start.numpy(), towards.numpy(), num_threads()
-        )
-        face, distance, weights = (torch.from_numpy(array) for array in found)
-    else:
-        face, distance, weights = _first_met(scaled, start, towards)
+    found = native().cast_rays(
+        scaled.pos.numpy(), scaled.face.numpy(), start.numpy(), towards.numpy(), num_threads()
+    )
+    face, distance, weights = (torch.from_numpy(array) for array in found)
     return RayHits(
         face.to(origins.device),
         (distance * scaled.size).to(origins),
@@ -99,38 +90,15 @@ class Scaled:
 
 def all_directions_met(scaled: Scaled, origins: Tensor, frames: Tensor, directions: Tensor) -> Tensor:
     """The share of ``directions [R, 3]`` along which a face is met, ``[N]`` float64; in frames ``[N, 3, 3]``, axes in rows."""
-    if (module := extension()) is not None:
-        share = module.occlusion(
-            scaled.pos.numpy(),
-            scaled.face.numpy(),
-            origins.contiguous().numpy(),
-            frames.contiguous().numpy(),
-            directions.contiguous().numpy(),
-            num_threads(),
-        )
-        return torch.from_numpy(share)
-    rays = len(directions)
-    towards = torch.einsum("rk,nkd->nrd", directions, frames).reshape(-1, 3)
-    face = _first_met(scaled, origins.repeat_interleave(rays, 0), towards)[0]
-    return (face >= 0).view(-1, rays).double().mean(dim=1)
-
-
-def extension() -> Any:
-    """The compiled extension, or None with one warning where it is missing."""
-    try:
-        return native()
-    except RuntimeError:
-        _warn_once()
-        return None
-
-
-@lru_cache(maxsize=1)
-def _warn_once() -> None:
-    warnings.warn(
-        "the extension geodl.geometry._native is missing: rays are tried on every face by PyTorch, which is slow",
-        RuntimeWarning,
-        stacklevel=4,
+    share = native().occlusion(
+        scaled.pos.numpy(),
+        scaled.face.numpy(),
+        origins.contiguous().numpy(),
+        frames.contiguous().numpy(),
+        directions.contiguous().numpy(),
+        num_threads(),
     )
+    return torch.from_numpy(share)
 
 
 def rows_of(name: str, values: Tensor) -> Tensor:
@@ -152,40 +120,3 @@ def unit_rows(name: str, values: Tensor) -> Tensor:
         raise ValueError(f"row {int(zero[0])} of {name} has length zero")
     rows = rows / largest
     return (rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)).contiguous()
-
-
-def _first_met(scaled: Scaled, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The definition: Woop's test of every ray with every face."""
-    corners = scaled.pos[scaled.face]  # [F, 3, 3]
-    step = max(1, _PAIRS // len(corners))
-    parts = [
-        _woop(corners, origins[k : k + step], directions[k : k + step]) for k in range(0, len(origins), step)
-    ]
-    if not parts:
-        return torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.float64), origins.new_empty(0, 3)
-    face, distance, weights = (torch.cat(column) for column in zip(*parts, strict=True))
-    return face, distance, weights
-
-
-def _woop(corners: Tensor, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    # The axis along which a ray goes farthest becomes z, and a shear takes the ray onto it.
-    kz = directions.abs().argmax(dim=1)
-    kx, ky = (kz + 1) % 3, (kz + 2) % 3
-    back = directions.gather(1, kz[:, None])[:, 0] < 0
-    kx, ky = torch.where(back, ky, kx), torch.where(back, kx, ky)
-    order = torch.stack([kx, ky, kz], dim=1)  # [N, 3]
-    dx, dy, dz = directions.gather(1, order).unbind(1)
-    moved = corners[None] - origins[:, None, None]  # [N, F, 3, 3]
-    x, y, z = moved.gather(3, order[:, None, None].expand_as(moved)).unbind(3)
-    x = x - (dx / dz)[:, None, None] * z
-    y = y - (dy / dz)[:, None, None] * z
-    edge = x.roll(-2, 2) * y.roll(-1, 2) - y.roll(-2, 2) * x.roll(-1, 2)  # u, v, w [N, F, 3]
-    det = edge.sum(dim=2)
-    inside = ~((edge < 0).any(dim=2) & (edge > 0).any(dim=2)) & (det != 0)
-    weights = edge / torch.where(inside, det, 1.0)[..., None]
-    distance = (weights * z).sum(dim=2) / dz[:, None]
-    distance = torch.where(inside & (distance > 0), distance, torch.inf)
-    nearest, face = distance.min(dim=1)
-    met = nearest < torch.inf
-    chosen = weights[torch.arange(len(face)), face]
-    return torch.where(met, face, -1), nearest, torch.where(met[:, None], chosen, 0.0)
