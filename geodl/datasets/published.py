@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from geodl.data import Mesh
+from geodl.data.formats import is_hidden
 from geodl.datasets.correspondence import CorrespondenceSet
 
 
@@ -43,10 +44,9 @@ class PublishedSet(CorrespondenceSet):
         super().__init__(names, transform)
         self.folder = folder
         self._templates: dict[str, tuple[int, str]] = {}
-        files = [path for name in self.names for path in self.files(name)]
-        missing = [str(path.relative_to(folder)) for path in files if not path.is_file()]
+        missing = missing_files(folder, [path for name in self.names for path in self.files(name)])
         if missing:
-            raise FileNotFoundError(f"{folder} lacks {_some(missing)}.\n{instructions}")
+            raise FileNotFoundError(f"{folder} lacks {missing}.\n{instructions}")
 
     def describe(self, name: str) -> dict[str, object]:
         """Attributes of a shape beside its geometry."""
@@ -169,7 +169,7 @@ def names_in(folder: Path, instructions: str) -> list[str]:
     Raises:
         FileNotFoundError: there are none; the message says how to get the data.
     """
-    names = [path.stem for path in folder.glob("*.off")]
+    names = [path.stem for path in folder.glob("*.off") if not is_hidden(path)]
     if not names:
         raise FileNotFoundError(f"{folder} has no off files.\n{instructions}")
     parts = {name: re.findall(r"(\D*)(\d*)", name) for name in names}
@@ -181,6 +181,7 @@ def check_split(split: str | None) -> None:
         raise ValueError(f"split must be 'train', 'test' or None, not {split!r}")
 
 
-def _some(names: Sequence[str]) -> str:
-    """The first few names, and how many more."""
+def missing_files(folder: Path, files: Sequence[Path]) -> str:
+    """The first few files that are not there, and how many more; "" if all are."""
+    names = [str(path.relative_to(folder)) for path in files if not path.is_file()]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more files" if len(names) > 5 else "")

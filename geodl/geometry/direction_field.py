@@ -18,6 +18,7 @@ from geodl.geometry.frames import frame_angle, oriented, precise_frames
 from geodl.geometry.laplacian import LaplacianReport, pack
 from geodl.geometry.measures import vertex_areas
 from geodl.geometry.native import native
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.sparse_factor import SparseFactor
 from geodl.geometry.spectrum import spectrum
 from geodl.geometry.surface import Surface, check_surface, surface_arrays
@@ -38,7 +39,7 @@ _MOST_TURNS = 20
 Complex = NDArray[np.complex128]
 
 
-def direction_field(mesh: Surface, strokes: Tensor | None = None, curvature: float = 0.0) -> Tensor:
+def direction_field(mesh: ShapeLike, strokes: Tensor | None = None, curvature: float = 0.0) -> Tensor:
     r"""Unit vectors that turn as little as possible from vertex to vertex, in the :func:`tangent_frames`.
 
     With vectors as complex numbers in the frames, :math:`\tau_{ij}` that carries j's frame along the edge to i's, and cotangent
@@ -58,7 +59,8 @@ def direction_field(mesh: Surface, strokes: Tensor | None = None, curvature: flo
             length), such as those drawn by a person. The field continues them as smoothly as it can. Strokes that are normal to
             the surface do not count.
         curvature: c, how much the field follows the direction :math:`d` in which the surface bends least, as along a limb; without
-            a unit, 1 for about as much as smoothness counts where the surface bends. d has no sign: that of the field is taken.
+            a unit, 1 for about as much as smoothness counts where the surface bends. d has no sign: that of the field is taken. With 0
+            a field may as well lie across a limb, where that is as smooth; 0.3 to 1 lay it along.
 
     Returns:
         ``[V, 2]`` in the dtype and on the device of ``pos``, computed in float64. In space it is ``(u[:, :, None] *
@@ -71,6 +73,7 @@ def direction_field(mesh: Surface, strokes: Tensor | None = None, curvature: flo
 
     Knoeppel, Crane, Pinkall, Schroeder, "Globally optimal direction fields", SIGGRAPH 2013.
     """
+    mesh = as_shape(mesh)
     if not 0 <= curvature < float("inf"):
         raise ValueError(f"curvature must be finite and not negative, got {curvature}")
     pos, _ = check_surface(mesh)

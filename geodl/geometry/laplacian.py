@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import surface_arrays
 from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 from geodl.ops.neighbors import Neighbors
@@ -99,7 +100,14 @@ class Laplacian(Structure):
         return scipy.sparse.csr_array(entries, shape=(size, size))
 
 
-def laplacian(shape: Any, kind: str | None = None) -> Laplacian:
+def default_kind(shape: Any) -> str:
+    """The kind of Laplacian that a shape gets if none is asked for: that of its faces, else of its edges, else of its points."""
+    if getattr(shape, "face", None) is not None:
+        return "tufted"
+    return "combinatorial" if getattr(shape, "edge_index", None) is not None else "points"
+
+
+def laplacian(shape: ShapeLike, kind: str | None = None) -> Laplacian:
     r"""Laplacian of a shape, with which :math:`f^\top L f` is the energy of a function's gradient.
 
     - ``"tufted"``, the default for meshes: the intrinsic Delaunay Laplacian of the mesh's tufted cover. Weights are never
@@ -123,9 +131,9 @@ def laplacian(shape: Any, kind: str | None = None) -> Laplacian:
             points whose neighbours lie on a line.
         IndexError: a face or an edge refers to what does not exist.
     """
+    shape = as_shape(shape)
     has = {name: getattr(shape, name, None) is not None for name in ("face", "pos", "edge_index")}
-    if kind is None:
-        kind = "tufted" if has["face"] else "combinatorial" if has["edge_index"] else "points"
+    kind = kind or default_kind(shape)
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
     needs = {"tufted": "face", "cotangent": "face", "points": "pos"}.get(kind, "edge_index")

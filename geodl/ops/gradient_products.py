@@ -14,26 +14,34 @@ from geodl.ops.core.fitting import Fitting
 from geodl.ops.core.memory import addresses
 from geodl.ops.neighbors import Neighbors
 
-_PRODUCTS = Fitting("signals[S,3,C] weight[E,2] inner[N,4,C] out[N,C]; graph:csr[N,S,E]")
-_ADJOINT = Fitting("inner[S,4,C] grad[S,C] weight[E,2] out[N,3,C]; graph:csr[N,S,E]")
+_PRODUCTS = Fitting("signals[S,3,C] weight[E,2] out[N,C]; graph:csr[N,S,E]")
+_DERIVATIVE = Fitting("signals[S,3,C] grad[N,C] weight[E,2] inner[N,4,C] out[N,C]; graph:csr[N,S,E]")
+_ADJOINT = Fitting("inner[S,4,C] weight[E,2] out[N,3,C]; graph:csr[N,S,E]")
 
 
-def write_products(signals: Tensor, neighbors: Neighbors, weight: Tensor, inner: Tensor, out: Tensor) -> None:
+def write_products(signals: Tensor, neighbors: Neighbors, weight: Tensor, out: Tensor) -> None:
     """Of ``signals [num_src, 3, C]``, called p, r and m, with the components ``dx`` and ``dy`` of a gradient (``weight [E, 2]``):
-    into ``inner [N, 4, C]`` ``dx p``, ``dx r - dy m``, ``dy p`` and ``dy r + dx m``; into ``out [N, C]`` the tanh of the first
-    times the second, plus the third times the fourth.
+    into ``out [N, C]`` the tanh of ``(dx p) (dx r - dy m) + (dy p) (dy r + dx m)``.
 
     In float32 or float64 on the CPU; what is written to is contiguous.
     """
-    _write("gradient_products", _PRODUCTS, neighbors, (signals, weight), (inner, out))
+    _write("gradient_products", _PRODUCTS, neighbors, (signals, weight), (out,))
 
 
-def write_adjoint(inner: Tensor, grad: Tensor, transposed: Neighbors, weight: Tensor, out: Tensor) -> None:
-    """Into ``out [num_src, 3, C]`` the gradient of signals from that of what the products' tanh is taken of, ``grad [N, C]``.
+def write_derivative(
+    signals: Tensor, neighbors: Neighbors, weight: Tensor, grad: Tensor, inner: Tensor, out: Tensor
+) -> None:
+    """The same into ``out`` again, and from its gradient ``grad [N, C]`` into ``inner [N, 4, C]`` what :func:`write_adjoint` takes:
+    the four factors in their order, times the gradient of what tanh is taken of."""
+    _write("gradient_products_derivative", _DERIVATIVE, neighbors, (signals, grad, weight), (inner, out))
+
+
+def write_adjoint(inner: Tensor, transposed: Neighbors, weight: Tensor, out: Tensor) -> None:
+    """Into ``out [num_src, 3, C]`` the gradient of signals.
 
     With the transposed neighbours, and the weights in their order.
     """
-    _write("gradient_products_adjoint", _ADJOINT, transposed, (inner, grad, weight), (out,))
+    _write("gradient_products_adjoint", _ADJOINT, transposed, (inner, weight), (out,))
 
 
 def _write(

@@ -17,9 +17,21 @@ constexpr int wrong = 0, fits = 1, wants_gradient = 2, must_be_resolved = 4;
 
 constexpr size_t most_variables = 24, most_sizes = 8;
 
+#ifdef Py_LIMITED_API
+// The stable ABI has functions where a build for one Python reads the objects.
+Py_ssize_t PyTuple_GET_SIZE(PyObject* tuple) { return PyTuple_Size(tuple); }
+PyObject* PyTuple_GET_ITEM(PyObject* tuple, Py_ssize_t k) { return PyTuple_GetItem(tuple, k); }
+void PyTuple_SET_ITEM(PyObject* tuple, Py_ssize_t k, PyObject* item) { PyTuple_SetItem(tuple, k, item); }
+descrgetfunc getter(PyObject* attribute) {
+    return reinterpret_cast<descrgetfunc>(PyType_GetSlot(Py_TYPE(attribute), Py_tp_descr_get));
+}
+#else
+descrgetfunc getter(PyObject* attribute) { return Py_TYPE(attribute)->tp_descr_get; }
+#endif
+
 // An attribute of a tensor, or the result of a method without arguments. A new reference; null, with an error set, if it has none.
 PyObject* get(PyObject* attribute, PyObject* object) {
-    return Py_TYPE(attribute)->tp_descr_get(attribute, object, reinterpret_cast<PyObject*>(Py_TYPE(object)));
+    return getter(attribute)(attribute, object, reinterpret_cast<PyObject*>(Py_TYPE(object)));
 }
 PyObject* call(PyObject* method, PyObject* object) { return PyObject_Vectorcall(method, &object, 1, nullptr); }
 
