@@ -94,14 +94,14 @@ polynomial = Operator(
 
 
 @functools.cache
-def _clenshaw(powers: int) -> tuple[list[float], list[float], int, int, bool]:
+def _clenshaw(powers: int) -> tuple[Any, ...]:
     """What the recurrence takes after its matrix, for the sum over the weighted signals ``x filters[k]``."""
     ups = max(powers - 2, 0)
     return [2.0] * ups + [1.0] * min(powers - 1, 1), [-1.0] * ups, powers, 1, True
 
 
 @functools.cache
-def _chebyshev(powers: int) -> tuple[list[float], list[float], int, int, bool]:
+def _chebyshev(powers: int) -> tuple[Any, ...]:
     """The same for all terms T_k(L) x."""
     ups = max(powers - 2, 0)
     return [1.0] * min(powers - 1, 1) + [2.0] * ups, [-1.0] * ups, 1, powers, False
@@ -160,7 +160,7 @@ def _(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
         powers, points, width, (channels, of_x, channels, 1, of_filters, width, 1), 0, channels * width,
         of_weighted, powers * width, width, torch.get_num_threads(),
     )  # fmt: skip
-    out = native_recurrence(weighted, *matrix, *_clenshaw(powers), new_empty(x, points, width))
+    out = native_recurrence(weighted, *(*matrix, *_clenshaw(powers), new_empty(x, points, width)))
     return out, x.new_empty(points, 0, channels)
 
 
@@ -170,10 +170,11 @@ _LOOK = write_look(Declaration.parse("g[N,D] x[N,C] filters[K,C,D] laplacian[E];
 def _native_gradients(g: Tensor, inputs: Any) -> tuple[Tensor, Tensor] | None:
     """Gradients of the signal and the filters, if these are small and plain, nobody looks on and none will ask for further ones."""
     x, filters, laplacian, graph, symmetric, transposed, terms = inputs
-    if terms or x.nbytes > SMALL or not x.is_cpu or torch.is_grad_enabled() or is_compiling() or watched():
+    if terms or not x.is_cpu or torch.is_grad_enabled() or is_compiling() or watched():
         return None
     found = _LOOK((g, x, filters, laplacian, graph))
-    if not found or found & MUST_BE_RESOLVED or select(g) != "native" or g.dtype in HALF:
+    # The size is asked for last: of a tensor that is traced it has no number.
+    if not found or found & MUST_BE_RESOLVED or select(g) != "native" or g.dtype in HALF or x.nbytes > SMALL:
         return None
     points, (powers, channels, width) = x.shape[0], filters.shape
     matrix = Matrix(laplacian, graph, symmetric, transposed).t()
@@ -199,6 +200,7 @@ def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> A
     g = grads[0]
     if not needs[2] and (found := _native_gradients(g, inputs)) is not None:
         return *found, None
+    powers = int(powers)  # a size that is traced has no hash
     if terms:
         if needs[1]:
             # What was kept has no derivative of its own.
@@ -228,7 +230,7 @@ def _basis(x: Tensor, powers: int, matrix: Sequence[Any]) -> Tensor:
 def _jvp(inputs: Any, outputs: Any, tangents: Any) -> Any:
     x, filters, *matrix, terms = inputs
     of_x, of_filters, of_laplacian = tangents
-    powers = filters.shape[0]
+    powers = int(filters.shape[0])
     if terms:
         given = (x.unsqueeze(1), *matrix, *_chebyshev(powers))
         of_basis = recurrence_jvp(given, (), (None if of_x is None else of_x.unsqueeze(1), of_laplacian))

@@ -75,7 +75,7 @@ def farthest_points(
     if first is None:
         if start is not None and ptr.shape[0] != 2:
             raise ValueError(f"start must be a row for each of the {ptr.shape[0] - 1} clouds, not one number")
-        first = ptr[:-1] if start is None else torch.full_like(ptr[:-1], start)
+        first = ptr[:-1] if start is None else torch.full_like(ptr[:-1], cast(int, start))
     return cast(Tensor, sample_farthest(x, ptr, sample_ptr, first, total)), sample_ptr
 
 

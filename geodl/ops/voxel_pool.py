@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -102,7 +102,7 @@ def voxel_neighbors(pos: Tensor, size: float | Tensor, ptr: Tensor | None = None
     sides = size.detach().double() if isinstance(size, Tensor) else None
     pos, ptr, sides = _GIVEN(pos.detach(), one_cloud(pos) if ptr is None else ptr, sides)
     if sides is None:
-        sides = torch.full(pos.shape[1:], size, dtype=torch.float64, device=pos.device)
+        sides = torch.full(pos.shape[1:], cast(float, size), dtype=torch.float64, device=pos.device)
     rowptr, col, voxel_ptr = group_voxels(pos, sides, ptr)
     return Neighbors.trusted(rowptr, col, pos.shape[0]), voxel_ptr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import numpy as np
@@ -20,6 +21,7 @@ from .derivatives import check_derivatives
 from .devices import device_of
 
 POINTS = 12
+polynomials = importlib.import_module("geodl.ops.chebyshev")  # geodl.ops.chebyshev is the function
 
 
 def undirected(points, edges):
@@ -265,6 +267,88 @@ def test_operators_have_all_their_derivatives(transposed):
     check_operator(filter_step, (numbers(4, 2), None, numbers(6)), *rest, 1.5)
     for terms in (0, 3):
         check_operator(polynomial, (numbers(4, 2), numbers(3, 2, 3), numbers(6)), *rest, terms)
+
+
+@pytest.fixture
+def small_gradients(monkeypatch):
+    """How often the gradients of a small polynomial are asked for, and how often they come from the path of its own."""
+    taken, native_gradients = [], polynomials._native_gradients
+
+    def counted(*given):
+        found = native_gradients(*given)
+        taken.append(found is not None)
+        return found
+
+    monkeypatch.setattr(polynomials, "_native_gradients", counted)
+    return taken
+
+
+@pytest.mark.parametrize("powers", [1, 3])
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("operator", [chebyshev, bernstein])
+def test_small_filters_of_a_given_laplacian_have_all_their_derivatives(
+    operator, symmetric, powers, small_gradients
+):
+    """Where no gradient by the Laplacian is asked for and the filters come first."""
+    neighbors, laplacian, _ = normalised(5, 6, -1)
+    if not symmetric:
+        laplacian = torch.randn_like(laplacian)
+    given = numbers(5, 3), numbers(powers, 3, 2)
+    check_derivatives(lambda x, filters: operator(x, neighbors, laplacian, filters, symmetric), given)
+    if backends()["native"] == "available":
+        assert any(small_gradients) and not all(small_gradients)
+
+
+@pytest.mark.skipif(backends()["native"] != "available", reason="has no path of its own")
+@pytest.mark.parametrize("transposed", [False, True])
+def test_small_polynomials_are_registered_correctly(transposed, small_gradients):
+    given = numbers(4, 3), numbers(3, 3, 2), torch.randn(6, dtype=torch.float64)
+    check_operator(polynomial, given[:2], given[2], AWKWARD, False, transposed, 0)
+    assert any(small_gradients)
+
+
+@pytest.mark.skipif(backends()["native"] != "available", reason="has no path of its own")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("needs", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("points", "channels", "width", "powers"),
+    [(0, 3, 2, 3), (1, 1, 1, 2), (9, 3, 0, 3), (9, 0, 0, 3), (9, 17, 17, 1), (40, 33, 5, 6), (40, 64, 64, 2)],
+)
+def test_small_gradients_are_those_of_the_reference(
+    points, channels, width, powers, needs, dtype, small_gradients
+):
+    degrees = torch.randint(4, (points,))
+    rowptr = torch.cat([degrees.new_zeros(1), degrees.cumsum(0)])
+    neighbors = Neighbors(rowptr, torch.randint(max(points, 1), (int(degrees.sum()),)), points)
+    laplacian = torch.rand(neighbors.num_edges, dtype=dtype) - 0.5
+    x, filters = torch.randn(points, channels, dtype=dtype), torch.randn(powers, channels, width, dtype=dtype)
+    g = torch.randn(points, width, dtype=dtype)
+    found = {}
+    for backend in ("native", "reference"):
+        leaves = [
+            leaf.clone().requires_grad_(need) for leaf, need in zip((x, filters), needs, strict=True)
+        ]
+        with use_backend(backend):
+            chebyshev(leaves[0], neighbors, laplacian, leaves[1]).backward(g)
+        found[backend] = [leaf.grad for leaf in leaves]
+    assert small_gradients == [True, False]
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-11
+    for ours, expected in zip(found["native"], found["reference"], strict=True):
+        assert (ours is None) == (expected is None)
+        if expected is not None:
+            torch.testing.assert_close(ours, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_gradients_of_a_small_filter_can_be_batched():
+    neighbors, laplacian, _ = normalised(6, 8, -1)
+    x, filters = numbers(6, 3), numbers(3, 3, 2)
+    out = chebyshev(x, neighbors, laplacian, filters)
+    many = torch.randn(4, *out.shape, dtype=torch.float64)
+    batched = torch.autograd.grad(out, (x, filters), many, is_grads_batched=True, retain_graph=True)
+    for k, g in enumerate(many):
+        alone = torch.autograd.grad(out, (x, filters), g, retain_graph=True)
+        for ours, expected in zip(batched, alone, strict=True):
+            torch.testing.assert_close(ours[k], expected)
 
 
 @pytest.mark.parametrize(
