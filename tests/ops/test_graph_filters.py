@@ -325,9 +325,7 @@ def test_small_gradients_are_those_of_the_reference(
     g = torch.randn(points, width, dtype=dtype)
     found = {}
     for backend in ("native", "reference"):
-        leaves = [
-            leaf.clone().requires_grad_(need) for leaf, need in zip((x, filters), needs, strict=True)
-        ]
+        leaves = [leaf.clone().requires_grad_(need) for leaf, need in zip((x, filters), needs, strict=True)]
         with use_backend(backend):
             chebyshev(leaves[0], neighbors, laplacian, leaves[1]).backward(g)
         found[backend] = [leaf.grad for leaf in leaves]

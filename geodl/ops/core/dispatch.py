@@ -42,6 +42,16 @@ def _triton_installed() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
+def _release(package: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in importlib.import_module(package).__version__.split(".")[:2])
+
+
+@functools.cache
+def _interpreter_is_too_old() -> bool:
+    """Triton 3.2 reads the bounds of loops as numbers out of arrays of one, which NumPy gives up from 2.4 on."""
+    return _release("triton") < (3, 3) and _release("numpy") >= (2, 4)
+
+
 def _why_not(name: str) -> str:
     """Why a backend cannot run on this machine; empty if it can."""
     if name == "native":
@@ -51,6 +61,10 @@ def _why_not(name: str) -> str:
             return "Triton is not installed; `pip install triton`"
         if not torch.cuda.is_available() and not triton_interpreted():
             return "there is no CUDA device (TRITON_INTERPRET=1 runs the kernels on the CPU, slowly)"
+        if not torch.cuda.is_available() and _interpreter_is_too_old():
+            return (
+                "this Triton's interpreter fails with this NumPy; install a newer Triton, or NumPy before 2.4"
+            )
     return ""
 
 
