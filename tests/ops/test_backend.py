@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -122,7 +123,19 @@ def test_triton_needs_a_gpu_or_the_interpreter(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "no CUDA device" in backends()["triton"]
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    assert backends()["triton"] == "available"
+    for too_old, answer in ((False, "available"), (True, "install a newer Triton")):
+        monkeypatch.setattr(backend, "_interpreter_is_too_old", lambda too_old=too_old: too_old)
+        assert answer in backends()["triton"]
+
+
+@pytest.mark.parametrize(
+    ("triton", "numpy", "too_old"),
+    [("3.2.0", "2.4.6", True), ("3.2.0", "2.3.5", False), ("3.7.1", "2.4.6", False)],
+)
+def test_an_interpreter_too_old_for_numpy_is_known(monkeypatch, triton, numpy, too_old):
+    for name, release in (("triton", triton), ("numpy", numpy)):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(__version__=release))
+    assert backend._interpreter_is_too_old.__wrapped__() is too_old
 
 
 @pytest.mark.skipif(backend.native is None, reason="the C++ extension is not built")
