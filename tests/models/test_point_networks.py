@@ -133,9 +133,9 @@ def test_dela_is_the_published_one(channels: int, parameters: int) -> None:
 def test_dela_learns_to_tell_offsets_and_drops_branches() -> None:
     model = DeLA(0, 4, k=8)
     pos, ptr = packed(60, 1, 40)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     losses = []
-    for _ in range(12):
+    for _ in range(24):
         scores, loss = model.scores_and_offset_loss(pos, ptr)
         optimizer.zero_grad()
         loss.backward()
