@@ -1,9 +1,11 @@
 """DiffusionNet beside the published implementation: `python -m benchmarks.diffusion`.
 
-Eight shapes, the vertices' positions as the signal, heat kernel signatures as what is learned. Ours takes the shapes as one packed
-batch; the peer, which knows no ragged batches, one after the other with its gradients summed, as its authors train it. Both begin
-with the same weights and take the same steps of Adam, in turn, without dropout (whose random numbers would differ); the losses of
-all steps are in the result. The peer is the package ``diffusion_net`` where it can be imported, otherwise its formulas.
+Eight shapes, the vertices' positions as the signal; what is learned are heat kernel signatures, or the segments of RNA. Ours takes
+the shapes as one packed batch, and one after the other with its gradients summed; the peer, which knows no ragged batches, one
+after the other, as its authors train it, and all in one graph. All begin with the same weights and take the same steps of Adam, in
+turn, without dropout (whose random numbers would differ); the losses of all steps are in the result. The peer is the package
+``diffusion_net`` where it can be imported, otherwise its formulas. Times are of the wall and of the processor (``cpu``: of all
+threads together, which others on the machine disturb less).
 """
 
 from __future__ import annotations
@@ -13,9 +15,8 @@ import copy
 import importlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,18 @@ from torch import Tensor, nn
 from benchmarks.operators.measure import milliseconds, peak_megabytes, return_freed_memory, roof
 from benchmarks.operators.sizes import Sizes
 from benchmarks.result import command, portable, write_result
-from geodl.data import Mesh
+from geodl.data import Mesh, UnitArea
 from geodl.geometry import Gradient, Spectrum, gradient, heat_kernel_signature, spectrum
 from geodl.models import DiffusionNet
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """A packed batch: what goes in, what shall come out, and the operators."""
+    """A packed batch: what goes in, what shall come out (``[V, C]``, or classes ``[V]`` with -1 for none), and the operators."""
 
     x: Tensor
     target: Tensor
+    classes: int
     spectra: list[Spectrum]
     gradients: list[Gradient]
 
@@ -43,11 +45,32 @@ class Shapes:
     def sizes(self) -> list[int]:
         return [part.evecs.shape[0] for part in self.spectra]
 
+    def one_by_one(self) -> list[Shapes]:
+        x, target = self.x.split(self.sizes), self.target.split(self.sizes)
+        return [
+            Shapes(*each[:2], self.classes, [each[2]], [each[3]])
+            for each in zip(x, target, self.spectra, self.gradients, strict=True)
+        ]
+
+    def loss(self, out: Tensor) -> Tensor:
+        """The sum over shapes of the mean over vertices of the mean squared error, or of the cross entropy."""
+        device = out.device
+        if self.target.is_floating_point():
+            share = torch.cat([torch.full((size, 1), 1 / (size * out.shape[1])) for size in self.sizes])
+            return ((out - self.target.to(device)).square() * share.to(device)).sum()
+        parts = zip(out.split(self.sizes), self.target.to(device).split(self.sizes), strict=True)
+        return torch.stack([nn.functional.cross_entropy(*part, ignore_index=-1) for part in parts]).sum()
+
+
+Step = Callable[[], float]
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.diffusion", description=__doc__)
     parser.add_argument(
-        "--root", type=Path, help="folder of FAUST_r (off/*.off); procedural bodies if not given"
+        "--root",
+        type=Path,
+        help="folder of FAUST_r (off/*.off) or RNA (also labels/); procedural bodies if not given",
     )
     parser.add_argument("--shapes", type=int, default=8, help="shapes in a batch")
     parser.add_argument("--k", type=int, default=128, help="eigenvalues")
@@ -65,39 +88,47 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     began = time.perf_counter()
     shapes, name = load(chosen.root, chosen.shapes, chosen.k)
-    peer, peer_name = published(shapes.target.shape[1], chosen.width, chosen.blocks)
-    ours = DiffusionNet.from_published(peer.state_dict(), dropout=0.0)
-    steps = {
-        "ours": packed_step(ours.to(device), shapes, device),
-        "peer": single_steps(peer.to(device), shapes, device),
+    net, peer_name = published(shapes.classes, chosen.width, chosen.blocks)
+
+    def ours() -> DiffusionNet:
+        return DiffusionNet.from_published(net.state_dict(), dropout=0.0).to(device)
+
+    def peer() -> nn.Module:
+        return copy.deepcopy(net).to(device)
+
+    made: dict[str, Callable[[], Step]] = {
+        "ours, packed": lambda: our_step(ours(), [shapes], device),
+        "ours, shape by shape": lambda: our_step(ours(), shapes.one_by_one(), device),
+        "peer, shape by shape": lambda: peer_step(peer(), shapes, device),
+        "peer, in one graph": lambda: peer_step(peer(), shapes, device, one_graph=True),
     }
-    losses: dict[str, list[float]] = {name: [] for name in steps}
-    times: dict[str, list[float]] = {name: [] for name in steps}
+    steps = {who: make() for who, make in made.items()}
+    losses: dict[str, list[float]] = {who: [] for who in steps}
+    wall: dict[str, list[float]] = {who: [] for who in steps}
+    processor: dict[str, list[float]] = {who: [] for who in steps}
     for _ in range(chosen.steps):
         for who, step in steps.items():
-            times[who].append(milliseconds(lambda: losses[who].append(step()), device))  # noqa: B023
-    median = {who: statistics.median(found[2:] or found) for who, found in times.items()}
+            start = time.process_time()
+            wall[who].append(milliseconds(lambda: losses[who].append(step()), device))  # noqa: B023
+            processor[who].append(1e3 * (time.process_time() - start))
+    del steps
     return_freed_memory()
-    # Blocks hold their memory from step to step; those of a copy begin without any.
-    steps["ours"] = packed_step(copy.deepcopy(ours), shapes, device)
-    memory = {who: peak_megabytes(step, device) for who, step in steps.items()}
-    difference = max(abs(a - b) / abs(b) for a, b in zip(losses["ours"], losses["peer"], strict=True))
+    # Blocks hold their memory from step to step; new ones begin without any.
+    memory = {who: peak_megabytes(make(), device) for who, make in made.items()}
     flops = least_flops(sum(shapes.sizes), chosen.k, chosen.width) * chosen.blocks
-    row = {
-        "op": "DiffusionNet",
-        "work": f"training step, {chosen.shapes} shapes of {min(shapes.sizes):,} to {max(shapes.sizes):,} vertices, "
-        f"k = {chosen.k}, width {chosen.width}, {chosen.blocks} blocks",
-        "peer": f"{peer_name}, shape by shape",
-        "ours_ms": round(median["ours"], 1),
-        "peer_ms": round(median["peer"], 1),
-        "ratio": round(median["peer"] / median["ours"], 2),
-        "roofline": round(flops / roof(device, Sizes()).flops / median["ours"], 3),
-        "ours_mb": None if memory["ours"] is None else round(memory["ours"], 1),
-        "peer_mb": None if memory["peer"] is None else round(memory["peer"], 1),
-        "largest_relative_difference_of_losses": difference,
-        "ours_losses": losses["ours"],
-        "peer_losses": losses["peer"],
-    }
+    least = flops / roof(device, Sizes()).flops
+    work = (
+        f"training step, {chosen.shapes} shapes of {min(shapes.sizes):,} to {max(shapes.sizes):,} vertices, "
+        f"k = {chosen.k}, width {chosen.width}, {chosen.blocks} blocks"
+    )
+    rows = [
+        row(work, mine, other, peer_name, wall, processor, memory, losses, least)
+        for mine, other in (
+            ("ours, shape by shape", "peer, shape by shape"),
+            ("ours, packed", "peer, shape by shape"),
+            ("ours, packed", "peer, in one graph"),
+        )
+    ]
     path = write_result(
         chosen.out,
         benchmark="diffusion",
@@ -105,87 +136,109 @@ def main(argv: Sequence[str] | None = None) -> None:
         model="DiffusionNet",
         seconds=time.perf_counter() - began,
         parameters={
-            "weights": sum(weight.numel() for weight in ours.parameters()),
+            "weights": sum(weight.numel() for weight in net.parameters()),
             "steps": chosen.steps,
             "threads": chosen.threads,
             "dtype": "float32",
         },
         seeds=[chosen.seed],
         command=portable(command(), chosen),
-        rows=[row],
+        rows=rows,
     )
-    print(f"{row['work']}, {name}, {chosen.threads} thread(s)")
-    print(f"ours {row['ours_ms']} ms, {peer_name} {row['peer_ms']} ms: {row['ratio']} times faster")
-    print(
-        f"losses from {losses['ours'][0]:.4g} to {losses['ours'][-1]:.4g}, apart by at most {difference:.1e}; {path}"
-    )
+    print(f"{work}, {name}, {chosen.threads} thread(s)")
+    for found in rows:
+        print(
+            f"{found['op']} {found['ours_ms']} ms, {found['ours_mb']} MB; {found['peer']} {found['peer_ms']} ms, "
+            f"{found['peer_mb']} MB: {found['ratio']} times faster ({found['ratio_cpu']} by processor time), losses apart by "
+            f"at most {found['largest_relative_difference_of_losses']:.1e}"
+        )
+    print(path)
+
+
+def row(
+    work: str,
+    mine: str,
+    other: str,
+    peer_name: str,
+    wall: Mapping[str, list[float]],
+    processor: Mapping[str, list[float]],
+    memory: Mapping[str, float | None],
+    losses: Mapping[str, list[float]],
+    least: float,
+) -> dict[str, Any]:
+    """One comparison of two ways to take the step."""
+    ours_ms, peer_ms = (statistics.median(wall[who][2:] or wall[who]) for who in (mine, other))
+    ours_cpu, peer_cpu = (statistics.median(processor[who][2:] or processor[who]) for who in (mine, other))
+    ours_mb, peer_mb = (None if memory[who] is None else round(memory[who] or 0, 1) for who in (mine, other))
+    return {
+        "op": mine.replace("ours", "DiffusionNet"),
+        "work": work,
+        "peer": other.replace("peer", peer_name),
+        "ours_ms": round(ours_ms, 1),
+        "peer_ms": round(peer_ms, 1),
+        "ratio": round(peer_ms / ours_ms, 2),
+        "ours_cpu_ms": round(ours_cpu, 1),
+        "peer_cpu_ms": round(peer_cpu, 1),
+        "ratio_cpu": round(peer_cpu / ours_cpu, 2),
+        "roofline": round(least / ours_ms, 3),
+        "ours_mb": ours_mb,
+        "peer_mb": peer_mb,
+        "largest_relative_difference_of_losses": max(
+            abs(a - b) / abs(b) for a, b in zip(losses[mine], losses[other], strict=True)
+        ),
+        "ours_losses": losses[mine],
+        "peer_losses": losses[other],
+    }
 
 
 def load(root: Path | None, count: int, k: int) -> tuple[Shapes, str]:
+    meshes: Sequence[Mesh]
     if root is None:
         from geodl.datasets import Puppets
 
-        puppets = Puppets(split="train")
-        meshes, name = [puppets[number] for number in range(count)], "procedural bodies"
+        meshes, name = Puppets(split="train"), "procedural bodies"
+    elif any((folder / "labels").is_dir() for folder in (root, root / "RNA")):
+        from geodl.datasets import RNA
+
+        meshes, name = RNA(root, "train", part=True), "RNA"
     else:
         files = sorted((root / "off").glob("*.off"))[:count]
-        if len(files) < count:
-            raise SystemExit(f"{root / 'off'} holds {len(files)} meshes, not {count}")
         meshes, name = [Mesh.load(file) for file in files], "FAUST remeshed"
-    spectra = [spectrum(Mesh(pos=mesh.pos, face=mesh.face), k) for mesh in meshes]
-    targets = [heat_kernel_signature(part) for part in spectra]
-    targets = [(target - target.mean(0)) / target.std(0) for target in targets]
+    if len(meshes) < count:
+        raise SystemExit(f"{root} holds {len(meshes)} meshes, not {count}")
+    # Learned times are fit to shapes of about unit size.
+    chosen = [UnitArea()(meshes[number]) for number in range(count)]
+    spectra = [spectrum(Mesh(pos=mesh.pos, face=mesh.face), k) for mesh in chosen]
+    if name == "RNA":
+        target, classes = torch.cat([mesh.y for mesh in chosen]), RNA.num_classes
+    else:
+        signatures = [heat_kernel_signature(part) for part in spectra]
+        target = torch.cat([(each - each.mean(0)) / each.std(0) for each in signatures]).float()
+        classes = target.shape[1]
     return Shapes(
-        torch.cat([mesh.pos.float() - mesh.pos.float().mean(0) for mesh in meshes]),
-        torch.cat(targets).float(),
+        torch.cat([mesh.pos.float() - mesh.pos.float().mean(0) for mesh in chosen]),
+        target,
+        classes,
         [part.to(torch.float32) for part in spectra],
-        [gradient(Mesh(pos=mesh.pos.float(), face=mesh.face)) for mesh in meshes],
+        [gradient(Mesh(pos=mesh.pos.float(), face=mesh.face)) for mesh in chosen],
     ), name
 
 
-def packed_step(net: DiffusionNet, shapes: Shapes, device: torch.device) -> Callable[[], float]:
-    """A training step on the batch, which returns the mean over shapes of the mean squared error."""
-    x, target = shapes.x.to(device), shapes.target.to(device)
-    packed, grad = Spectrum.cat(shapes.spectra).to(device), Gradient.cat(shapes.gradients).to(device)
-    share = torch.cat([torch.full((size, 1), 1 / (len(shapes.sizes) * size)) for size in shapes.sizes]).to(
-        device
-    )
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = ((net(x, packed, grad) - target).square() * share).sum() / target.shape[1]
-        loss.backward()
-        optimizer.step()
-        return float(loss.detach())
-
-    return step
-
-
-def single_steps(net: nn.Module, shapes: Shapes, device: torch.device) -> Callable[[], float]:
-    """The same step, shape by shape."""
-    bounds = list(pairwise([0, *torch.tensor(shapes.sizes).cumsum(0).tolist()]))
-    inputs = []
-    for (begin, end), part, grad in zip(bounds, shapes.spectra, shapes.gradients, strict=True):
-        index = grad.neighbors.to_edge_index().flip(0)
-        along = [
-            torch.sparse_coo_tensor(index, grad.values[:, k], (end - begin, end - begin))
-            .coalesce()
-            .to(device)
-            for k in (0, 1)
-        ]
-        operators = {"evals": part.evals, "evecs": part.evecs}
-        operators = {name: tensor.to(device) for name, tensor in operators.items()}
-        operators |= {"gradX": along[0], "gradY": along[1]}
-        x, target = shapes.x[begin:end].to(device), shapes.target[begin:end].to(device)
-        inputs.append((x, part.mass.to(device), operators, target))
+def our_step(net: DiffusionNet, batches: Sequence[Shapes], device: torch.device) -> Step:
+    """A training step on packed batches, whose gradients are summed; it returns the mean over shapes of the loss."""
+    count = sum(len(batch.sizes) for batch in batches)
+    inputs = [
+        (batch, batch.x.to(device), *(kind.cat(parts).to(device) for kind, parts in operators))
+        for batch in batches
+        for operators in [((Spectrum, batch.spectra), (Gradient, batch.gradients))]
+    ]
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 
     def step() -> float:
         optimizer.zero_grad()
         total = 0.0
-        for x, mass, operators, target in inputs:
-            loss = (net(x, mass, **operators) - target).square().mean() / len(inputs)
+        for batch, x, packed, grad in inputs:
+            loss = batch.loss(net(x, packed, grad)) / count
             loss.backward()
             total += float(loss.detach())
         optimizer.step()
@@ -194,15 +247,53 @@ def single_steps(net: nn.Module, shapes: Shapes, device: torch.device) -> Callab
     return step
 
 
-def published(out_channels: int, width: int, blocks: int) -> tuple[nn.Module, str]:
-    """The published network, without dropout, and what it is called."""
+def peer_step(net: nn.Module, shapes: Shapes, device: torch.device, one_graph: bool = False) -> Step:
+    """The same step, shape by shape: a backward pass for each, or one for all."""
+    inputs = []
+    for shape in shapes.one_by_one():
+        (part,), (grad,), (size,) = shape.spectra, shape.gradients, shape.sizes
+        index = grad.neighbors.to_edge_index().flip(0)
+        along = [
+            torch.sparse_coo_tensor(index, grad.values[:, k], (size, size)).coalesce().to(device)
+            for k in (0, 1)
+        ]
+        operators = {"evals": part.evals.to(device), "evecs": part.evecs.to(device)}
+        operators |= {"gradX": along[0], "gradY": along[1]}
+        inputs.append((shape, shape.x.to(device), part.mass.to(device), operators))
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        found: list[Tensor] = []
+        for shape, x, mass, operators in inputs:
+            loss = shape.loss(net(x, mass, **operators)) / len(inputs)
+            if not one_graph:
+                loss.backward()
+                loss = loss.detach()
+            found.append(loss)
+        total = torch.stack(found).sum()
+        if one_graph:
+            total.backward()
+        optimizer.step()
+        return float(total.detach())
+
+    return step
+
+
+def published(
+    out_channels: int, width: int, blocks: int, in_channels: int = 3, dropout: bool = False
+) -> tuple[nn.Module, str]:
+    """The published network, and what it is called."""
     try:
         layers: Any = importlib.import_module("diffusion_net.layers")
     except ImportError:
         from benchmarks.diffusion_peer import PublishedDiffusionNet
 
-        return PublishedDiffusionNet(3, out_channels, width, blocks), "diffusion_net's formulas"
-    made: nn.Module = layers.DiffusionNet(3, out_channels, C_width=width, N_block=blocks, dropout=False)
+        net = PublishedDiffusionNet(in_channels, out_channels, width, blocks, dropout)
+        return net, "diffusion_net's formulas"
+    made: nn.Module = layers.DiffusionNet(
+        in_channels, out_channels, C_width=width, N_block=blocks, dropout=dropout
+    )
     return made, "diffusion_net"
 
 

@@ -1,7 +1,7 @@
 """The published implementation of DiffusionNet (github.com/nmwsharp/diffusion-net), where the package is not at hand.
 
 The same operations in the same order on the same layouts (a batch of one shape, gradients as sparse COO matrices), with the names
-of its parameters; spectral diffusion, complex gradient features and no dropout, as the comparison has them.
+of its parameters; spectral diffusion and complex gradient features, as the comparisons have them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 
 class PublishedDiffusionNet(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int, width: int, blocks: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, width: int, blocks: int, dropout: bool = False
+    ) -> None:
         super().__init__()
         self.first_lin = nn.Linear(in_channels, width)
         self.last_lin = nn.Linear(width, out_channels)
         for number in range(blocks):
-            self.add_module(f"block_{number}", _Block(width))
+            self.add_module(f"block_{number}", _Block(width, dropout))
 
     def forward(
         self, x: Tensor, mass: Tensor, evals: Tensor, evecs: Tensor, gradX: Tensor, gradY: Tensor
@@ -31,12 +33,14 @@ class PublishedDiffusionNet(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dropout: bool) -> None:
         super().__init__()
         self.diffusion = _Diffusion(width)
         self.gradient_features = _GradientFeatures(width)
         self.mlp = nn.Sequential()
         for layer, inputs in enumerate((3 * width, width, width)):
+            if dropout and layer:
+                self.mlp.add_module(f"miniMLP_mlp_layer_dropout_{layer:03d}", nn.Dropout(0.5))
             self.mlp.add_module(f"miniMLP_mlp_layer_{layer:03d}", nn.Linear(inputs, width))
             if layer < 2:
                 self.mlp.add_module(f"miniMLP_mlp_act_{layer:03d}", nn.ReLU())

@@ -222,7 +222,7 @@ def require_open3d(what: str) -> Any:
     try:
         import open3d
     except ImportError as error:
-        raise ImportError(f"{what} needs Open3D: pip install open3d (or geodl[viz])") from error
+        raise ImportError(f"{what} needs Open3D: pip install open3d") from error
     return open3d
 
 

@@ -44,10 +44,9 @@ class PublishedSet(CorrespondenceSet):
         super().__init__(names, transform)
         self.folder = folder
         self._templates: dict[str, tuple[int, str]] = {}
-        files = [path for name in self.names for path in self.files(name)]
-        missing = [str(path.relative_to(folder)) for path in files if not path.is_file()]
+        missing = missing_files(folder, [path for name in self.names for path in self.files(name)])
         if missing:
-            raise FileNotFoundError(f"{folder} lacks {_some(missing)}.\n{instructions}")
+            raise FileNotFoundError(f"{folder} lacks {missing}.\n{instructions}")
 
     def describe(self, name: str) -> dict[str, object]:
         """Attributes of a shape beside its geometry."""
@@ -182,6 +181,7 @@ def check_split(split: str | None) -> None:
         raise ValueError(f"split must be 'train', 'test' or None, not {split!r}")
 
 
-def _some(names: Sequence[str]) -> str:
-    """The first few names, and how many more."""
+def missing_files(folder: Path, files: Sequence[Path]) -> str:
+    """The first few files that are not there, and how many more; "" if all are."""
+    names = [str(path.relative_to(folder)) for path in files if not path.is_file()]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more files" if len(names) > 5 else "")

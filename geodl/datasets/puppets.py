@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from geodl.data import Mesh
-from geodl.datasets.body import BONES, HIGH, LOW, body
+from geodl.data import Mesh, Motion, Skeleton
+from geodl.datasets.body import BONES, HIGH, LOW, body, nearest_bone
+from geodl.datasets.body_skeleton import body_skeleton
 from geodl.datasets.correspondence import CorrespondenceSet
-from geodl.datasets.motion import draw_pose, draw_proportions, untangle
-from geodl.datasets.skinning import skin, skin_weights
+from geodl.datasets.pose import draw_pose, draw_proportions, untangle
+from geodl.datasets.skinning import place_bones, skin, skin_weights
 from geodl.datasets.surface_net import is_sphere, surface_net
 
 __all__ = ["Puppets"]
@@ -40,9 +41,11 @@ class Puppets(CorrespondenceSet):
 
     An item is a :class:`~geodl.data.Mesh` with ``pos [V, 3]`` (metres, float32; y up, facing z, standing on
     y = 0), ``face [3, F]``, ``y [V]`` int64 (the vertex of :attr:`reference` at the same body point),
-    ``corres [T]`` int64 (the vertex at each of the T vertices of the reference), ``name``, ``subject`` and
-    ``pose``. It is closed, of genus 0, with triangles of about equal size. Pose 0 is upright with the arms
-    away from the body; pose p is the same for all people, up to a few degrees.
+    ``corres [T]`` int64 (the vertex at each of the T vertices of the reference), ``part [V]`` int64 (the part of
+    the body, 0 to 16, by name in :attr:`parts`: the bone whose flesh is nearest at rest, on any mesh),
+    ``joints [17, 3]`` (metres; where the first joints of :meth:`skeleton` are), ``name``, ``subject`` and ``pose``. It is
+    closed, of genus 0, with triangles of about equal size. Pose 0 is upright with the arms away from the body;
+    pose p is the same for all people, up to a few degrees.
 
     - "registrations": all have the vertices and faces of the reference, so ``y`` counts from 0 to V - 1.
     - "remeshed": each has a mesh of its own, from another grid laid through the resting body, bent in the
@@ -58,12 +61,16 @@ class Puppets(CorrespondenceSet):
         seed: of proportions, poses and meshes. The reference does not depend on it.
         variant: "registrations" or "remeshed".
         split: "train" (the first four fifths of the people), "test" (the others), or None for all.
+        new_poses: whether the poses of the test are new as well: training has the first four fifths of them, the test
+            the others.
         num_vertices: of the reference, about; at least 1500, for hands to keep their shape.
         transform: applied to a shallow copy of the mesh at every access.
 
     Raises:
         ValueError: no such variant or split, or a number too small.
     """
+
+    parts = tuple(bone.name for bone in BONES)
 
     def __init__(
         self,
@@ -74,6 +81,7 @@ class Puppets(CorrespondenceSet):
         split: Literal["train", "test"] | None = None,
         num_vertices: int = 2500,
         transform: Callable[[Mesh], Mesh] | None = None,
+        new_poses: bool = False,
     ) -> None:
         if variant not in _VARIANTS:
             raise ValueError(f"variant must be one of {', '.join(map(repr, _VARIANTS))}, not {variant!r}")
@@ -84,20 +92,19 @@ class Puppets(CorrespondenceSet):
             raise ValueError(
                 f"num_identities must be at least {fewest} with split={split!r}, got {num_identities}"
             )
-        if num_poses < 1:
-            raise ValueError(f"num_poses must be at least 1, got {num_poses}")
+        fewest = 2 if new_poses and split is not None else 1
+        if num_poses < fewest:
+            new = " with poses that are new in the test" if fewest == 2 else ""
+            raise ValueError(f"num_poses must be at least {fewest}{new}, got {num_poses}")
         if num_vertices < 1500:
             raise ValueError(f"num_vertices must be at least 1500, got {num_vertices}")
         if seed < 0:
             raise ValueError(f"seed must not be negative, got {seed}")
         self.num_identities, self.num_poses, self.seed = num_identities, num_poses, seed
         self.variant, self.split, self.num_vertices = variant, split, num_vertices
-        tested = max(1, round(num_identities / 5))
-        first, last = {
-            "train": (0, num_identities - tested),
-            "test": (num_identities - tested, num_identities),
-        }.get(split or "", (0, num_identities))
-        everyone = product(range(first, last), range(num_poses))
+        people = _share(num_identities, split)
+        poses = _share(num_poses, split if new_poses else None)
+        everyone = product(people, poses)
         super().__init__([f"puppet_{subject:03d}_{pose:03d}" for subject, pose in everyone], transform)
 
     @property
@@ -105,13 +112,52 @@ class Puppets(CorrespondenceSet):
         """The average body at rest, whose vertices the labels ``y`` name."""
         template = _template(self.num_vertices)
         return _mesh(
-            template.vertices, template.faces, y=torch.arange(len(template.vertices)), name="reference"
+            template.vertices,
+            template.faces,
+            y=torch.arange(len(template.vertices)),
+            part=torch.from_numpy(template.part),
+            name="reference",
         )
 
     @property
     def num_classes(self) -> int:
         """Number of labels: the vertices of the reference."""
         return len(_template(self.num_vertices).vertices)
+
+    def skeleton(self, subject: int | None = None) -> Skeleton:
+        """The skeleton of a person, or of the average body: a joint for every part, in their order, then tips.
+
+        The person of the same number in :class:`Gaits` has the same; see :func:`body_skeleton`.
+        """
+        return body_skeleton(
+            None if subject is None else draw_proportions(self._random("proportions", subject))
+        )
+
+    def perform(self, subject: int, motion: Motion) -> list[Mesh]:
+        """The body of a person in every frame of a motion, with the vertices of the reference.
+
+        The pelvis goes where the motion's does: motions of the person's own :meth:`skeleton`, such as those of :class:`Gaits`,
+        bring the feet to the ground.
+
+        Args:
+            subject: number of the person.
+            motion: whose skeleton has the joints of :func:`body_skeleton`, in metres.
+
+        Raises:
+            ValueError: a motion of another skeleton.
+        """
+        if not body_skeleton().same_tree(motion.skeleton):
+            raise ValueError("motion must be of the body's skeleton (see body_skeleton), its joints differ")
+        scales = draw_proportions(self._random("proportions", subject))
+        vertices, faces, weights, _ = _template(self.num_vertices)
+        rotation = motion.rotation[:, : len(BONES)].detach().cpu().double().numpy()
+        place = motion.translation[:, 0].detach().cpu().double().numpy() - BONES[0].joint
+        meshes = []
+        for frame, (turned, shift) in enumerate(zip(rotation, place, strict=True)):
+            turns = Rotation.from_matrix(turned).as_rotvec()
+            pos = skin(vertices, weights, scales, turns) + shift
+            meshes.append(_mesh(pos, faces, y=torch.arange(len(pos)), subject=subject, frame=frame))
+        return meshes
 
     def _read(self, name: str) -> Mesh:
         subject, pose = (int(number) for number in name.split("_")[1:])
@@ -124,22 +170,30 @@ class Puppets(CorrespondenceSet):
         turns[0] = (0.0, np.deg2rad(habit.uniform(-12, 12)), 0.0)
 
         template = _template(self.num_vertices)
-        vertices, faces, weights = template
+        vertices, faces, weights, part = template
+        joints = place_bones(scales, turns)[0]
         tags = {"name": name, "subject": subject, "pose": pose}
         if self.variant == "registrations":
             own = torch.arange(len(vertices))
-            return _mesh(_stand(skin(vertices, weights, scales, turns)), faces, y=own, corres=own, **tags)
+            posed, joints = _stand(skin(vertices, weights, scales, turns), joints)
+            return _mesh(
+                posed, faces, y=own, corres=own, part=torch.from_numpy(part), joints=_floats(joints), **tags
+            )
         random = self._random("mesh", subject, pose)
         vertices, faces = _sphere(random, np.sqrt(_CELLS / self.num_vertices) * random.uniform(0.97, 1.03))
         corres = KDTree(vertices).query(template.vertices)[1]
         corners, shares = _locate(template, vertices)
         weights = np.einsum("vk,vkb->vb", shares, weights[corners])
         nearest = np.take_along_axis(corners, shares.argmax(axis=1)[:, None], axis=1)[:, 0]
+        part = nearest_bone(vertices)
+        posed, joints = _stand(skin(vertices, weights, scales, turns), joints)
         return _mesh(
-            _stand(skin(vertices, weights, scales, turns)),
+            posed,
             faces,
             y=torch.from_numpy(nearest),
             corres=torch.from_numpy(corres),
+            part=torch.from_numpy(part),
+            joints=_floats(joints),
             barycentric_vertices=torch.from_numpy(corners),
             barycentric_weights=torch.from_numpy(shares).float(),
             **tags,
@@ -155,12 +209,13 @@ class _Template(NamedTuple):
     vertices: Points
     faces: Indices
     weights: Points
+    part: Indices
 
 
 @lru_cache(maxsize=4)
 def _template(num_vertices: int) -> _Template:
     vertices, faces = _sphere(np.random.default_rng(0), np.sqrt(_CELLS / num_vertices))
-    return _Template(vertices, faces, skin_weights(vertices, faces))
+    return _Template(vertices, faces, skin_weights(vertices, faces), nearest_bone(vertices))
 
 
 def _sphere(random: Generator, cell: float) -> tuple[Points, Indices]:
@@ -187,8 +242,21 @@ def _locate(template: _Template, points: Points) -> tuple[Indices, Points]:
     return template.faces[face], weights / weights.sum(axis=1, keepdims=True)
 
 
-def _stand(vertices: Points) -> Points:
-    return vertices - (0.0, vertices[:, 1].min(), 0.0)
+def _share(number: int, split: str | None) -> range:
+    """Of so many, the first four fifths for training and the others for the test, one at least."""
+    tested = max(1, round(number / 5))
+    ranges = {"train": range(number - tested), "test": range(number - tested, number)}
+    return ranges.get(split or "", range(number))
+
+
+def _stand(vertices: Points, joints: Points) -> tuple[Points, Points]:
+    """Moved so that the lowest vertex is on the ground."""
+    ground = (0.0, vertices[:, 1].min(), 0.0)
+    return vertices - ground, joints - ground
+
+
+def _floats(values: Points) -> torch.Tensor:
+    return torch.from_numpy(values).float()
 
 
 def _mesh(vertices: Points, faces: Indices, **attributes: object) -> Mesh:

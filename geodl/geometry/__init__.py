@@ -21,7 +21,19 @@ from geodl.geometry.measures import (
     vertex_areas,
     vertex_normals,
 )
+from geodl.geometry.occlusion import ambient_occlusion, direct_light
+from geodl.geometry.rays import RayHits, cast_rays
 from geodl.geometry.remeshing import remesh
+from geodl.geometry.rotations import (
+    axis_angle_to_matrix,
+    euler_angles_to_matrix,
+    matrix_to_axis_angle,
+    matrix_to_euler_angles,
+    matrix_to_quaternion,
+    matrix_to_rotation_6d,
+    quaternion_to_matrix,
+    rotation_6d_to_matrix,
+)
 from geodl.geometry.shapes import as_shape
 from geodl.geometry.shot import shot
 from geodl.geometry.signatures import heat_kernel_signature, wave_kernel_signature
@@ -41,19 +53,25 @@ __all__ = [
     "Laplacian",
     "LaplacianReport",
     "MeshReport",
+    "RayHits",
     "SparseFactor",
     "Spectrum",
     "SpectrumReport",
+    "ambient_occlusion",
     "angle_deficit",
     "as_shape",
+    "axis_angle_to_matrix",
+    "cast_rays",
     "chart_radius",
     "coarsen",
     "curl",
     "curvature",
     "differential_invariants",
+    "direct_light",
     "direction_field",
     "divergence",
     "edges",
+    "euler_angles_to_matrix",
     "face_areas",
     "face_normals",
     "geodesic_charts",
@@ -64,11 +82,17 @@ __all__ = [
     "hierarchy",
     "laplacian",
     "laplacian_coordinates",
+    "matrix_to_axis_angle",
+    "matrix_to_euler_angles",
+    "matrix_to_quaternion",
+    "matrix_to_rotation_6d",
     "mean_edge_length",
     "point_normals",
     "polar_template",
+    "quaternion_to_matrix",
     "remesh",
     "repair",
+    "rotation_6d_to_matrix",
     "shot",
     "spectrum",
     "surface_area",

@@ -90,7 +90,7 @@ class DiffusionBlock(nn.Module):
     with :math:`H_t` the diffusion of :class:`LearnedTimeDiffusion` and :math:`f` the
     :class:`~geodl.nn.SpatialGradientFeatures`. The MLP acts on every vertex alone, with ReLU between its layers.
 
-    In training on the CPU the block keeps the memory of what its backward pass needs for the next step, 7 numbers a vertex and
+    In training on the CPU the block keeps the memory of what its backward pass needs for the next step, 2 numbers a vertex and
     channel with two hidden layers, until it is evaluated or gone.
 
     Args:

@@ -40,3 +40,16 @@ def write_vertices(path: Path, vertices: torch.Tensor) -> None:
 def write_set(folder: Path, names: list[str]) -> None:
     for name in names:
         write_shape(folder / "off" / f"{name}.off", folder / "corres" / f"{name}.vts")
+
+
+def write_rna(
+    folder: Path, train: tuple[str, ...] = ("1ABC_A", "2DEF_B"), test: tuple[str, ...] = ("3GHI_9",)
+) -> None:
+    """A small set in the layout of RNA; a vertex of each shape has no label."""
+    for place in ("off", "labels"):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+    for part, names in (("train", train), ("test", test)):
+        (folder / f"{part}.txt").write_text("".join(f"{name}.off\n" for name in names))
+        for number, name in enumerate(names):
+            template(number).save(folder / "off" / f"{name}.off")
+            (folder / "labels" / f"{name}.txt").write_text("-1\n" + "258\n" * 41)

@@ -253,3 +253,48 @@ def test_pairs_lead_to_the_same_points_of_the_body() -> None:
         ):
             error = torch.linalg.vector_norm(mesh.pos[vertices] - true, dim=1) / mean_edge_length(mesh)
             assert float(error.median()) < 0.7 and float(error.max()) < 2
+
+
+def test_a_split_whose_people_and_poses_are_new() -> None:
+    train, test = (Puppets(5, 10, split=split, new_poses=True) for split in ("train", "test"))
+    assert len(train) == 4 * 8 and len(test) == 1 * 2
+    seen = [{name.split("_")[k] for name in train.names} for k in (1, 2)]
+    assert not any(name.split("_")[1] in seen[0] or name.split("_")[2] in seen[1] for name in test.names)
+    assert len(Puppets(5, 10, new_poses=True)) == 50
+    with pytest.raises(ValueError, match="at least 2 with poses that are new in the test, got 1"):
+        Puppets(5, 1, split="train", new_poses=True)
+
+
+def test_parts_and_joints() -> None:
+    registered, remeshed = (
+        Puppets(2, 2, variant=v, num_vertices=1500) for v in ("registrations", "remeshed")
+    )  # type: ignore[arg-type]
+    parts = Puppets.parts
+    for bodies in (registered, remeshed):
+        for body in bodies:
+            assert body.part.shape == (body.num_nodes,) and body.part.dtype == torch.int64
+            assert body.joints.shape == (17, 3) and len(body.part.unique()) == 17
+            # A hand is at the end of an arm: its vertices are nearer to its joint than to the elbow.
+            for side in ("left", "right"):
+                hand = body.pos[body.part == parts.index(f"{side} hand")]
+                wrist, elbow = (body.joints[parts.index(f"{side} {name}")] for name in ("hand", "forearm"))
+                assert bool(((hand - wrist).norm(dim=1) < (hand - elbow).norm(dim=1)).all())
+    # The same body on another mesh: the same joints, and the same part at the same point but at borders.
+    one, two = registered[1], remeshed[1]
+    shift = two.joints[0] - one.joints[0]
+    torch.testing.assert_close(two.joints, one.joints + shift, rtol=0, atol=1e-5)
+    assert float(shift.norm()) < 0.01
+    assert float((one.part == two.part[two.corres]).float().mean()) > 0.95
+    assert torch.equal(registered.reference.part, one.part)
+
+
+def test_the_skeleton_holds_the_bodies() -> None:
+    bodies = Puppets(1, 2, num_vertices=1500)
+    assert bodies.skeleton().names[:17] == Puppets.parts
+    # Bones of a posed person have the lengths that they have in the person's skeleton.
+    skeleton = bodies.skeleton(0)
+    parents = skeleton.parents[1:17]
+    rest = skeleton.offsets[1:17].norm(dim=1)
+    for body in bodies:
+        lengths = (body.joints[1:] - body.joints[parents]).norm(dim=1)
+        torch.testing.assert_close(lengths, rest, rtol=1e-4, atol=1e-5)

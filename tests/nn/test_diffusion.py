@@ -191,6 +191,13 @@ def derivatives(block: DiffusionBlock, x: Tensor, here: Spectrum, grad: Gradient
     return [out, *by]
 
 
+class DropoutByUniformDraw(torch.nn.Dropout):
+    """The masks that the fused block draws."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (torch.rand_like(x) >= self.p) / (1 - self.p)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("channels, hidden", [(3, None), (19, [17])])
@@ -208,6 +215,7 @@ def test_the_fused_block_is_the_block(
     fused = derivatives(block, x, here, grad)
     with use_backend("reference"):
         assert not block._runs_fused(x, here, grad)
+        block.dropout = DropoutByUniformDraw(dropout)
         plain = derivatives(block, x, here, grad)
     for found, expected in zip(fused, plain, strict=True):
         scale = float(expected.abs().max())
@@ -253,27 +261,30 @@ def test_second_derivatives_of_the_fused_block() -> None:
 @pytest.mark.parametrize("channels", [1, 16, 37])
 def test_gradient_products_are_those_of_dense_matrices(channels: int, dtype: torch.dtype) -> None:
     neighbors = gradient(ball(1)).neighbors
-    weight = torch.randn(neighbors.num_edges, 2, dtype=dtype)
+    weight = 0.3 * torch.randn(neighbors.num_edges, 2, dtype=dtype)  # tanh shall not be at its ends
     signals = torch.randn(neighbors.num_src, 3, channels, dtype=dtype, requires_grad=True)
     to_x, to_y = dense(Gradient(neighbors, weight))
     p, r, m = signals.unbind(1)
     expected = torch.stack([to_x @ p, to_x @ r - to_y @ m, to_y @ p, to_y @ r + to_x @ m], dim=1)
     before_tanh = expected[:, 0] * expected[:, 1] + expected[:, 2] * expected[:, 3]
-    inner, out = torch.empty_like(expected), torch.empty_like(before_tanh)
-    gradient_products.write_products(signals.detach(), neighbors, weight, inner, out)
-    torch.testing.assert_close(inner, expected.detach())
-    torch.testing.assert_close(out, before_tanh.tanh().detach())
-    grad = torch.randn_like(before_tanh)
-    (by_signals,) = torch.autograd.grad(before_tanh, signals, grad)
+    tanh = before_tanh.tanh()
+    inner, out, again = torch.empty_like(expected), torch.empty_like(tanh), torch.empty_like(tanh)
+    gradient_products.write_products(signals.detach(), neighbors, weight, out)
+    torch.testing.assert_close(out, tanh.detach())
+    grad = torch.randn_like(tanh)
+    by_sum, by_signals = torch.autograd.grad(tanh, (before_tanh, signals), grad)
+    gradient_products.write_derivative(signals.detach(), neighbors, weight, grad, inner, again)
+    assert torch.equal(again, out)
+    torch.testing.assert_close(inner, expected.detach() * by_sum[:, None])
     transposed, perm = neighbors.t()
     back = torch.empty_like(by_signals)
-    gradient_products.write_adjoint(inner, grad, transposed, weight[perm], back)
+    gradient_products.write_adjoint(inner, transposed, weight[perm], back)
     torch.testing.assert_close(back, by_signals)
     with pytest.raises(ValueError, match=r"neighbors have 42 destinations but out has shape \[41, 3, "):
-        gradient_products.write_adjoint(inner, grad, transposed, weight[perm], back[1:])
+        gradient_products.write_adjoint(inner, transposed, weight[perm], back[1:])
     strided = back.repeat_interleave(2, 0)[::2]
     with pytest.raises(ValueError, match="contiguous memory alone"):
-        gradient_products.write_adjoint(inner, grad, transposed, weight[perm], strided)
+        gradient_products.write_adjoint(inner, transposed, weight[perm], strided)
 
 
 def test_dropout_acts_on_the_hidden_layers_in_training() -> None:

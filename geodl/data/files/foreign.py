@@ -19,7 +19,7 @@ BY_LASPY = (".las", ".laz")
 
 def _needs(path: Path, package: str, error: ImportError) -> ImportError:
     return ImportError(
-        f"{path}: {path.suffix.lower()} files need {package}: pip install {package} (or geodl[files])"
+        f"{path}: {path.suffix.lower()} files need {package}: pip install {package}"
     )
 
 
