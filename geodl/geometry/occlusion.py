@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geodl.geometry.measures import vertex_normals
 from geodl.geometry.rays import Scaled, all_directions_met, rows_of, unit_rows
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import Surface
 
 __all__ = ["ambient_occlusion", "direct_light"]
@@ -18,7 +19,7 @@ _OFFSET = 1e-7
 
 
 def ambient_occlusion(
-    mesh: Surface, points: Tensor | None = None, normals: Tensor | None = None, rays: int = 256
+    mesh: ShapeLike, points: Tensor | None = None, normals: Tensor | None = None, rays: int = 256
 ) -> Tensor:
     r"""The share of the light of an even sky that the mesh itself keeps from its points, from 0 (open) to 1 (dark).
 
@@ -47,6 +48,7 @@ def ambient_occlusion(
 
     Zhukov, Iones, Kronin, "An ambient light illumination model", 1998. Malley's way of spreading the rays; spiral: Vogel 1979.
     """
+    mesh = as_shape(mesh)
     if rays < 1:
         raise ValueError(f"rays must be at least 1, got {rays}")
     scaled, origins, up, like = _seen_from(mesh, points, normals)
@@ -59,7 +61,7 @@ def ambient_occlusion(
 
 
 def direct_light(
-    mesh: Surface, lights: Tensor, points: Tensor | None = None, normals: Tensor | None = None
+    mesh: ShapeLike, lights: Tensor, points: Tensor | None = None, normals: Tensor | None = None
 ) -> Tensor:
     r"""Light that reaches points from far lights, with the shadows that the mesh casts on itself.
 
@@ -77,6 +79,7 @@ def direct_light(
     Raises:
         ValueError, IndexError: as :func:`ambient_occlusion`; a light of another shape, not finite or of length zero.
     """
+    mesh = as_shape(mesh)
     towards = unit_rows("lights", lights[None] if lights.dim() == 1 else lights)
     scaled, origins, up, like = _seen_from(mesh, points, normals)
     still = torch.eye(3, dtype=torch.float64).expand(len(origins), 3, 3)
