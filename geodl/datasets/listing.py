@@ -33,12 +33,22 @@ class Listed(NamedTuple):
 
 
 def shapes_within(folder: Path, deep: bool = False) -> list[Path]:
-    """The files of shapes in a folder, in order; hidden ones are none."""
+    """The files of shapes in a folder, in order; hidden ones and those of labels are none."""
     found = folder.rglob("*") if deep else folder.iterdir()
     known = (path for path in found if path.is_file() and path.suffix.lower() in FORMATS)
-    return sorted(
-        path for path in known if not any(map(is_hidden, map(Path, path.relative_to(folder).parts)))
-    )
+    seen = (path for path in known if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+    return sorted(path for path in seen if not _is_labels(path))
+
+
+def _is_labels(file: Path) -> bool:
+    """Whether a file that might hold a shape holds the labels of the shape beside it."""
+    if file.name.endswith((".labels.npy", ".labels.txt")):
+        return True
+    lesser = {".txt": (".txt",), ".npy": (".npy", ".txt")}.get(file.suffix.lower())
+    if lesser is None:
+        return False
+    beside = {path.suffix.lower() for path in file.parent.glob(f"{file.stem}.*") if not is_hidden(path)}
+    return bool(beside.intersection(FORMATS).difference(lesser))
 
 
 def folders_within(folder: Path) -> list[Path]:

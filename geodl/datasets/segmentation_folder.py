@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from geodl.data import as_shape
-from geodl.data.formats import FORMATS, is_hidden
+from geodl.data.formats import FORMATS
 from geodl.datasets.drawn_points import drawn_points
 from geodl.datasets.listing import (
     SPLITS,
@@ -135,22 +135,10 @@ def _listed(root: Path) -> list[Listed]:
         Listed(file.relative_to(root).as_posix(), file, "", split)
         for split, folder in places.items()
         for file in shapes_within(folder, deep=True)
-        if not _is_labels(file)
     ]
     if not found:
         raise ValueError(f"{root} has no shapes: expected files of one of {', '.join(FORMATS)}")
     return found
-
-
-def _is_labels(file: Path) -> bool:
-    """Whether a file that might hold a shape holds the labels of the shape beside it."""
-    if file.name.endswith((".labels.npy", ".labels.txt")):
-        return True
-    lesser = {".txt": (".txt",), ".npy": (".npy", ".txt")}.get(file.suffix.lower())
-    if lesser is None:
-        return False
-    beside = {path.suffix.lower() for path in file.parent.glob(f"{file.stem}.*") if not is_hidden(path)}
-    return bool(beside.intersection(FORMATS).difference(lesser))
 
 
 def _beside(file: Path) -> Path | None:
