@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.geometry import Gradient, Laplacian, Spectrum
+from geodl.models.on_batch import on_batch
 from geodl.models.published import Published, state_dict
 from geodl.nn import DiffusionBlock
 from geodl.nn.diffusion import Method
@@ -69,6 +70,7 @@ class DiffusionNet(nn.Module):
         )
         self.last = nn.Linear(width, out_channels)
 
+    @on_batch
     def forward(
         self,
         x: Tensor,
