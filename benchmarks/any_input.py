@@ -120,6 +120,14 @@ def _remesh(shape: Any) -> Tensor:
     return torch.cat([made.pos.flatten(), geometry.face_areas(made)])
 
 
+def _rays(shape: Any) -> Tensor:
+    """Where rays that aim at the middles of the faces meet the shape."""
+    geometry.validate(shape)
+    away = _edge(shape) * shape.pos.new_tensor([1.0, 2.0, 3.0])
+    middles = shape.pos[shape.face].mean(dim=0)
+    return geometry.cast_rays(shape, middles + away, -away).weights
+
+
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "validate": geometry.validate,
     "repair": lambda shape: geometry.repair(shape)[0].pos,
@@ -146,6 +154,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "shot": lambda shape: geometry.shot(shape, 3 * _edge(shape)),
     "differential_invariants": lambda shape: geometry.differential_invariants(*_operators(shape)),
     "curvature": geometry.curvature,
+    "ambient_occlusion": lambda shape: 1 - geometry.ambient_occlusion(shape, rays=16),
+    "direct_light": lambda shape: geometry.direct_light(shape, torch.tensor([1.0, 2.0, 3.0])),
+    "cast_rays": _rays,
     "angle_deficit": geometry.angle_deficit,
     "remesh": _remesh,
     "coarsen": lambda shape: geometry.coarsen(shape, 10),

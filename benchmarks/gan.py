@@ -15,6 +15,7 @@ network has not seen.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -44,7 +45,7 @@ from geodl.models import (
 )
 from geodl.nn import Level
 from geodl.training import AdversarialModule, ImageData, make_trainer, resume_point, training_seconds
-from geodl.viz import images, surface
+from geodl.viz import film, images, surface
 
 LATENT = 64
 WIDTHS = (64, 32, 16)
@@ -54,6 +55,7 @@ LEARNING_RATE = 5e-3
 R1 = 0.5
 STEPS_AN_EPOCH = 200  # after which there is a checkpoint
 STEPS = {"grid": 6000, "sphere": 3000}
+FRAMES = 48  # of a film
 SAMPLES = 2000  # that are compared, at most
 # A class is there if this part of the samples is of it.
 PRESENT = 0.01
@@ -191,13 +193,18 @@ def train(
 
 
 @torch.no_grad()
+def images_of(generator: Generator, level: Level | None, z: Tensor, **options: Any) -> Tensor:
+    """Images of z, always with the same noise."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.cat([generator(some, level, **options) for some in z.split(200)]).clamp(-1, 1)
+
+
 def sampled(generator: Generator, level: Level | None, count: int, device: str, **options: Any) -> Tensor:
     """Images of standard normal z, always the same ones."""
     random = torch.Generator().manual_seed(0)
     z = torch.randn(count, generator.latent_channels, generator=random).to(device)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return torch.cat([generator(some, level, **options) for some in z.split(200)]).clamp(-1, 1)
+    return images_of(generator, level, z, **options)
 
 
 def pictures(x: Tensor) -> Tensor:
@@ -214,9 +221,22 @@ def pictures(x: Tensor) -> Tensor:
     return seen
 
 
+def walk(generator: Generator, level: Level | None, device: str, path: Path) -> None:
+    """A film of eight walks through latent space: round an ellipse, on which z stays standard normal, and back to the start."""
+    random = torch.Generator().manual_seed(2)
+    one, other = torch.randn(2, 8, generator.latent_channels, generator=random).to(device)
+    frames = []
+    for angle in torch.arange(FRAMES) * 2 * math.pi / FRAMES:
+        seen = pictures(images_of(generator, level, one * angle.cos() + other * angle.sin()))
+        sheet = seen.unflatten(0, (2, 4)).permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)
+        frames.append(F.interpolate(sheet[None], size=(6 * mnist.SIDE, 12 * mnist.SIDE))[0])
+    film(frames, path)
+
+
 @torch.no_grad()
 def draw(generator: Generator, there: World, device: str, out: Path) -> None:
-    """Samples beside real ones; truncation; two styles mixed; on the sphere also the sphere itself."""
+    """Samples beside real ones; a walk; truncation; two styles mixed; on the sphere also the sphere itself."""
+    walk(generator, there.level, device, out / "walk.gif")
     samples = sampled(generator, there.level, 80, device)
     images(pictures(samples), out / "samples.png", columns=16)
     images(pictures(there.train[:80]), out / "real.png", columns=16)

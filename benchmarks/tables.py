@@ -193,6 +193,39 @@ def clouds_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def parts_table(results: list[dict[str, Any]]) -> str:
+    """Of every run of the segmentation benchmark, a row a test set: the network, and ridge regression beside it."""
+    lines = [
+        "| data | network, signal | tested on | accuracy, % | accuracy by area, % | mean IoU, % | ridge: by area, % "
+        "| mean IoU, % | epochs | training, s | parameters | seeds |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for result in results:
+        metrics = result["metrics"]
+        for name, measured in metrics["tests"].items():
+            scores = [
+                f"{100 * one['mean']:.2f}"
+                + ("" if one["deviation"] is None else f" ± {100 * one['deviation']:.2f}")
+                for one in (measured[measure] for measure in ("accuracy", "accuracy_by_area", "mean_iou"))
+            ]
+            ridge = [
+                f"{100 * measured[measure]['ridge']:.2f}" for measure in ("accuracy_by_area", "mean_iou")
+            ]
+            cells = [
+                result["data"],
+                result["model"],
+                name,
+                *scores,
+                *ridge,
+                str(metrics["epochs"]),
+                f"{metrics['training_seconds'] / len(result['seeds']):.0f}",
+                f"{result['parameters']:,}",
+                ", ".join(map(str, result["seeds"])),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def corruptions_table(results: list[dict[str, Any]]) -> str:
     """A row a network: overall accuracy on corrupted clouds, from the mildest severity to the strongest, and the mean of all."""
     kinds = list(results[0]["metrics"]["corrupted_accuracy_at_severities"])
@@ -325,6 +358,18 @@ def texture_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def materials_table(results: list[dict[str, Any]]) -> str:
+    """A row an exemplar and way: how far what was made is from it, beside another piece of the same material."""
+    lines = [
+        "| exemplar | features | patches to the exemplar, x1000: made | another piece | s |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for row in (row for result in results for row in result["metrics"]["rows"]):
+        numbers = (1000 * row["distance"], 1000 * row["another_piece"], row["seconds"])
+        lines.append("| " + " | ".join([row["exemplar"], row["features"], *map(_number, numbers)]) + " |")
+    return "\n".join(lines)
+
+
 def style_table(results: list[dict[str, Any]]) -> str:
     """A row a pair: how far patches are from the style's before and after, and whether edges of the content are still there."""
     lines = [
@@ -351,6 +396,64 @@ def style_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+# Of every task on motions: the columns after the first, by their names in the result, and what those are multiplied by.
+_MOTION: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {
+    "locomotion": (
+        "network",
+        {
+            "parameters": ("parameters", 1),
+            "joints off, mm: first 60 frames": ("mpjpe_soon", 1000),
+            "all": ("mpjpe", 1000),
+            "pose alone": ("pose", 1000),
+            "pose, time aligned": ("pose_aligned", 1000),
+            "root off, mm: at most": ("drift_largest", 1000),
+            "last 100 frames": ("drift_last", 1000),
+            "contacts, F1": ("contact_f1", 1),
+            "time aligned": ("contact_f1_aligned", 1),
+            "skate, m/s": ("skate", 1),
+        },
+    ),
+    "denoise": (
+        "method",
+        {"lost, mm": ("lost", 1), "seen, mm": ("seen", 1), "parameters": ("parameters", 1)},
+    ),
+    "retarget": (
+        "method",
+        {
+            "ends of limbs off, % of the limb": ("mean", 100),
+            "95th percentile": ("percentile_95", 100),
+            "within 5 %, %": ("within_5_percent", 100),
+            "parameters": ("parameters", 1),
+        },
+    ),
+}
+
+
+def motion_tables(results: list[dict[str, Any]]) -> list[str]:
+    """A table a task: what is done, walks that go on, lost markers, other skeletons."""
+    tables = []
+    if acted := [result for result in results if result["benchmark"] == "motion-action"]:
+        lines = ["| data | label | model | test accuracy, % |", "|---|---|---|--:|"]
+        for result in acted:
+            for row in result["metrics"]["rows"]:
+                spread = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.1f}"
+                cells = [result["data"], row["label"], row["model"], f"{100 * row['accuracy']:.1f}{spread}"]
+                lines.append("| " + " | ".join(cells) + " |")
+        tables.append("\n".join(lines))
+    for task, (first, columns) in _MOTION.items():
+        found = [result for result in results if result["benchmark"] == f"motion-{task}"]
+        if not found:
+            continue
+        lines = ["| " + " | ".join(["data", first, *columns]) + " |", "|---|---|" + "--:|" * len(columns)]
+        for result in found:
+            for row in result["metrics"]["rows"]:
+                values = [(row.get(name), factor) for name, factor in columns.values()]
+                cells = ["-" if value is None else _number(factor * value) for value, factor in values]
+                lines.append("| " + " | ".join([result["data"], row[first], *cells]) + " |")
+        tables.append("\n".join(lines))
+    return tables
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
     results = [
@@ -370,6 +473,8 @@ def section(names: list[str]) -> str:
         tables.append(clouds_table(clouds))
         if corrupted := [one for one in clouds if one["metrics"]["corrupted_accuracy_at_severities"]]:
             tables.append(corruptions_table(corrupted))
+    if parts := [result for result in results if result["benchmark"] == "segmentation"]:
+        tables.append(parts_table(parts))
     if networks := [result for result in results if result["benchmark"] == "planetoid"]:
         tables.append(nodes_table(networks))
     tables += [large_graph_table(result) for result in results if result["benchmark"] == "large-graph"]
@@ -377,8 +482,11 @@ def section(names: list[str]) -> str:
         tables.append(samples_table(generated))
     if textures := [result for result in results if result["benchmark"] == "texture"]:
         tables.append(texture_table(textures))
+    if materials := [result for result in results if result["benchmark"] == "materials"]:
+        tables.append(materials_table(materials))
     if styles := [result for result in results if result["benchmark"] == "style"]:
         tables.append(style_table(styles))
+    tables += motion_tables(results)
     commands = sorted({result["command"] for result in results})
     hardware = sorted({_hardware(result["hardware"]) for result in results})
     note = f"Measured on {'; '.join(hardware)}, by " + ", ".join(f"`{command}`" for command in commands) + "."

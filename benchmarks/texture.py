@@ -13,6 +13,7 @@ differ by where the same picture lies on the grid and on an irregular flat mesh.
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from scipy.spatial import Delaunay, cKDTree
+from scipy.spatial import Delaunay
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.exemplars import labyrinth, stones
 from benchmarks.result import command, portable, write_result
 from geodl.data import Mesh
 from geodl.datasets import Puppets
@@ -40,7 +42,6 @@ from geodl.synthesis import (
 from geodl.viz import film, images, surface
 
 SIDE = 128  # of the exemplar and of the picture that is made
-STONE = 14.0  # of the procedural exemplar, in pixels
 VERTICES = 10_000
 LONG = 2000  # steps after which the automaton is looked at again
 
@@ -62,39 +63,6 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=Path("runs") / "texture", help="run folder")
     return parser.parse_args(argv)
-
-
-def labyrinth(side: int, seed: int = 0, length: float = 9.0) -> Tensor:
-    """Dark walls on light ground ``[3, side, side]``, ``length`` pixels from one to the next: noise of one wavelength."""
-    draw = torch.Generator().manual_seed(seed)
-    noise = torch.fft.fft2(torch.randn(side, side, generator=draw))
-    frequency = torch.fft.fftfreq(side)
-    band = ((torch.hypot(frequency[:, None], frequency) * length - 1) / 0.2).square()
-    wave = torch.fft.ifft2(noise * torch.exp(-band / 2)).real
-    share = torch.sigmoid(3 * (wave / wave.std() - 0.3))
-    ground, wall = (torch.tensor(color)[:, None, None] for color in ((0.85, 0.7, 0.45), (0.2, 0.15, 0.2)))
-    return ground + share * (wall - ground)
-
-
-def stones(height: int, width: int, seed: int = 0) -> Tensor:
-    """Pebbles ``[3, height, width]``: Voronoi cells with rounded shades, dark gaps and a grain."""
-    draw = np.random.default_rng(seed)
-    count = int(height * width / STONE**2 * 1.6)
-    centre = draw.uniform(-STONE, [height + STONE, width + STONE], (count, 2))
-    for _ in range(3):  # of about the same size
-        sample = draw.uniform(-STONE, [height + STONE, width + STONE], (20 * count, 2))
-        near = cKDTree(centre).query(sample)[1]
-        hits = np.maximum(np.bincount(near, minlength=count), 1)
-        centre = np.stack([np.bincount(near, sample[:, axis], count) / hits for axis in range(2)], 1)
-    pixel = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), -1).reshape(-1, 2)
-    apart, near = cKDTree(centre).query(pixel + draw.normal(0, 0.15, pixel.shape), k=2)
-    gap = np.clip((apart[:, 1] - apart[:, 0]) / 4, 0, 1)
-    off = (pixel - centre[near[:, 0]]) / STONE
-    light = 0.75 - 0.35 * off[:, 0] - 0.2 * off[:, 1] + draw.normal(0, 0.03, len(pixel))
-    hue = np.array([[0.85, 0.75, 0.65], [0.6, 0.68, 0.75], [0.75, 0.55, 0.45], [0.9, 0.9, 0.88]])
-    color = (hue[draw.integers(0, len(hue), count)] * draw.uniform(0.8, 1.1, (count, 1)))[near[:, 0]]
-    shown = (color * (light * gap**0.7)[:, None]).clip(0, 1).reshape(height, width, 3)
-    return torch.tensor(shown.transpose(2, 0, 1).copy(), dtype=torch.float32)
 
 
 def crops(path: Path | None, side: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -147,6 +115,45 @@ def gap(exemplar: Tensor, other: Tensor, seed: int) -> dict[str, float]:
         ),
         "gap_between_crops": float(target.error(GramStatistics.of(bank(other)))),
     }
+
+
+def opened(mesh: Mesh, share: float = 0.06) -> Mesh:
+    """A mesh with a hole: without the vertices, so large a share of all, that are nearest to its middle in front."""
+    middle = mesh.pos.mean(0)
+    front = mesh.pos[:, 2] > middle[2]
+    away = (mesh.pos[:, :2] - middle[:2]).norm(dim=1).masked_fill(~front, torch.inf)
+    kept = torch.ones(len(mesh.pos), dtype=torch.bool)
+    kept[away.argsort()[: round(share * len(kept))]] = False
+    face = mesh.face[:, kept[mesh.face].all(0)]
+    used, renumbered = face.unique(return_inverse=True)
+    return Mesh(mesh.pos[used], renumbered)
+
+
+def around(mesh: Mesh) -> Tensor:
+    """The angle of every vertex about the upright axis through the middle, ``[V]``; the seam from pi to -pi is at the back."""
+    off = mesh.pos - mesh.pos.mean(0)
+    return torch.atan2(off[:, 0], off[:, 2])
+
+
+def unrolled(exemplar: Tensor, mesh: Mesh) -> Tensor:
+    """The exemplar on a mesh by cylindrical coordinates, as UV coordinates lay it, ``[V, C]``."""
+    height = mesh.pos[:, 1]
+    row = (height - height.min()) / (height.max() - height.min()) * 2 - 1
+    at = torch.stack([around(mesh) / torch.pi, row], 1)[None, None]
+    return F.grid_sample(exemplar[None], at, align_corners=True)[0, :, 0].T.contiguous()
+
+
+def seam(mesh: Mesh, colors: Tensor) -> float:
+    """How much colours differ along edges across the seam of cylindrical coordinates, over how much they do along all edges."""
+    edge = torch.cat([mesh.face[[0, 1]], mesh.face[[1, 2]], mesh.face[[2, 0]]], 1)
+    differ = (colors[edge[0]] - colors[edge[1]]).abs().mean(1)
+    across = (around(mesh)[edge[0]] - around(mesh)[edge[1]]).abs() > torch.pi
+    return float(differ[across].mean() / differ.mean())
+
+
+def peak_memory() -> float:
+    """The most that this process has held so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def grow(
@@ -241,11 +248,19 @@ def main(argv: list[str] | None = None) -> None:
     start = time.perf_counter()
     level = surface_levels(mesh).to(chosen.device)
     worn = synthesize(exemplar, level, steps=chosen.steps, seed=chosen.seed, progress=True)
-    on_mesh = time.perf_counter() - start
+    on_mesh, held = time.perf_counter() - start, peak_memory()
     worn_x = worn.x.cpu()
     body = sliced_wasserstein(exemplar, worn.x, None, level, octaves=min(3, len(level.pyramid())))
     surface(mesh, chosen.out / "surface.png", color=worn_x)
-    console.print(f"surface of {len(worn_x)} vertices: distance {body:.5f}; {on_mesh:.0f} s")
+    console.print(
+        f"surface of {len(worn_x)} vertices: distance {body:.5f}; {on_mesh:.0f} s, {held:.0f} MB; edges across the seam of "
+        f"cylindrical coordinates {seam(mesh, worn_x):.2f} of all (UV {seam(mesh, unrolled(exemplar, mesh)):.2f})"
+    )
+    holed = opened(mesh)
+    begin = time.perf_counter()
+    around_hole = synthesize(exemplar, holed, steps=chosen.steps, seed=chosen.seed).x
+    on_hole = time.perf_counter() - begin
+    surface(holed, chosen.out / "hole.png", color=around_hole)
 
     metrics: dict[str, Any] = {
         "grid": grid,
@@ -254,6 +269,10 @@ def main(argv: list[str] | None = None) -> None:
         "grid_to_crop": grid / crop,
         "surface": body,
         "surface_to_grid": body / grid,
+        "surface_seam": seam(mesh, worn_x),
+        "surface_seam_of_uv": seam(mesh, unrolled(exemplar, mesh)),
+        "surface_peak_mb": round(held),
+        "hole_seconds": round(on_hole, 2),
         "grid_error": made.errors[-1],
         "surface_error": worn.errors[-1],
         "vertices": len(worn_x),

@@ -1,10 +1,11 @@
-"""The geodl command: `geodl match A B` and `geodl precompute SHAPES`."""
+"""The geodl command: `geodl match A B`, `geodl precompute SHAPES` and `geodl cache`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from geodl import __version__
-from geodl.data import InvariantSignal, Mesh, OperatorCache, precompute
+from geodl.data import InvariantSignal, Mesh, OperatorCache, UnitArea, precompute
 from geodl.data.whole_file import whole_file
 from geodl.matching import Match, SpectralShape, match
 from geodl.models import FunctionalMapNet, load_weights
@@ -56,6 +57,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     many.add_argument("-k", type=int, default=128, help="number of eigenpairs")
     many.add_argument("--workers", type=int, help="processes (the cores of this machine if not given)")
     many.set_defaults(run=run_precompute)
+
+    kept = commands.add_parser("cache", help="show, verify or clear what is kept of shapes")
+    kept.add_argument("action", choices=["show", "verify", "clear"], nargs="?", default="show")
+    kept.add_argument("--cache", type=Path, help="folder of the cache (the user's cache folder if not given)")
+    kept.set_defaults(run=run_cache)
     return parser.parse_args(argv)
 
 
@@ -82,7 +88,10 @@ def run_match(chosen: argparse.Namespace) -> None:
 
 
 class MeshFiles:
-    """Mesh files as a set of shapes, read when asked for. The files of folders are those whose ending is that of a mesh."""
+    """Mesh files as a set of shapes of unit area, as matching and training read them.
+
+    The files of folders are those whose ending is that of a mesh.
+    """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = [file for path in paths for file in (self.inside(path) if path.is_dir() else [path])]
@@ -98,7 +107,8 @@ class MeshFiles:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Mesh:
-        return Mesh.load(self.paths[index])
+        unit: Mesh = UnitArea()(Mesh.load(self.paths[index]))
+        return unit
 
 
 def run_precompute(chosen: argparse.Namespace) -> None:
@@ -109,6 +119,30 @@ def run_precompute(chosen: argparse.Namespace) -> None:
     print(report)
     if report.failed:
         raise ValueError(f"{len(report.failed)} of {report.shapes} shapes failed")
+
+
+def run_cache(chosen: argparse.Namespace) -> None:
+    """Tells what the cache holds, removes what is damaged, or everything."""
+    cache = OperatorCache(chosen.cache)
+    entries = cache.entries()
+    if chosen.action == "clear":
+        cache.clear()
+        print(f"removed {len(entries)} entries from {cache.folder}")
+        return
+    if chosen.action == "verify":
+        damaged = cache.verify()
+        print(f"{len(entries) - len(damaged)} of {len(entries)} entries of {cache.folder} are whole")
+        for name in damaged:
+            print(f"  removed {name}: it was damaged")
+        return
+    size = sum(entry.bytes for entry in entries)
+    print(
+        f"{len(entries)} entries of {size / 2**20:.1f} MB in {cache.folder}, at most {cache.max_bytes / 2**20:.0f} MB"
+    )
+    for kind in sorted({entry.name.rpartition("-")[0] for entry in entries}):
+        of = [entry for entry in entries if entry.name.rpartition("-")[0] == kind]
+        last = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(entry.used for entry in of)))
+        print(f"  {kind}: {len(of)}, {sum(entry.bytes for entry in of) / 2**20:.1f} MB, last used {last}")
 
 
 def network_features(weights: Path) -> Any:

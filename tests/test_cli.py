@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from geodl import cli
-from geodl.data import InvariantSignal, Mesh
+from geodl.data import InvariantSignal, Mesh, OperatorCache
 from geodl.datasets import Puppets
 from geodl.models import FunctionalMapNet, save_weights
 from geodl.viz import use_renderer
@@ -69,3 +69,26 @@ def test_precompute(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.Cap
     assert "0 operators were computed" in capsys.readouterr().out
     (tmp_path / "empty").mkdir()
     assert cli.main(["precompute", str(tmp_path / "empty")]) == 1
+
+
+def test_cache_is_shown_verified_and_cleared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "cache"
+    cache = OperatorCache(folder)
+    for number in range(2):
+        cache.get("spectrum", {"number": number}, lambda: {"x": torch.zeros(2**18)})
+    assert cli.main(["cache", "--cache", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        f"2 entries of 2.0 MB in {folder}, at most 10240 MB" in said
+        and "spectrum: 2, 2.0 MB, last used 20" in said
+    )
+    spoiled = folder / f"{cache.entries()[0].name}.safetensors"
+    spoiled.write_bytes(spoiled.read_bytes()[:-1])
+    assert cli.main(["cache", "verify", "--cache", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 entries" in said and f"removed {spoiled.stem}: it was damaged" in said
+    assert cli.main(["cache", "clear", "--cache", str(folder)]) == 0
+    assert "removed 1 entries" in capsys.readouterr().out and cache.entries() == []
+    (tmp_path / "file").write_text("")
+    assert cli.main(["cache", "--cache", str(tmp_path / "file" / "cache")]) == 1
+    assert "file/cache cannot be made: Not a directory" in capsys.readouterr().err

@@ -113,7 +113,7 @@ def draw(chosen: argparse.Namespace, found: dict[str, Any], part: Part, console:
     """The pictures of one seed; none where matplotlib is missing."""
     predicted = torch.tensor(found["predicted"])
     title = f"{NETWORKS[chosen.model].title} on {chosen.data}, seed {found['seed']}"
-    matrix = confusion(predicted, part.y, len(part.classes))
+    matrix = confusion(predicted, part.y.cpu(), len(part.classes))
     try:
         drawn = confusion_picture(matrix, part.classes, chosen.out / "confusion.png", title)
         return [drawn, *misclassified_pictures(part, predicted, chosen.out)]
@@ -141,7 +141,7 @@ def one_seed(
         lambda epoch, loss: console.print(f"epoch {epoch + 1} of {chosen.epochs}: loss {loss:.4f}"),
     )  # fmt: skip
     predicted, inference_seconds = timed(model, test_part)
-    overall, mean_class = accuracies(confusion(predicted, test_part.y, len(test_part.classes)))
+    overall, mean_class = accuracies(confusion(predicted, test_part.y.cpu(), len(test_part.classes)))
     began = time.perf_counter()
     count = min(chosen.corrupted, int(test_part.there.sum())) if seed == chosen.seed else 0
     corrupted = corrupted_accuracies(model, test_part, count, seed) if count else None

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from benchmarks.modelnet.data import Part, packed
 from geodl.data import CORRUPTIONS, corrupt
+from geodl.training import confusion, label_scores
+
+__all__ = ["accuracies", "confusion", "corrupted_accuracies", "predict", "timed"]
 
 BATCH = 64
 
@@ -34,17 +37,10 @@ def timed(model: nn.Module, part: Part) -> tuple[Tensor, float]:
     return predicted.where(part.there, wrong), seconds
 
 
-def confusion(predicted: Tensor, y: Tensor, classes: int) -> Tensor:
-    """How many clouds of every class (row) are taken for every class (column)."""
-    pairs = y.cpu() * classes + predicted
-    return torch.bincount(pairs, minlength=classes * classes).view(classes, classes)
-
-
 def accuracies(table: Tensor) -> tuple[float, float]:
     """The share of right answers over all clouds, and the mean over the classes that occur."""
-    right, clouds = table.diag().double(), table.sum(1)
-    occur = clouds > 0
-    return float(right.sum() / clouds.sum()), float((right[occur] / clouds[occur]).mean())
+    found = label_scores(table)
+    return found.accuracy, found.mean_class_accuracy
 
 
 def corrupted_accuracies(model: nn.Module, part: Part, count: int, seed: int) -> dict[str, list[float]]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from geodl.models import DGCNN, KPCNN, DeLA, PointNet, PointNet2, PointNeXt
-from geodl.models.pointnet import feature_transform_regularizer
-
-PENALTY = 0.001  # weight of PointNet's penalty on matrices of features that are far from rotations
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,3 @@ NETWORKS = {
     "dela": Network("DeLA", lambda classes, up: DeLA(0, classes, up=up)),
     "kpcnn": Network("KP-CNN", lambda classes, up: KPCNN(0, classes)),
 }
-
-
-def scores(model: nn.Module, pos: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor | float]:
-    """Scores of the classes ``[B, classes]``, and what the network adds to the loss in training."""
-    if isinstance(model, PointNet):
-        pooled, matrices = model.features(pos, ptr)
-        return model.head(pooled), PENALTY * feature_transform_regularizer(matrices)
-    return model(pos, ptr), 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,11 +13,12 @@ from torch.nn import functional
 from torch_geometric.transforms import BaseTransform
 
 from benchmarks.modelnet.data import Part, packed
-from benchmarks.modelnet.networks import Network, scores
+from benchmarks.modelnet.networks import Network
 from geodl.data.whole_file import whole_file
+from geodl.training.arguments import apply_with_penalty
+from geodl.training.supervised import warm_up_and_cosine as learning_rate
 
 SMOOTHING = 0.2
-WARM_UP = 0.1  # of all steps, the part in which the learning rate rises
 CLIP = 10.0  # largest norm of a gradient
 
 
@@ -63,20 +63,13 @@ def step(
 ) -> Tensor:
     """One step on clouds ``[B, P, 3]`` of classes ``[B]``; returns the loss."""
     clouds = augment(packed(pos))
-    predicted, penalty = scores(model, clouds.pos, clouds.ptr)
+    predicted, penalty = apply_with_penalty(model, clouds)
     loss: Tensor = functional.cross_entropy(predicted, y, label_smoothing=SMOOTHING) + penalty
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), CLIP)
     optimizer.step()
     return loss.detach()
-
-
-def learning_rate(progress: float) -> float:
-    """Up to 1 along a line, down to 0 along a cosine; ``progress`` goes from 0 to 1."""
-    if progress < WARM_UP:
-        return progress / WARM_UP
-    return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
 
 
 def resume(

@@ -184,7 +184,7 @@ def one_seed(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "training_seconds": training_seconds(trainer),
         "tests": found,
-        "predicted": [shape.tolist() for batch in predicted for shape in batch],  # type: ignore[union-attr]
+        "predicted": [shape.tolist() for batch in predicted for shape in batch],
     }
 
 

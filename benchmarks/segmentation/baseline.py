@@ -45,13 +45,9 @@ class Ridge:
 
 
 def labelled(shape: Any) -> tuple[Tensor, Tensor]:
-    """What is known of the labelled vertices: signal, or with networks on points the positions and the signal; and labels."""
-    x = (
-        shape.pos
-        if "x" not in shape
-        else shape.x
-        if "spectrum" in shape
-        else torch.cat([shape.pos, shape.x], 1)
-    )
+    """What is known of the labelled vertices: the signal, of clouds the positions and the signal; and labels."""
+    read = [shape.x] if "x" in shape else []
+    if "spectrum" not in shape and "windows" not in shape:
+        read.append(shape.pos)
     known = shape.y >= 0
-    return x[known].double(), shape.y[known]
+    return torch.cat(read, 1)[known].double(), shape.y[known]

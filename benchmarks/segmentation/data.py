@@ -47,8 +47,8 @@ class Settings:
 
 
 SETTINGS = {
-    "puppets": Settings("Puppets, 144 + 9", 30, 6, 4, 64, 32),
-    "faust": Settings("FAUST, 24 parts, 80 + 20", 40, 6, 4, 64, 32),
+    "puppets": Settings("Puppets, 144 + 9", 20, 6, 4, 64, 64),
+    "faust": Settings("FAUST, 24 parts, 80 + 20", 30, 6, 2, 64, 64),
     "rna": Settings("RNA", 20, 6, 1, 128, 128),
 }
 
@@ -69,10 +69,10 @@ def read(data: str, root: Path | None) -> Task:
         return Task(train, {"test": test, "remeshed": _puppets("test", "remeshed")}, Puppets.parts)
     assert root is not None
     if data == "rna":
-        train, test = (RNA(root, split, part=True) for split in ("train", "test"))  # type: ignore[arg-type]
+        train, test = (RNA(root, split, part=True) for split in ("train", "test"))
         return Task(train, {"test": test}, [str(k) for k in range(RNA.num_classes)])  # type: ignore[arg-type, dict-item]
     file = root / SEGMENTATION
-    train, test = (FAUSTParts(root, file, split=split) for split in ("train", "test"))  # type: ignore[arg-type]
+    train, test = (FAUSTParts(root, file, split=split) for split in ("train", "test"))
     tests: dict[str, Any] = {"test": test}
     if (root / "FAUST_r").is_dir():
         tests["remeshed"] = FAUSTParts(root, file, "remeshed", "test")
@@ -98,7 +98,8 @@ def prepared(kind: str, signal: str, eigenvalues: int, cache: OperatorCache) -> 
         steps.append(SpectralOperators(cache, eigenvalues))
     if kind == "geodesic":
         steps.append(GeodesicOperators(cache, RINGS, RAYS))
-    return Compose([*steps, _Reading(kind, signal)])
+    through: Callable[[Mesh], Data] = Compose([*steps, _Reading(kind, signal)])
+    return through
 
 
 class _Reading(BaseTransform):

@@ -13,9 +13,12 @@ from geodl.data.cache import OperatorCache
 from geodl.data.corruption import CORRUPTIONS, corrupt
 from geodl.data.graph import Graph, graph_neighbors
 from geodl.data.grid import Grid
+from geodl.data.locomotion import CharacterMotion, character_motion, contact_phase, heading
+from geodl.data.markers import fill_markers, lose_markers
 from geodl.data.mesh import Mesh
 from geodl.data.mixing import RSMix
 from geodl.data.motion import Motion, forward_kinematics, global_rotations
+from geodl.data.motion_measures import bone_length_error, contact_f1, foot_contact, foot_skate, mpjpe
 from geodl.data.neighbor_sampler import NeighborSampler
 from geodl.data.precompute import PrecomputeReport, precompute
 from geodl.data.skeleton import Skeleton
@@ -29,6 +32,7 @@ from geodl.data.transforms import (
 
 __all__ = [
     "CORRUPTIONS",
+    "CharacterMotion",
     "DataLoader",
     "FixedPoints",
     "GeodesicOperators",
@@ -50,10 +54,20 @@ __all__ = [
     "SpectralOperators",
     "UnitArea",
     "VertexSignal",
+    "bone_length_error",
+    "character_motion",
     "collate",
+    "contact_f1",
+    "contact_phase",
     "corrupt",
+    "fill_markers",
+    "foot_contact",
+    "foot_skate",
     "forward_kinematics",
     "global_rotations",
     "graph_neighbors",
+    "heading",
+    "lose_markers",
+    "mpjpe",
     "precompute",
 ]

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import os
-import tempfile
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 import geodl
+from geodl.data.cache_folder import CacheEntry, CacheFolder, tensor_bytes
 from geodl.data.mesh import Mesh
 from geodl.geometry import (
     Charts,
     Gradient,
     Laplacian,
     Spectrum,
+    chart_radius,
     geodesic_charts,
     gradient,
     laplacian,
     polar_template,
     spectrum,
 )
+from geodl.geometry.laplacian import default_kind
 from geodl.ops.core.structure import Structure
 from geodl.ops.polar_windows import PolarWindows
 
@@ -39,11 +38,16 @@ __all__ = ["OperatorCache"]
 Kept = TypeVar("Kept", bound=Structure)
 Value = Tensor | float | int | str | bool | None
 
-_FORMAT = 2
+_FORMAT = 3
 # What a key holds of the algorithms themselves: raise a number when the results of its function change.
-_ALGORITHMS = {"charts": 2, "polar_template": 3, "laplacian": 1, "spectrum": 2, "gradient": 2}
-# A temporary file this old, in seconds, was left behind by a process that was killed.
-_ABANDONED = 3600.0
+_ALGORITHMS = {
+    "chart_radius": 1,
+    "charts": 2,
+    "polar_template": 3,
+    "laplacian": 1,
+    "spectrum": 2,
+    "gradient": 2,
+}
 
 
 class OperatorCache:
@@ -58,20 +62,48 @@ class OperatorCache:
     Args:
         folder: where the entries lie; made if missing. By default ``geodl`` in the user's cache folder
             (``$XDG_CACHE_HOME``, else ``~/.cache``).
+        max_bytes: what the folder may hold; when there is more, the entries used longest ago are removed.
 
     Attributes:
+        folder, max_bytes: as given.
         computed: number of entries that this object did not find and computed.
         unkept: number of them that could not be written.
+
+    Raises:
+        OSError: the folder cannot be made.
+        ValueError: ``max_bytes`` is not positive.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None = None, max_bytes: int = 10 * 2**30) -> None:
+        if max_bytes <= 0:
+            raise ValueError(f"max_bytes must be positive, got {max_bytes}")
         self.folder = _default_folder() if folder is None else Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.max_bytes = max_bytes
         self.computed = self.unkept = 0
-        self._sweep()
+        self._files = CacheFolder(self.folder, max_bytes)
+
+    def entries(self) -> list[CacheEntry]:
+        """What the folder holds: name, size and last use of every entry."""
+        return self._files.entries()
+
+    def verify(self) -> list[str]:
+        """Reads every entry and removes those that are damaged.
+
+        Returns:
+            Their names.
+        """
+        return self._files.verify()
+
+    def clear(self) -> None:
+        """Removes every entry."""
+        self._files.remove(entry.name for entry in self.entries())
 
     def get(
-        self, name: str, inputs: Mapping[str, Value], compute: Callable[[], Mapping[str, Tensor]]
+        self,
+        name: str,
+        inputs: Mapping[str, Value],
+        compute: Callable[[], Mapping[str, Tensor]],
+        enough: Callable[[Mapping[str, Tensor]], bool] = lambda kept: True,
     ) -> dict[str, Tensor]:
         """The tensors that ``compute`` returns, from the disk if they were computed before.
 
@@ -79,6 +111,7 @@ class OperatorCache:
             name: of the operator, letters, digits, "-" and "_"; the file name begins with it.
             inputs: all that the result depends on, by name: tensors (any dtype, any device) and parameters.
             compute: makes the result, a dict of tensors.
+            enough: whether what is kept will do; if not, it is computed and takes its place.
 
         Returns:
             The tensors, on the CPU, detached and contiguous, whether they were computed or read.
@@ -89,18 +122,33 @@ class OperatorCache:
         """
         if not name or not name.replace("-", "").replace("_", "").isalnum():
             raise ValueError(f"name must consist of letters, digits, '-' and '_', not {name!r}")
-        path = self.folder / f"{name}-{_key(name, inputs)}.safetensors"
-        kept = _read(path)
-        if kept is not None:
+        entry = f"{name}-{_key(name, inputs)}"
+        kept = self._files.read(entry)
+        if kept is not None and enough(kept):
             return kept
         result = {key: tensor.detach().cpu().contiguous() for key, tensor in compute().items()}
         self.computed += 1
         try:
-            self._write(path, result)
+            self._files.write(entry, result)
         except OSError as error:
             self.unkept += 1
+            path = self._files.file(entry)
             warnings.warn(f"{path} cannot be kept: {error}", RuntimeWarning, stacklevel=2)
         return result
+
+    def chart_radius(self, mesh: Mesh, size: int) -> float:
+        """:func:`~geodl.geometry.chart_radius` of ``mesh``: of charts of about ``size`` vertices.
+
+        Args:
+            mesh: with ``pos [V, 3]`` and ``face [3, F]``.
+            size: average number of vertices in a chart.
+        """
+
+        def compute() -> dict[str, Tensor]:
+            return {"radius": torch.tensor(chart_radius(mesh, size), dtype=torch.float64)}
+
+        inputs = _surface("chart_radius", mesh) | {"charts": _ALGORITHMS["charts"], "size": int(size)}
+        return float(self.get("chart_radius", inputs, compute)["radius"])
 
     def charts(self, mesh: Mesh, radius: float | Tensor | None = None, *, size: int | None = None) -> Charts:
         """:func:`~geodl.geometry.geodesic_charts` of ``mesh``, on its device.
@@ -116,7 +164,15 @@ class OperatorCache:
             mesh.pos.device
         )
 
-    def polar_template(self, mesh: Mesh, radius: float | Tensor, rings: int, rays: int) -> PolarWindows:
+    def polar_template(
+        self,
+        mesh: Mesh,
+        radius: float | Tensor | None = None,
+        rings: int = 5,
+        rays: int = 8,
+        *,
+        size: int | None = None,
+    ) -> PolarWindows:
         """:func:`~geodl.geometry.polar_template` of :meth:`charts` of ``mesh``, on its device.
 
         Args:
@@ -125,7 +181,17 @@ class OperatorCache:
                 quarters of it.
             rings: number of radii.
             rays: number of directions.
+            size: average number of vertices in a chart, instead of the radius.
+
+        Raises:
+            ValueError: neither radius nor size is given, or both are.
         """
+        if (radius is None) == (size is None):
+            raise ValueError(
+                f"a template needs a radius or a size, not {'neither' if size is None else 'both'}"
+            )
+        if size is not None:
+            radius = self.chart_radius(mesh, size)
 
         def compute() -> PolarWindows:
             return polar_template(mesh, self.charts(mesh, radius), rings, rays)
@@ -143,29 +209,29 @@ class OperatorCache:
             kind: of the Laplacian.
         """
 
+        kind = kind or default_kind(shape)
         inputs = _content("laplacian", shape) | {"kind": kind}
         return self._structure(Laplacian, "laplacian", inputs, lambda: laplacian(shape, kind))
 
     def spectrum(self, shape: Any, k: int, kind: str | None = None) -> Spectrum:
         """:func:`~geodl.geometry.spectrum` of a shape in float64, on its device.
 
+        One entry serves every k up to its own; a larger one is computed and takes its place.
+
         Args:
             shape: one shape, whatever :func:`~geodl.geometry.laplacian` takes.
-            k: number of eigenvalues. Another k is another entry.
+            k: number of eigenvalues.
             kind: of the Laplacian.
         """
-
+        kind = kind or default_kind(shape)
         # The spectrum is that of the Laplacian, so it depends on its algorithm too.
-        inputs = _content("spectrum", shape) | {
-            "laplacian": _ALGORITHMS["laplacian"],
-            "kind": kind,
-            "k": int(k),
-        }
+        inputs = _content("spectrum", shape) | {"laplacian": _ALGORITHMS["laplacian"], "kind": kind}
 
-        def compute() -> Spectrum:
-            return spectrum(self.laplacian(shape, kind), k)
+        def compute() -> dict[str, Tensor]:
+            return spectrum(self.laplacian(shape, kind), k).to_tensors()
 
-        return self._structure(Spectrum, "spectrum", inputs, compute).to(_device(shape))
+        kept = self.get("spectrum", inputs, compute, lambda kept: len(kept["evals"]) >= k)
+        return Spectrum.from_tensors(kept).truncate(k).to(_device(shape))
 
     def gradient(self, shape: Any) -> Gradient:
         """:func:`~geodl.geometry.gradient` of a shape in its :func:`~geodl.geometry.tangent_frames`, on its device.
@@ -188,28 +254,6 @@ class OperatorCache:
     ) -> Kept:
         """What ``compute`` makes, on the CPU."""
         return of.from_tensors(self.get(name, inputs, lambda: compute().to_tensors()))
-
-    def _write(self, path: Path, tensors: dict[str, Tensor]) -> None:
-        # Tensors that share memory, as views of one, must be apart in the file.
-        data = safetensors.torch.save(
-            {key: tensor.clone() for key, tensor in tensors.items()}, {"sha256": _digest(tensors)}
-        )
-        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-
-    def _sweep(self) -> None:
-        for path in self.folder.glob(".*.tmp"):
-            with contextlib.suppress(FileNotFoundError):  # another process may have renamed or swept it
-                if time.time() - path.stat().st_mtime > _ABANDONED:
-                    path.unlink()
 
 
 def _default_folder() -> Path:
@@ -239,18 +283,13 @@ def _device(shape: Any) -> torch.device:
     return tensor.device
 
 
-def _bytes(tensor: Tensor) -> memoryview:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
-
-
 def _key(name: str, inputs: Mapping[str, Value]) -> str:
     digest = hashlib.sha256(json.dumps([_FORMAT, geodl.__version__, name]).encode())
     for key in sorted(inputs):
         value = inputs[key]
         if isinstance(value, Tensor):
             digest.update(json.dumps([key, str(value.dtype), list(value.shape)]).encode())
-            digest.update(_bytes(value))
+            digest.update(tensor_bytes(value))
         elif value is None or isinstance(value, (bool, int, float, str)):
             told = value.hex() if isinstance(value, float) and math.isfinite(value) else str(value)
             digest.update(json.dumps([key, type(value).__name__, told]).encode())
@@ -259,29 +298,3 @@ def _key(name: str, inputs: Mapping[str, Value]) -> str:
                 f"input {key!r} must be a tensor, a number or a string, not {type(value).__name__}"
             )
     return digest.hexdigest()
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        digest.update(json.dumps([key, str(tensors[key].dtype), list(tensors[key].shape)]).encode())
-        digest.update(_bytes(tensors[key]))
-    return digest.hexdigest()
-
-
-def _read(path: Path) -> dict[str, Tensor] | None:
-    """The entry, or None if there is none or it is damaged."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        tensors = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        if header.get("__metadata__", {}).get("sha256") == _digest(tensors):
-            return tensors
-        trouble = "its checksum does not fit"
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        trouble = str(error)
-    warnings.warn(f"{path} is damaged ({trouble}) and is computed again", RuntimeWarning, stacklevel=3)
-    return None

@@ -126,7 +126,7 @@ class Mesh(Data):
         try:
             import open3d
         except ImportError as error:
-            raise ImportError("Mesh.to_open3d needs Open3D: pip install open3d (or geodl[viz])") from error
+            raise ImportError("Mesh.to_open3d needs Open3D: pip install open3d") from error
         mesh = open3d.geometry.TriangleMesh(
             open3d.utility.Vector3dVector(self.pos.detach().cpu().double().numpy()),
             open3d.utility.Vector3iVector(self.face.t().cpu().int().numpy()),

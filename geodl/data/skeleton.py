@@ -37,11 +37,12 @@ class Skeleton(Structure):
     Args:
         names: J names.
         parents: ``[J]`` int64, the joint that each hangs on; -1 at roots. Parents stand before their children.
-        offsets: ``[J, 3]`` floating point: from the parent to the joint in the axes of the parent, from the origin to a root, in the
-            unit of the source.
+        offsets: ``[J, 3]`` floating point: from the parent to the joint in the axes of the parent, from the origin to a root, in
+            the unit of the source.
 
     Raises:
-        ValueError: no joints, another number of names or offsets, wrong shape or dtype, or a parent that does not stand before its child.
+        ValueError: no joints, another number of names or offsets, wrong shape or dtype, or a parent that does not stand before
+            its child.
     """
 
     names: tuple[str, ...]

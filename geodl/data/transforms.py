@@ -9,7 +9,6 @@ from torch_geometric.transforms import BaseTransform
 
 from geodl.data.cache import OperatorCache
 from geodl.geometry import (
-    chart_radius,
     differential_invariants,
     face_areas,
     laplacian_coordinates,
@@ -104,8 +103,7 @@ class GeodesicOperators(BaseTransform):
         self.cache, self.rings, self.rays, self.size = cache, rings, rays, size
 
     def forward(self, data: Any) -> Any:
-        radius = chart_radius(data, self.size)
-        data.windows = self.cache.polar_template(data, radius, self.rings, self.rays)
+        data.windows = self.cache.polar_template(data, None, self.rings, self.rays, size=self.size)
         data.area = vertex_areas(data)
         return data
 

@@ -1,5 +1,7 @@
 """Data sets: sequences of shapes, and of one graph."""
 
+from geodl.datasets.bandai_namco import BandaiNamco
+from geodl.datasets.body_skeleton import body_skeleton
 from geodl.datasets.broken import broken_meshes
 from geodl.datasets.classification import ClassificationSet
 from geodl.datasets.communities import Communities
@@ -8,6 +10,7 @@ from geodl.datasets.coseg import COSEG
 from geodl.datasets.dt4d import DT4D
 from geodl.datasets.faust import FAUST
 from geodl.datasets.faust_parts import FAUSTParts
+from geodl.datasets.gaits import Gaits
 from geodl.datasets.human_segmentation import HumanSegmentation
 from geodl.datasets.mnist import MNIST, Digits
 from geodl.datasets.modelnet import ModelNet
@@ -18,6 +21,7 @@ from geodl.datasets.rna import RNA
 from geodl.datasets.scanobjectnn import ScanObjectNN
 from geodl.datasets.scape import SCAPE
 from geodl.datasets.segmentation import SegmentationSet
+from geodl.datasets.shaded import ShadedShapes
 from geodl.datasets.shrec11 import SHREC11
 from geodl.datasets.shrec19 import SHREC19
 from geodl.datasets.smal import SMAL
@@ -35,11 +39,13 @@ __all__ = [
     "SHREC19",
     "SMAL",
     "TOSCA",
+    "BandaiNamco",
     "ClassificationSet",
     "Communities",
     "CorrespondenceSet",
     "Digits",
     "FAUSTParts",
+    "Gaits",
     "HumanSegmentation",
     "ModelNet",
     "ModelNetOccupancy",
@@ -47,8 +53,10 @@ __all__ = [
     "Puppets",
     "ScanObjectNN",
     "SegmentationSet",
+    "ShadedShapes",
     "ShapePair",
     "ShapePairs",
     "Solids",
+    "body_skeleton",
     "broken_meshes",
 ]

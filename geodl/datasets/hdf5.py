@@ -78,5 +78,5 @@ def require_h5py(what: str) -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise ImportError(f"{what} needs h5py: pip install h5py (or geodl[hdf5])") from error
+        raise ImportError(f"{what} needs h5py: pip install h5py") from error
     return h5py

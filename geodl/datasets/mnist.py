@@ -96,9 +96,7 @@ class Digits(DigitImages):
         try:
             from sklearn.datasets import load_digits
         except ImportError as error:
-            raise ImportError(
-                "Digits needs scikit-learn: pip install scikit-learn (or geodl[train])"
-            ) from error
+            raise ImportError("Digits needs scikit-learn: pip install scikit-learn") from error
         images, labels = load_digits(return_X_y=True)
         part = slice(None, 1437) if split == "train" else slice(1437, None)
         self.x = torch.from_numpy(images[part].astype(np.float32)).view(-1, 1, 8, 8) / 16

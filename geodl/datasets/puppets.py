@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
-from geodl.data import Mesh, Skeleton
+from geodl.data import Mesh, Motion, Skeleton
 from geodl.datasets.body import BONES, HIGH, LOW, body, nearest_bone
+from geodl.datasets.body_skeleton import body_skeleton
 from geodl.datasets.correspondence import CorrespondenceSet
-from geodl.datasets.motion import draw_pose, draw_proportions, untangle
+from geodl.datasets.pose import draw_pose, draw_proportions, untangle
 from geodl.datasets.skinning import place_bones, skin, skin_weights
 from geodl.datasets.surface_net import is_sphere, surface_net
 
@@ -42,7 +43,7 @@ class Puppets(CorrespondenceSet):
     y = 0), ``face [3, F]``, ``y [V]`` int64 (the vertex of :attr:`reference` at the same body point),
     ``corres [T]`` int64 (the vertex at each of the T vertices of the reference), ``part [V]`` int64 (the part of
     the body, 0 to 16, by name in :attr:`parts`: the bone whose flesh is nearest at rest, on any mesh),
-    ``joints [17, 3]`` (metres; where the joints of :attr:`skeleton` are), ``name``, ``subject`` and ``pose``. It is
+    ``joints [17, 3]`` (metres; where the first joints of :meth:`skeleton` are), ``name``, ``subject`` and ``pose``. It is
     closed, of genus 0, with triangles of about equal size. Pose 0 is upright with the arms away from the body;
     pose p is the same for all people, up to a few degrees.
 
@@ -119,17 +120,44 @@ class Puppets(CorrespondenceSet):
         )
 
     @property
-    def skeleton(self) -> Skeleton:
-        """That of the average body at rest, metres: a joint a part, which moves with it."""
-        joints = torch.tensor([bone.joint for bone in BONES])
-        parents = torch.tensor([bone.parent for bone in BONES])
-        offsets = torch.where(parents[:, None] < 0, joints, joints - joints[parents])
-        return Skeleton(self.parts, parents, offsets)
-
-    @property
     def num_classes(self) -> int:
         """Number of labels: the vertices of the reference."""
         return len(_template(self.num_vertices).vertices)
+
+    def skeleton(self, subject: int | None = None) -> Skeleton:
+        """The skeleton of a person, or of the average body: a joint for every part, in their order, then tips.
+
+        The person of the same number in :class:`Gaits` has the same; see :func:`body_skeleton`.
+        """
+        return body_skeleton(
+            None if subject is None else draw_proportions(self._random("proportions", subject))
+        )
+
+    def perform(self, subject: int, motion: Motion) -> list[Mesh]:
+        """The body of a person in every frame of a motion, with the vertices of the reference.
+
+        The pelvis goes where the motion's does: motions of the person's own :meth:`skeleton`, such as those of :class:`Gaits`,
+        bring the feet to the ground.
+
+        Args:
+            subject: number of the person.
+            motion: whose skeleton has the joints of :func:`body_skeleton`, in metres.
+
+        Raises:
+            ValueError: a motion of another skeleton.
+        """
+        if not body_skeleton().same_tree(motion.skeleton):
+            raise ValueError("motion must be of the body's skeleton (see body_skeleton), its joints differ")
+        scales = draw_proportions(self._random("proportions", subject))
+        vertices, faces, weights, _ = _template(self.num_vertices)
+        rotation = motion.rotation[:, : len(BONES)].detach().cpu().double().numpy()
+        place = motion.translation[:, 0].detach().cpu().double().numpy() - BONES[0].joint
+        meshes = []
+        for frame, (turned, shift) in enumerate(zip(rotation, place, strict=True)):
+            turns = Rotation.from_matrix(turned).as_rotvec()
+            pos = skin(vertices, weights, scales, turns) + shift
+            meshes.append(_mesh(pos, faces, y=torch.arange(len(pos)), subject=subject, frame=frame))
+        return meshes
 
     def _read(self, name: str) -> Mesh:
         subject, pose = (int(number) for number in name.split("_")[1:])

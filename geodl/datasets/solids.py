@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from torch_geometric.data import Data
 
 from geodl.datasets.classification import ClassificationSet
@@ -75,6 +76,14 @@ class Solids(ClassificationSet):
         points, _ = sample_surface(_deformed(vertices, random), faces, self.num_points, random)
         points = unit_ball(points)
         return cloud(unit_ball(points + self.noise * random.standard_normal(points.shape)))
+
+
+def solid_mesh(random: Generator) -> tuple[Points, NDArray[np.int64]]:
+    """Vertices and faces, as of :func:`mesh_of`, of a solid of a class whose sheets make one surface and do not merely touch."""
+    touching = ("beam", "chair", "table")
+    makers = [make for name, make in _MAKERS.items() if name not in touching]
+    vertices, faces = mesh_of(makers[int(random.integers(len(makers)))](random))
+    return _deformed(vertices, random), faces
 
 
 def _deformed(points: Points, random: Generator) -> Points:

@@ -21,6 +21,8 @@ from geodl.geometry.measures import (
     vertex_areas,
     vertex_normals,
 )
+from geodl.geometry.occlusion import ambient_occlusion, direct_light
+from geodl.geometry.rays import RayHits, cast_rays
 from geodl.geometry.remeshing import remesh
 from geodl.geometry.rotations import (
     axis_angle_to_matrix,
@@ -50,16 +52,20 @@ __all__ = [
     "Laplacian",
     "LaplacianReport",
     "MeshReport",
+    "RayHits",
     "SparseFactor",
     "Spectrum",
     "SpectrumReport",
+    "ambient_occlusion",
     "angle_deficit",
     "axis_angle_to_matrix",
+    "cast_rays",
     "chart_radius",
     "coarsen",
     "curl",
     "curvature",
     "differential_invariants",
+    "direct_light",
     "direction_field",
     "divergence",
     "edges",

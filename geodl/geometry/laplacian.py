@@ -99,6 +99,13 @@ class Laplacian(Structure):
         return scipy.sparse.csr_array(entries, shape=(size, size))
 
 
+def default_kind(shape: Any) -> str:
+    """The kind of Laplacian that a shape gets if none is asked for: that of its faces, else of its edges, else of its points."""
+    if getattr(shape, "face", None) is not None:
+        return "tufted"
+    return "combinatorial" if getattr(shape, "edge_index", None) is not None else "points"
+
+
 def laplacian(shape: Any, kind: str | None = None) -> Laplacian:
     r"""Laplacian of a shape, with which :math:`f^\top L f` is the energy of a function's gradient.
 
@@ -124,8 +131,7 @@ def laplacian(shape: Any, kind: str | None = None) -> Laplacian:
         IndexError: a face or an edge refers to what does not exist.
     """
     has = {name: getattr(shape, name, None) is not None for name in ("face", "pos", "edge_index")}
-    if kind is None:
-        kind = "tufted" if has["face"] else "combinatorial" if has["edge_index"] else "points"
+    kind = kind or default_kind(shape)
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
     needs = {"tufted": "face", "cotangent": "face", "points": "pos"}.get(kind, "edge_index")

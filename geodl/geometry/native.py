@@ -1,4 +1,4 @@
-"""The compiled half of geometry: exact geodesics have no Python fallback, so its absence is an error that says what to do."""
+"""The compiled half of geometry, or what stands in for it where it was not built."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from importlib import import_module
 from types import ModuleType
 
 import torch  # first, so that the extension shares torch's OpenMP threads
+
+from geodl.ops.core.dispatch import warn_of_reference
 
 _native: ModuleType | None = None
 _reason = ""
@@ -18,17 +20,11 @@ __all__ = ["native", "num_threads"]
 
 
 def native() -> ModuleType:
-    """The extension ``geodl.geometry._native``.
-
-    Raises:
-        RuntimeError: it was not built, or does not load.
-    """
-    if _native is None:
-        raise RuntimeError(
-            f"geodesics need the compiled extension geodl.geometry._native, which cannot be loaded ({_reason}). "
-            "Build it with `pip install .` in the checkout (a C++20 compiler with OpenMP is needed)"
-        )
-    return _native
+    """The extension ``geodl.geometry._native``; where it cannot be loaded, :mod:`geodl.geometry.reference`, with one warning."""
+    if _native is not None:
+        return _native
+    warn_of_reference(f"the C++ extension is not built ({_reason}); `pip install .` builds it", stacklevel=4)
+    return import_module("geodl.geometry.reference")
 
 
 def num_threads() -> int:

@@ -35,7 +35,7 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
         s * (x * y + z * w), 1 - s * (x * x + z * z), s * (y * z - x * w),
         s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x * x + y * y),
     ]  # fmt: skip
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    return _square(rows)
 
 
 def matrix_to_quaternion(matrix: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     cosine = torch.where(small, 0.5 - square / 24 + square.square() / 720, half.square() / 2)
     x, y, z = axis_angle.unbind(-1)
     zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    cross = _square([zero, -z, y, z, zero, -x, -y, x, zero])
     return (
         torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
         + sine * cross
@@ -156,9 +156,9 @@ def euler_angles_to_matrix(angles: Tensor, order: str) -> Tensor:
 def matrix_to_euler_angles(matrix: Tensor, order: str) -> Tensor:
     """Angles ``[..., 3]`` about the axes of the turning body of rotation matrices ``[..., 3, 3]``.
 
-    The middle angle lies in [-pi/2, pi/2] where the first and last axis differ, else in [0, pi]. Where it is at the end of that (gimbal
-    lock) only a combination of the other two is determined, and the first is the one that rounding leaves; their matrix is always
-    that of the argument, up to rounding.
+    The middle angle lies in [-pi/2, pi/2] where the first and last axis differ, else in [0, pi]. Where it is at the end of that
+    (gimbal lock) only a combination of the other two is determined, and the first is the one that rounding leaves; their matrix
+    is always that of the argument, up to rounding.
 
     Args:
         matrix: ``[..., 3, 3]``.
@@ -196,7 +196,13 @@ def _about(letter: str, sine: Tensor, cosine: Tensor) -> Tensor:
         "Y": [cosine, zero, sine, zero, one, zero, -sine, zero, cosine],
         "Z": [cosine, -sine, zero, sine, cosine, zero, zero, zero, one],
     }
-    return torch.stack(entries[letter], -1).unflatten(-1, (3, 3))
+    return _square(entries[letter])
+
+
+def _square(entries: list[Tensor]) -> Tensor:
+    """``[..., 3, 3]``, row by row."""
+    stacked = torch.stack(entries, -1)
+    return stacked.view(*stacked.shape[:-1], 3, 3)
 
 
 def _check(name: str, value: Tensor, form: tuple[int, ...]) -> None:

@@ -4,6 +4,7 @@ from geodl.models.alexnet import AlexNet
 from geodl.models.appnp import APPNP
 from geodl.models.arma import ARMA
 from geodl.models.bernnet import BernNet
+from geodl.models.blended import BlendedLinear
 from geodl.models.cayleynet import CayleyNet
 from geodl.models.chebnet import ChebNet
 from geodl.models.dcgan import DCDiscriminator, DCGenerator
@@ -23,9 +24,11 @@ from geodl.models.inception import InceptionV1, InceptionV3
 from geodl.models.kpcnn import KPCNN
 from geodl.models.kpfcnn import KPFCNN
 from geodl.models.lenet5 import LeNet5
+from geodl.models.mode_adaptive import ModeAdaptiveNetwork
 from geodl.models.monet import MoNet
 from geodl.models.node_classifier import NodeClassifier
 from geodl.models.perceptron import MultilayerPerceptron, Perceptron
+from geodl.models.phase_functioned import PhaseFunctionedNetwork
 from geodl.models.pointnet import PointNet, feature_transform_regularizer
 from geodl.models.pointnet2 import PointNet2
 from geodl.models.pointnet2_parts import PointNet2Parts
@@ -33,6 +36,7 @@ from geodl.models.pointnet_parts import PointNetParts
 from geodl.models.pointnext import PointNeXt
 from geodl.models.pointnext_parts import PointNeXtParts
 from geodl.models.resnet import ResNet, ResNet18, ResNet34, ResNet50, ResNet101, ResNet152
+from geodl.models.retargeting import RetargetingNetwork
 from geodl.models.sample_quality import (
     PrecisionRecall,
     frechet_distance,
@@ -41,8 +45,11 @@ from geodl.models.sample_quality import (
     lenet_frechet_distance,
     precision_recall,
 )
+from geodl.models.skeleton_unet import SkeletonUNet
 from geodl.models.squeezenet import SqueezeNet
+from geodl.models.stgcn import STGCN
 from geodl.models.stylegan import StyleGenerator
+from geodl.models.unet import UNet
 from geodl.models.vgg import VGG, VGG11, VGG13, VGG16, VGG19
 from geodl.models.weights import load_weights, save_weights
 
@@ -56,6 +63,7 @@ __all__ = [
     "GIN",
     "KPCNN",
     "KPFCNN",
+    "STGCN",
     "VGG",
     "VGG11",
     "VGG13",
@@ -63,6 +71,7 @@ __all__ = [
     "VGG19",
     "AlexNet",
     "BernNet",
+    "BlendedLinear",
     "CayleyNet",
     "ChebNet",
     "DCDiscriminator",
@@ -79,9 +88,11 @@ __all__ = [
     "InceptionV3",
     "LeNet5",
     "MoNet",
+    "ModeAdaptiveNetwork",
     "MultilayerPerceptron",
     "NodeClassifier",
     "Perceptron",
+    "PhaseFunctionedNetwork",
     "PointNeXt",
     "PointNeXtParts",
     "PointNet",
@@ -95,8 +106,11 @@ __all__ = [
     "ResNet50",
     "ResNet101",
     "ResNet152",
+    "RetargetingNetwork",
+    "SkeletonUNet",
     "SqueezeNet",
     "StyleGenerator",
+    "UNet",
     "feature_transform_regularizer",
     "frechet_distance",
     "frechet_inception_distance",

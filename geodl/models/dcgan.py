@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from geodl.models.stylegan import activated, resolutions
+from geodl.models.stylegan import activated, coarsest_size, resolutions
 from geodl.nn import BlurPool, GridConv, Level, MinibatchDeviation, SignalBatchNorm, Upsample, equalize
 
 __all__ = ["DCDiscriminator", "DCGenerator"]
@@ -50,11 +50,9 @@ class DCGenerator(nn.Module):
         dim: int = 2,
     ) -> None:
         super().__init__()
-        if not widths:
-            raise ValueError("widths must name the channels of at least one resolution")
         self.latent_channels = latent_channels
         self.widths = tuple(widths)
-        self.size = (size,) if isinstance(size, int) else tuple(size)
+        self.size = coarsest_size(widths, size)
         self.first = nn.Linear(latent_channels, widths[0] * math.prod(self.size), bias=False)
         self.norms = nn.ModuleList(SignalBatchNorm(width) for width in widths)
         self.convs = nn.ModuleList(
@@ -67,11 +65,7 @@ class DCGenerator(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
 
     def forward(self, z: Tensor, level: Level | None = None) -> Tensor:
-        steps = resolutions(level, len(self.convs))
-        if steps[0] is not None and (steps[0].num_nodes,) != self.size:
-            raise ValueError(
-                f"the coarsest level has {steps[0].num_nodes} points, but the network was made for {self.size}"
-            )
+        steps = resolutions(level, len(self.convs), self.size)
         x = self.first(z).view(len(z), self.widths[0], *self.size)
         x = F.relu(self.norms[0](x))
         for conv, norm, at in zip(self.convs, self.norms[1:], steps[1:], strict=True):
@@ -113,11 +107,9 @@ class DCDiscriminator(nn.Module):
         dim: int = 2,
     ) -> None:
         super().__init__()
-        if not widths:
-            raise ValueError("widths must name the channels of at least one resolution")
         if normalization not in ("equalized", "spectral"):
             raise ValueError(f'normalization must be "equalized" or "spectral", not {normalization!r}')
-        self.size = (size,) if isinstance(size, int) else tuple(size)
+        self.size = coarsest_size(widths, size)
         last = widths[-1]
         normalize = equalize if normalization == "equalized" else spectral_norm
         self.convs = nn.ModuleList(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
-from geodl.models.published import named, rename, unwrapped
+from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn import DecoupledAggregation, SpatialEncoding
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.set_abstraction import centred, cloud_of
@@ -85,7 +85,7 @@ class DeLA(CloudClassifier):
     @classmethod
     def from_published(
         cls,
-        weights: Mapping[str, Tensor],
+        weights: Published,
         k: int = 20,
         up: int = 1,
         drop_path: float = 0.15,
@@ -94,19 +94,20 @@ class DeLA(CloudClassifier):
         """A network with the weights of ``DelaCls`` of github.com/Matrix-ASC/DeLA.
 
         Args:
-            weights: a state dict, such as ``torch.load(path, weights_only=True)["model"]``.
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
             k, up, drop_path, dropout: as for the network.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: these are no weights of that network.
         """
+        found = state_dict(weights)
         with named("DeLA"):
-            weights = unwrapped(weights)
-            classes, read = weights["head.7.weight"].shape[0], weights["stage.nbr_embed.0.weight"].shape[1]
+            classes, read = found["head.7.weight"].shape[0], found["stage.nbr_embed.0.weight"].shape[1]
             model = cls(read - 4, classes, k, up, drop_path, dropout)
             names = encoder_names(3) | {f"proj.{k}": f"last.{k}" for k in range(2)}
             names |= {f"head.{k}": f"head.{k}" for k in (0, 1, 3, 4, 7)}
-            model.load_state_dict(rename(weights, names))
+            model.load_state_dict(rename(found, names))
         return model
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, read_clouds
 from geodl.models.dela import Encoder, Points, encoder_names, initialise
-from geodl.models.published import named, rename, unwrapped
+from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn.dtype_of import dtype_of
 from geodl.ops import aggregate, knn
 from geodl.ops.dynamic_size import at_least
@@ -110,25 +109,26 @@ class DeLAParts(nn.Module):
 
     @classmethod
     def from_published(
-        cls, weights: Mapping[str, Tensor], k: int = 20, up: int = 1, drop_path: float = 0.15
+        cls, weights: Published, k: int = 20, up: int = 1, drop_path: float = 0.15
     ) -> DeLAParts:
         """A network with the weights of ``DelaPartSeg`` of github.com/Matrix-ASC/DeLA.
 
         Args:
-            weights: a state dict, such as ``torch.load(path, weights_only=True)["model"]``.
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
             k, up, drop_path: as for the network.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: these are no weights of that network.
         """
+        found = state_dict(weights)
         with named("DeLAParts"):
-            weights = unwrapped(weights)
-            parts, read = weights["head.2.weight"].shape[0], weights["stage.nbr_embed.0.weight"].shape[1]
-            model = cls(read - 4, parts, k, up, weights["shapeproj.0.weight"].shape[1], drop_path)
+            parts, read = found["head.2.weight"].shape[0], found["stage.nbr_embed.0.weight"].shape[1]
+            model = cls(read - 4, parts, k, up, found["shapeproj.0.weight"].shape[1], drop_path)
             names = encoder_names(len(_WIDTHS)) | {f"shapeproj.{k}": f"known.{k}" for k in range(3)}
             names |= {"head.0": "head.0", "head.2": "head.2"}
             for stage in range(len(_WIDTHS)):
                 theirs = ".".join(["stage", *["sub_stage"] * stage])
                 names |= {f"{theirs}.postproj.{k}": f"carry.{stage}.{k}" for k in range(2)}
-            model.load_state_dict(rename(weights, names))
+            model.load_state_dict(rename(found, names))
         return model

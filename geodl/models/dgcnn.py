@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import CloudClassifier, read_clouds
-from geodl.models.published import named, rename, unwrapped
+from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn import EdgeConv
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
@@ -59,23 +57,24 @@ class DGCNN(CloudClassifier):
         return torch.cat([clouds.pool(y, "max"), clouds.pool(y, "mean")], dim=1)
 
     @classmethod
-    def from_published(cls, weights: Mapping[str, Tensor], k: int = 20, dropout: float = 0.5) -> DGCNN:
+    def from_published(cls, weights: Published, k: int = 20, dropout: float = 0.5) -> DGCNN:
         """A network with the weights of ``DGCNN_cls`` of github.com/AnTao97/dgcnn.pytorch.
 
         Args:
-            weights: a state dict, such as ``torch.load(path, weights_only=True)``.
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
             k, dropout: as for the network.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: these are no weights of that network.
         """
+        found = state_dict(weights)
         with named("DGCNN"):
-            weights = unwrapped(weights)
             model = cls(
-                weights["conv1.0.weight"].shape[1] // 2 - 3, weights["linear3.weight"].shape[0], k, dropout
+                found["conv1.0.weight"].shape[1] // 2 - 3, found["linear3.weight"].shape[0], k, dropout
             )
             # Batch norms are listed twice: as bn1 and as the second layer of conv1.
-            state = rename({name: t for name, t in weights.items() if not name.startswith(_TWICE)}, _NAMES)
+            state = rename({name: t for name, t in found.items() if not name.startswith(_TWICE)}, _NAMES)
             for layer in range(4):
                 state[f"convs.{layer}.weight"] = edge_filter(state[f"convs.{layer}.weight"])
             model.load_state_dict(state)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import Clouds, one_hot, read_clouds
 from geodl.models.dgcnn import edge_filter
 from geodl.models.joint import joint
-from geodl.models.published import named, rename, unwrapped
+from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn import EdgeConv
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
@@ -87,24 +85,25 @@ class DGCNNParts(nn.Module):
         return clouds.restore(joint(self.head, clouds, pooled, local))
 
     @classmethod
-    def from_published(cls, weights: Mapping[str, Tensor], k: int = 40, dropout: float = 0.5) -> DGCNNParts:
+    def from_published(cls, weights: Published, k: int = 40, dropout: float = 0.5) -> DGCNNParts:
         """A network with the weights of ``DGCNN_partseg`` of github.com/AnTao97/dgcnn.pytorch.
 
         Args:
-            weights: a state dict, such as ``torch.load(path, weights_only=True)``.
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
             k, dropout: as for the network.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: these are no weights of that network.
         """
+        found = state_dict(weights)
         with named("DGCNNParts"):
-            weights = unwrapped(weights)
-            in_channels = weights["conv1.0.weight"].shape[1] // 2 - 3
-            categories = weights["conv7.0.weight"].shape[1]
-            model = cls(in_channels, weights["conv11.weight"].shape[0], k, categories, dropout)
+            in_channels = found["conv1.0.weight"].shape[1] // 2 - 3
+            categories = found["conv7.0.weight"].shape[1]
+            model = cls(in_channels, found["conv11.weight"].shape[0], k, categories, dropout)
             # Batch norms are listed twice: as bn1 and as the second layer of conv1.
             twice = ("bn", "transform_net.bn1.", "transform_net.bn2.")
-            state = rename({name: t for name, t in weights.items() if not name.startswith(twice)}, _NAMES)
+            state = rename({name: t for name, t in found.items() if not name.startswith(twice)}, _NAMES)
             for name in ("align.conv", "convs.0", "convs.1", "convs.2"):
                 state[f"{name}.weight"] = edge_filter(state[f"{name}.weight"])
             model.load_state_dict(state)

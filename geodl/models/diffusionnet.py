@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from geodl.geometry import Gradient, Laplacian, Spectrum
+from geodl.models.published import Published, state_dict
 from geodl.nn import DiffusionBlock
 from geodl.nn.diffusion import Method
 from geodl.nn.diffusion_features import Variant
@@ -135,7 +134,7 @@ class DiffusionNet(nn.Module):
     @classmethod
     def from_published(
         cls,
-        weights: str | Path | Mapping[str, Tensor],
+        weights: Published,
         features: Variant | None = "complex",
         outputs: Outputs = "vertices",
         method: Method = "spectral",
@@ -146,7 +145,7 @@ class DiffusionNet(nn.Module):
         Sizes are read off the weights; what they cannot tell is asked for.
 
         Args:
-            weights: a state dict, or the path of one that ``torch.save`` wrote; nothing else is ever unpickled.
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
             features: "frame-dependent" for weights from before the authors' correction of the gradient features. Networks without
                 rotations ("real") or features (None) are recognised whatever this says.
             outputs, method, dropout: as for the network. The authors' edges have no counterpart here.
@@ -155,8 +154,7 @@ class DiffusionNet(nn.Module):
             ValueError: these are no weights of a DiffusionNet.
             FileNotFoundError: there is no such file.
         """
-        found = _read(weights) if isinstance(weights, str | Path) else dict(weights)
-        state = {_translate(name): tensor for name, tensor in found.items()}
+        state = {_translate(name): tensor for name, tensor in state_dict(weights).items()}
         try:
             width, in_channels = state["first.weight"].shape
             layers = sum(re.fullmatch(r"blocks\.0\.layers\.\d+\.bias", name) is not None for name in state)
@@ -182,18 +180,6 @@ def _measure(spectrum: Spectrum | Sequence[Laplacian]) -> tuple[Tensor, Tensor]:
         return mass, spectrum.ptr if spectrum.ptr is not None else torch.tensor([0, mass.shape[0]])
     mass = torch.cat([part.mass for part in spectrum])
     return mass, torch.tensor([0, *(part.mass.shape[0] for part in spectrum)]).cumsum(0)
-
-
-def _read(path: str | Path) -> dict[str, Tensor]:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there are no weights at {path}")
-    try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as a state dict: {error}") from error
-    if not isinstance(found, Mapping):
-        raise ValueError(f"{path} holds no state dict")
-    return dict(found)
 
 
 def _translate(name: str) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import Clouds, read_clouds
-from geodl.models.published import named, rename
+from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.ops import from_basis
@@ -76,19 +74,21 @@ class PointNet(nn.Module):
         return clouds.pool(y, "max"), matrices
 
     @classmethod
-    def from_published(cls, weights: Mapping[str, Tensor], dropout: float = 0.4) -> PointNet:
+    def from_published(cls, weights: Published, dropout: float = 0.4) -> PointNet:
         """A network with the weights of ``pointnet_cls`` of github.com/yanx27/Pointnet_Pointnet2_pytorch.
 
         Args:
-            weights: a state dict, such as ``torch.load(path, weights_only=True)["model_state_dict"]``.
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
             dropout: as for the network.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: these are no weights of that network.
         """
+        found = state_dict(weights)
         with named("PointNet"):
-            model = cls(weights["feat.conv1.weight"].shape[1] - 3, weights["fc3.weight"].shape[0], dropout)
-            model.load_state_dict(rename(weights, _NAMES))
+            model = cls(found["feat.conv1.weight"].shape[1] - 3, found["fc3.weight"].shape[0], dropout)
+            model.load_state_dict(rename(found, _NAMES))
         return model
 
 

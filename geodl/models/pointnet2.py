@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
-from geodl.models.published import named, rename, unwrapped
+from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn import SetAbstraction
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
@@ -77,25 +75,26 @@ class PointNet2(CloudClassifier):
 
     @classmethod
     def from_published(
-        cls, weights: Mapping[str, Tensor], dropout: float = 0.4, grouping: Grouping = "first"
+        cls, weights: Published, dropout: float = 0.4, grouping: Grouping = "first"
     ) -> PointNet2:
         """A network with the weights of ``pointnet2_cls_ssg`` or ``_msg`` of github.com/yanx27/Pointnet_Pointnet2_pytorch.
 
         Args:
-            weights: a state dict, such as ``torch.load(path, weights_only=True)["model_state_dict"]``.
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
             dropout, grouping: as for the network; the weights were learned with the "first" neighbours.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: these are no weights of such a network.
         """
+        found = state_dict(weights)
         with named("PointNet2"):
-            weights = unwrapped(weights)
-            multi_scale = "sa1.conv_blocks.0.0.weight" in weights
+            multi_scale = "sa1.conv_blocks.0.0.weight" in found
             first = "sa1.conv_blocks.0.0.weight" if multi_scale else "sa1.mlp_convs.0.weight"
             model = cls(
-                weights[first].shape[1] - 3, weights["fc3.weight"].shape[0], multi_scale, dropout, grouping
+                found[first].shape[1] - 3, found["fc3.weight"].shape[0], multi_scale, dropout, grouping
             )
-            state = rename(weights, _NAMES)
+            state = rename(found, _NAMES)
             if multi_scale:
                 positions_first(state)
             model.load_state_dict(state)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, pool, read_clouds
 from geodl.models.pointnet2 import abstraction_names, positions_first
-from geodl.models.published import named, rename, unwrapped
+from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn import FeaturePropagation, SetAbstraction
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
@@ -103,26 +101,27 @@ class PointNet2Parts(nn.Module):
 
     @classmethod
     def from_published(
-        cls, weights: Mapping[str, Tensor], dropout: float = 0.5, grouping: Grouping = "first"
+        cls, weights: Published, dropout: float = 0.5, grouping: Grouping = "first"
     ) -> PointNet2Parts:
         """A network with the weights of ``pointnet2_part_seg_ssg`` or ``_msg`` of github.com/yanx27/Pointnet_Pointnet2_pytorch.
 
         Args:
-            weights: a state dict, such as ``torch.load(path, weights_only=True)["model_state_dict"]``.
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
             dropout, grouping: as for the network; the weights were learned with the "first" neighbours.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: these are no weights of such a network.
         """
+        found = state_dict(weights)
         with named("PointNet2Parts"):
-            weights = unwrapped(weights)
-            multi_scale = "sa1.conv_blocks.0.0.weight" in weights
-            first = weights["sa1.conv_blocks.0.0.weight" if multi_scale else "sa1.mlp_convs.0.weight"]
+            multi_scale = "sa1.conv_blocks.0.0.weight" in found
+            first = found["sa1.conv_blocks.0.0.weight" if multi_scale else "sa1.mlp_convs.0.weight"]
             in_channels = first.shape[1] - 6
-            categories = weights["fp1.mlp_convs.0.weight"].shape[1] - 6 - in_channels - 128
-            parts = weights["conv2.weight"].shape[0]
+            categories = found["fp1.mlp_convs.0.weight"].shape[1] - 6 - in_channels - 128
+            parts = found["conv2.weight"].shape[0]
             model = cls(in_channels, parts, multi_scale, categories, dropout, grouping)
-            state = rename(weights, _NAMES)
+            state = rename(found, _NAMES)
             if multi_scale:
                 positions_first(state)
             model.load_state_dict(state)

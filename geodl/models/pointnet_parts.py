@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, read_clouds
 from geodl.models.joint import joint
 from geodl.models.pointnet import TNet, align, tnet_names
-from geodl.models.published import named, rename
+from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
 from geodl.ops import from_basis
@@ -73,16 +71,18 @@ class PointNetParts(nn.Module):
         return clouds.restore(joint(self.head, clouds, pooled, torch.cat(local, dim=1)))
 
     @classmethod
-    def from_published(cls, weights: Mapping[str, Tensor]) -> PointNetParts:
+    def from_published(cls, weights: Published) -> PointNetParts:
         """A network with the weights of ``pointnet_part_seg`` of github.com/yanx27/Pointnet_Pointnet2_pytorch.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: these are no weights of that network.
         """
+        found = state_dict(weights)
         with named("PointNetParts"):
-            categories = weights["convs1.weight"].shape[1] - 2048 - 2880
-            model = cls(weights["conv1.weight"].shape[1] - 3, weights["convs4.weight"].shape[0], categories)
-            model.load_state_dict(rename(weights, _NAMES))
+            categories = found["convs1.weight"].shape[1] - 2048 - 2880
+            model = cls(found["conv1.weight"].shape[1] - 3, found["convs4.weight"].shape[0], categories)
+            model.load_state_dict(rename(found, _NAMES))
         return model
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
-from geodl.models.published import named, rename, unwrapped
+from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn import InvResMLP, ResidualAbstraction
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
@@ -67,21 +67,22 @@ class PointNeXt(CloudClassifier):
 
     @classmethod
     def from_published(
-        cls, weights: Mapping[str, Tensor], dropout: float = 0.5, grouping: Grouping = "first"
+        cls, weights: Published, dropout: float = 0.5, grouping: Grouping = "first"
     ) -> PointNeXt:
         """A network with the weights of a classifier of github.com/guochengqian/PointNeXt (openpoints), of any width.
 
         Args:
-            weights: a state dict, such as ``torch.load(path, weights_only=True)["model"]``.
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
             dropout, grouping: as for the network; the weights were learned with the "first" neighbours.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: these are no weights of such a network.
         """
+        found = state_dict(weights)
         with named("PointNeXt"):
-            weights = unwrapped(weights)
-            stem, blocks = weights["encoder.encoder.0.0.convs.0.0.weight"], published_blocks(weights)
-            classes = weights["prediction.head.4.0.weight"].shape[0]
+            stem, blocks = found["encoder.encoder.0.0.convs.0.0.weight"], published_blocks(found)
+            classes = found["prediction.head.4.0.weight"].shape[0]
             model = cls(stem.shape[1] - 3, classes, stem.shape[0], blocks[1:-1], dropout, grouping)
             names = encoder_names(blocks[:-1], layers=2)
             for layer in range(2):
@@ -90,7 +91,7 @@ class PointNeXt(CloudClassifier):
                         f"last.{3 * layer + part}"
                     )
                     names[f"prediction.head.{2 * layer}.{part}"] = f"head.{4 * layer + part}"
-            model.load_state_dict(rename(weights, names | {"prediction.head.4.0": "head.8"}))
+            model.load_state_dict(rename(found, names | {"prediction.head.4.0": "head.8"}))
         return model
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, pool, read_clouds
 from geodl.models.joint import joint
 from geodl.models.pointnext import Encoder, encoder_names
-from geodl.models.published import named, rename, unwrapped
+from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn import FeaturePropagation
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
@@ -100,24 +98,25 @@ class PointNeXtParts(nn.Module):
 
     @classmethod
     def from_published(
-        cls, weights: Mapping[str, Tensor], dropout: float = 0.5, grouping: Grouping = "first"
+        cls, weights: Published, dropout: float = 0.5, grouping: Grouping = "first"
     ) -> PointNeXtParts:
         """A network with the weights of a part segmentation of github.com/guochengqian/PointNeXt (openpoints), of any width.
 
         Args:
-            weights: a state dict, such as ``torch.load(path, weights_only=True)["model"]``.
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
             dropout, grouping: as for the network; the weights were learned with the "first" neighbours.
 
         Raises:
+            FileNotFoundError: there is no such file.
             ValueError: these are no weights of such a network.
         """
+        found = state_dict(weights)
         with named("PointNeXtParts"):
-            weights = unwrapped(weights)
-            width, read = weights["encoder.encoder.0.0.convs.0.0.weight"].shape[:2]
-            categories = weights["decoder.decoder.0.0.convs.0.0.weight"].shape[1] - 3 * width - 64 - 128
-            parts = weights["head.head.2.0.weight"].shape[0]
+            width, read = found["encoder.encoder.0.0.convs.0.0.weight"].shape[:2]
+            categories = found["decoder.decoder.0.0.convs.0.0.weight"].shape[1] - 3 * width - 64 - 128
+            parts = found["head.head.2.0.weight"].shape[0]
             model = cls(read - 3, parts, width, categories, dropout, grouping)
-            state = rename(weights, encoder_names([1] * 5, layers=3) | _NAMES)
+            state = rename(found, encoder_names([1] * 5, layers=3) | _NAMES)
             # Their head reads what the point has first, then what the cloud has.
             first = state["head.0.weight"]
             state["head.0.weight"] = torch.cat([first[:, width:], first[:, :width]], dim=1)

@@ -20,12 +20,31 @@ def activated(x: Tensor) -> Tensor:
     return F.leaky_relu(x, 0.2) * math.sqrt(2)
 
 
-def resolutions(level: Level | None, steps: int) -> list[Level | None]:
-    """A level and those below it, the coarsest first; on a grid nothing, as often."""
+def coarsest_size(widths: Sequence[int], size: Sequence[int] | int) -> tuple[int, ...]:
+    """The points along each axis at the coarsest resolution of a network of these widths.
+
+    Raises:
+        ValueError: no widths.
+    """
+    if not widths:
+        raise ValueError("widths must name the channels of at least one resolution")
+    return (size,) if isinstance(size, int) else tuple(size)
+
+
+def resolutions(level: Level | None, steps: int, size: tuple[int, ...]) -> list[Level | None]:
+    """A level and those below it, the coarsest first; on a grid nothing, as often.
+
+    Raises:
+        ValueError: the coarsest one has another number of points than ``size``.
+    """
     found = [level]
     for _ in range(steps):
         level = None if level is None else level.after()
         found.append(level)
+    if level is not None and (level.num_nodes,) != size:
+        raise ValueError(
+            f"the coarsest level has {level.num_nodes} points, but the network was made for {size}"
+        )
     return found[::-1]
 
 
@@ -108,10 +127,8 @@ class StyleGenerator(nn.Module):
         dim: int = 2,
     ) -> None:
         super().__init__()
-        if not widths:
-            raise ValueError("widths must name the channels of at least one resolution")
         self.latent_channels = latent_channels
-        self.size = (size,) if isinstance(size, int) else tuple(size)
+        self.size = coarsest_size(widths, size)
         self.mapping = MappingNetwork(latent_channels, mapping_layers)
         self.constant = nn.Parameter(torch.randn(1, widths[0], *self.size))
         self.first = StyleLayer(widths[0], widths[0], latent_channels, False, dim)
@@ -151,11 +168,7 @@ class StyleGenerator(nn.Module):
         self, styles: Tensor, level: Level | None = None, random: torch.Generator | None = None
     ) -> Tensor:
         """Images of styles; ``random`` draws the noise, torch's global generator if not given."""
-        steps = resolutions(level, len(self.ups))
-        if steps[0] is not None and (steps[0].num_nodes,) != self.size:
-            raise ValueError(
-                f"the coarsest level has {steps[0].num_nodes} points, but the network was made for {self.size}"
-            )
+        steps = resolutions(level, len(self.ups), self.size)
         w = styles.unbind(1)
         x = self.constant.expand(styles.shape[0], *self.constant.shape[1:])
         x = self.first(x, w[0], steps[0], None, random)

@@ -2,34 +2,90 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import safetensors.torch
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from geodl.data.whole_file import whole_file
 
 
 def save_weights(model: nn.Module, path: str | Path) -> Path:
-    """Write a model's state dict as safetensors; an existing file is replaced only once the new one is complete."""
+    """Writes a model's state dict as safetensors; an existing file is replaced only once the new one is complete.
+
+    A compiled model is written as what it compiles; weights that are one tensor under several names are written under each.
+    """
     path = Path(path)
-    with whole_file(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, temporary)
+    # Tensors that share memory must be apart in the file.
+    state = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in _state(model).items()
+    }
+    data = safetensors.torch.save(state)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     return path
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load a model's state dict from safetensors, in place.
+    """Loads a model's state dict from safetensors, in place: all of it, or nothing if anything does not fit.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is no safetensors file, or its tensors are not those of the model.
+        ValueError: the file is no safetensors file, or its tensors are not those of the model, by name, shape and dtype.
     """
-    path = Path(path)
+    path, name = Path(path), type(_inner(model)).__name__
     if not path.is_file():
         raise FileNotFoundError(f"there are no weights at {path}")
     try:
-        model.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path} does not hold weights of {type(model).__name__}: {error}") from error
+        found = safetensors.torch.load(path.read_bytes())
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} does not hold weights of {name}: it is no safetensors file ({error})"
+        ) from error
+    if trouble := _differences(found, _state(model)):
+        raise ValueError(f"{path} does not hold weights of {name}: {trouble}")
+    _inner(model).load_state_dict(found)
+
+
+def _differences(found: dict[str, Tensor], state: dict[str, Tensor]) -> str:
+    """What does not fit, in words; at most five of each kind."""
+
+    def some(names: list[str]) -> str:
+        return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+    parts = []
+    if missing := sorted(state.keys() - found.keys()):
+        parts.append(f"it lacks {some(missing)}")
+    if unknown := sorted(found.keys() - state.keys()):
+        parts.append(f"the model has no {some(unknown)}")
+    both = sorted(found.keys() & state.keys())
+    if shapes := [
+        f"{name} has shape {list(found[name].shape)}, not {list(state[name].shape)}"
+        for name in both
+        if found[name].shape != state[name].shape
+    ]:
+        parts.append(some(shapes))
+    if dtypes := [
+        f"{name} is {found[name].dtype}, not {state[name].dtype}"
+        for name in both
+        if found[name].dtype != state[name].dtype
+    ]:
+        parts.append(some(dtypes))
+    return "; ".join(parts)
+
+
+def _inner(model: nn.Module) -> nn.Module:
+    """What ``torch.compile`` has wrapped."""
+    inner: nn.Module = getattr(model, "_orig_mod", model)
+    return inner
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = _inner(model).state_dict()
+    return state

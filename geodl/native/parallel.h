@@ -1,7 +1,11 @@
 // Loops shared by the extensions: rows of a CSR matrix in parallel, balanced by work, with a grain size.
 #pragma once
 
+#ifdef _OPENMP
 #include <omp.h>
+#else  // one thread then, the calling one
+inline int omp_get_thread_num() { return 0; }
+#endif
 
 #include <algorithm>
 #include <cstdint>

@@ -31,10 +31,12 @@ from geodl.nn.graph_matrix import (
 from geodl.nn.grid_conv import GridConv, GridConvTranspose
 from geodl.nn.grid_windows import GridWindows, chart_windows, grid_windows, transposed_windows
 from geodl.nn.inverted_residual import InvResMLP, ResidualAbstraction
+from geodl.nn.joint_linear import JointLinear
 from geodl.nn.kp_conv import KPConv, kernel_points
 from geodl.nn.level import Level, graph_levels, mesh_levels
 from geodl.nn.minibatch_deviation import MinibatchDeviation
 from geodl.nn.modulated_conv import ModulatedConv
+from geodl.nn.motion_level import collapse_chains, motion_levels
 from geodl.nn.noise import NoiseInjection
 from geodl.nn.pagerank import PersonalizedPageRank
 from geodl.nn.pooling import GlobalMeanPool, LpPool, MaxPool, MeanPool
@@ -71,6 +73,7 @@ __all__ = [
     "GridConvTranspose",
     "GridWindows",
     "InvResMLP",
+    "JointLinear",
     "KPConv",
     "LearnedTimeDiffusion",
     "Level",
@@ -91,6 +94,7 @@ __all__ = [
     "SplineConv",
     "Upsample",
     "chart_windows",
+    "collapse_chains",
     "contrastive_loss",
     "degree_charts",
     "equalize",
@@ -101,6 +105,7 @@ __all__ = [
     "interpolate",
     "kernel_points",
     "mesh_levels",
+    "motion_levels",
     "normalized_adjacency",
     "normalized_laplacian",
     "scaled_laplacian",

@@ -68,7 +68,7 @@ class Level(Structure):
             apart = (
                 tuple(dilation) if len(dilation) == len(kernel_size) else tuple(dilation) * len(kernel_size)
             )
-            wanted = _reach([(k - 1) * d + 1 for k, d in zip(kernel_size, apart, strict=True)])
+            wanted = reach_of([(k - 1) * d + 1 for k, d in zip(kernel_size, apart, strict=True)])
             if math.prod(kernel_size) > 1 and wanted > self.reach * (1 + 1e-9):
                 wide = "" if max(apart) == 1 else f" with dilation {apart}"
                 raise ValueError(
@@ -196,7 +196,7 @@ def mesh_levels(
         )
     _check_sizes(sizes, vertices, "mesh")
     steps = hierarchy(mesh, sizes) if sizes else []
-    points, reach = torch.arange(vertices), _reach([kernel_size] * 2)
+    points, reach = torch.arange(vertices), reach_of([kernel_size] * 2)
     made: list[tuple[Charts, Tensor]] = []
     for depth in range(len(steps) + 1):
         if depth:
@@ -207,7 +207,7 @@ def mesh_levels(
         u = charts.rho[:, None] * torch.stack([charts.theta.cos(), charts.theta.sin()], dim=1) / spacing
         mass = vertex_areas(mesh) if depth == 0 else steps[depth - 1].mass
         made.append((Charts(charts.neighbors, u, "cartesian"), mass))
-    return _linked(made, steps, reach)
+    return linked(made, steps, reach)
 
 
 def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) -> Level:
@@ -245,7 +245,7 @@ def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) ->
         raise ValueError(
             "most nodes lie where a neighbour does: the distance of two taps is that of neighbours"
         )
-    points, reach = torch.arange(pos.shape[0]), _reach([kernel_size] * dim)
+    points, reach = torch.arange(pos.shape[0]), reach_of([kernel_size] * dim)
     made: list[tuple[Charts, Tensor]] = []
     for depth in range(len(steps) + 1):
         if depth:
@@ -256,7 +256,7 @@ def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) ->
         u = (place[neighbors.col] - place[neighbors.row]) / spacing
         mass = pos.new_ones(pos.shape[0]) if depth == 0 else steps[depth - 1].mass
         made.append((Charts(neighbors, u, "cartesian"), mass))
-    return _linked(made, steps, reach)
+    return linked(made, steps, reach)
 
 
 def _check_sizes(sizes: Sequence[int], points: int, shape: str) -> None:
@@ -266,12 +266,12 @@ def _check_sizes(sizes: Sequence[int], points: int, shape: str) -> None:
         )
 
 
-def _reach(kernel_size: Sequence[int]) -> float:
+def reach_of(kernel_size: Sequence[int]) -> float:
     """How far the hats of a kernel reach, in taps."""
     return math.hypot(*((taps - 1) / 2 + 1 for taps in kernel_size))
 
 
-def _linked(made: list[tuple[Charts, Tensor]], steps: list[Coarsening], reach: float) -> Level:
+def linked(made: list[tuple[Charts, Tensor]], steps: list[Coarsening], reach: float) -> Level:
     charts, area = made[-1]
     level = Level(charts, area, reach=reach)
     for (charts, area), step in zip(reversed(made[:-1]), reversed(steps), strict=True):

@@ -7,10 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from geodl.ops.graph_filter import check_filters, check_operands, filter_step, matmul, matrix_for
-from geodl.ops.neighbors import Neighbors
+from geodl.ops.core.fitting import Fitting
+from geodl.ops.graph_filter import filter_step, matmul, matrix_for
+from geodl.ops.neighbors import Neighbors, csr_for
 
 __all__ = ["arma"]
+
+_GIVEN = Fitting("x[S,C] laplacian[E] initial[M,C,D] recurrent[M,D,D] skip[M,C,D]; graph:csr[N,S,E]")
 
 
 def arma(
@@ -52,11 +55,9 @@ def arma(
 
     Bianchi et al., "Graph neural networks with convolutional ARMA filters", 2021.
     """
-    check_operands(x, neighbors, laplacian, initial=initial, recurrent=recurrent, skip=skip)
-    check_filters(initial, "initial", ("S", x.shape[1], "C'"))
+    given = x, laplacian, initial, recurrent, skip, csr_for(neighbors)
+    x, laplacian, initial, recurrent, skip, _ = _GIVEN(*given)
     stacks, _, out_channels = initial.shape
-    check_filters(recurrent, "recurrent", (stacks, out_channels, out_channels))
-    check_filters(skip, "skip", (stacks, x.shape[1], out_channels))
     if stacks == 0:
         raise ValueError("initial must have at least one matrix, not 0")
     if steps < 1:

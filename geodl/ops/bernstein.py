@@ -7,12 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-from geodl.ops.chebyshev import apply_polynomial
+from geodl.ops.chebyshev import apply_polynomial, check_powers
 from geodl.ops.core.memory import require_memory
-from geodl.ops.graph_filter import check_filters, matmul, matrix_for
+from geodl.ops.graph_filter import matmul, matrix_for
 from geodl.ops.neighbors import Neighbors
+from geodl.ops.remembered import Shelf, remembered
 
 __all__ = ["bernstein"]
+
+_CHANGES = Shelf(16)
 
 
 def bernstein(
@@ -45,11 +48,10 @@ def bernstein(
 
     He et al., "BernNet: learning arbitrary graph spectral filters via Bernstein approximation", 2021.
     """
-    check_filters(filters, "filters", ("K + 1", x.shape[-1], "C'"))
-    if filters.shape[0] == 0:
-        raise ValueError("filters must have at least one matrix, not 0")
+    check_powers(filters)
     require_memory(filters=filters)
-    change = _in_chebyshev(filters.shape[0] - 1, x.device).to(filters.dtype)
+    of = filters.shape[0] - 1, x.device, filters.dtype
+    change = remembered(_CHANGES, of, lambda: _in_chebyshev(*of[:2]).to(of[2]))
     filters = matmul(change, filters.flatten(1)).view(filters.shape)
     return apply_polynomial(x, filters, matrix_for(x, neighbors, laplacian, symmetric))
 

@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 from geodl.ops.aggregate import aggregate
-from geodl.ops.graph_filter import Matrix, check_filters, check_operands, filter_step, matmul, matrix_for
-from geodl.ops.neighbors import Neighbors
+from geodl.ops.core.fitting import Fitting
+from geodl.ops.graph_filter import Matrix, filter_step, matmul, matrix_for
+from geodl.ops.neighbors import Neighbors, csr_for
 
 __all__ = ["cayley"]
+
+_GIVEN = Fitting("x[S,C] laplacian[E] filters[R,C,D] zoom[]; graph:csr[N,S,E]")
 
 
 def cayley(
@@ -50,11 +53,9 @@ def cayley(
 
     Levie et al., "CayleyNets: graph convolutional neural networks with complex rational spectral filters", 2018.
     """
-    check_operands(x, neighbors, laplacian, filters=filters, zoom=zoom)
-    check_filters(filters, "filters", ("2 r + 1", x.shape[1], "C'"))
+    x, laplacian, filters, zoom, _ = _GIVEN(x, laplacian, filters, zoom, csr_for(neighbors))
     if filters.shape[0] % 2 == 0:
         raise ValueError(f"filters must have 2 r + 1 matrices, an odd number, not {filters.shape[0]}")
-    check_filters(zoom, "zoom", ())
     if iterations < 0:
         raise ValueError(f"iterations must not be negative, got {iterations}")
     matrix = matrix_for(x, neighbors, laplacian, symmetric)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from geodl.ops.core import Operator
-from geodl.ops.core.operator import total
+from geodl.ops.core.declaration import Declaration
+from geodl.ops.core.dispatch import kernel, select
+from geodl.ops.core.memory import addresses, new_empty
+from geodl.ops.core.operator import HALF, total
+from geodl.ops.core.plain import MUST_BE_RESOLVED, write_look
+from geodl.ops.core.watch import watched
 from geodl.ops.graph_filter import (
     Matrix,
-    check_filters,
     matmul,
     matmul_nt,
     matmul_tn,
     matrix_for,
+    native_recurrence,
     recurrence,
     recurrence_backward,
     recurrence_jvp,
@@ -59,10 +66,16 @@ def chebyshev(
 
     Defferrard et al., "Convolutional neural networks on graphs with fast localized spectral filtering", 2016.
     """
-    check_filters(filters, "filters", ("K", x.shape[-1], "C'"))
+    check_powers(filters)
+    return apply_polynomial(x, filters, matrix_for(x, neighbors, laplacian, symmetric))
+
+
+def check_powers(filters: Tensor) -> None:
+    """Raises if these are no matrices, one a power; whether they fit the signal the operator looks at."""
+    if filters.dim() != 3:
+        raise ValueError(f"filters must have shape [K, C, C'], not {list(filters.shape)}")
     if filters.shape[0] == 0:
         raise ValueError("filters must have at least one matrix, not 0")
-    return apply_polynomial(x, filters, matrix_for(x, neighbors, laplacian, symmetric))
 
 
 def apply_polynomial(x: Tensor, filters: Tensor, matrix: Matrix) -> Tensor:
@@ -80,12 +93,14 @@ polynomial = Operator(
 )
 
 
+@functools.cache
 def _clenshaw(powers: int) -> tuple[list[float], list[float], int, int, bool]:
     """What the recurrence takes after its matrix, for the sum over the weighted signals ``x filters[k]``."""
     ups = max(powers - 2, 0)
     return [2.0] * ups + [1.0] * min(powers - 1, 1), [-1.0] * ups, powers, 1, True
 
 
+@functools.cache
 def _chebyshev(powers: int) -> tuple[list[float], list[float], int, int, bool]:
     """The same for all terms T_k(L) x."""
     ups = max(powers - 2, 0)
@@ -125,8 +140,56 @@ def _compute(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
 
 
 polynomial.reference(_compute)
-polynomial.native(_compute)
 polynomial.triton(_compute)
+
+
+# --- small signals on the CPU, where views, copies and calls in between cost more than the work ---------------------
+
+SMALL = 2**18  # bytes of a signal that is read once a power, out of the cache
+
+
+@polynomial.native
+def _(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
+    *matrix, terms = given
+    if terms or x.nbytes > SMALL:
+        return _compute(x, filters, *given)
+    points, (powers, channels, width) = x.shape[0], filters.shape
+    weighted = new_empty(x, points, powers, width)
+    of_x, of_filters, of_weighted = addresses(x, filters, weighted)
+    kernel("products", x.dtype)(
+        powers, points, width, (channels, of_x, channels, 1, of_filters, width, 1), 0, channels * width,
+        of_weighted, powers * width, width, torch.get_num_threads(),
+    )  # fmt: skip
+    out = native_recurrence(weighted, *matrix, *_clenshaw(powers), new_empty(x, points, width))
+    return out, x.new_empty(points, 0, channels)
+
+
+_LOOK = write_look(Declaration.parse("g[N,D] x[N,C] filters[K,C,D] laplacian[E]; graph:csr[N,N,E]"))
+
+
+def _native_gradients(g: Tensor, inputs: Any) -> tuple[Tensor, Tensor] | None:
+    """Gradients of the signal and the filters, if these are small and plain, nobody looks on and none will ask for further ones."""
+    x, filters, laplacian, graph, symmetric, transposed, terms = inputs
+    if terms or x.nbytes > SMALL or not x.is_cpu or torch.is_grad_enabled() or is_compiling() or watched():
+        return None
+    found = _LOOK((g, x, filters, laplacian, graph))
+    if not found or found & MUST_BE_RESOLVED or select(g) != "native" or g.dtype in HALF:
+        return None
+    points, (powers, channels, width) = x.shape[0], filters.shape
+    matrix = Matrix(laplacian, graph, symmetric, transposed).t()
+    by_weighted, size = native_recurrence(g, *matrix, *_chebyshev(powers)), width * x.itemsize
+    by_x, by_filters = new_empty(x, points, channels), new_empty(x, powers, channels, width)
+    of_x, of_filters, of_weighted, out = addresses(x, filters, by_weighted, by_filters)
+    row, matrix_size, threads = powers * width, channels * width, torch.get_num_threads()
+    kernel("products", x.dtype)(
+        powers, channels, width, (points, of_x, 1, channels, of_weighted, row, 1), 0, width, out, width, matrix_size, threads
+    )  # fmt: skip
+    terms = [
+        (width, of_weighted + k * size, row, 1, of_filters + k * channels * size, 1, width)
+        for k in range(powers)
+    ]
+    kernel("matmul", x.dtype)(points, channels, terms, 0, 0, by_x.data_ptr(), channels, 0, 0, 0, threads)
+    return by_x, by_filters
 
 
 def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
@@ -134,6 +197,8 @@ def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> A
     powers, channels, out_channels = filters.shape
     by_x = by_filters = by_laplacian = None
     g = grads[0]
+    if not needs[2] and (found := _native_gradients(g, inputs)) is not None:
+        return *found, None
     if terms:
         if needs[1]:
             # What was kept has no derivative of its own.

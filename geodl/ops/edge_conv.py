@@ -38,7 +38,8 @@ from torch.nn import functional
 from geodl.ops.aggregate import gather_sum, reference_gather_max, scatter_sum
 from geodl.ops.core import CSR, Operator
 from geodl.ops.core.dispatch import kernel
-from geodl.ops.core.memory import addresses, in_huge_pages, require_memory
+from geodl.ops.core.fitting import Fitting
+from geodl.ops.core.memory import addresses, in_huge_pages
 from geodl.ops.neighbors import Neighbors, csr_for
 
 __all__ = ["BatchNorm", "edge_conv"]
@@ -146,23 +147,20 @@ def _check_statistics(norm: BatchNorm, neighbors: Neighbors, weight: Tensor) -> 
         )
 
 
+_FOLDED = Fitting(
+    "weight[C,D] bias[D]? norm_weight[D]? norm_bias[D]?; running_mean:any[D] running_var:any[D]"
+)
+
+
 def _folded(norm: BatchNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """The linear layer with the norm in it, as running statistics are constants."""
-    assert norm.running_mean is not None and norm.running_var is not None
-    for name, given in (("bias", bias), ("norm_weight", norm.weight), ("norm_bias", norm.bias)):
-        if given is not None and (given.shape != weight.shape[-1:] or given.dtype != weight.dtype):
-            raise ValueError(
-                f"{name} must have shape {list(weight.shape[-1:])} and be {weight.dtype}, "
-                f"not {list(given.shape)} and {given.dtype}"
-            )
-    require_memory(
-        weight=weight, bias=bias, norm_weight=norm.weight, norm_bias=norm.bias,
-        running_mean=norm.running_mean, running_var=norm.running_var,
-    )  # fmt: skip
-    mean, scale = norm.running_mean.to(weight.dtype), (norm.running_var + norm.eps).rsqrt().to(weight.dtype)
-    scale = scale if norm.weight is None else scale * norm.weight
+    weight, bias, gamma, beta, mean, variance = _FOLDED(
+        weight, bias, norm.weight, norm.bias, norm.running_mean, norm.running_var
+    )
+    mean, scale = mean.to(weight.dtype), (variance + norm.eps).rsqrt().to(weight.dtype)
+    scale = scale if gamma is None else scale * gamma
     shift = (-mean if bias is None else bias - mean) * scale
-    return weight * scale, shift if norm.bias is None else shift + norm.bias
+    return weight * scale, shift if beta is None else shift + beta
 
 
 # --- operators ------------------------------------------------------------------------------------------------

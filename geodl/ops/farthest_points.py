@@ -8,12 +8,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from geodl.ops.clouds import check_finite, check_pointer, first_of, one_cloud
 from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
-from geodl.ops.core.memory import addresses, require_memory
+from geodl.ops.core.fitting import Fitting
+from geodl.ops.core.memory import addresses
+from geodl.ops.core.operator import HALF
 from geodl.ops.dynamic_size import dynamic_size
 
 __all__ = ["farthest_points"]
+
+_GIVEN = Fitting("; x:const[P,D] ptr[B+1] count[B]? start[B]?")
 
 
 def farthest_points(
@@ -55,54 +60,23 @@ def farthest_points(
             P, or a point that is not finite.
         IndexError: a start outside its cloud.
     """
-    _check(x, count, ptr, start)
-    given = {"count": count, "start": start}
-    require_memory(ptr=ptr, **{name: value for name, value in given.items() if isinstance(value, Tensor)})
-    x = x.detach()
-    if x.dtype in (torch.float16, torch.bfloat16):
-        x = x.float()
-    # The number of samples where it depends on no value, so that shapes are static and nothing waits for the device.
-    total = min(count, x.shape[0]) if ptr is None and isinstance(count, int) else None
-    if ptr is None:
-        ptr = torch.arange(2, device=x.device) * x.shape[0]
-    counts = ptr.diff().clamp(max=count)
-    sample_ptr = torch.cat([ptr.new_zeros(1), counts.cumsum(0)])
-    if start is None:
-        start = ptr[:-1]
-    elif isinstance(start, int):
-        start = torch.full_like(ptr[:-1], start)
-    return cast(Tensor, sample_farthest(x, ptr, sample_ptr, start, total)), sample_ptr
-
-
-def _check(x: Tensor, count: int | Tensor, ptr: Tensor | None, start: int | Tensor | None) -> None:
-    if x.dim() != 2:
-        raise ValueError(f"x must have shape [P, D], not {list(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"x must be floating point, not {x.dtype}")
-    clouds = 1
-    if ptr is not None:
-        if ptr.dim() != 1 or ptr.shape[0] == 0:
-            raise ValueError(f"ptr must have shape [B+1], not {list(ptr.shape)}")
-        clouds = ptr.shape[0] - 1
-        _check_index("ptr", ptr, x)
-    if isinstance(start, int) and clouds != 1:
-        raise ValueError(f"start must be a row for each of the {clouds} clouds, not one number")
-    for name, value in (("count", count), ("start", start)):
-        if isinstance(value, Tensor):
-            if value.shape != (clouds,):
-                raise ValueError(
-                    f"there are {clouds} clouds, so {name} must have shape [{clouds}], not {list(value.shape)}"
-                )
-            _check_index(name, value, x)
     if isinstance(count, int) and count < 0:
         raise ValueError(f"count must not be negative, got {count}")
-
-
-def _check_index(name: str, index: Tensor, x: Tensor) -> None:
-    if index.dtype != torch.int64:
-        raise ValueError(f"{name} must be int64, not {index.dtype}")
-    if index.device != x.device:
-        raise ValueError(f"x is on {x.device} but {name} is on {index.device}")
+    single, counts = ptr is None, count if isinstance(count, Tensor) else None
+    first = start if isinstance(start, Tensor) else None
+    x, ptr, counts, first = _GIVEN(x.detach(), one_cloud(x) if ptr is None else ptr, counts, first)
+    if x.dtype in HALF:
+        x = x.float()
+    # The number of samples where it depends on no value, so that shapes are static and nothing waits for the device.
+    total = min(count, x.shape[0]) if single and isinstance(count, int) else None
+    sample_ptr = torch.cat(
+        [ptr.new_zeros(1), ptr.diff().clamp(max=count if counts is None else counts).cumsum(0)]
+    )
+    if first is None:
+        if start is not None and ptr.shape[0] != 2:
+            raise ValueError(f"start must be a row for each of the {ptr.shape[0] - 1} clouds, not one number")
+        first = ptr[:-1] if start is None else torch.full_like(ptr[:-1], start)
+    return cast(Tensor, sample_farthest(x, ptr, sample_ptr, first, total)), sample_ptr
 
 
 # --- operator: points in, integers out, so there is nothing to differentiate ---
@@ -133,27 +107,16 @@ def counted(sample: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _check_values(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor) -> None:
-    first, last = int(ptr[0]), int(ptr[-1])
-    if first != 0 or last != x.shape[0]:
-        raise ValueError(f"ptr must ascend from 0 to the {x.shape[0]} points, not from {first} to {last}")
-    sizes = ptr.diff()
-    if bool((sizes < 0).any()):
-        raise ValueError(f"ptr must not descend, but cloud {_first(sizes < 0)} ends before it starts")
+    check_pointer(ptr, x.shape[0])
     if bool((negative := sample_ptr.diff() < 0).any()):
-        raise ValueError(f"count must not be negative, but is for cloud {_first(negative)}")
-    if bool((outside := (sizes > 0) & ((start < ptr[:-1]) | (start >= ptr[1:]))).any()):
-        cloud = _first(outside)
+        raise ValueError(f"count must not be negative, but is for cloud {first_of(negative)}")
+    if bool((outside := (ptr.diff() > 0) & ((start < ptr[:-1]) | (start >= ptr[1:]))).any()):
+        cloud = first_of(outside)
         raise IndexError(
             f"start[{cloud}] is {int(start[cloud])}, but cloud {cloud} has the points {int(ptr[cloud])} to "
             f"{int(ptr[cloud + 1]) - 1}"
         )
-    if not bool((finite := x.isfinite()).all()):
-        row = _first(~finite.all(1))
-        raise ValueError(f"x must be finite, but row {row} is {x[row].tolist()}")
-
-
-def _first(condition: Tensor) -> int:
-    return int(condition.nonzero()[0])
+    check_finite("x", x)
 
 
 # --- reference: the definition in PyTorch -------------------------------------

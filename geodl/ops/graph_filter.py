@@ -24,10 +24,9 @@ from geodl.ops.aggregate import edge_dot
 from geodl.ops.core import CSR, Operator
 from geodl.ops.core.csr import sum_rows
 from geodl.ops.core.dispatch import kernel
-from geodl.ops.core.memory import addresses, new_empty, require_memory
+from geodl.ops.core.memory import addresses, new_empty
 from geodl.ops.core.operator import total
-from geodl.ops.matrix_products import native_sum
-from geodl.ops.neighbors import Neighbors, check_like, check_signal, csr_for
+from geodl.ops.neighbors import Neighbors, csr_for
 
 
 class Matrix(NamedTuple):
@@ -66,28 +65,6 @@ def matrix_for(x: Tensor, neighbors: Neighbors, laplacian: Tensor, symmetric: bo
         )
     graph = csr_for(neighbors) if symmetric else csr_for(neighbors, x)
     return Matrix(laplacian, graph, symmetric, False)
-
-
-def check_operands(x: Tensor, neighbors: Neighbors, laplacian: Tensor, **weights: Tensor) -> None:
-    """Checks the signal and the Laplacian of a filter, and that its weights are alike; under autocast dtypes may differ."""
-    check_signal(x, neighbors)
-    if laplacian.shape != (neighbors.num_edges,):
-        raise ValueError(
-            f"neighbors have {neighbors.num_edges} edges but laplacian has shape {list(laplacian.shape)}"
-        )
-    require_memory(x=x, laplacian=laplacian, **weights)
-    if x.device.type == "meta" or not torch.is_autocast_enabled(x.device.type):
-        for name, tensor in {"laplacian": laplacian, **weights}.items():
-            check_like(x, name, tensor)
-
-
-def check_filters(filters: Tensor, name: str, shape: tuple[str | int, ...]) -> None:
-    """Checks the shape of weights; where it has a name instead of a number, any will do."""
-    fits = filters.dim() == len(shape) and all(
-        isinstance(wanted, str) or size == wanted for size, wanted in zip(filters.shape, shape, strict=True)
-    )
-    if not fits:
-        raise ValueError(f"{name} must have shape [{', '.join(map(str, shape))}], not {list(filters.shape)}")
 
 
 # --- operators ------------------------------------------------------------------------------------------------
@@ -272,17 +249,17 @@ def _native_step(
     rows = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
     kernel("filter_step", x.dtype)(
         rowptr.data_ptr(), out.shape[0], col.data_ptr(), *addresses(values, edge), out.shape[1], alpha, beta,
-        *addresses(x, d, f, out), *rows, torch.get_num_threads(), col.shape[0],
+        *addresses(x, d, f, out), *rows, torch.get_num_threads(), col.shape[0], False,
     )  # fmt: skip
 
 
-def _native_recurrence(
+def native_recurrence(
     source: Tensor, laplacian: Tensor, graph: CSR, symmetric: bool, transposed: bool, alpha: Sequence[float],
-    beta: Sequence[float], sources: int, keep: int, backwards: bool,
+    beta: Sequence[float], sources: int, keep: int, backwards: bool, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     values, edge, rowptr, col = Matrix(laplacian, graph, symmetric, transposed).operand()
-    points, _, channels = source.shape
-    out = new_empty(source, points, keep, channels)
+    points, channels = source.shape[0], source.shape[-1]
+    out = new_empty(source, points, keep, channels) if out is None else out
     scratch = new_empty(source, 3, points, channels) if len(alpha) > keep else None
     kernel("recurrence", source.dtype)(
         rowptr.data_ptr(), points, *addresses(col, values, edge), channels, alpha, beta, source.data_ptr(), sources, keep,
@@ -291,12 +268,34 @@ def _native_recurrence(
     return out
 
 
-def _native_product(a: Tensor, b: Tensor) -> Tensor:
-    return native_sum(new_empty(a, a.shape[0], b.shape[1]), (a, b))
+def _native_product(a: Tensor, b: Tensor, rows: int, columns: int, depth: int, *strides: int) -> Tensor:
+    """With the strides of a and b, by row and column: to ask for them, or to view a transpose, costs as much as a small product."""
+    out = new_empty(a, rows, columns)
+    of_a, of_b = addresses(a, b)
+    term = depth, of_a, *strides[:2], of_b, *strides[2:]
+    kernel("matmul", a.dtype)(
+        rows, columns, [term], 0, 0, out.data_ptr(), columns, 0, 0, 0, torch.get_num_threads()
+    )
+    return out
 
 
-recurrence.native(_native_recurrence)
+@matmul.native
+def _(a: Tensor, b: Tensor) -> Tensor:
+    (rows, depth), (_, columns) = a.shape, b.shape
+    return _native_product(a, b, rows, columns, depth, depth, 1, columns, 1)
+
+
+@matmul_nt.native
+def _(a: Tensor, b: Tensor) -> Tensor:
+    (rows, depth), (columns, _) = a.shape, b.shape
+    return _native_product(a, b, rows, columns, depth, depth, 1, 1, depth)
+
+
+@matmul_tn.native
+def _(a: Tensor, b: Tensor) -> Tensor:
+    (depth, rows), (_, columns) = a.shape, b.shape
+    return _native_product(a, b, rows, columns, depth, 1, rows, columns, 1)
+
+
+recurrence.native(native_recurrence)
 filter_step.native(lambda *given: step_once(_native_step, *given))
-matmul.native(_native_product)
-matmul_nt.native(lambda a, b: _native_product(a, b.t()))
-matmul_tn.native(lambda a, b: _native_product(a.t(), b))

@@ -10,12 +10,13 @@ give the same bits and agree about what a tie is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar, cast, overload
 
 import torch
 from torch import Tensor
 
+from geodl.ops.clouds import check_finite, one_cloud
 from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses
@@ -188,12 +189,11 @@ def arrange(x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Te
         raise ValueError(f"x may have at most 2^31 - 1 points, not {points}")
     if x.device.type == "cpu":
         for name, tensor in (("x", x), ("queries", queries)):
-            if tensor is not None and not bool(torch.isfinite(tensor).all()):
-                row = int((~torch.isfinite(tensor).all(1)).nonzero()[0])
-                raise ValueError(f"{name} must be finite, but row {row} is {tensor[row].tolist()}")
+            if tensor is not None:
+                check_finite(name, tensor)
     single, largest = ptr is None, points if queries is None else None
     if ptr is None:
-        ptr, query_ptr = (torch.arange(2, device=x.device) * count for count in (points, rows))
+        ptr, query_ptr = one_cloud(x), one_cloud(x if queries is None else queries)
     else:
         query_ptr = ptr if query_ptr is None else query_ptr
         if ptr.shape != query_ptr.shape:
@@ -264,32 +264,32 @@ def squared_distances(queries: Tensor, points: Tensor) -> Tensor:
     return total.nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
+def in_order(layout: Layout) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """For some queries at a time their numbers, the squared distances of all points of their cloud, ascending, and these points."""
+    x, queries = layout.x, layout.x if layout.queries is None else layout.queries
+    p, q = layout.ptr.tolist(), layout.query_ptr.tolist()
+    for begin, end, first, last in zip(p[:-1], p[1:], q[:-1], q[1:], strict=True):
+        for some in torch.arange(first, last, device=x.device).split(max(1, CHUNK // max(1, end - begin))):
+            if some.numel():
+                distance, order = squared_distances(queries[some], x[begin:end]).sort(dim=1, stable=True)
+                yield some, distance, order + begin
+
+
 @nearest.reference
 @in_rows
 def reference_nearest(
     layout: Layout, k: int, loop: bool, rowptr: Tensor, edges: int
 ) -> tuple[Tensor, Tensor]:
-    x, queries = layout.x, layout.x if layout.queries is None else layout.queries
-    col, squared = rowptr.new_empty(edges), x.new_empty(edges)
+    col, squared = rowptr.new_empty(edges), layout.x.new_empty(edges)
     filled = 0
-    for p, p_end, q, q_end in clouds(layout):
-        points = x[p:p_end]
-        for some in torch.arange(q, q_end, device=x.device).split(max(1, CHUNK // max(1, p_end - p))):
-            distance, order = squared_distances(queries[some], points).sort(dim=1, stable=True)
-            if not loop:
-                others = order + p != some[:, None]
-                distance, order = (found[others].view(len(some), -1) for found in (distance, order))
-            distance, order = distance[:, :k], order[:, :k] + p
-            col[filled : filled + order.numel()] = order.flatten()
-            squared[filled : filled + order.numel()] = distance.flatten()
-            filled += order.numel()
+    for some, distance, points in in_order(layout):
+        if not loop:
+            others = points != some[:, None]
+            distance, points = (found[others].view(len(some), -1) for found in (distance, points))
+        written = slice(filled, filled + points[:, :k].numel())
+        col[written], squared[written] = points[:, :k].flatten(), distance[:, :k].flatten()
+        filled = written.stop
     return col, squared
-
-
-def clouds(layout: Layout) -> list[tuple[int, int, int, int]]:
-    """Where the points and the queries of every cloud with queries begin and end."""
-    p, q = layout.ptr.tolist(), layout.query_ptr.tolist()
-    return [ends for ends in zip(p[:-1], p[1:], q[:-1], q[1:], strict=True) if ends[2] < ends[3]]
 
 
 # --- native: C++ on the CPU ---------------------------------------------------

@@ -74,19 +74,6 @@ class Neighbors(Structure):
         return self.rowptr.diff()
 
     @classmethod
-    def trusted(cls, rowptr: Tensor, col: Tensor, num_src: int, order: Tensor | None = None) -> Neighbors:
-        """Neighbours that are right by construction: their values are not read, which would wait for the device.
-
-        Args:
-            rowptr, col, num_src, order: as of :class:`Neighbors`. What would raise there is looked for only if they are changed.
-        """
-        if is_compiling():  # where the constructor checks nothing
-            return Neighbors(rowptr, col, num_src, order)
-        made = Neighbors.__new__(Neighbors)
-        made.rowptr, made.col, made.num_src, made.order = rowptr, col, num_src, order
-        return made.trust()
-
-    @classmethod
     def from_edge_index(cls, edge_index: Tensor, num_dst: int, num_src: int | None = None) -> Neighbors:
         """Neighbourhoods of a PyG ``edge_index``: edge ``(j, i)`` means that ``i`` reads ``j``.
 
@@ -107,7 +94,7 @@ class Neighbors(Structure):
             if count < 0:
                 raise ValueError(f"{name} must not be negative, got {count}")
         src, dst = edge_index
-        if dst.numel() and not is_compiling():
+        if not is_compiling() and dst.numel():  # Dynamo of torch 2.6 takes the truth of a size for its value
             ends = ("edge_index[1]", dst, num_dst, "destinations"), ("col", src, num_src, "sources")
             for name, points, count, what in ends:
                 low, high = (int(bound) for bound in points.aminmax())
@@ -217,24 +204,6 @@ class Neighbors(Structure):
             low, high = (int(bound) for bound in self.col.aminmax())
             if low < 0 or high >= self.num_src:
                 raise IndexError(f"col holds {low}..{high}, but there are {self.num_src} sources")
-
-
-def check_signal(x: Tensor, neighbors: Neighbors) -> None:
-    """Checks that ``x [num_src, C]`` is a signal on the sources."""
-    if x.dim() != 2 or x.shape[0] != neighbors.num_src:
-        raise ValueError(f"neighbors have {neighbors.num_src} sources but x has shape {list(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"x must be floating point, not {x.dtype}")
-    if x.device != neighbors.device:
-        raise ValueError(f"x is on {x.device} but neighbors are on {neighbors.device}")
-
-
-def check_like(x: Tensor, name: str, tensor: Tensor) -> None:
-    """Checks that a tensor has the dtype and the device of ``x``."""
-    if tensor.dtype != x.dtype:
-        raise ValueError(f"x is {x.dtype} but {name} is {tensor.dtype}")
-    if tensor.device != x.device:
-        raise ValueError(f"x is on {x.device} but {name} is on {tensor.device}")
 
 
 class _Graph:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from geodl.ops.core.memory import require_memory
+from geodl.ops.core.fitting import Fitting
 from geodl.ops.depthwise_conv import depthwise_conv
 from geodl.ops.neighbors import Neighbors, csr_for
 from geodl.ops.window_conv import window_conv
-from geodl.ops.windows import check_filters, count_windows, graph_for
+from geodl.ops.windows import count_windows, graph_for
 
 __all__ = ["patch_conv"]
+
+_GIVEN = Fitting("x[S,C] weight[E,W] filters[M,R,D]; graph:csr[N,S,E] index[E,W]?")
 
 # Groups of fewer channels cost more one by one, each with a pass over the edges, than zeros between them.
 NARROW = 32
@@ -56,17 +58,13 @@ def patch_conv(
 
     Monti et al., "Geometric deep learning on graphs and manifolds using mixture model CNNs", 2017, eq. 9-10.
     """
-    if filters.dim() != 3:
-        form = "[M, C, C']" if groups == 1 else "[M, C / groups, C']"
-        raise ValueError(f"filters must have shape {form}, not {list(filters.shape)}")
-    require_memory(x=x, weight=weight, filters=filters, index=index)
-    num_windows = count_windows(weight, index, filters.shape[0])
-    if x.dim() != 2:
-        raise ValueError(f"x must have shape [S, C], not {list(x.shape)}")
-    channels, out_channels = x.shape[1], filters.shape[2]
+    x, weight, filters, _, index = _GIVEN(x, weight, filters, csr_for(neighbors), index)
+    count_windows(weight, index, filters.shape[0])
+    channels, (_, read, out_channels) = x.shape[1], filters.shape
     if groups < 1 or channels % groups or out_channels % groups:
         raise ValueError(f"groups must divide {channels} and {out_channels} channels, got {groups}")
-    check_filters(filters, x[:, : channels // groups], (num_windows,))
+    if read * groups != channels:
+        raise ValueError(f"filters read {read} channels a group, but x has {channels} for {groups} groups")
     if 1 < groups < channels and channels // groups < NARROW:
         filters, groups = _block_diagonal(filters, groups), 1
     if groups == 1:

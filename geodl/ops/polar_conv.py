@@ -8,7 +8,7 @@ from torch import Tensor
 
 from geodl.ops.polar_windows import PolarWindows
 from geodl.ops.window_conv import window_conv, window_conv_max
-from geodl.ops.windows import check_filters, graph_for
+from geodl.ops.windows import graph_for
 
 __all__ = ["polar_conv"]
 
@@ -47,7 +47,9 @@ def polar_conv(
 
     Masci et al., "Geodesic convolutional neural networks on Riemannian manifolds", 2015, eq. 9-10.
     """
-    check_filters(filters, x, (windows.rings, windows.rays))
+    if filters.dim() != 4 or filters.shape[:2] != (windows.rings, windows.rays):
+        form = f"[{windows.rings}, {windows.rays}, C, C']"
+        raise ValueError(f"filters must have shape {form} for these windows, not {list(filters.shape)}")
     rotations = windows.rays if rotations is None else rotations
     if rotations < 1 or windows.rays % rotations:
         raise ValueError(f"rotations must divide the {windows.rays} rays, got {rotations}")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from geodl.ops.core.declaration import Declaration
+from geodl.ops.core.fitting import Fitting
 from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 from geodl.ops.neighbors import Neighbors, csr_for
 from geodl.ops.windows import check_index, count_windows
 
 __all__ = ["PolarWindows"]
 
-_WINDOWS = Declaration.parse("weight[E,M]; graph:csr[N,S,E] index:int[E,M]? ->")
+_GIVEN = Fitting("weight[E,M]; graph:csr[N,S,E] index:int[E,M]? ->")
 
 
 @dataclass(eq=False)
@@ -60,24 +59,9 @@ class PolarWindows(Structure):
                 f"there must be at least one ring and one ray, not {self.rings} rings and {self.rays} rays"
             )
         count_windows(self.weight, self.index, self.num_windows)
-        _WINDOWS.bind((self.weight, csr_for(self.neighbors), self.index))
+        _GIVEN(self.weight, csr_for(self.neighbors), self.index)
         check_index(self.index, self.num_windows)
 
     @property
     def num_windows(self) -> int:
         return self.rings * self.rays
-
-    @classmethod
-    def cat(cls, parts: Sequence[PolarWindows], shared: Collection[str] = ()) -> PolarWindows:
-        """Block-diagonal packing, see :meth:`Structure.cat`.
-
-        Raises:
-            ValueError: no parts, or parts that differ in rings, rays, form, dtype or device.
-        """
-        if len(forms := {part._form() for part in parts}) > 1:
-            raise ValueError(f"PolarWindows.cat needs parts of one form, not {' and '.join(sorted(forms))}")
-        return super().cat(parts, shared)
-
-    def _form(self) -> str:
-        form = "dense" if self.index is None else f"sparse (S = {self.weight.shape[1]})"
-        return f"{self.rings} rings x {self.rays} rays {form} {self.weight.dtype} on {self.device}"

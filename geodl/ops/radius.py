@@ -17,15 +17,13 @@ from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses
 from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.knn import (
-    CHUNK,
     Layout,
     arrange,
     check_queries,
-    clouds,
     distance_of,
+    in_order,
     measured_dtype,
     new_rows,
-    squared_distances,
 )
 from geodl.ops.neighbors import Neighbors
 
@@ -159,23 +157,18 @@ def in_balls(search: Callable[..., Found]) -> Callable[..., Found]:
 def reference_within(
     layout: Layout, limit: float, max_neighbors: int | None, loop: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    x, queries = layout.x, layout.x if layout.queries is None else layout.queries
     degrees, cols, squares = [], [], []
-    for p, p_end, q, q_end in clouds(layout):
-        points = x[p:p_end]
-        for some in torch.arange(q, q_end, device=x.device).split(max(1, CHUNK // max(1, p_end - p))):
-            distance, order = squared_distances(queries[some], points).sort(dim=1, stable=True)
-            col = order + p
-            inside = distance <= limit
-            if not loop:
-                inside &= col != some[:, None]
-            if max_neighbors is not None:
-                inside &= inside.cumsum(1) <= max_neighbors
-            degrees.append(inside.sum(1))
-            cols.append(col[inside])
-            squares.append(distance[inside])
+    for some, distance, col in in_order(layout):
+        inside = distance <= limit
+        if not loop:
+            inside &= col != some[:, None]
+        if max_neighbors is not None:
+            inside &= inside.cumsum(1) <= max_neighbors
+        degrees.append(inside.sum(1))
+        cols.append(col[inside])
+        squares.append(distance[inside])
     rowptr = torch.cat([layout.ptr.new_zeros(1), *degrees]).cumsum(0)
-    return rowptr, torch.cat([layout.ptr.new_empty(0), *cols]), torch.cat([x.new_empty(0), *squares])
+    return rowptr, torch.cat([layout.ptr.new_empty(0), *cols]), torch.cat([layout.x.new_empty(0), *squares])
 
 
 # --- native: C++ on the CPU ---------------------------------------------------

@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from geodl.ops.core import Operator
-from geodl.ops.core.declaration import Declaration
-from geodl.ops.core.memory import resolve
-from geodl.ops.core.plain import MUST_BE_RESOLVED, write_look
+from geodl.ops.core.fitting import Fitting
 
 __all__ = ["from_basis", "heat_diffuse", "to_basis"]
 
@@ -40,7 +38,7 @@ def to_basis(x: Tensor, evecs: Tensor, mass: Tensor, ptr: Tensor) -> Tensor:
     Raises:
         ValueError: a shape, dtype or device that does not fit; on the CPU, a ``ptr`` that is no segmentation.
     """
-    evecs, x, mass, ptr = _fitting(_BASIS, evecs, x, mass, ptr)
+    evecs, x, mass, ptr = _BASIS(evecs, x, mass, ptr)
     return cast(Tensor, project(x * mass[:, None], evecs, ptr))
 
 
@@ -87,30 +85,13 @@ def heat_diffuse(x: Tensor, evals: Tensor, evecs: Tensor, mass: Tensor, time: Te
     """
     if evals.dim() == 1 and ptr.shape == (2,):
         evals = evals[None]
-    evecs, x, evals, mass, time, ptr = _fitting(_HEAT, evecs, x, evals, mass, time, ptr)
+    evecs, x, evals, mass, time, ptr = _HEAT(evecs, x, evals, mass, time, ptr)
     decay = (-evals[:, :, None] * time).exp()
     return cast(Tensor, expand(decay * project(x * mass[:, None], evecs, ptr), evecs, ptr))
 
 
-_BASIS = Declaration.parse("evecs[V,K] x[V,C] mass[V]; ptr[B+1]")
-_HEAT = Declaration.parse("evecs[V,K] x[V,C] evals[B,K] mass[V] time[C]; ptr[B+1]")
-
-_LOOK = {line: write_look(line) for line in (_BASIS, _HEAT)}
-
-
-def _fitting(line: Declaration, *given: Tensor) -> Sequence[Tensor]:
-    """The arguments, checked; those that differ under autocast in float32, as operators do it."""
-    *floating, ptr = given
-    if torch.is_autocast_enabled(given[0].device.type) and len({tensor.dtype for tensor in floating}) > 1:
-        given = *(tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in floating), ptr
-    if torch.compiler.is_compiling():
-        return given
-    found = _LOOK[line](given)
-    if not found:
-        line.bind(given)
-    if found & MUST_BE_RESOLVED:
-        given = (*(resolve(tensor, item.name) for tensor, item in zip(given, line.arguments, strict=True)),)
-    return given
+_BASIS = Fitting("evecs[V,K] x[V,C] mass[V]; ptr[B+1]")
+_HEAT = Fitting("evecs[V,K] x[V,C] evals[B,K] mass[V] time[C]; ptr[B+1]")
 
 
 # --- operators ------------------------------------------------------------------------------------------------

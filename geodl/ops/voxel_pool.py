@@ -9,14 +9,19 @@ import torch
 from torch import Tensor
 
 from geodl.ops.aggregate import REDUCTIONS, aggregate
+from geodl.ops.clouds import check_finite, check_pointer, first_of, one_cloud
 from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
+from geodl.ops.core.fitting import Fitting
 from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["VoxelPool", "voxel_neighbors", "voxel_pool"]
 
 Grouped = tuple[Tensor, Tensor, Tensor]
+
+_SIGNAL = Fitting("pos:any[P,D] x:const[P,C] ->")
+_GIVEN = Fitting("; pos:const[P,D] ptr[B+1] size:double[D]?")
 
 
 class VoxelPool(NamedTuple):
@@ -62,12 +67,7 @@ def voxel_pool(
     """
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
-    if x.dim() != 2 or x.shape[0] != pos.shape[0]:
-        raise ValueError(f"pos has {pos.shape[0]} points but x has shape {list(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"x must be floating point, not {x.dtype}")
-    if x.device != pos.device:
-        raise ValueError(f"pos is on {pos.device} but x is on {x.device}")
+    pos, x = _SIGNAL(pos, x)
     neighbors, voxel_ptr = voxel_neighbors(pos, size, ptr)
     pooled = aggregate(x, neighbors, reduce=reduce)
     cluster = neighbors.t()[0].col  # every point is read by one voxel
@@ -99,33 +99,12 @@ def voxel_neighbors(pos: Tensor, size: float | Tensor, ptr: Tensor | None = None
         ValueError: a shape, dtype or device that does not fit, a size that is not positive and finite, a ``ptr`` that does
             not ascend from 0 to P, or a point that is not finite, or not after division by the size.
     """
-    size = _check(pos, size, ptr)
-    if ptr is None:
-        ptr = torch.arange(2, device=pos.device) * pos.shape[0]
-    rowptr, col, voxel_ptr = group_voxels(pos.detach(), size, ptr)
+    sides = size.detach().double() if isinstance(size, Tensor) else None
+    pos, ptr, sides = _GIVEN(pos.detach(), one_cloud(pos) if ptr is None else ptr, sides)
+    if sides is None:
+        sides = torch.full(pos.shape[1:], size, dtype=torch.float64, device=pos.device)
+    rowptr, col, voxel_ptr = group_voxels(pos, sides, ptr)
     return Neighbors.trusted(rowptr, col, pos.shape[0]), voxel_ptr
-
-
-def _check(pos: Tensor, size: float | Tensor, ptr: Tensor | None) -> Tensor:
-    """Raises if the arguments do not fit; the sides of a cell, ``[D]`` float64."""
-    if pos.dim() != 2:
-        raise ValueError(f"pos must have shape [P, D], not {list(pos.shape)}")
-    if not pos.is_floating_point():
-        raise ValueError(f"pos must be floating point, not {pos.dtype}")
-    if ptr is not None:
-        if ptr.dim() != 1 or ptr.shape[0] == 0:
-            raise ValueError(f"ptr must have shape [B+1], not {list(ptr.shape)}")
-        if ptr.dtype != torch.int64:
-            raise ValueError(f"ptr must be int64, not {ptr.dtype}")
-        if ptr.device != pos.device:
-            raise ValueError(f"pos is on {pos.device} but ptr is on {ptr.device}")
-    if isinstance(size, Tensor):
-        if size.shape != pos.shape[1:]:
-            raise ValueError(f"size must be a number or have shape [{pos.shape[1]}], not {list(size.shape)}")
-        if size.device != pos.device:
-            raise ValueError(f"pos is on {pos.device} but size is on {size.device}")
-        return size.detach().double()
-    return torch.full(pos.shape[1:], size, dtype=torch.float64, device=pos.device)
 
 
 # --- operator: points in, integers out, so there is nothing to differentiate ---
@@ -156,23 +135,13 @@ def checked(group: Callable[..., Grouped]) -> Callable[..., Grouped]:
 
 
 def _check_values(pos: Tensor, size: Tensor, ptr: Tensor) -> None:
-    first, last = int(ptr[0]), int(ptr[-1])
-    if first != 0 or last != pos.shape[0]:
-        raise ValueError(f"ptr must ascend from 0 to the {pos.shape[0]} points, not from {first} to {last}")
-    if bool((descends := ptr.diff() < 0).any()):
-        raise ValueError(f"ptr must not descend, but cloud {_first(descends)} ends before it starts")
+    check_pointer(ptr, pos.shape[0])
     if not bool((size.isfinite() & (size > 0)).all()):
         raise ValueError(f"size must be positive and finite, not {size.tolist()}")
-    if not bool((finite := pos.isfinite()).all()):
-        row = _first(~finite.all(1))
-        raise ValueError(f"pos must be finite, but row {row} is {pos[row].tolist()}")
+    check_finite("pos", pos)
     if pos.dtype == torch.float64 and not bool((finite := (pos / size).isfinite()).all()):
-        row = _first(~finite.all(1))
+        row = first_of(~finite.all(1))
         raise ValueError(f"size is too small: row {row} of pos divided by it is not finite")
-
-
-def _first(condition: Tensor) -> int:
-    return int(condition.nonzero()[0])
 
 
 # --- reference: the definition in PyTorch -------------------------------------

@@ -80,16 +80,6 @@ def check_index(index: Tensor | None, num_windows: int) -> None:
         raise IndexError(f"index holds windows {low}..{high}, but there are {num_windows} windows")
 
 
-def check_filters(filters: Tensor, x: Tensor, windows: tuple[int, ...]) -> None:
-    """Checks that ``filters [*windows, C, C']`` fit the windows and the channels of ``x``."""
-    expected = (*windows, x.shape[-1])
-    if filters.dim() != len(expected) + 1 or filters.shape[:-1] != expected:
-        shape = ", ".join(map(str, expected))
-        raise ValueError(
-            f"filters must have shape [{shape}, C'] for these windows and x, not {list(filters.shape)}"
-        )
-
-
 def wanted(shapes_of: tuple[Tensor, ...], needs: Any) -> list[Tensor]:
     """An uninitialised gradient of every tensor that needs one, an empty tensor for the others."""
     return [t.new_empty(t.shape if need else 0) for t, need in zip(shapes_of, needs, strict=True)]

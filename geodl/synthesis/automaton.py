@@ -36,6 +36,7 @@ _RATE = 1e-3
 _WARM = 50  # looks until steps have their full length
 _GRAM = 1.0  # how much the relative error counts beside the features' order
 _REACH = 2.5  # deviations of the exemplar's colours that a state of 1 shows
+_AVERAGED = 0.7  # of training, after which all weights are averaged
 _OVERFLOW = 10.0  # how much states beyond -1..1 count
 
 
@@ -188,6 +189,7 @@ class NeuralAutomaton(nn.Module):
             optimizer,
             lambda i: min(1, (i + 1) / _WARM) * (0.525 + 0.475 * math.cos(math.pi * i / iterations)),
         )
+        average = torch.optim.swa_utils.AveragedModel(self.rule)
         errors = []
         for iteration in range(iterations):
             chosen = torch.randperm(_POOL, generator=draw)[:_BATCH]
@@ -216,10 +218,13 @@ class NeuralAutomaton(nn.Module):
                 parameter.grad /= parameter.grad.norm() + 1e-8
             optimizer.step()
             schedule.step()
+            if iteration >= _AVERAGED * iterations:
+                average.update_parameters(self.rule)
             pool[chosen] = state.detach().masked_fill((error.detach() > worst)[:, None, None, None], 0)
             errors.append(float(error.detach().mean()))
             if progress is not None:
                 progress(iteration, errors[-1])
+        self.rule.load_state_dict(average.module.state_dict())
         return errors
 
 

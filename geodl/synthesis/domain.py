@@ -19,6 +19,9 @@ __all__ = ["Domain", "surface_levels"]
 # Below this share of the surface that whole windows see, statistics say little.
 _SEEN = 0.25
 
+# A margin is no wider than this part of a grid: statistics are matched with it, not within it alone.
+_WITHIN = 16
+
 SIDE = 5  # taps of the filters along an axis
 
 
@@ -84,11 +87,16 @@ class Domain:
     """A grid, which may be circular, or a level; and its coarser octaves.
 
     Signals are ``[1, C, H, W]`` or ``[V, C]``.
+
+    Args:
+        margin: as many points around a grid are no part of the picture: few windows see what lies at an edge, and there the
+            statistics are matched worse, which shows as a frame (measured).
     """
 
     size: tuple[int, int] | None = None
     level: Level | None = None
     circular: bool = False
+    margin: int = 0
 
     @classmethod
     def of(
@@ -135,6 +143,14 @@ class Domain:
     @property
     def device(self) -> torch.device:
         return torch.device("cpu") if self.level is None else self.level.area.device
+
+    def widened(self, octaves: int) -> Domain:
+        """A grid with a margin for windows of so many octaves; what has no edges stays as it is."""
+        if self.size is None or self.circular:
+            return self
+        margin = min(SIDE // 2 * 2 ** (octaves - 1), min(self.size) // _WITHIN)
+        height, width = (length + 2 * margin for length in self.size)
+        return Domain((height, width), margin=margin)
 
     def room(self) -> int:
         """How many octaves it has room for."""

@@ -94,7 +94,7 @@ def synthesize(
     )
     bank = fitted_bank(image, place, seed) if bank is None else bank
     image, palette = image.to(place.device), palette.to(place.device)
-    octaves = place.octaves(bank.octaves)
+    octaves = place.widened(bank.octaves).octaves(bank.octaves)
     first = max(bank.octaves - 2, 0)
     draw = torch.Generator().manual_seed(seed)
     noise = _NOISE * torch.randn(octaves[first].shape(palette.channels), generator=draw)
@@ -145,7 +145,10 @@ def shown(octaves: list[Domain], palette: Palette, octave: int, z: Tensor) -> Te
     for finer in reversed(octaves[:octave]):
         z = finer.spread(z)
     x = palette.decode(z).clamp(0, 1)
-    return x if octaves[0].level is not None else x[0]
+    if octaves[0].level is not None:
+        return x
+    margin = octaves[0].margin
+    return x[0, :, margin : x.shape[2] - margin, margin : x.shape[3] - margin].contiguous()
 
 
 def beyond(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from geodl.geometry import vertex_normals
 from geodl.synthesis.descent import Objective, Optimizer
@@ -70,6 +71,9 @@ def transfer(
     image, palette, given = image.to(place.device), palette.to(place.device), given.to(place.device)
     if place.level is not None:
         octave = min(octave, place.room() - 1)
+    place = place.widened(bank.octaves)
+    if place.margin:
+        given = F.pad(given, (place.margin,) * 4, mode="reflect")
     octaves = place.octaves(max(bank.octaves, octave + 1))
     signals = [_like(_grey(given), _grey(image[None]))]
     originals = [given]

@@ -3,7 +3,7 @@
 import importlib.util
 
 if importlib.util.find_spec("lightning") is None:
-    raise ImportError("geodl.training needs Lightning: pip install 'geodl[train]'")
+    raise ImportError("geodl.training needs Lightning: pip install lightning rich scikit-learn tensorboard")
 
 from geodl.training.adversarial import AdversarialModule
 from geodl.training.classification import ClassificationModule
@@ -14,6 +14,10 @@ from geodl.training.functional_map_data import FunctionalMapData
 from geodl.training.functional_maps import FunctionalMapModule
 from geodl.training.image_data import ImageData
 from geodl.training.labelling import LabellingModule
+from geodl.training.locomotion import LocomotionModule
+from geodl.training.markers import MarkerModule
+from geodl.training.regression import RegressionModule
+from geodl.training.retargeting import Limbs, RetargetingModule
 from geodl.training.segmentation import SegmentationModule
 from geodl.training.shape_data import ShapeData
 from geodl.training.supervised import SupervisedModule
@@ -29,6 +33,11 @@ __all__ = [
     "ImageData",
     "LabelScores",
     "LabellingModule",
+    "Limbs",
+    "LocomotionModule",
+    "MarkerModule",
+    "RegressionModule",
+    "RetargetingModule",
     "SegmentationModule",
     "ShapeData",
     "SupervisedModule",

@@ -83,4 +83,5 @@ class ClassificationModule(SupervisedModule):
     on_test_epoch_end = on_validation_epoch_end
 
     def predict_step(self, batch: Any, _: int) -> Tensor:
-        return self(batch).argmax(1)
+        classes: Tensor = self(batch).argmax(1)
+        return classes

@@ -10,7 +10,7 @@ from torch.utils.data import DistributedSampler
 from tqdm.auto import tqdm
 
 from geodl.data import DataLoader, Mesh, OperatorCache, VertexSignal
-from geodl.geometry import chart_radius, surface_area
+from geodl.geometry import surface_area
 
 
 class CorrespondenceData(L.LightningDataModule):
@@ -57,7 +57,8 @@ class CorrespondenceData(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         if self.ready:
             return
-        fraction = chart_radius(self.reference, self.patch_size) / float(surface_area(self.reference).sqrt())
+        radius = self.cache.chart_radius(self.reference, self.patch_size)
+        fraction = radius / float(surface_area(self.reference).sqrt())
         for split, shapes in self.shapes.items():
             progress = tqdm(shapes, desc=f"polar windows, {split}", leave=False, disable=None)
             self.ready[split] = [self.prepare(mesh, fraction) for mesh in progress]

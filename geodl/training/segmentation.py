@@ -36,7 +36,8 @@ class SegmentationModule(SupervisedModule):
 
     After a validation or a test, :attr:`scores` and :attr:`scores_by_area` hold the measures (:class:`~geodl.training.LabelScores`)
     of all its shapes together, and ``accuracy``, ``accuracy_by_area`` and ``mean_iou`` are logged. By area, every shape counts the
-    same: elements by their share of its surface (the batch's ``area``, or that of its faces), points of clouds alike.
+    same: elements by their share of its surface (the batch's ``area``, or that of its faces), points of clouds and those of a
+    shape without area alike.
     ``predict_step`` returns, for every shape of the batch, its classes ``[N]`` int64.
 
     Raises:
@@ -167,8 +168,9 @@ class SegmentationModule(SupervisedModule):
         sizes = self._sizes(batch)
         ends = F.pad(sizes.cumsum(0), (1, 0))
         shapes = Neighbors(ends, torch.arange(count, device=ends.device), count)
-        total = aggregate(area.double()[:, None], shapes)[:, 0].clamp(min=torch.finfo(torch.float64).tiny)
-        return area.double() / total.repeat_interleave(sizes, output_size=count)
+        total = aggregate(area.double()[:, None], shapes)[:, 0].repeat_interleave(sizes, output_size=count)
+        alike = 1 / sizes.double().repeat_interleave(sizes, output_size=count)
+        return torch.where(total > 0, area.double() / total, alike)
 
     def _over_processes(self, table: Tensor) -> Tensor:
         if self.trainer.world_size == 1:

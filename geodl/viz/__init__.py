@@ -6,9 +6,11 @@ from geodl.viz.film import film
 from geodl.viz.heat_map import error_map
 from geodl.viz.images import images
 from geodl.viz.match_lines import lines
+from geodl.viz.mesh_film import mesh_film
 from geodl.viz.point_clouds import point_clouds
 from geodl.viz.princeton_curve import curve
 from geodl.viz.renderer import renderers, use_renderer
+from geodl.viz.skeletons import skeleton_film, skeleton_strip
 from geodl.viz.surface import surface
 
 __all__ = [
@@ -18,9 +20,12 @@ __all__ = [
     "film",
     "images",
     "lines",
+    "mesh_film",
     "point_clouds",
     "position_colors",
     "renderers",
+    "skeleton_film",
+    "skeleton_strip",
     "surface",
     "use_renderer",
 ]

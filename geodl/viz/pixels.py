@@ -12,7 +12,7 @@ from geodl.viz.scene import Pixels
 
 __all__ = ["INSTALL_MATPLOTLIB", "rgb", "unit_interval"]
 
-INSTALL_MATPLOTLIB = "pip install 'geodl[viz]'"
+INSTALL_MATPLOTLIB = "pip install matplotlib"
 # How far a float may leave 0..1 by rounding.
 _ROUNDING = 1e-3
 

@@ -40,7 +40,7 @@ def curve(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(f"curves need matplotlib: pip install 'geodl[viz]' ({error})") from error
+        raise ImportError(f"curves need matplotlib: pip install matplotlib ({error})") from error
 
     figure = Figure(figsize=(7.5, 5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)

@@ -15,7 +15,7 @@ __all__ = ["render", "renderers", "use_renderer"]
 
 RENDERERS = ("open3d", "matplotlib")
 INSTALL_OPEN3D = (
-    "pip install 'geodl[viz]'; on Debian also: apt install libusb-1.0-0 libvulkan1 mesa-vulkan-drivers"
+    "pip install matplotlib open3d; on Debian also: apt install libusb-1.0-0 libvulkan1 mesa-vulkan-drivers"
 )
 
 _forced: list[str] = []
@@ -26,7 +26,7 @@ _failed: list[str] = []  # why Open3D gave up on a picture after the probe had p
 def _why_not(name: str) -> str:
     """Why a renderer cannot run on this machine; empty if it can. Asked once a process."""
     if importlib.util.find_spec("matplotlib") is None:  # sets the titles of every picture
-        return "matplotlib is not installed; pip install 'geodl[viz]'"
+        return "matplotlib is not installed; pip install matplotlib open3d"
     if name == "open3d":
         if importlib.util.find_spec("open3d") is None:
             return f"Open3D is not installed; {INSTALL_OPEN3D}"

@@ -73,9 +73,14 @@ class Scene:
         default_factory=lambda: np.zeros((0, 2), dtype=bool)
     )  # ends that face the camera
     line_color: Floats = field(default_factory=lambda: np.zeros((0, 3)))
+    frame: tuple[Floats, Floats] | None = (
+        None  # what the picture shows, where it is not as large as the bodies
+    )
 
     def box(self) -> tuple[Floats, Floats]:
-        """Lowest and highest coordinates of the bodies."""
+        """Lowest and highest coordinates of the bodies, or of the frame."""
+        if self.frame is not None:
+            return self.frame
         corners = np.stack([corner for body in self.bodies for corner in (body.pos.min(0), body.pos.max(0))])
         return corners.min(0), corners.max(0)
 

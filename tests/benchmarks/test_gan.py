@@ -35,6 +35,7 @@ def test_makes_up_something_and_writes_it_down(
     drawn |= {"truncation.png", "mixing.png"} if model == "style" else set()
     drawn |= {"sphere.png"} if domain == "sphere" else set()
     assert drawn == {path.name for path in (tmp_path / "seed0").glob("*.png")}
+    assert (tmp_path / "seed0" / "walk.gif").stat().st_size > 0
     table = samples_table([result])
     assert table.count("\n") == 1 + len(metrics["baselines"]) + (
         1 + len(gan.TRUNCATIONS) if model == "style" else 1

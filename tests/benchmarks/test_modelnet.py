@@ -18,7 +18,7 @@ from geodl import viz
 from geodl.datasets import Solids
 from geodl.viz import picture
 
-pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'geodl[viz]'")
+pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install matplotlib")
 
 TINY = [
     *("--points", "32", "--batch", "8", "--epochs", "3", "--corrupted", "6", "--threads", "1", "--device", "cpu"),

@@ -177,15 +177,21 @@ def test_killed_in_the_middle_of_a_write(tmp_path: Path) -> None:
     killed_writer(tmp_path, "stuck")
     (temporary,) = tmp_path.iterdir()
     assert temporary.name.endswith(".tmp") and temporary.stat().st_size > 0
+    name, node, _, thread, end = temporary.name.rsplit(".", 4)
+    elsewhere = temporary.with_name(f"{name}.not-{node}.1.{thread}.{end}")
+    elsewhere.write_bytes(b"")
+    running = temporary.with_name(f"{name}.{node}.{os.getpid()}.{thread}.{end}")
+    running.write_bytes(b"")
     compute = Counted({"x": torch.zeros(200_000)})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         OperatorCache(tmp_path).get("op", {"number": 0}, compute)
     assert compute.calls == 1  # what was half written is not read
-    assert temporary.exists()  # it might belong to a process that still writes
-    os.utime(temporary, (time.time() - 7200,) * 2)
+    assert not temporary.exists()  # its process is gone
+    assert elsewhere.exists() and running.exists()  # these might belong to processes that still write
+    os.utime(elsewhere, (time.time() - 7200,) * 2)
     OperatorCache(tmp_path)
-    assert not temporary.exists()
+    assert not elsewhere.exists() and running.exists()
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
 
 
@@ -353,8 +359,138 @@ def test_spectra_of_graphs_and_of_other_parameters(tmp_path: Path) -> None:
     weighted = Data(edge_index=ring, edge_weight=torch.full((9,), 2.0), num_nodes=9)
     torch.testing.assert_close(cache.spectrum(weighted, 4).evals, 2 * cache.spectrum(graph, 4).evals)
     mesh = saddle(torch.float64)
-    assert cache.spectrum(mesh, 5).evals.shape == (5,) and cache.spectrum(mesh, 6).evals.shape == (6,)
     assert not torch.equal(cache.spectrum(mesh, 5, "cotangent").evals, cache.spectrum(mesh, 5).evals)
+
+
+def test_one_entry_for_one_thing(tmp_path: Path) -> None:
+    """A kind that is named is that which is chosen; a shorter spectrum is the beginning of a longer one."""
+    mesh = saddle(torch.float64)
+    cache = OperatorCache(tmp_path)
+    long = cache.spectrum(mesh, 8)
+    assert cache.computed == 2  # with the Laplacian
+    short = cache.spectrum(mesh, 5, "tufted")
+    assert cache.computed == 2 and short.evals.shape == (5,) and short.evecs.shape == (len(mesh.pos), 5)
+    assert torch.equal(short.evals, long.evals[:5]) and torch.equal(short.evecs, long.evecs[:, :5])
+    assert cache.spectrum(mesh, 9).evals.shape == (9,) and cache.computed == 3
+    assert cache.spectrum(mesh, 9).evals.shape == (9,) and cache.computed == 3
+    assert {entry.name.split("-")[0] for entry in cache.entries()} == {"laplacian", "spectrum"}
+
+
+def test_radius_of_charts_is_kept(tmp_path: Path) -> None:
+    from geodl.geometry import chart_radius
+
+    mesh = saddle(torch.float64)
+    cache = OperatorCache(tmp_path)
+    radius = cache.chart_radius(mesh, 5)
+    assert radius == chart_radius(mesh, 5) == OperatorCache(tmp_path).chart_radius(mesh, 5)
+    by_size, by_radius = (
+        cache.polar_template(mesh, rings=2, rays=4, size=5),
+        cache.polar_template(mesh, radius, 2, 4),
+    )
+    assert torch.equal(by_size.weight, by_radius.weight) and cache.computed == 3
+    with pytest.raises(ValueError, match="a template needs a radius or a size, not neither"):
+        cache.polar_template(mesh)
+
+
+def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
+    compute = Counted({"x": torch.zeros(500)})
+
+    def keep(cache: OperatorCache, number: int) -> str:
+        before = {entry.name for entry in cache.entries()}
+        cache.get("op", {"number": number}, compute)
+        return "".join({entry.name for entry in cache.entries()} - before)
+
+    names = [keep(OperatorCache(tmp_path), number) for number in range(4)]
+    for number, name in enumerate(names):
+        os.utime(tmp_path / f"{name}.safetensors", (1000.0 + number,) * 2)
+    cache = OperatorCache(tmp_path, max_bytes=10_000)
+    assert keep(cache, 0) == ""  # is there, and used now
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        newest = keep(cache, 4)
+    assert {entry.name for entry in cache.entries()} == {names[0], names[2], names[3], newest}
+    with pytest.warns(RuntimeWarning, match="is full with 0 MB: what this process made is removed again"):
+        for number in range(5, 9):
+            keep(cache, number)
+    assert sum(entry.bytes for entry in cache.entries()) <= 10_000
+    with pytest.raises(ValueError, match="max_bytes must be positive, got 0"):
+        OperatorCache(tmp_path, max_bytes=0)
+
+
+def test_verify_and_clear(tmp_path: Path) -> None:
+    cache = OperatorCache(tmp_path)
+    for number in range(3):
+        cache.get("op", {"number": number}, Counted({"x": torch.zeros(10)}))
+    spoiled = cache.entries()[1]
+    path = tmp_path / f"{spoiled.name}.safetensors"
+    path.write_bytes(flip(path.read_bytes()))
+    assert cache.verify() == [spoiled.name] and cache.verify() == []
+    assert [entry.bytes > 40 and time.time() - entry.used < 60 for entry in cache.entries()] == [True, True]
+    cache.clear()
+    assert cache.entries() == []
+
+
+def test_entries_are_readable_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        OperatorCache(tmp_path).get("op", INPUTS, Counted({"x": torch.zeros(1)}))
+    finally:
+        os.umask(before)
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"the cache folder .*file/cache cannot be made: Not a directory"):
+        OperatorCache(tmp_path / "file" / "cache")
+
+
+FILLER = """
+import random, sys, torch, warnings
+from geodl.data import OperatorCache
+warnings.filterwarnings("ignore", "the cache")
+cache = OperatorCache(sys.argv[1], max_bytes=2_000_000)
+print("running", flush=True)
+while True:
+    n = random.randrange(30)
+    x = cache.get("op", {"n": n}, lambda: {"x": torch.full((50_000,), float(n))})["x"]
+    assert torch.equal(x, torch.full((50_000,), float(n)))
+"""
+
+
+@pytest.mark.slow
+def test_beyond_its_limit_with_readers_and_processes_that_are_killed(tmp_path: Path) -> None:
+    """Two processes fill ten entries' room with thirty, a third reads; one after the other is killed at any time."""
+    command = [sys.executable, "-W", "error:::geodl", "-c", FILLER, str(tmp_path)]
+
+    def started() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    running = [started() for _ in range(3)]
+    chance = random.Random(0)
+    until = time.monotonic() + 6
+    try:
+        for process in running:
+            assert process.stdout is not None and process.stdout.readline() == b"running\n"
+        while time.monotonic() < until:
+            time.sleep(chance.uniform(0.1, 0.5))
+            k = chance.randrange(3)
+            assert all(process.poll() is None for process in running), running[k].communicate()[1].decode()
+            running[k].send_signal(signal.SIGKILL)
+            running[k].communicate()
+            running[k] = started()
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+    last = OperatorCache(tmp_path, max_bytes=2_000_000)
+    assert last.verify() == [] and len(last.entries()) > 3
+    assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors"}
+    # A process that is killed between keeping an entry and making room leaves that much too much, no more.
+    assert sum(entry.bytes for entry in last.entries()) <= 2_000_000 + 3 * 200_200
 
 
 def test_batches_are_taken_apart_first(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-import geodl.geometry.native as native
 from geodl.geometry import (
     chart_radius,
     edges,
@@ -204,9 +203,3 @@ def test_the_unit_of_length_does_not_matter(factor: float) -> None:
         assert before.report == after.report
         assert torch.equal(before.neighbors.col, after.neighbors.col)
         assert torch.allclose(before.rho * factor, after.rho, rtol=1e-9, atol=1e-12 * factor)
-
-
-def test_a_missing_extension_tells_how_to_build_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_native", None)
-    with pytest.raises(RuntimeError, match=r"geodl\.geometry\._native.*pip install"):
-        geodesic_charts(icosphere(1), 1.0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -174,6 +176,30 @@ def test_other_weights_are_refused(network: Any) -> None:
     for state in ({}, {"fc1.weight": torch.zeros(2, 3)}):
         with pytest.raises(ValueError, match=f"no weights of a published {network.__name__}"):
             network.from_published(state)
+
+
+def test_weights_as_people_have_them(tmp_path: Path) -> None:
+    """A state dict, the path of one, or of what a training script wrote beside it; as pickle of tensors or as safetensors."""
+    state = published.dgcnn_weights(5)
+    torch.save(state, tmp_path / "state.t7")
+    torch.save({"epoch": 3, "model_state_dict": state, "optimizer": {"lr": 0.1}}, tmp_path / "run.pth")
+    safetensors.torch.save_file({k: t.clone() for k, t in state.items()}, tmp_path / "state.safetensors")
+    expected = DGCNN.from_published(state)
+    forms: list[Any] = [
+        {"net": state},
+        tmp_path / "state.t7",
+        str(tmp_path / "run.pth"),
+        tmp_path / "state.safetensors",
+    ]
+    for form in forms:
+        found = DGCNN.from_published(form)
+        assert all(torch.equal(a, b) for a, b in zip(found.parameters(), expected.parameters(), strict=True))
+    with pytest.raises(FileNotFoundError, match="no weights at"):
+        DGCNN.from_published(tmp_path / "none.pth")
+    with pytest.raises(ValueError, match="what was given holds no state dict"):
+        DGCNN.from_published({"epoch": 3})
+    with pytest.raises(ValueError, match=r"published DGCNN: 'unknown layers decoder, decoder\.1'"):
+        DGCNN.from_published(state | {"decoder.weight": torch.zeros(1), "decoder.1.bias": torch.zeros(1)})
 
 
 def test_weights_of_data_parallel() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geodl.data import Skeleton
 from geodl.geometry import (
     ChartReport,
     Charts,
@@ -85,6 +86,11 @@ def _sparse(points: int) -> SparseFeatures:
     return SparseFeatures.from_dense(torch.rand(points, 5).relu() * (torch.rand(points, 5) > 0.5))
 
 
+def _skeleton(points: int) -> Skeleton:
+    parents = torch.tensor([-1, -1, *(joint // 2 for joint in range(points - 2))])  # two trees
+    return Skeleton(tuple(f"joint {joint}" for joint in range(points)), parents, torch.rand(points, 3))
+
+
 MAKE: dict[str, Callable[[int], Structure]] = {
     "Neighbors": _neighbors,
     "PolarWindows": lambda points: _polar(points, False),
@@ -101,6 +107,7 @@ MAKE: dict[str, Callable[[int], Structure]] = {
     "Level": _level,
     "GraphMatrix": lambda points: GraphMatrix(_neighbors(points), torch.rand(3 * points), points > 9),
     "SparseFeatures": _sparse,
+    "Skeleton": _skeleton,
 }
 
 

@@ -350,7 +350,7 @@ def test_errors_name_the_argument():
         edge_conv(x, neighbors, weight, norm=BatchNorm(torch.zeros(4), torch.ones(5)))
     with pytest.raises(ValueError, match=r"norm_weight must have shape \[D\] = \[4\], not \[1\]"):
         edge_conv(x, neighbors, weight, norm=BatchNorm(weight=torch.ones(1), training=True))
-    with pytest.raises(ValueError, match=r"norm_bias must have shape \[4\] and be torch.float32, not \[1\]"):
+    with pytest.raises(ValueError, match=r"norm_bias must have shape \[D\] = \[4\], not \[1\]"):
         edge_conv(x, neighbors, weight, norm=BatchNorm(torch.zeros(4), torch.ones(4), bias=torch.ones(1)))
     with pytest.raises(ValueError, match="needs at least 2 edges for its statistics, but neighbors have 1"):
         edge_conv(x, neighbors_of([0, 1], 2), weight, norm=BatchNorm(training=True))

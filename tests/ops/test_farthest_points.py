@@ -246,7 +246,7 @@ X, PTR = torch.zeros(5, 3), torch.tensor([0, 2, 5])
         ((X.long(), 2), ValueError, "x must be floating point, not torch.int64"),
         ((X, -1), ValueError, "count must not be negative, got -1"),
         ((X, torch.tensor([1, -2]), PTR), ValueError, "count must not be negative, but is for cloud 1"),
-        ((X, torch.tensor([1]), PTR), ValueError, r"2 clouds, so count must have shape \[2\], not \[1\]"),
+        ((X, torch.tensor([1]), PTR), ValueError, r"count must have shape \[B\] = \[2\], not \[1\]"),
         ((X, torch.tensor([1.0, 2.0]), PTR), ValueError, "count must be int64, not torch.float32"),
         ((X, 2, PTR[None]), ValueError, r"ptr must have shape \[B\+1\], not \[1, 3\]"),
         ((X, 2, PTR[:0]), ValueError, r"ptr must have shape \[B\+1\], not \[0\]"),
@@ -255,7 +255,7 @@ X, PTR = torch.zeros(5, 3), torch.tensor([0, 2, 5])
         ((X, 2, torch.tensor([0, 2])), ValueError, "from 0 to the 5 points, not from 0 to 2"),
         ((X, 2, torch.tensor([0, 4, 2, 5])), ValueError, "not descend, but cloud 1 ends before it starts"),
         ((X, 2, PTR, 0), ValueError, "start must be a row for each of the 2 clouds, not one number"),
-        ((X, 2, PTR, PTR), ValueError, r"2 clouds, so start must have shape \[2\], not \[3\]"),
+        ((X, 2, PTR, PTR), ValueError, r"start must have shape \[B\] = \[2\], not \[3\]"),
         ((X, 2, None, 5), IndexError, r"start\[0\] is 5, but cloud 0 has the points 0 to 4"),
         (
             (X, 2, PTR, torch.tensor([0, 1])),

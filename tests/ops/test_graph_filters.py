@@ -172,12 +172,12 @@ X, L, W = torch.zeros(2, 3), torch.zeros(2), torch.zeros(3, 3, 4)
         (lambda: chebyshev(X, NEIGHBORS, L.double(), W), "x is torch.float32 but laplacian is torch.float64"),
         (
             lambda: chebyshev(X, NEIGHBORS, L, W[:, :2]),
-            r"filters must have shape \[K, 3, C'\], not \[3, 2, 4\]",
+            r"filters must have shape \[K, C, D\] = \[3, 3, 4\], not \[3, 2, 4\]",
         ),
         (lambda: chebyshev(X, NEIGHBORS, L, W[:0]), "filters must have at least one matrix, not 0"),
         (
             lambda: bernstein(X, NEIGHBORS, L, W[0]),
-            r"filters must have shape \[K \+ 1, 3, C'\], not \[3, 4\]",
+            r"filters must have shape \[K, C, C'\], not \[3, 4\]",
         ),
         (
             lambda: cayley(X, NEIGHBORS, L, W[:2], torch.tensor(1.0)),
@@ -190,7 +190,7 @@ X, L, W = torch.zeros(2, 3), torch.zeros(2), torch.zeros(3, 3, 4)
         ),
         (
             lambda: arma(X, NEIGHBORS, L, W, W, W, 2),
-            r"recurrent must have shape \[3, 4, 4\], not \[3, 3, 4\]",
+            r"recurrent must have shape \[M, D, D\] = \[3, 4, 4\], not \[3, 3, 4\]",
         ),
         (lambda: arma(X, NEIGHBORS, L, W, torch.zeros(3, 4, 4), W, 0), "steps must be at least 1, got 0"),
         (

@@ -117,7 +117,7 @@ def test_errors_name_the_argument():
     x, filters = torch.randn(4, 3), torch.randn(2, 4, 3, 5)
     with pytest.raises(ValueError, match=r"neighbors have 4 sources but x has shape \[5, 3\]"):
         polar_conv(torch.randn(5, 3), windows, filters)
-    with pytest.raises(ValueError, match=r"filters must have shape \[2, 4, 3, C'\] .*, not \[4, 2, 3, 5\]"):
+    with pytest.raises(ValueError, match=r"filters must have shape \[2, 4, C, C'\] .*, not \[4, 2, 3, 5\]"):
         polar_conv(x, windows, filters.transpose(0, 1))
     with pytest.raises(ValueError, match="rotations must divide the 4 rays, got 3"):
         polar_conv(x, windows, filters, rotations=3)

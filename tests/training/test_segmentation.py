@@ -19,13 +19,17 @@ from geodl.geometry import face_areas, vertex_areas
 from geodl.models import (
     DGCNN,
     GCNN,
+    KPCNN,
     KPFCNN,
+    DeLA,
     DeLAParts,
     DGCNNParts,
     DiffusionNet,
     PointNet,
+    PointNet2,
     PointNet2Parts,
     PointNetParts,
+    PointNeXt,
     PointNeXtParts,
 )
 from geodl.training import (
@@ -164,7 +168,16 @@ def test_the_geodesic_network(tmp_path: Path) -> None:
     assert module.scores.accuracy > 0.9
 
 
-@pytest.mark.parametrize("network", [DGCNN, PointNet])
+@pytest.mark.parametrize(
+    "network",
+    [
+        PointNet,
+        *(
+            pytest.param(network, marks=pytest.mark.slow)
+            for network in (DGCNN, PointNet2, PointNeXt, DeLA, KPCNN)
+        ),
+    ],
+)
 def test_classification(network: Any, tmp_path: Path) -> None:
     L.seed_everything(0, verbose=False)
     random = torch.Generator().manual_seed(0)
@@ -179,6 +192,23 @@ def test_classification(network: Any, tmp_path: Path) -> None:
     assert float(trainer.callback_metrics["accuracy"]) == module.scores.accuracy
     told = torch.cat(list(trainer.predict(module, data)))
     assert module.scores.accuracy == float((told == torch.tensor([0, 1, 0, 1])).double().mean())
+
+
+def test_classification_of_meshes(tmp_path: Path) -> None:
+    L.seed_everything(0, verbose=False)
+    shapes = spheres(4)
+    for number, mesh in enumerate(shapes):
+        mesh.y = torch.tensor([number % 2])
+    cache = OperatorCache(tmp_path / "cache")
+    prepare = Compose([positions, SpectralOperators(cache, 20), GeodesicOperators(cache, 2, 4, 10)])
+    data = ShapeData(shapes, shapes, prepare, 2)
+    for network in (
+        DiffusionNet(3, 2, 8, 1, "global"),
+        GCNN(3, 2, 2, 4, widths=(8,), hidden=8, outputs="global"),
+    ):
+        module = ClassificationModule(network, 2)
+        trained(module, data, tmp_path / type(network).__name__, 1)
+        assert int(module.table.sum()) == 4
 
 
 class Linear(nn.Module):
@@ -236,6 +266,21 @@ def test_labels_that_do_not_fit_are_named(y: Tensor, error: type[Exception], tro
     batch = Data(x=torch.rand(5, 3), pos=torch.rand(5, 3), y=y, ptr=torch.tensor([0, 5]))
     with pytest.raises(error, match=trouble):
         SegmentationModule(Linear(), 2, "points").validation_step(batch, 0)
+
+
+def test_nothing_labelled_and_nothing_large(tmp_path: Path) -> None:
+    flat, unlabelled = halves(2)
+    flat.pos = flat.pos * torch.tensor([1.0, 0.0, 0.0])  # no area
+    unlabelled.y = torch.full_like(unlabelled.y, -1)
+    trainer = make_trainer(tmp_path, 1, progress=False)
+    for shape in (flat, unlabelled):
+        module = SegmentationModule(Linear(), 2)
+        trainer.test(module, ShapeData([], [positions(shape)]), verbose=False)
+        if shape is flat:
+            assert module.scores_by_area.accuracy == pytest.approx(module.scores.accuracy)
+            continue
+        with pytest.raises(ValueError, match="table is empty: nothing that is labelled was predicted"):
+            _ = module.scores_by_area
 
 
 def test_wrong_settings_are_named() -> None:

@@ -12,8 +12,8 @@ from geodl import viz
 from geodl.viz import picture
 from geodl.viz.colors import label_colors
 
-pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'geodl[viz]'")
-Image = pytest.importorskip("PIL.Image", reason="films need Pillow: pip install 'geodl[viz]'")
+pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install matplotlib")
+Image = pytest.importorskip("PIL.Image", reason="films need Pillow: pip install matplotlib")
 
 
 @pytest.fixture(autouse=True)

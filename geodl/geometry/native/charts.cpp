@@ -1,7 +1,5 @@
 #include "charts.h"
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -8,6 +8,7 @@
 #include "intrinsic_mesh.h"
 #include "orthogonalize.h"
 #include "polar_template.h"
+#include "rays.h"
 #include "remeshing.h"
 #include "shot.h"
 #include "sparse_factor.h"
@@ -148,6 +149,31 @@ NB_MODULE(_native, m) {
         },
         nb::arg("pos"), nb::arg("face"), nb::arg("rowptr"), nb::arg("col"), nb::arg("coords"), nb::arg("radius"), nb::arg("rings"),
         nb::arg("rays"), nb::arg("threads"));
+    m.def(
+        "occlusion",
+        [](const Positions& pos, const Faces& face, const Positions& origin, const Frames& frame, const Positions& direction, int threads) {
+            std::vector<double> out(origin.shape(0));
+            {
+                nb::gil_scoped_release release;
+                const RayTree tree(pos.data(), face.data(), face.shape(0));
+                occlusion(tree, origin.data(), frame.data(), origin.shape(0), direction.data(), direction.shape(0), out.data(), threads);
+            }
+            return give(std::move(out));
+        },
+        nb::arg("pos"), nb::arg("face"), nb::arg("origin"), nb::arg("frame"), nb::arg("direction"), nb::arg("threads"));
+    m.def(
+        "cast_rays",
+        [](const Positions& pos, const Faces& face, const Positions& origin, const Positions& direction, int threads) {
+            std::vector<int64_t> hit(origin.shape(0));
+            std::vector<double> distance(origin.shape(0)), weight(3 * origin.shape(0));
+            {
+                nb::gil_scoped_release release;
+                const RayTree tree(pos.data(), face.data(), face.shape(0));
+                cast_rays(tree, origin.data(), direction.data(), origin.shape(0), hit.data(), distance.data(), weight.data(), threads);
+            }
+            return nb::make_tuple(give(std::move(hit)), give(std::move(distance)), give(std::move(weight)));
+        },
+        nb::arg("pos"), nb::arg("face"), nb::arg("origin"), nb::arg("direction"), nb::arg("threads"));
     m.def(
         "remesh",
         [](const Positions& pos, const Faces& face, double edge_length, double feature_angle, int iterations) {

@@ -262,8 +262,11 @@ class _Binding:
         if sign == "*":
             self.sizes[name] = extent // int(number)
             return _equal(self.sizes[name] * int(number), extent)
-        self.sizes[name] = extent - int(number or 0)
-        return not isinstance(extent, int) or self.sizes[name] >= 0
+        left = extent - int(number or 0)
+        if isinstance(left, int) and left < 0:
+            return False
+        self.sizes[name] = left
+        return True
 
     def _known(self, size: str) -> Any:
         try:

@@ -111,10 +111,15 @@ def kernel(name: str, dtype: torch.dtype) -> Any:
 
 
 def _fallback() -> str:
+    warn_of_reference(_native_missing, stacklevel=6)
+    return "reference"
+
+
+def warn_of_reference(reason: str, stacklevel: int = 3) -> None:
+    """Says once in a process, whichever room notices it first, that what is compiled elsewhere runs in Python here."""
     global _warned
     if not _warned:
         _warned = True
         warnings.warn(
-            f"geodl runs its slow reference operators: {_native_missing}", RuntimeWarning, stacklevel=5
+            f"geodl runs its slow reference operators: {reason}", RuntimeWarning, stacklevel=stacklevel
         )
-    return "reference"

@@ -39,6 +39,7 @@ from geodl.ops.core import watch
 from geodl.ops.core.csr import CSR
 from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.dispatch import select
+from geodl.ops.core.fitting import promoted
 from geodl.ops.core.memory import resolve
 from geodl.ops.core.plain import FIT, MUST_BE_RESOLVED, PLAIN, WANT_GRADIENT, write_look
 from geodl.ops.core.watch import watched
@@ -186,16 +187,7 @@ class Operator:
             if isinstance(arguments[k], Tensor):
                 device = arguments[k].device.type
                 break
-        if _autocast(device):
-            given = [
-                k
-                for k, item in enumerate(self.declaration.arguments)
-                if item.kind in ("T", "const") and arguments[k] is not None
-            ]
-            dtypes = {arguments[k].dtype for k in given if arguments[k].is_floating_point()}
-            if len(dtypes) > 1:
-                widest = torch.float64 if torch.float64 in dtypes else torch.float32
-                arguments = [a.to(widest) if k in given else a for k, a in enumerate(arguments)]
+        arguments = promoted(self.declaration, arguments, device)
         if not torch.compiler.is_compiling():
             self.declaration.bind(arguments)
         return arguments
@@ -289,10 +281,6 @@ class Operator:
     def _declared_results(self, *arguments: Any) -> Any:
         results = self.declaration.new_results(arguments)
         return results if len(results) > 1 else results[0]
-
-
-def _autocast(device: str) -> bool:
-    return device in ("cpu", "cuda") and torch.is_autocast_enabled(device)
 
 
 def _is_wrapped(value: Any) -> bool:

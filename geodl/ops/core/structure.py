@@ -175,7 +175,8 @@ class Structure(Remembers):
     @classmethod
     def trusted(cls, *values: Any, **named: Any) -> Self:
         """The structure of these fields, right by construction: to read their values for a check would wait for the device."""
-        made = cls._made(dict(zip(cls.layout, values, strict=False)) | named)
+        first = [*cls.layout][: len(values)]
+        made = cls._made({**dict(zip(first, values, strict=True)), **named})
         return made if torch.compiler.is_compiling() else made.trust()
 
     def trust(self) -> Self:
@@ -317,7 +318,7 @@ class Structure(Remembers):
             elif value is not None and not isinstance(spec, Fixed | Part):
                 value = spec.take(value, begin, size)
             values[name] = value
-        made = self._made(values | kept)
+        made = self._made({**values, **kept})
         return made.as_single() if alone else made
 
     def pieces(self) -> tuple[_Piece, ...] | None:
@@ -378,7 +379,7 @@ class Structure(Remembers):
 
     @classmethod
     def _made(cls, values: Mapping[str, Any]) -> Self:
-        made = cls.__new__(cls)
+        made = object.__new__(cls)  # not cls.__new__, which Dynamo of torch 2.6 does not know
         for name, value in values.items():
             object.__setattr__(made, name, value)
         return made
@@ -425,7 +426,8 @@ class Structure(Remembers):
     def _map(self, function: Callable[[Tensor], Tensor], carry: bool = False) -> Self:
         """The same with other tensors, and with what was made of them, if that is carried along."""
         values = {name: getattr(self, name) for name in self.layout}
-        values |= {name: _mapped(values[name], function, carry) for name in self._leaves}
+        for name in self._leaves:
+            values[name] = _mapped(values[name], function, carry)
         if all(value is getattr(self, name) for name, value in values.items()):
             return self
         made = self._made(values)
@@ -442,7 +444,7 @@ class Structure(Remembers):
 
     def _kept(self) -> dict[str, Any]:
         kept = {name: getattr(self, name) for name in self._fixed}
-        return kept if self._pieces is None else kept | {"_pieces": self._pieces}
+        return kept if self._pieces is None else {**kept, "_pieces": self._pieces}
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {*self.layout, "_pieces"}

@@ -17,9 +17,21 @@ constexpr int wrong = 0, fits = 1, wants_gradient = 2, must_be_resolved = 4;
 
 constexpr size_t most_variables = 24, most_sizes = 8;
 
+#ifdef Py_LIMITED_API
+// The stable ABI has functions where a build for one Python reads the objects.
+Py_ssize_t PyTuple_GET_SIZE(PyObject* tuple) { return PyTuple_Size(tuple); }
+PyObject* PyTuple_GET_ITEM(PyObject* tuple, Py_ssize_t k) { return PyTuple_GetItem(tuple, k); }
+void PyTuple_SET_ITEM(PyObject* tuple, Py_ssize_t k, PyObject* item) { PyTuple_SetItem(tuple, k, item); }
+descrgetfunc getter(PyObject* attribute) {
+    return reinterpret_cast<descrgetfunc>(PyType_GetSlot(Py_TYPE(attribute), Py_tp_descr_get));
+}
+#else
+descrgetfunc getter(PyObject* attribute) { return Py_TYPE(attribute)->tp_descr_get; }
+#endif
+
 // An attribute of a tensor, or the result of a method without arguments. A new reference; null, with an error set, if it has none.
 PyObject* get(PyObject* attribute, PyObject* object) {
-    return Py_TYPE(attribute)->tp_descr_get(attribute, object, reinterpret_cast<PyObject*>(Py_TYPE(object)));
+    return getter(attribute)(attribute, object, reinterpret_cast<PyObject*>(Py_TYPE(object)));
 }
 PyObject* call(PyObject* method, PyObject* object) { return PyObject_Vectorcall(method, &object, 1, nullptr); }
 
@@ -165,11 +177,13 @@ private:
         return fits | (asked ? wants_gradient : 0) | (resolve ? must_be_resolved : 0);
     }
 
-    // Whether the storage holds the numbers; a tensor that a transform has wrapped has none, and says so by an error.
-    static bool holds(PyObject* one, bool& all) {
+    // The bytes of the numbers, and whether the storage holds them all; a tensor that a transform has wrapped has none, and
+    // says so by an error.
+    static bool holds(PyObject* one, bool& all, int64_t& size) {
         PyObject* storage = call(torch_->untyped_storage, one);
         if (!storage) return false;
-        const int64_t held = number(call(torch_->held, storage)), size = number(get(torch_->nbytes, one));
+        const int64_t held = number(call(torch_->held, storage));
+        size = number(get(torch_->nbytes, one));
         Py_DECREF(storage);
         if (held < 0 || size < 0) return false;
         all = held == size || held >= size + number(call(torch_->storage_offset, one)) * number(get(torch_->itemsize, one));
@@ -230,8 +244,9 @@ private:
             reinterpret_cast<PyObject*>(Py_TYPE(one)) != torch_->parameter)
             return false;
         bool all = false;
+        int64_t bytes = 0;
         if (!fits_dtype(item, one, told) || !same_device(one, told) ||
-            !fits_shape(item.sizes, item.rest, one, told) || !holds(one, all))
+            !fits_shape(item.sizes, item.rest, one, told) || !holds(one, all, bytes))
             return false;
         resolve |= !all || !is(call(torch_->is_contiguous, one), Py_True);
         if (!item.integer)
@@ -251,8 +266,9 @@ private:
         const std::array<Py_ssize_t, 5> places = {0, 1, 3, 4, 5};
         if (type == torch_->known) {
             bool rows_held = false, col_held = false;
-            return fits_shape({sizes[0]}, false, rowptr, told) && fits_shape({sizes[1]}, false, col, told) &&
-                   same_device(rowptr, told) && holds(rowptr, rows_held) && holds(col, col_held) && rows_held && col_held;
+            int64_t of_rows = 0, of_col = 0;  // bytes, of which a number takes eight
+            return same_device(rowptr, told) && holds(rowptr, rows_held, of_rows) && holds(col, col_held, of_col) &&
+                   rows_held && col_held && told.fits(sizes[0], of_rows / 8) && told.fits(sizes[1], of_col / 8);
         }
         for (size_t k = 0; k < places.size(); ++k) {
             PyObject* part = PyTuple_GET_ITEM(one, places[k]);

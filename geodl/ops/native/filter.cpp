@@ -103,11 +103,12 @@ GEODL_CLONES void filter_step_rows(const Step<double>& step, int64_t begin, int6
     step_rows<double>(step, begin, end);
 }
 
+// With `admitted`, a step before has looked at the indices.
 template <class T>
 void filter_step(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t values, std::uintptr_t edge,
                  int64_t channels, double alpha, double beta, std::uintptr_t x, std::uintptr_t d, std::uintptr_t f,
                  std::uintptr_t out, int64_t x_row, int64_t d_row, int64_t f_row, int64_t out_row, int threads,
-                 int64_t edges) {
+                 int64_t edges, bool admitted) {
     if (channels == 0) return;
     const Step<T> step{{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(values), at<const int64_t>(edge)},
                        channels,
@@ -117,14 +118,16 @@ void filter_step(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::u
                        {at<const T>(d), d_row},
                        {at<const T>(f), f_row},
                        {at<T>(out), out_row}};
+    const int64_t work = (2 * rows + edges) * (channels + 16) / 16;
+    const auto body = [&](int64_t begin, int64_t end) { filter_step_rows(step, begin, end); };
+    if (admitted) return for_rows(step.matrix.rowptr, rows, work, threads, body);
     // The matrix is square.
     const Graph graph{step.matrix.rowptr, step.matrix.col};
     Bounds bounds = step.matrix.edge ? bounds_of_transpose(graph, step.matrix.edge, rows, edges, rows)
                                      : bounds_of(graph, rows, edges, rows);
     need_memory("values", step.matrix.values, edges);
     need_memory("x", step.x.data, rows);
-    const int64_t work = (2 * rows + edges) * (channels + 16) / 16;
-    for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) { filter_step_rows(step, begin, end); });
+    for_rows(bounds, work, threads, body);
 }
 
 // z_k = s_k + alpha[k-1] A z_(k-1) + beta[k-2] z_(k-2) for k = 0 .. steps, of which the last `keep` are written to
@@ -159,7 +162,7 @@ void recurrence(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::ui
         if (k > 0)
             filter_step<T>(rowptr, rows, col, values, edge, channels, alpha[k - 1], k > 1 ? beta[k - 2] : 0, last.data,
                            d.data, k > 1 ? before.data : 0, state.data, last.row, d.row, before.row, state.row, threads,
-                           edges);
+                           edges, k > 1);
         else if (kept == 0)
             for (int64_t i = 0; i < rows; ++i)
                 std::copy_n(at<const T>(d.data) + i * d.row, channels, at<T>(state.data) + i * state.row);

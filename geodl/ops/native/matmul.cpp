@@ -257,10 +257,25 @@ void matmul(int64_t rows, int64_t columns, const std::vector<Operands>& operands
     sum.run(threads);
 }
 
+// Products a_k b_k of `count` pairs of matrices that lie at even distances (steps, in numbers), as the results do.
+template <class T>
+void products(int64_t count, int64_t rows, int64_t columns, Operands operands, int64_t a_step, int64_t b_step,
+              std::uintptr_t out, int64_t out_row, int64_t out_step, int threads) {
+    constexpr int64_t bytes = sizeof(T);
+    for (int64_t k = 0; k < count; ++k) {
+        matmul<T>(rows, columns, {operands}, 0, 0, out, out_row, 0, 0, 0, threads);
+        operands[1] += a_step * bytes;
+        operands[4] += b_step * bytes;
+        out += static_cast<std::uintptr_t>(out_step * bytes);
+    }
+}
+
 }  // namespace
 
 void register_matmul(nb::module_& m) {
     const nb::call_guard<nb::gil_scoped_release> unlocked;
+    m.def("products_f32", &products<float>, unlocked);
+    m.def("products_f64", &products<double>, unlocked);
     m.def("matmul_f32", &matmul<float>, unlocked);
     m.def("matmul_f64", &matmul<double>, unlocked);
 }

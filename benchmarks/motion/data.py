@@ -1,0 +1,91 @@
+"""The motions that are trained on and tested: procedural gaits, or the motion capture of Bandai-Namco."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from geodl.data import Motion
+from geodl.datasets import BandaiNamco, Gaits
+
+Split = Literal["train", "val", "test"]
+
+
+class Names(NamedTuple):
+    """Joints by what they are for: hips left and right, the ends of limbs, what is longer on the other skeleton and what is cut."""
+
+    hips: tuple[str, str]
+    limbs: tuple[tuple[str, str], ...]
+    scales: dict[str, float]
+    halved: tuple[str, ...]
+
+
+_SIDES = ("left", "right")
+GAITS = Names(
+    ("left thigh", "right thigh"),
+    tuple(
+        (f"{side} {a}", f"{side} {b}")
+        for side in _SIDES
+        for a, b in (("thigh", "foot"), ("upper arm", "hand"))
+    ),
+    {"shin": 0.8, "foot": 1.15, "forearm": 1.25, "hand": 0.8, "chest": 1.2, "neck": 1.1},
+    ("shin", "chest", "hand"),
+)
+CAPTURED = Names(
+    ("UpperLeg_L", "UpperLeg_R"),
+    tuple(
+        (f"{a}_{side}", f"{b}_{side}")
+        for side in "LR"
+        for a, b in (("UpperLeg", "Foot"), ("UpperArm", "Hand"))
+    ),
+    {"LowerLeg": 0.8, "Foot": 1.15, "LowerArm": 1.25, "Hand": 0.8, "Chest": 1.2, "Neck": 1.1},
+    ("LowerLeg", "Chest", "Hand"),
+)
+
+
+def names(root: Path | None) -> Names:
+    return GAITS if root is None else CAPTURED
+
+
+def kind(joint: str) -> str:
+    """A joint's name without its side."""
+    return joint.removeprefix("left ").removeprefix("right ").removesuffix("_L").removesuffix("_R")
+
+
+def title(root: Path | None) -> str:
+    return "Gaits, people not trained on" if root is None else "Bandai-Namco set 1, takes not trained on"
+
+
+@cache
+def motions(
+    root: Path | None, split: Split, target: Literal["action", "style"] = "action", fold: int = 0
+) -> Sequence[Motion]:
+    """Whole motions with labels."""
+    if root is None:
+        return list(Gaits(40, 4, 120, split=split, treadmill=True, seed=fold))
+    return list(BandaiNamco(root, target, split, fold=fold))
+
+
+def moved(root: Path | None, split: Split) -> Sequence[Motion]:
+    """The same, and people walk away."""
+    return list(Gaits(20, 2, 120, split=split)) if root is None else motions(root, split)
+
+
+def windows(clips: Sequence[Tensor], frames: int, hop: int) -> Tensor:
+    """All windows ``[B, frames, ...]`` of clips that are long enough."""
+    cut = [clip[k : k + frames] for clip in clips for k in range(0, len(clip) - frames + 1, hop)]
+    return torch.stack(cut)
+
+
+def random_windows(clips: Sequence[Tensor], frames: int, count: int) -> Tensor:
+    """Some ``[count, frames, ...]``, each frame of all clips as likely as any other."""
+    long = [clip for clip in clips if len(clip) >= frames]
+    chances = torch.tensor([float(len(clip) - frames + 1) for clip in long])
+    chosen = [long[k] for k in torch.multinomial(chances, count, replacement=True).tolist()]
+    starts = [int(torch.randint(len(clip) - frames + 1, ())) for clip in chosen]
+    return torch.stack([clip[k : k + frames] for clip, k in zip(chosen, starts, strict=True)])

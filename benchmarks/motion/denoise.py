@@ -1,0 +1,144 @@
+"""Lost markers and noise: a network, a Gaussian of poses, and interpolation with the smoothing that is best on validation."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from benchmarks.motion.data import moved, names, random_windows, title, windows
+from benchmarks.motion.pictures import strips
+from benchmarks.motion.training import fit, size
+from geodl.data import fill_markers, heading, lose_markers
+from geodl.data.locomotion import about_y
+from geodl.models import SkeletonUNet
+from geodl.training import MarkerModule
+
+FRAMES, GAP, SHARE = 64, 20, 0.3
+NOISE = 0.01  # metres
+SMOOTHINGS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+PRIORS = (0.01, 0.02, 0.05, 0.1, 0.2)  # metres that an interpolated marker is thought to be wrong by
+BATCH, STEPS = 16, 800
+
+
+def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[str, Any]:
+    joints = names(chosen.root)
+    parts = {split: moved(chosen.root, split) for split in ("train", "val", "test")}
+    skeleton = parts["train"][0].skeleton
+    # The ends of bones are no markers of their own where they lie on a joint; here all are.
+    clips = {split: [motion.positions() for motion in found] for split, found in parts.items()}
+    hips = (skeleton.number(joints.hips[0]), skeleton.number(joints.hips[1]))
+    height = float(torch.cat(clips["train"])[:, 0, 1].mean())
+    tests = {split: evaluation(clips[split], seed=1) for split in ("val", "test")}
+    tuned = {
+        (form, smoothing): errors(fill_markers(*tests["val"][1:], form, smoothing), tests["val"])["lost"]
+        for form in ("linear", "pchip", "cubic")
+        for smoothing in SMOOTHINGS
+    }
+    best = min(tuned, key=lambda key: tuned[key])
+    console.print(f"best interpolation on validation: {best[0]}, smoothed by {best[1]} frames")
+    rows = [{"method": "linear interpolation", **errors(fill_markers(*tests["test"][1:]), tests["test"])}]
+    rows.append(
+        {
+            "method": f"interpolation, tuned: {best[0]}, smoothed by {best[1]} frames",
+            **errors(fill_markers(*tests["test"][1:], *best), tests["test"]),
+        }
+    )
+    poses = Poses(torch.cat(clips["train"]), hips)
+    doubt = min(PRIORS, key=lambda d: errors(poses.fill(*tests["val"][1:], *best, d), tests["val"])["lost"])
+    rows.append(
+        {
+            "method": "Gaussian of poses, given what is seen and the interpolation",
+            **errors(poses.fill(*tests["test"][1:], *best, doubt), tests["test"]),
+        }
+    )
+    for row in rows:
+        console.print(row)
+    found, seconds, parameters = [], 0.0, 0
+    for seed in seeds:
+        torch.manual_seed(seed)
+        model = SkeletonUNet(10, 3, skeleton, widths=(24, 32, 48), kernel_size=3)
+        module = MarkerModule(model, hips, height, NOISE, SHARE, GAP)
+        seconds += fit(module, lambda: random_windows(clips["train"], FRAMES, BATCH), chosen.steps or STEPS)
+        parameters = size(model)
+        with torch.no_grad():
+            given = zip(tests["test"][1].split(64), tests["test"][2].split(64), strict=True)
+            made = torch.cat([module(noisy, seen) for noisy, seen in given])
+        found.append(errors(made, tests["test"]))
+        console.print(f"seed {seed}: {found[-1]}, {seconds:.0f} s")
+    mean = {key: sum(one[key] for one in found) / len(found) for key in found[0]}
+    rows.append({"method": "SkeletonUNet", **mean, "parameters": parameters})
+    draw(chosen, tests["test"], fill_markers(*tests["test"][1:], *best), made, skeleton, console)
+    return {
+        "data": title(chosen.root),
+        "model": "SkeletonUNet",
+        "parameters": parameters,
+        "metrics": {
+            "lost_mm": mean["lost"],
+            "interpolation_lost_mm": rows[1]["lost"],
+            "less_error": 1 - mean["lost"] / rows[1]["lost"],  # type: ignore[operator]
+            "less_error_of_seeds": [1 - one["lost"] / rows[1]["lost"] for one in found],  # type: ignore[operator]
+            "frames": FRAMES, "gap": GAP, "share": SHARE, "noise_mm": 1000 * NOISE,
+            "training_cpu_seconds": round(seconds, 1),
+            "rows": rows,
+        },
+    }  # fmt: skip
+
+
+def evaluation(clips: list[Tensor], seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """True positions, noisy ones, and what is seen."""
+    generator = torch.Generator().manual_seed(seed)
+    true = windows(clips, FRAMES, FRAMES // 2)
+    noisy = true + NOISE * torch.randn(true.shape, generator=generator)
+    return true, noisy, lose_markers(*true.shape[:3], SHARE, GAP, generator)
+
+
+def errors(made: Tensor, test: tuple[Tensor, Tensor, Tensor]) -> dict[str, float]:
+    """Mean distances to the truth in millimetres: of lost markers, and of those that were seen."""
+    distance = 1000 * (made - test[0]).norm(dim=-1)
+    return {"lost": float(distance[~test[2]].mean()), "seen": float(distance[test[2]].mean())}
+
+
+class Poses:
+    """The Gaussian of all training poses about the root, facing z: the best linear answer."""
+
+    def __init__(self, positions: Tensor, hips: tuple[int, int]) -> None:
+        self.hips = hips
+        local = self._local(positions[::3][None])[0][0].flatten(1).double()
+        self.mean, self.covariance = local.mean(0), torch.cov(local.t())
+
+    def fill(self, positions: Tensor, seen: Tensor, form: Any, smoothing: float, doubt: float) -> Tensor:
+        """Conditional means, frame by frame; interpolated markers count as seen with an error of ``doubt`` metres."""
+        filled = fill_markers(positions, seen, form, smoothing)
+        local, root, turn = self._local(filled)
+        error = torch.where(seen, NOISE, doubt)[..., None].expand_as(local).flatten(2).double()
+        off = local.flatten(2).double() - self.mean
+        noisy = self.covariance + torch.diag_embed(error.square())
+        gain = torch.linalg.solve(noisy, off[..., None])
+        made = (self.mean + (self.covariance @ gain)[..., 0]).unflatten(2, local.shape[2:]).to(local)
+        made = (turn.mT[:, :, None] @ made[..., None])[..., 0] + root
+        return torch.where(seen[..., None], filled, made)
+
+    def _local(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        turn = about_y(-heading(positions, *self.hips))
+        root = positions[:, :, :1] * positions.new_tensor([1.0, 0.0, 1.0])
+        return (turn[:, :, None] @ (positions - root)[..., None])[..., 0], root, turn
+
+
+def draw(
+    chosen: argparse.Namespace,
+    test: tuple[Tensor, Tensor, Tensor],
+    interpolated: Tensor,
+    made: Tensor,
+    skeleton: Any,
+    console: Console,
+) -> None:
+    """The film of the window in which interpolation is worst."""
+    worst = int((interpolated - test[0]).norm(dim=-1).masked_fill(test[2], 0).sum((1, 2)).argmax())
+    shown = {"truth": test[0], "interpolation": interpolated, "SkeletonUNet": made}
+    strips(
+        {name: (clip[worst], skeleton) for name, clip in shown.items()}, chosen.out / "markers.png", console
+    )

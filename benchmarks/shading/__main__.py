@@ -1,0 +1,262 @@
+"""Ambient occlusion, learned on three domains and tested on a family of shapes that training never saw.
+
+    python -m benchmarks.shading                      puppets are held out; five minutes on two cores
+    python -m benchmarks.shading --held-out solids    another family
+
+One target, the ambient occlusion of vertices by ray casting, is predicted on surfaces by DiffusionNet, on clouds by a convolution
+that gathers points and normals, and in screen space by a U-Net from depth and normals. All are compared at the pixels of the same
+views; beside each stands ridge regression on what the domain offers. Shapes are those of ``ShadedShapes``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from benchmarks.result import command, portable, write_result
+from benchmarks.shading.data import CHANNELS, Clouds, Screens, Surfaces
+from benchmarks.shading.networks import OnCloud, OnScreen, OnSurface
+from geodl.data import DataLoader, Mesh
+from geodl.datasets import ShadedShapes
+from geodl.geometry import ambient_occlusion
+from geodl.training import RegressionModule
+from geodl.viz import images, surface
+
+VIEWS = 8  # of a shape
+ON_VERTICES = "surface, DiffusionNet", "cloud, gathered"
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.shading", description="Learn ambient occlusion."
+    )
+    parser.add_argument("--held-out", choices=ShadedShapes.FAMILIES, default="puppets")
+    parser.add_argument("--shapes", type=int, default=20, help="training shapes of each family")
+    parser.add_argument("--tested", type=int, default=10, help="shapes of the family that is held out")
+    parser.add_argument("--epochs", type=float, default=1.0, help="how much longer to train than by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=["cpu"], default="cpu", help="rays are cast on the CPU")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=Path("runs") / "shading", help="run folder")
+    return parser.parse_args(argv)
+
+
+def r2(prediction: Tensor, truth: Tensor) -> float:
+    spread = (truth - truth.mean()).square().sum()
+    return 1 - float((prediction - truth).square().sum() / spread)
+
+
+class Ridge:
+    """Linear regression with a penalty on the weights of standardised columns."""
+
+    def __init__(self, x: Tensor, y: Tensor, penalty: float = 1e-4) -> None:
+        x, self.middle = x.double(), float(y.mean())
+        self.mean, self.deviation = x.mean(dim=0), x.std(dim=0).clamp(min=1e-9)
+        z = (x - self.mean) / self.deviation
+        gram = z.T @ z / len(z) + penalty * torch.eye(z.shape[1], dtype=torch.float64)
+        self.weight = torch.linalg.solve(gram, z.T @ (y.double() - self.middle) / len(z))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        found = (x.double() - self.mean) / self.deviation @ self.weight + self.middle
+        return found.float()
+
+
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+def fit(
+    model: nn.Module, data: Any, epochs: int, batch: int, rate: float, seed: int
+) -> tuple[nn.Module, float]:
+    """The model after the last epoch, and the seconds that it took."""
+    L.seed_everything(seed, verbose=False)
+    trainer = L.Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    began = time.process_time()
+    order = torch.Generator().manual_seed(seed)
+    trainer.fit(
+        RegressionModule(model, rate), DataLoader(data, batch, shuffle=True, generator=order, drop_last=True)
+    )
+    return model.eval(), time.process_time() - began
+
+
+def predict(model: nn.Module, data: Any) -> list[Tensor]:
+    with torch.no_grad():
+        return [model(batch) for batch in DataLoader(data)]
+
+
+def main(argv: list[str] | None = None) -> None:
+    chosen = arguments(argv)
+    torch.set_num_threads(chosen.threads)
+    console = Console()
+    began = time.perf_counter()
+    train, test = shapes(chosen)
+    console.print(
+        f"{len(train)} shapes of other families to learn from, {len(test)} {chosen.held_out} to be tested on: "
+        f"{time.perf_counter() - began:.0f} s"
+    )
+    torch.manual_seed(chosen.seed)
+    screens = Screens(train, VIEWS, chosen.seed), Screens(test, VIEWS, chosen.seed + 1)
+    truth = torch.cat([mesh.occlusion for mesh in test])
+    seen = torch.cat([view.occlusion[view.valid] for view in screens[1].views])
+    found: dict[str, dict[str, Any]] = {}
+    maps: dict[str, list[Tensor]] = {}
+
+    def at_vertices(name: str, values: list[Tensor], **more: Any) -> None:
+        shown = torch.cat([view.of_vertices(values[k // VIEWS]) for k, view in enumerate(screens[1].views)])
+        found[name] = {"r2_vertices": r2(torch.cat(values), truth), "r2_pixels": r2(shown, seen), **more}
+        maps[name] = values
+
+    surfaces = Surfaces(train)
+    unseen = Surfaces(test, surfaces.scale)
+    ridge = Ridge(torch.cat([item.x for item in surfaces.items]), torch.cat([m.occlusion for m in train]))
+    at_vertices("surface, ridge", [ridge(item.x) for item in unseen.items], parameters=len(ridge.weight) + 1)
+    network: nn.Module = OnSurface(len(surfaces.scale.mean))
+    trained, seconds = fit(network, surfaces, epochs(chosen, 20), 2, 5e-3, chosen.seed)
+    at_vertices("surface, DiffusionNet", predict(trained, unseen), **told(trained, seconds))
+    report(console, found, "surface, DiffusionNet")
+
+    trained, seconds = fit(
+        OnCloud(), Clouds(train, chosen.seed, True), epochs(chosen, 50), 4, 5e-3, chosen.seed
+    )
+    at_vertices("cloud, gathered", predict(trained, Clouds(test, 0, False)), **told(trained, seconds))
+    report(console, found, "cloud, gathered")
+
+    x, y = pixels(screens[0])
+    ridge = Ridge(x, y)
+    found["screen, ridge"] = {
+        "r2_pixels": r2(ridge(pixels(screens[1])[0]), seen),
+        "parameters": CHANNELS + 1,
+    }
+    trained, seconds = fit(OnScreen(CHANNELS), screens[0], epochs(chosen, 10), 8, 5e-3, chosen.seed)
+    pictures = [one[0] for one in predict(trained, screens[1])]
+    shown = torch.cat([one[view.valid] for one, view in zip(pictures, screens[1].views, strict=True)])
+    found["screen, U-Net"] = {"r2_pixels": r2(shown, seen), **told(trained, seconds)}
+    report(console, found, "screen, U-Net")
+
+    draw(chosen, test[0], maps, screens[1], pictures)
+    table(console, found, chosen.held_out)
+    path = write_result(
+        chosen.out,
+        benchmark="shading",
+        data=f"ShadedShapes, {chosen.held_out} held out",
+        model="DiffusionNet, gathered cloud, U-Net",
+        seconds=time.perf_counter() - began,
+        parameters={"shapes": len(train), "tested": len(test), "views": VIEWS},
+        seeds=[chosen.seed],
+        command=portable(command(), chosen),
+        metrics={"held_out": chosen.held_out, "rows": found, "rays": casting(test[0])},
+    )
+    console.print(f"written to {path}")
+
+
+def shapes(chosen: argparse.Namespace) -> tuple[list[Mesh], list[Mesh]]:
+    others = [family for family in ShadedShapes.FAMILIES if family != chosen.held_out]
+    train = ShadedShapes(others, "train", chosen.shapes, seed=chosen.seed)
+    test = ShadedShapes([chosen.held_out], "test", chosen.tested, seed=chosen.seed)
+    return [train[k] for k in range(len(train))], [test[k] for k in range(len(test))]
+
+
+def epochs(chosen: argparse.Namespace, by_default: int) -> int:
+    return max(1, round(by_default * chosen.epochs))
+
+
+def told(model: nn.Module, seconds: float) -> dict[str, Any]:
+    return {"parameters": sum(p.numel() for p in model.parameters()), "training_seconds": round(seconds, 1)}
+
+
+def pixels(screens: Screens) -> tuple[Tensor, Tensor]:
+    x = torch.cat([view.x[:, view.valid].T for view in screens.views])
+    return x, torch.cat([view.occlusion[view.valid] for view in screens.views])
+
+
+def casting(mesh: Mesh) -> dict[str, float]:
+    """How long the ground truth takes."""
+    began = time.process_time()
+    ambient_occlusion(mesh)
+    seconds = time.process_time() - began
+    return {
+        "vertices": mesh.num_nodes,
+        "core_seconds": seconds,
+        "core_seconds_10000": seconds * 1e4 / mesh.num_nodes,
+    }
+
+
+def report(console: Console, found: dict[str, dict[str, Any]], name: str) -> None:
+    console.print(name, {key: round(value, 3) for key, value in found[name].items()})
+
+
+def table(console: Console, found: dict[str, dict[str, Any]], held_out: str) -> None:
+    made = Table(
+        "domain", "R2 at pixels", "R2 at vertices", "parameters", title=f"{held_out}, never seen in training"
+    )
+    for name, row in found.items():
+        vertices = f"{row['r2_vertices']:.3f}" if "r2_vertices" in row else "-"
+        made.add_row(name, f"{row['r2_pixels']:.3f}", vertices, f"{row['parameters']:,}")
+    console.print(made)
+
+
+def draw(
+    chosen: argparse.Namespace,
+    mesh: Mesh,
+    maps: dict[str, list[Tensor]],
+    screens: Screens,
+    pictures: list[Tensor],
+) -> None:
+    """Truth, prediction and error: on the first shape, and in one view of some."""
+    rows, titles = [], []
+    for k in range(0, len(screens.views), 2 * VIEWS):
+        view, number = screens.views[k], k // VIEWS
+        drawn = [("truth", view.occlusion[view.valid])]
+        drawn += [(name, view.of_vertices(maps[name][number])) for name in ON_VERTICES]
+        drawn.append(("screen, U-Net", pictures[k][view.valid]))
+        for name, values in drawn:
+            rows.append(grey(view.valid, 1 - values))
+            titles.append(name)
+        for name, values in drawn[1:]:
+            rows.append(signed(view.valid, values - drawn[0][1]))
+            titles.append(f"error: {name.partition(',')[0]}")
+    images(
+        rows,
+        chosen.out / "views.png",
+        titles=titles,
+        columns=7,
+        title="Ambient occlusion, family never seen; errors: red too dark, blue too light",
+    )
+    values = {
+        "truth": mesh.occlusion,
+        **{name: maps[name][0] for name in ON_VERTICES},
+    }
+    for name, value in values.items():
+        short = name.partition(",")[0]
+        surface(mesh, chosen.out / f"{short}.png", color=(1 - value).clamp(0, 1)[:, None], title=name)
+
+
+def grey(valid: Tensor, values: Tensor) -> Tensor:
+    picture = torch.ones(3, *valid.shape)
+    picture[:, valid] = values.clamp(0, 1)
+    return picture
+
+
+def signed(valid: Tensor, error: Tensor) -> Tensor:
+    """White where it is right, red where the prediction is too dark, blue where it is too light; full at 0.3."""
+    picture = torch.ones(3, *valid.shape)
+    strength = (error.abs() / 0.3).clamp(max=1)
+    picture[1, valid] = 1 - strength
+    picture[2, valid] = torch.where(error > 0, 1 - strength, 1.0)
+    picture[0, valid] = torch.where(error > 0, 1.0, 1 - strength)
+    return picture
+
+
+if __name__ == "__main__":
+    main()

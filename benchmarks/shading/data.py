@@ -1,0 +1,224 @@
+"""What each domain reads of a shape, and what it must answer: the ambient occlusion of the same vertices."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+from torch_geometric.data import Data
+
+from geodl.data import Mesh
+from geodl.geometry import Spectrum, cast_rays, face_normals, gradient, spectrum
+
+# In units of the root of the area.
+TIMES = (0.002, 0.005, 0.012, 0.03, 0.08, 0.2)
+RADII = (0.05, 0.1, 0.2, 0.4, 0.8)
+EIGENVALUES = 64
+SIDE = 64  # of a picture, in pixels
+BLURS = (1.0, 2.0, 4.0, 8.0, 16.0)  # pixels
+DIRECTIONS, REACHES = 12, (2.0, 4.0, 8.0, 16.0, 28.0)  # pixels
+CHANNELS = 4 + len(BLURS) + len(REACHES) + 1
+QUERIES, SAMPLE = 64, 192  # points of a cloud that a training step asks for, and that each of them is shown
+
+
+class Surfaces(Dataset[Any]):
+    """Meshes with the signal, the spectrum and the gradient that DiffusionNet reads."""
+
+    def __init__(self, meshes: list[Mesh], scale: Standard | None = None) -> None:
+        operators = [(spectrum(mesh, EIGENVALUES), gradient(mesh)) for mesh in meshes]
+        signals = [
+            torch.cat([heat_signal(mesh, spectrum_), surroundings(mesh)], dim=1)
+            for mesh, (spectrum_, _) in zip(meshes, operators, strict=True)
+        ]
+        self.scale = scale or Standard.of(torch.cat(signals))
+        self.items = [
+            Data(
+                pos=mesh.pos,
+                x=self.scale(x),
+                spectrum=one.to(torch.float32),
+                gradient=two,
+                target=mesh.occlusion,
+            )
+            for mesh, x, (one, two) in zip(meshes, signals, operators, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Data:
+        return self.items[index]
+
+
+class Clouds(Dataset[Any]):
+    """Points with normals; in training some of them, another few each time, and else all."""
+
+    def __init__(self, meshes: list[Mesh], seed: int, training: bool) -> None:
+        self.meshes, self.training = meshes, training
+        self.random = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self.meshes)
+
+    def __getitem__(self, index: int) -> Data:
+        mesh = self.meshes[index]
+        count = mesh.num_nodes
+        random = self.random if self.training else torch.Generator().manual_seed(index)
+        query = torch.randint(count, (QUERIES,), generator=random) if self.training else torch.arange(count)
+        return Data(
+            pos=mesh.pos,
+            normal=mesh.normal,
+            query_index=query,
+            sample_index=torch.randint(count, (SAMPLE,), generator=random),
+            turn=2 * math.pi * torch.rand(len(query), generator=random),
+            target=mesh.occlusion[query],
+        )
+
+
+class Screens(Dataset[Any]):
+    """Views of the meshes: what a camera knows of depth and normals."""
+
+    def __init__(self, meshes: list[Mesh], views: int, seed: int) -> None:
+        random = torch.Generator().manual_seed(seed)
+        self.views = [view_of(mesh, random) for mesh in meshes for _ in range(views)]
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __getitem__(self, index: int) -> Data:
+        view = self.views[index]
+        return Data(x=view.x[None], target=view.occlusion[None], valid=view.valid[None])
+
+
+@dataclass
+class Standard:
+    """Signals brought to mean zero and deviation one, those far out held back."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> Standard:
+        return cls(x.mean(dim=0), x.std(dim=0).clamp(min=1e-9))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return ((x - self.mean) / self.deviation).clamp(-4, 4)
+
+
+def heat_signal(mesh: Mesh, operator: Spectrum) -> Tensor:
+    """``[V, 30]``: how positions and normals lie to what heat makes of them after several times, however the shape is turned."""
+    evals, evecs, mass = (part.float() for part in (operator.evals, operator.evecs, operator.mass))
+    pos, up, found = mesh.pos, mesh.normal, []
+    for time in TIMES:
+        smooth = evecs @ (
+            (-evals * time).exp()[:, None] * (evecs.T @ (mass[:, None] * torch.cat([pos, up], 1)))
+        )
+        away, normal = (smooth[:, :3] - pos) / time**0.5, smooth[:, 3:]
+        found += [(away * up).sum(1), away.norm(dim=1), (normal * up).sum(1), normal.norm(dim=1)]
+        found.append((away * normal).sum(1))
+    return torch.stack(found, dim=1)
+
+
+def surroundings(mesh: Mesh) -> Tensor:
+    """``[V, 22]``: how much lies above a vertex and faces it, within several distances in space."""
+    pos, up = mesh.pos, mesh.normal
+    offset = pos[None] - pos[:, None]
+    distance = offset.norm(dim=2)
+    rise = torch.einsum("ijd,id->ij", offset, up) / (distance + 1e-6)
+    back = (-torch.einsum("ijd,jd->ij", offset, up) / (distance + 1e-6)).clamp(min=0)
+    above, found = rise.clamp(min=0), []
+    for radius in RADII:
+        weight = (-(distance / radius).square()).exp()
+        total = weight.sum(dim=1)
+        found += [(weight * part).sum(dim=1) / total for part in (rise, above, above * back)]
+        found.append((total / len(pos)).log())
+    # As if nothing hid anything else (Bunnell, "Dynamic ambient occlusion and indirect lighting", 2005).
+    open_form = (above * back / (distance.square() + 1e-3)).mean(dim=1)
+    return torch.stack([*found, open_form, open_form.sqrt()], dim=1)
+
+
+@dataclass
+class View:
+    """A picture: ``x [C, H, W]``, ``occlusion [H, W]``, ``valid [H, W]`` where the outer side of a face is seen, and of every valid
+    pixel its face's vertices ``corner [P, 3]`` and their weights."""
+
+    x: Tensor
+    occlusion: Tensor
+    valid: Tensor
+    corner: Tensor
+    weight: Tensor
+
+    def of_vertices(self, values: Tensor) -> Tensor:
+        """``[P]`` at the valid pixels."""
+        return (values[self.corner] * self.weight).sum(dim=1)
+
+
+def view_of(mesh: Mesh, random: torch.Generator) -> View:
+    """The mesh from a random direction, by parallel rays."""
+    camera = torch.linalg.qr(torch.randn(3, 3, generator=random)).Q
+    camera = camera * torch.linalg.det(camera)  # axes in rows: right, up, towards the camera
+    seen = mesh.pos @ camera.T
+    low, high = seen.amin(dim=0), seen.amax(dim=0)
+    pixel = 1.05 * float((high - low)[:2].max()) / SIDE
+    ticks = (torch.arange(SIDE) + 0.5 - SIDE / 2) * pixel
+    middle = (low + high) / 2
+    x, y = torch.meshgrid(ticks + middle[0], ticks + middle[1], indexing="xy")
+    start = torch.stack([x, y.flip(0), torch.full_like(x, float(high[2]) + 1)], dim=2).view(-1, 3)
+    hits = cast_rays(mesh, start @ camera, -camera[2])
+    up = face_normals(mesh) @ camera[2]
+    valid = hits.hit & (up[hits.face.clamp(min=0)] > 0)
+    corner, weight = mesh.face.T[hits.face[valid]], hits.weights[valid]
+    normal = F.normalize((mesh.normal[corner] * weight[:, :, None]).sum(dim=1), dim=1) @ camera.T
+    depth = hits.distance / pixel
+    depth = torch.where(hits.hit, depth, depth[hits.hit].mean())
+    image = torch.zeros(4, SIDE * SIDE)
+    image[:3, valid] = normal.T
+    image[3] = hits.hit.float()
+    shown = image[3].view(SIDE, SIDE)
+    image, depth = image.view(4, SIDE, SIDE), depth.view(SIDE, SIDE)
+    layers = [image, relief(depth, shown), horizons(depth, image[:3], shown)]
+    occlusion = torch.zeros(SIDE * SIDE)
+    occlusion[valid] = (mesh.occlusion[corner] * weight).sum(dim=1)
+    return View(torch.cat(layers), occlusion.view(SIDE, SIDE), valid.view(SIDE, SIDE), corner, weight)
+
+
+def relief(depth: Tensor, shown: Tensor) -> Tensor:
+    """``[5, H, W]``: how far a pixel lies behind the mean of what is seen around it, over the size of that, at several sizes."""
+    found = []
+    for size in BLURS:
+        reach = math.ceil(2 * size)
+        kernel = (-(torch.arange(-reach, reach + 1) / size).square() / 2).exp()
+        both = torch.stack([depth * shown, shown])[:, None]
+        for line in (kernel[:, None], kernel[None]):
+            both = F.conv2d(both, line[None, None], padding=[length // 2 for length in line.shape])
+        mean = both[0, 0] / both[1, 0].clamp(min=1e-6)
+        found.append(((depth - mean) / size).clamp(-3, 3) * shown)
+    return torch.stack(found)
+
+
+def horizons(depth: Tensor, normal: Tensor, shown: Tensor) -> Tensor:
+    """``[6, H, W]``: how far what is seen rises above a pixel's tangent plane, at several distances, and the highest of it, each the
+    mean over twelve directions (Bavoil & Sainz, "Image-space horizon-based ambient occlusion", 2008)."""
+    rises = []
+    for k in range(DIRECTIONS):
+        angle = 2 * math.pi * (k + 0.5) / DIRECTIONS
+        along = []
+        for radius in REACHES:
+            right, up = round(radius * math.cos(angle)), round(radius * math.sin(angle))
+            other, there = (shifted(layer, right, -up) for layer in (depth, shown))
+            offset = torch.stack([torch.full_like(depth, right), torch.full_like(depth, up), depth - other])
+            rise = (offset * normal).sum(dim=0) / offset.norm(dim=0)
+            along.append(rise.clamp(min=0) * there * shown)
+        rises.append(torch.stack([*along, torch.stack(along).amax(dim=0)]))
+    return torch.stack(rises).mean(dim=0)
+
+
+def shifted(layer: Tensor, right: int, down: int) -> Tensor:
+    """``out[y, x] = layer[y + down, x + right]``, zero beyond the border."""
+    padded = F.pad(layer, [SIDE // 2] * 4)
+    y, x = SIDE // 2 + down, SIDE // 2 + right
+    return padded[y : y + SIDE, x : x + SIDE]

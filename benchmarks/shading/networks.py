@@ -1,0 +1,93 @@
+"""One network a domain, each reading a whole batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from geodl.models import DiffusionNet, UNet
+from geodl.ops import knn
+
+
+class OnSurface(nn.Module):
+    """DiffusionNet at the vertices."""
+
+    def __init__(self, channels: int, width: int = 32, blocks: int = 3) -> None:
+        super().__init__()
+        self.network = DiffusionNet(channels, 1, width, blocks, dropout=0.0)
+
+    def forward(self, batch: Any) -> Tensor:
+        y: Tensor = self.network(batch.x, batch.spectrum, batch.gradient)
+        return y[:, 0]
+
+
+class OnScreen(nn.Module):
+    """A U-Net of the grid layers on depth and normals (Nalbach et al., "Deep shading", 2017)."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...] = (16, 32, 64, 64)) -> None:
+        super().__init__()
+        self.network = UNet(channels, 1, widths)
+
+    def forward(self, batch: Any) -> Tensor:
+        y: Tensor = self.network(batch.x)
+        return y[:, 0]
+
+
+class OnCloud(nn.Module):
+    r"""What points see, gathered from other points and their normals: a convolution with learned, continuous windows,
+
+    .. math:: y_i = f\bigl(\max_j h(u_{ij}), \; \tfrac{1}{|N(i)|} \sum_j h(u_{ij})\bigr)
+
+    where u is all that a point can know of another in its own frame: the direction to it, how far it is, and its normal. j runs
+    over the nearest points, and once more over a sample of all, so that a point sees from its crease to the far side of the room.
+    After the Monte Carlo convolutions of Hermosilla et al., "Deep-learning the latent space of light transport", EGSR 2019.
+    """
+
+    def __init__(self, width: int = 32, near: int = 32) -> None:
+        super().__init__()
+        self.near = near
+        layers: list[nn.Module] = []
+        for channels in (9, width, width):
+            layers += [nn.Linear(channels, width), nn.ReLU()]
+        self.window = nn.Sequential(*layers)
+        self.head = nn.Sequential(
+            nn.Linear(4 * width, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
+        )
+
+    def forward(self, batch: Any) -> Tensor:
+        """``[Q]``, at the points ``query_index [Q]``, as many of every cloud.
+
+        ``sample_index`` are the sampled points of every cloud; ``turn [Q]`` turns the frame of a query about its normal.
+        """
+        query, clouds = batch.query_index, batch.num_graphs
+        each = len(query) // clouds
+        starts = torch.arange(clouds + 1) * each
+        at = batch.pos[query]
+        near = knn(batch.pos, self.near, batch.ptr, at, starts).col.view(len(query), -1)
+        sample = batch.sample_index.view(clouds, -1).repeat_interleave(each, dim=0)
+        frames = turned_frames(batch.normal[query], batch.turn)
+        read = [self._read(batch, at, frames, others) for others in (near, sample)]
+        y: Tensor = self.head(torch.cat([part for pair in read for part in pair], dim=1))
+        return y[:, 0]
+
+    def _read(self, batch: Any, at: Tensor, frames: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        offset = (batch.pos[others] - at[:, None]) @ frames.mT
+        facing = batch.normal[others] @ frames.mT
+        distance = offset.norm(dim=2, keepdim=True)
+        direction = offset / (distance + 1e-6)
+        across = (direction * facing).sum(dim=2, keepdim=True)
+        u = torch.cat([direction, facing, across, (distance + 0.01).log(), distance], dim=2)
+        h: Tensor = self.window(u)
+        return h.amax(dim=1), h.mean(dim=1)
+
+
+def turned_frames(up: Tensor, turn: Tensor) -> Tensor:
+    """Frames ``[Q, 3, 3]`` with axes in rows, the last along ``up``, turned about it."""
+    helper = F.one_hot(up.abs().argmin(dim=1), 3).to(up)
+    first = F.normalize(torch.linalg.cross(up, helper), dim=1)
+    second = torch.linalg.cross(up, first)
+    c, s = turn.cos()[:, None], turn.sin()[:, None]
+    return torch.stack([c * first + s * second, c * second - s * first, up], dim=1)

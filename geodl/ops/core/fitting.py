@@ -1,0 +1,65 @@
+"""Fitting: what a function that is made of operators is given, checked and mended as operators do it, before it reads anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geodl.ops.core.csr import CSR
+from geodl.ops.core.declaration import Declaration
+from geodl.ops.core.memory import require_memory, resolve
+from geodl.ops.core.plain import MUST_BE_RESOLVED, write_look
+
+__all__ = ["Fitting"]
+
+
+class Fitting:
+    """``fitting(*arguments)`` gives the arguments of a declared line in memory that kernels and PyTorch can read.
+
+    Raises:
+        ValueError: an argument that does not fit the line, named.
+    """
+
+    def __init__(self, line: str) -> None:
+        self.declaration = Declaration.parse(line)
+        self._look = write_look(self.declaration)
+
+    def __call__(self, *arguments: Any) -> Sequence[Any]:
+        items = self.declaration.arguments
+        lead = next(a.col if isinstance(a, CSR) else a for a in arguments if isinstance(a, Tensor | CSR))
+        arguments = (*promoted(self.declaration, arguments, lead.device.type),)
+        if torch.compiler.is_compiling():
+            return arguments
+        found = self._look(arguments)
+        if not found:
+            self.declaration.bind(arguments)
+            tensors = zip(items, arguments, strict=True)
+            require_memory(**{item.name: a for item, a in tensors if isinstance(a, Tensor)})
+        if found & MUST_BE_RESOLVED:
+            return [_resolved(a, item.name) for item, a in zip(items, arguments, strict=True)]
+        return arguments
+
+
+def _resolved(argument: Any, name: str) -> Any:
+    if isinstance(argument, CSR):
+        return argument.resolved()
+    return resolve(argument, name) if isinstance(argument, Tensor) else argument
+
+
+def promoted(declaration: Declaration, arguments: Sequence[Any], device: str) -> Sequence[Any]:
+    """The arguments with one floating dtype under autocast: the widest of theirs, float32 at least."""
+    if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
+        return arguments
+    given = [
+        k
+        for k, item in enumerate(declaration.arguments)
+        if item.kind in ("T", "const") and arguments[k] is not None
+    ]
+    dtypes = {arguments[k].dtype for k in given if arguments[k].is_floating_point()}
+    if len(dtypes) < 2:
+        return arguments
+    widest = torch.float64 if torch.float64 in dtypes else torch.float32
+    return [a.to(widest) if k in given else a for k, a in enumerate(arguments)]
