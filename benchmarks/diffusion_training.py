@@ -52,11 +52,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.manual_seed(chosen.seed)
 
     prepare = prepared("diffusion", chosen.signal, chosen.k, OperatorCache(chosen.cache))
-    sets = [RNA(chosen.root, split, part=True) for split in ("train", "test")]  # type: ignore[arg-type]
-    train, test = ([prepare(mesh) for mesh in some] for some in sets)
+    sets = [RNA(chosen.root, "train", part=True), RNA(chosen.root, "test", part=True)]
+    train, test = ([prepare(some[number]) for number in range(len(some))] for some in sets)
     test = [
-        turned(shape, mesh.name, "diffusion", chosen.signal)
-        for shape, mesh in zip(test, sets[1], strict=True)
+        turned(shape, name, "diffusion", chosen.signal)
+        for shape, name in zip(test, sets[1].names, strict=True)
     ]
     ridge, _ = Ridge(train, RNA.num_classes).scores(test)
     net, peer_name = published(RNA.num_classes, chosen.width, 4, train[0].x.shape[1], dropout=True)
