@@ -211,7 +211,7 @@ def row(
 
 
 def load(root: Path | None, count: int, k: int) -> tuple[Shapes, str]:
-    meshes: Sequence[Mesh]
+    meshes: Any
     if root is None:
         from geodl.datasets import Puppets
 
@@ -247,9 +247,13 @@ def our_step(net: DiffusionNet, batches: Sequence[Shapes], device: torch.device)
     """A training step on packed batches, whose gradients are summed; it returns the mean over shapes of the loss."""
     count = sum(len(batch.sizes) for batch in batches)
     inputs = [
-        (batch, batch.x.to(device), *(kind.cat(parts).to(device) for kind, parts in operators))
+        (
+            batch,
+            batch.x.to(device),
+            Spectrum.cat(batch.spectra).to(device),
+            Gradient.cat(batch.gradients).to(device),
+        )
         for batch in batches
-        for operators in [((Spectrum, batch.spectra), (Gradient, batch.gradients))]
     ]
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 
