@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder of RNA, whole or a part")
     parser.add_argument("--signal", choices=["hks", "xyz"], default="hks")
     parser.add_argument("--seconds", type=float, default=600, help="of processor time, for either")
-    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate; it falls to 0 as a cosine")
+    parser.add_argument("--rate", type=float, default=3e-3, help="learning rate; it falls to 0 as a cosine")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--k", type=int, default=SETTINGS["rna"].eigenvalues, help="eigenvalues")
     parser.add_argument("--cache", type=Path, help="where operators are kept (the user's cache if not given)")
