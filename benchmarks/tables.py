@@ -306,6 +306,21 @@ def samples_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def shading_table(results: list[dict[str, Any]]) -> str:
+    """A row a domain and method, for every family that was held out."""
+    lines = [
+        "| held out | method | R2 at pixels | R2 at vertices | parameters | training, core s |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for result in results:
+        for name, row in result["metrics"]["rows"].items():
+            numbers = [f"{row[key]:.3f}" if key in row else "-" for key in ("r2_pixels", "r2_vertices")]
+            seconds = f"{row['training_seconds']:.0f}" if "training_seconds" in row else "-"
+            cells = [result["metrics"]["held_out"], name, *numbers, f"{row['parameters']:,}", seconds]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def texture_table(results: list[dict[str, Any]]) -> str:
     """A row a domain that a texture was made on, beside another crop of the exemplar and noise."""
     lines = [
@@ -482,6 +497,8 @@ def section(names: list[str]) -> str:
         tables.append(samples_table(generated))
     if textures := [result for result in results if result["benchmark"] == "texture"]:
         tables.append(texture_table(textures))
+    if shaded := [result for result in results if result["benchmark"] == "shading"]:
+        tables.append(shading_table(shaded))
     if materials := [result for result in results if result["benchmark"] == "materials"]:
         tables.append(materials_table(materials))
     if styles := [result for result in results if result["benchmark"] == "style"]:

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from geodl import __version__
 from geodl.data import InvariantSignal, Mesh, OperatorCache, UnitArea, precompute
+from geodl.data.formats import MESHES, is_hidden
 from geodl.data.whole_file import whole_file
 from geodl.matching import Match, SpectralShape, match
 from geodl.models import FunctionalMapNet, load_weights
-
-ENDINGS = (".obj", ".off", ".ply", ".stl")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +43,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     one.add_argument("-o", "--out", type=Path, help="folder of the results (match-A-B if not given)")
     one.add_argument("--weights", type=Path, help="of a FunctionalMapNet, whose features make the first map")
     one.add_argument("-k", type=int, default=120, help="size of the functional map")
+    one.add_argument("--cache", type=Path, help="folder of the cache (the user's cache folder if not given)")
     one.add_argument("--up", choices=["x", "y", "z"], default="y", help="axis that points up in the picture")
     one.add_argument("--no-picture", action="store_true", help="write no picture")
     one.set_defaults(run=run_match)
@@ -70,7 +70,7 @@ def run_match(chosen: argparse.Namespace) -> None:
     out = chosen.out or Path(f"match-{chosen.shape_1.stem}-{chosen.shape_2.stem}")
     meshes = [Mesh.load(path) for path in (chosen.shape_1, chosen.shape_2)]
     features = None if chosen.weights is None else network_features(chosen.weights)
-    found = match(meshes[0], meshes[1], chosen.k, features)
+    found = match(meshes[0], meshes[1], chosen.k, features, OperatorCache(chosen.cache))
     out.mkdir(parents=True, exist_ok=True)
     for name, p2p in (("p2p_21.txt", found.p2p_21), ("p2p_12.txt", found.p2p_12)):
         write(out / name, "".join(f"{vertex}\n" for vertex in p2p.tolist()))
@@ -96,12 +96,12 @@ class MeshFiles:
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = [file for path in paths for file in (self.inside(path) if path.is_dir() else [path])]
         if not self.paths:
-            raise ValueError(f"no mesh files in {', '.join(map(str, paths))}: expected {', '.join(ENDINGS)}")
+            raise ValueError(f"no mesh files in {', '.join(map(str, paths))}: expected {', '.join(MESHES)}")
         self.names = [path.name for path in self.paths]
 
     @staticmethod
     def inside(folder: Path) -> list[Path]:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+        return sorted(p for p in folder.iterdir() if p.suffix.lower() in MESHES and not is_hidden(p))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -177,9 +177,8 @@ def picture(meshes: list[Mesh], p2p_21: Tensor, path: Path, up: str) -> None:
     """Both shapes, the second in the colours of what it is matched to. Without a renderer the rest still counts."""
     from geodl import viz
 
-    # A vertex of no face is not drawn; it wears the first vertex's colour.
     try:
-        viz.correspondence(meshes[0], meshes[1], p2p_21.clamp(min=0), path, up=up)
+        viz.correspondence(meshes[0], meshes[1], p2p_21, path, up=up)
     except (ImportError, RuntimeError) as error:
         print(f"no picture: {error}", file=sys.stderr)
 

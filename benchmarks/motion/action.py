@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from benchmarks.motion.data import motions, names, title
 from benchmarks.motion.training import size
-from geodl.data import Motion, heading
-from geodl.data.locomotion import about_y
+from geodl.data import Motion, motion_signal
 from geodl.models import STGCN
 
 FRAMES, EVERY, HOP = 32, 2, 16  # of a window: frames, one of how many is read, and how far windows are apart
@@ -82,17 +81,9 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
 
 
 def window(positions: Tensor, hips: tuple[int, int], start: int) -> Tensor:
-    """``[6, J, FRAMES]``: places from the root, and that of the root from where it stood first; and how all move.
-
-    Both in the frame of the character when the window begins. Beyond the ends of a motion it stands still.
-    """
+    """``[6, J, FRAMES]``; beyond the ends of a motion it stands still."""
     frames = (start + EVERY * torch.arange(FRAMES)).clamp(0, len(positions) - 1)
-    x = positions[frames]
-    turn = about_y(-heading(x, *hips)[0])
-    x = (x - x[0, 0] * x.new_tensor([1.0, 0.0, 1.0])) @ turn.T
-    moved = 10 * torch.diff(x, dim=0, append=x[-1:])
-    x = torch.cat([x[:, :1], x[:, 1:] - x[:, :1]], 1)
-    return torch.cat([x, moved], 2).permute(2, 1, 0)
+    return motion_signal(positions[frames], *hips)
 
 
 def numbers(motion: Motion, hips: tuple[str, str]) -> tuple[int, int]:

@@ -201,7 +201,7 @@ def relief(depth: Tensor, shown: Tensor) -> Tensor:
 
 
 def horizons(depth: Tensor, normal: Tensor, shown: Tensor) -> Tensor:
-    """``[6, H, W]``: how far what is seen rises above a pixel's tangent plane, at several distances, and the highest of it, each the
+    """``[6, H, W]``: how far what is seen rises above a tangent plane at several distances, and the highest of it; each the
     mean over twelve directions (Bavoil & Sainz, "Image-space horizon-based ambient occlusion", 2008)."""
     rises = []
     for k in range(DIRECTIONS):

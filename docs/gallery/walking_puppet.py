@@ -16,7 +16,7 @@ def main() -> None:
     out = Path("runs/walking-puppet")
     out.mkdir(parents=True, exist_ok=True)
     gaits, puppets = (
-        Gaits(num_identities=1, num_clips=1, frames=30),
+        Gaits(num_identities=1, num_clips=1, frames=12, frame_time=1 / 12),
         Puppets(num_identities=1, num_vertices=1500),
     )
 
@@ -28,7 +28,7 @@ def main() -> None:
     print(f"{walk.name}: {walk.num_frames} frames, standing feet slide at {float(skate):.1e} m/s")
 
     bodies = puppets.perform(walk.subject, walk)
-    mesh_film(bodies, out / "walk.gif", color=position_colors(puppets.reference), fps=30)
+    mesh_film(bodies, out / "walk.gif", color=position_colors(puppets.reference), fps=12)
 
     walk.save(out / "walk.bvh")
     again = Motion.load(out / "walk.bvh").select(

@@ -14,7 +14,7 @@ from geodl.data.motion import Motion, forward_kinematics
 from geodl.data.skeleton import Skeleton
 from geodl.geometry import matrix_to_rotation_6d, rotation_6d_to_matrix
 
-__all__ = ["CharacterMotion", "character_motion", "contact_phase", "heading"]
+__all__ = ["CharacterMotion", "character_motion", "contact_phase", "heading", "motion_signal"]
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,26 @@ def heading(positions: Tensor, left: int, right: int) -> Tensor:
     angle = torch.atan2(-across[..., 2], across[..., 0])
     jump = F.pad(torch.round(angle.diff() / (2 * math.pi)).cumsum(-1), (1, 0))
     return angle - 2 * math.pi * jump
+
+
+def motion_signal(positions: Tensor, left: int, right: int) -> Tensor:
+    """What networks on skeleton x time read of a clip: where joints are, and how they move.
+
+    Channels 0 to 2 are the place of each joint from the root, and of the root from where it stood first on the ground; channels 3
+    to 5 are ten times the step to the next frame. Both are in the frame of the character in the first frame.
+
+    Args:
+        positions: ``[T, J, 3]``, y up; the root is joint 0.
+        left, right: joints across which the character faces.
+
+    Returns:
+        ``[6, J, T]``.
+    """
+    turn = about_y(-heading(positions, left, right)[0])
+    x = (positions - positions[0, 0] * positions.new_tensor([1.0, 0.0, 1.0])) @ turn.T
+    step = 10 * torch.diff(x, dim=0, append=x[-1:])
+    x = torch.cat([x[:, :1], x[:, 1:] - x[:, :1]], 1)
+    return torch.cat([x, step], 2).permute(2, 1, 0)
 
 
 def contact_phase(contact: Tensor) -> Tensor:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from geodl.data.formats import read_mesh, write_mesh
+from geodl.data.formats import FileShape, held_by_float32, read_shape, write_mesh
+from geodl.geometry import as_shape
+from geodl.geometry import repair as repaired
+from geodl.geometry.shapes import faces_of, positions_of
+from geodl.geometry.surface import check_range
 
 if TYPE_CHECKING:
     import open3d
@@ -24,76 +30,115 @@ class Mesh(Data):
 
     It is a :class:`torch_geometric.data.Data` and keeps its conventions, so PyG's transforms and loaders
     take it. Any attribute can ride along: a tensor with ``V`` rows is a vertex attribute (features ``x``,
-    labels ``y``); an operator with a ``cat`` (:class:`~geodl.ops.Neighbors`, charts, polar windows) is
-    packed block-diagonally by :func:`~geodl.data.collate`.
+    labels ``y``), one with ``F`` rows whose name begins with ``face_`` an attribute of faces; an operator with a ``cat``
+    (:class:`~geodl.ops.Neighbors`, charts, polar windows) is packed block-diagonally by :func:`~geodl.data.collate`.
 
     Args:
-        pos: ``[V, 3]`` float32 (or float64, which is kept): vertex positions, in the unit of the source.
-        face: ``[3, F]`` int64 in ``[0, V)``: vertices of each triangle, counter-clockwise seen from outside.
+        pos: ``[V, 3]``, tensor, array or list: vertex positions, in the unit of the source. float32 or float64 are kept.
+        face: ``[3, F]`` or ``[F, 3]`` integers in ``[0, V)``: vertices of each triangle, counter-clockwise seen from outside.
         **attributes: anything else that belongs to the shape.
 
     Raises:
-        ValueError: wrong shape, dtype or device, or a face that names a vertex that is not there.
+        ValueError: wrong shape, dtype or device.
+        IndexError: a face names a vertex that is not there.
     """
 
-    def __init__(self, pos: Tensor | None = None, face: Tensor | None = None, **attributes: Any) -> None:
+    def __init__(self, pos: Any = None, face: Any = None, **attributes: Any) -> None:
         # PyG's batching makes an empty one and fills it.
         if pos is not None:
-            _check_pos(pos)
+            pos = positions_of(pos)
         if face is not None:
-            _check_face(face, pos)
+            face = faces_of(face)
+            if pos is not None:
+                if face.device != pos.device:
+                    raise ValueError(f"pos is on {pos.device} but face is on {face.device}")
+                check_range(face, pos.shape[0])
         super().__init__(pos=pos, face=face, **attributes)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Mesh:
-        """Read a ply (ascii or binary), off, obj or stl file.
+    def load(cls, path: str | os.PathLike[str], repair: bool = False) -> Mesh:
+        """Read a mesh file: ply, off, obj, stl; npz of arrays; glb, gltf, 3mf through trimesh; vtk, vtu, msh through meshio.
 
         Vertices keep the order and number that they have in the file, used by a face or not; polygons are
-        cut into triangles. ``pos`` is float32, or float64 where a ply file says ``double``. An stl file
-        stores every corner of every triangle apart: corners at the same position become one vertex, in the
-        order of first occurrence.
+        cut into triangles, convex or not. ``pos`` is float32, or float64 where the file says ``double`` or where float32 cannot
+        hold it (map coordinates). An stl file stores every corner of every triangle apart: corners at the same position become
+        one vertex, in the order of first occurrence.
 
         Vertex properties of a ply file become attributes: ``nx, ny, nz`` the ``normal [V, 3]``,
         ``red, green, blue`` the ``color [V, 3]``, ``label`` the ``y [V]``, ``name_0, name_1, ...`` the
-        ``name [V, k]``, every other the attribute ``[V]`` of its name.
+        ``name [V, k]``, every other the attribute ``[V]`` of its name; properties of faces ``face_NAME [F]``. Colours of off
+        and obj are ``color`` too, the groups of an obj ``face_group [F]`` with their ``face_group_names``.
+
+        Args:
+            path: the file; its ending names the format.
+            repair: pass it through :func:`~geodl.geometry.repair`, which leaves out vertices that are not finite, faces that
+                name no vertex, and duplicates; what it did is said in a warning.
 
         Raises:
             FileNotFoundError: no such file.
             ValueError: the format is unknown; the file is truncated or damaged; there are no vertices or no
-                faces; a face names a vertex that is not there; a coordinate is NaN or infinite. The message
-                names the file.
+                faces. The message names the file.
+            IndexError: a face names a vertex that is not there.
+            ImportError: the format needs a package that is not installed.
+
+        Warns:
+            UserWarning: vertices that are not finite, or parts of the file that were left out.
         """
-        pos, face, attributes = read_mesh(Path(path))
-        tensors = {name: torch.from_numpy(value.copy()) for name, value in attributes.items()}
-        return cls(torch.from_numpy(pos.copy()), torch.from_numpy(face).t().contiguous(), **tensors)
+        return cls._of_file(Path(path), read_shape(Path(path)), repair)
+
+    @classmethod
+    def _of_file(cls, path: Path, found: FileShape, repair: bool = False) -> Mesh:
+        if found.face is None:
+            more = f" ({'; '.join(found.notes)})" if found.notes else ""
+            raise ValueError(
+                f"{path}: the mesh has {len(found.pos)} vertices but no faces{more}; as a point cloud it is read by "
+                "geodl.data.PointCloud.load"
+            )
+        say(path, found)
+        pos, face = torch.from_numpy(found.pos), torch.from_numpy(found.face).t().contiguous()
+        attributes = {**tensors(found.vertex), **tensors(found.faces), **found.whole}
+        if repair:
+            whole, report = repaired(Data(pos=pos, face=face, **attributes))
+            if report.done:
+                warnings.warn(f"{path}: {'; '.join(report.done)}", UserWarning, stacklevel=3)
+            return cls(**whole.to_dict())
+        try:
+            return cls(pos, face, **attributes)
+        except IndexError as error:
+            raise IndexError(f"{path}: {error}") from error
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a ply, off, obj or stl file, whole or not at all (a temporary file is renamed at the end).
+        """Write a ply, off, obj, stl or npz file, whole or not at all (a temporary file is renamed at the end).
 
-        Positions come back exactly from ply (binary), off and obj (enough digits); stl holds float32 and no
-        shared vertices. ply keeps vertex attributes ``[V]`` and ``[V, k]``, in the properties that
-        :meth:`load` reads, of dtype float32, float64, bool and integer; the other formats keep none.
+        Positions come back exactly from ply (binary), off and obj (enough digits) and npz; stl holds float32 and no
+        shared vertices. ply keeps attributes ``[V]`` and ``[V, k]`` of vertices, and ``face_NAME`` of faces, in the properties that
+        :meth:`load` reads, of dtype float32, float64, bool and integer; npz keeps those of vertices; off and obj keep ``color``.
 
         Raises:
             ValueError: unknown format, or a vertex attribute that ply cannot hold.
             FileNotFoundError: no such folder.
         """
-        path = Path(path)
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"{path.parent}: no such folder to save {path.name} in")
         arrays = {name: value.detach().cpu().numpy() for name, value in self.vertex_attributes().items()}
-        write_mesh(path, self.pos.detach().cpu().numpy(), self.face.t().cpu().numpy(), arrays)
+        of_faces = {name: value.detach().cpu().numpy() for name, value in self.face_attributes().items()}
+        write_mesh(Path(path), self.pos.detach().cpu().numpy(), self.face.t().cpu().numpy(), arrays, of_faces)
 
     def vertex_attributes(self) -> dict[str, Tensor]:
         """Tensors, other than ``pos``, with one row per vertex, by name."""
+        of_faces = self.face_attributes()
         rows = self.pos.shape[0]
         return {
             name: value
             for name, value in self.to_dict().items()
-            if name not in ("pos", "face")
-            and isinstance(value, Tensor)
-            and value.dim()
-            and value.shape[0] == rows
+            if name not in ("pos", "face") and name not in of_faces and has_rows(value, rows)
+        }
+
+    def face_attributes(self) -> dict[str, Tensor]:
+        """Tensors called ``face_NAME`` with one row per face, by name."""
+        rows = self.face.shape[1]
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if name.startswith("face_") and has_rows(value, rows)
         }
 
     def to_trimesh(self) -> trimesh.Trimesh:
@@ -109,13 +154,27 @@ class Mesh(Data):
         )
 
     @classmethod
-    def from_trimesh(cls, mesh: trimesh.Trimesh) -> Mesh:
-        """Mesh of a :class:`trimesh.Trimesh`: ``pos`` float32, and its ``vertex_attributes``."""
-        attributes = {name: torch.as_tensor(value) for name, value in mesh.vertex_attributes.items()}
-        pos = torch.tensor(mesh.vertices, dtype=torch.float32)
-        return cls(
-            pos, torch.tensor(mesh.faces, dtype=torch.int64).reshape(-1, 3).t().contiguous(), **attributes
-        )
+    def from_trimesh(cls, mesh: trimesh.Trimesh | trimesh.Scene) -> Mesh:
+        """Mesh of a :class:`trimesh.Trimesh` or of the meshes of a ``Scene``, with their ``vertex_attributes``.
+
+        trimesh holds float64; ``pos`` is float32 where that holds it, as of a file.
+        """
+        return cls._of(mesh)
+
+    @classmethod
+    def from_open3d(cls, mesh: open3d.geometry.TriangleMesh | open3d.t.geometry.TriangleMesh) -> Mesh:
+        """Mesh of an Open3D mesh, legacy or of tensors, with its normals and colours.
+
+        ``pos`` is float32 where that holds it, as of a file.
+        """
+        return cls._of(mesh)
+
+    @classmethod
+    def _of(cls, shape: Any) -> Mesh:
+        made = as_shape(shape)
+        if getattr(made, "face", None) is None:
+            raise ValueError(f"{type(shape).__name__} has no faces: geodl.data.PointCloud takes points alone")
+        return cls(**narrowed(made).to_dict())
 
     def to_open3d(self) -> open3d.geometry.TriangleMesh:
         """Open3D ``TriangleMesh`` with normals, and colours from ``color [V, 3]``: uint8, or float in 0..1.
@@ -123,40 +182,58 @@ class Mesh(Data):
         Raises:
             ImportError: Open3D is not installed.
         """
-        try:
-            import open3d
-        except ImportError as error:
-            raise ImportError("Mesh.to_open3d needs Open3D: pip install open3d") from error
-        mesh = open3d.geometry.TriangleMesh(
-            open3d.utility.Vector3dVector(self.pos.detach().cpu().double().numpy()),
-            open3d.utility.Vector3iVector(self.face.t().cpu().int().numpy()),
+        o3d = require_open3d("Mesh.to_open3d")
+        mesh = o3d.geometry.TriangleMesh(
+            o3d.utility.Vector3dVector(self.pos.detach().cpu().double().numpy()),
+            o3d.utility.Vector3iVector(self.face.t().cpu().int().numpy()),
         )
         mesh.compute_vertex_normals()
         if "color" in self:
-            color = self.color.detach().cpu()
-            color = color.double() if color.is_floating_point() else color.double() / 255
-            mesh.vertex_colors = open3d.utility.Vector3dVector(color.numpy())
+            mesh.vertex_colors = o3d.utility.Vector3dVector(unit_color(self.color))
         return mesh
 
 
-def _check_pos(pos: Tensor) -> None:
-    if pos.dim() != 2 or pos.shape[1] != 3:
-        raise ValueError(f"pos must have shape [V, 3], not {list(pos.shape)}")
-    if not pos.is_floating_point():
-        raise ValueError(f"pos must be float32 or float64, not {pos.dtype}")
+def tensors(arrays: dict[str, Any]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
 
 
-def _check_face(face: Tensor, pos: Tensor | None) -> None:
-    if face.dim() != 2 or face.shape[0] != 3:
-        hint = "; transpose it" if face.dim() == 2 and face.shape[1] == 3 else ""
-        raise ValueError(f"face must have shape [3, F], not {list(face.shape)}{hint}")
-    if face.dtype != torch.int64:
-        raise ValueError(f"face must be int64, not {face.dtype}")
-    if pos is None:
-        return
-    if face.device != pos.device:
-        raise ValueError(f"pos is on {pos.device} but face is on {face.device}")
-    if face.numel() and not 0 <= int(face.min()) <= int(face.max()) < pos.shape[0]:
-        raise ValueError(
-            f"face names vertices {int(face.min())}..{int(face.max())}, but there are {pos.shape[0]} vertices"
+def has_rows(value: Any, rows: int) -> bool:
+    return isinstance(value, Tensor) and value.dim() > 0 and value.shape[0] == rows
+
+
+def narrowed(shape: Any) -> Any:
+    """A shape in float32 where that holds it."""
+    face = getattr(shape, "face", None)
+    corners = None if face is None else face.t().cpu().numpy()
+    if shape.pos.dtype == torch.float64 and held_by_float32(shape.pos.detach().cpu().numpy(), corners):
+        shape.pos = shape.pos.float()
+        if getattr(shape, "normal", None) is not None:
+            shape.normal = shape.normal.float()
+    return shape
+
+
+def unit_color(color: Tensor) -> Any:
+    """Colours as Open3D has them, float64 in 0..1."""
+    color = color.detach().cpu()
+    return (color.double() if color.is_floating_point() else color.double() / 255).numpy()
+
+
+def require_open3d(what: str) -> Any:
+    try:
+        import open3d
+    except ImportError as error:
+        raise ImportError(f"{what} needs Open3D: pip install open3d") from error
+    return open3d
+
+
+def say(path: Path, found: FileShape) -> None:
+    """Warns of what a file has that a shape should not have, and of what was left out."""
+    bad = ~np.isfinite(found.pos).all(axis=1)
+    trouble = list(found.notes)
+    if bad.any():
+        trouble.append(
+            f"{int(bad.sum())} vertices have NaN or infinite coordinates, first vertex {int(bad.argmax())}: "
+            "geodl.geometry.repair leaves them out"
         )
+    for note in trouble:
+        warnings.warn(f"{path}: {note}", UserWarning, stacklevel=4)

@@ -54,8 +54,8 @@ def global_rotations(rotation: Tensor, skeleton: Skeleton) -> Tensor:
 def _turned(rotation: Tensor, skeleton: Skeleton) -> Tensor:
     _check_rows("rotation", rotation, (skeleton.num_joints, 3, 3), "one matrix a joint")
     if torch.compiler.is_compiling():
-        nowhere = rotation.new_zeros(1, 3)
-        return _jump(rotation, skeleton.offsets.new_zeros(skeleton.num_joints, 3), nowhere, skeleton)[1]
+        nowhere = rotation.new_zeros(skeleton.num_joints, 3)
+        return _jump(rotation, nowhere, nowhere, skeleton)[1]
     turned = [rotation[..., skeleton.roots, :, :]]
     for joints, above in skeleton.levels[1:]:
         turned.append(turned[-1][..., above, :, :] @ rotation[..., joints, :, :])

@@ -11,6 +11,7 @@ from typing import Literal
 from torch import Tensor
 
 from geodl.data import Mesh
+from geodl.data.formats import is_hidden
 from geodl.datasets.correspondence import ShapePairs
 from geodl.datasets.published import (
     PublishedSet,
@@ -74,7 +75,7 @@ class DT4D(PublishedSet):
         poses: dict[str, list[int]] = {}
         for index, name in enumerate(self.names):
             poses.setdefault(self.category(name), []).append(index)
-        maps = sorted(self._templates_folder.glob("*.vts"))
+        maps = sorted(p for p in self._templates_folder.glob("*.vts") if not is_hidden(p))
         if not maps:
             raise FileNotFoundError(f"{self._templates_folder} has no maps.\n{_INSTRUCTIONS}")
         found: list[tuple[int, int]] = []

@@ -12,6 +12,7 @@ import numpy as np
 from torch_geometric.data import Data
 
 from geodl.data import Mesh
+from geodl.data.formats import is_hidden
 from geodl.datasets.classification import ClassificationSet
 from geodl.datasets.hdf5 import check_points, read_labels, read_rows
 from geodl.datasets.published import check_split
@@ -129,7 +130,7 @@ def _find(root: Path, variant: str) -> tuple[str, Path]:
 def _list_meshes(folder: Path, variant: str, classes: Sequence[str], part: str) -> list[_Shape]:
     found = []
     for label, name in enumerate(classes):
-        files = sorted((folder / name / part).glob("*.off"))
+        files = sorted(path for path in (folder / name / part).glob("*.off") if not is_hidden(path))
         if not files:
             raise FileNotFoundError(f"{folder / name / part} has no off files.\n{_INSTRUCTIONS}")
         found += [_Shape(file.stem, label, file, 0) for file in files]
@@ -152,6 +153,11 @@ def _list_text(folder: Path, variant: str, classes: Sequence[str], part: str) ->
 
 def _list_hdf5(folder: Path, variant: str, classes: Sequence[str], part: str) -> list[_Shape]:
     kinds = _lines(folder / "shape_names.txt") if (folder / "shape_names.txt").is_file() else MODELNET40
+    if unknown := [name for name in classes if name not in kinds]:
+        raise ValueError(
+            f"{folder / 'shape_names.txt'} does not name {', '.join(unknown[:3])}{', ...' * (len(unknown) > 3)}, "
+            f"but {', '.join(kinds[:3])}, ...: these are not the classes of ModelNet{variant}"
+        )
     found = []
     for line in _lines(folder / f"{part}_files.txt"):
         path = folder / Path(line).name  # they are listed by where their authors had them

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from geodl.data import Mesh
+from geodl.data.formats import is_hidden
 from geodl.datasets.correspondence import CorrespondenceSet
 
 
@@ -168,7 +169,7 @@ def names_in(folder: Path, instructions: str) -> list[str]:
     Raises:
         FileNotFoundError: there are none; the message says how to get the data.
     """
-    names = [path.stem for path in folder.glob("*.off")]
+    names = [path.stem for path in folder.glob("*.off") if not is_hidden(path)]
     if not names:
         raise FileNotFoundError(f"{folder} has no off files.\n{instructions}")
     parts = {name: re.findall(r"(\D*)(\d*)", name) for name in names}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from geodl.data import Mesh
+from geodl.data.formats import is_hidden
 from geodl.datasets.classification import ClassificationSet
 from geodl.datasets.published import check_split
 
@@ -42,7 +43,7 @@ class SHREC11(ClassificationSet):
         labels = []
         for part in splits:
             for label, name in enumerate(classes):
-                files = sorted((self.folder / name / part).glob("*.obj"))
+                files = sorted(p for p in (self.folder / name / part).glob("*.obj") if not is_hidden(p))
                 if not files:
                     raise FileNotFoundError(f"{self.folder / name / part} has no obj files.\n{_INSTRUCTIONS}")
                 self._files += files

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from geodl.data import Mesh
+from geodl.data.formats import is_hidden
 from geodl.datasets.correspondence import ShapePairs
 from geodl.datasets.published import (
     PublishedSet,
@@ -55,7 +56,7 @@ class SHREC19(PublishedSet):
         """
         number = {name: k for k, name in enumerate(self.names)}
         found = []
-        for path in (self.folder / "corres").glob("*.map"):
+        for path in (p for p in (self.folder / "corres").glob("*.map") if not is_hidden(p)):
             couple = path.stem.split("_")
             if _PARTIAL in couple:
                 continue

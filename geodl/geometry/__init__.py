@@ -34,6 +34,7 @@ from geodl.geometry.rotations import (
     quaternion_to_matrix,
     rotation_6d_to_matrix,
 )
+from geodl.geometry.shapes import as_shape
 from geodl.geometry.shot import shot
 from geodl.geometry.signatures import heat_kernel_signature, wave_kernel_signature
 from geodl.geometry.sparse_factor import SparseFactor
@@ -58,6 +59,7 @@ __all__ = [
     "SpectrumReport",
     "ambient_occlusion",
     "angle_deficit",
+    "as_shape",
     "axis_angle_to_matrix",
     "cast_rays",
     "chart_radius",

@@ -12,9 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geodl.geometry.cloud import check_cloud
+from geodl.geometry.cloud_charts import tangent_charts
 from geodl.geometry.frames import frame_angle, precise_frames
 from geodl.geometry.native import native, num_threads
-from geodl.geometry.surface import Surface, surface_arrays
+from geodl.geometry.shapes import IndexLike, ShapeLike, as_index, as_shape
+from geodl.geometry.surface import surface_arrays
 from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 from geodl.ops.neighbors import Neighbors
 
@@ -252,9 +255,9 @@ class Charts(Structure):
 
 
 def geodesic_charts(
-    mesh: Surface,
+    mesh: ShapeLike,
     radius: float | Tensor | None = None,
-    sources: Tensor | None = None,
+    sources: IndexLike | None = None,
     *,
     size: int | None = None,
 ) -> Charts:
@@ -280,7 +283,9 @@ def geodesic_charts(
       ``report`` counts all of it.
 
     Args:
-        mesh: anything with ``pos [V, 3]`` and ``face [3, F]``.
+        mesh: ``pos [V, 3]`` and ``face [3, F]``. Of a cloud, rho is the straight distance and theta the angle of the projection to
+            the tangent plane, right up to second order in the distance; transport is the smallest rotation of one normal into
+            another.
         radius: in the unit of ``pos``; positive, may be infinite. ``[N]`` for a radius of its own for every chart.
         sources: ``[N]`` int64, the vertices to make charts around, in any order, such as the centers of a coarser level; all
             V if not given. Only the paths from them are followed.
@@ -298,6 +303,8 @@ def geodesic_charts(
         IndexError: a face or a source refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
     """
+    mesh = as_shape(mesh)
+    sources = None if sources is None else as_index("sources", sources)
     if (radius is None) == (size is None):
         raise ValueError(f"charts need a radius or a size, not {'neither' if size is None else 'both'}")
     if size is not None and size < 1:
@@ -308,6 +315,8 @@ def geodesic_charts(
         _check_radius(radius)
     elif radius is not None and not radius > 0:
         raise ValueError(f"radius must be positive, got {radius}")
+    if getattr(mesh, "face", None) is None:
+        return _of_cloud(mesh, radius, sources, size)
     pos, face = surface_arrays(mesh)
     if sources is not None:
         _check_points("sources", sources, len(pos))
@@ -351,7 +360,32 @@ def geodesic_charts(
     )
 
 
-def chart_radius(mesh: Surface, size: int) -> float:
+def _of_cloud(cloud: Any, radius: float | Tensor | None, sources: Tensor | None, size: int | None) -> Charts:
+    pos = check_cloud(cloud)
+    if sources is not None:
+        _check_points("sources", sources, len(pos))
+    around = torch.arange(len(pos), device=pos.device) if sources is None else sources.to(pos.device)
+    if isinstance(radius, Tensor) and radius.shape != (len(around),):
+        raise ValueError(f"radius must have shape [{len(around)}], one a chart, not {list(radius.shape)}")
+    reach = None
+    if radius is not None:
+        reach = torch.as_tensor(radius, dtype=torch.float64, device=pos.device).detach().expand(len(around))
+    neighbors, coords, transport, arrival, radii, frames = tangent_charts(cloud, pos, around, reach, size)
+    dtype = torch.float64 if pos.dtype == torch.float64 else torch.float32
+    return Charts(
+        neighbors,
+        coords.to(dtype),
+        "polar",
+        transport.to(dtype),
+        radii.to(dtype),
+        ChartReport(charts=len(around)),
+        None if sources is None else around,
+        arrival.to(dtype),
+        frames.to(dtype),
+    )
+
+
+def chart_radius(mesh: ShapeLike, size: int) -> float:
     """The radius for which a chart holds about ``size`` vertices on average, itself included.
 
     Where vertices lie closer here than there, charts of one radius hold more here than there; ``geodesic_charts(mesh, size=size)``
@@ -370,6 +404,7 @@ def chart_radius(mesh: Surface, size: int) -> float:
         IndexError: a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
     """
+    mesh = as_shape(mesh)
     if size < 2:
         raise ValueError(f"size must be at least 2, got {size}")
     pos, face = surface_arrays(mesh)

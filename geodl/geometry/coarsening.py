@@ -18,6 +18,7 @@ from torch import Tensor
 from geodl.geometry.cloud import check_cloud
 from geodl.geometry.measures import edges, vertex_areas
 from geodl.geometry.prolongation import smooth_prolongation, smoothed_aggregation
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.ops import Neighbors, aggregate, farthest_points, knn
 from geodl.ops.core.structure import Layout, Part, Rows, Structure
 
@@ -122,7 +123,7 @@ def on_columns(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     return function(x.permute(2, 0, 1).reshape(points, -1)).view(-1, batch, channels).permute(1, 2, 0)
 
 
-def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
+def coarsen(shape: ShapeLike, points: int, method: str | None = None) -> Coarsening:
     """Cells of about equal size on a mesh, point cloud or graph.
 
     - ``"farthest"``, the default where there are positions: centers by farthest-point sampling, and every point to the center
@@ -146,6 +147,7 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
 
     Dhillon, Guan & Kulis, "Weighted graph cuts without eigenvectors: a multilevel approach", TPAMI 2007, for the matching.
     """
+    shape = as_shape(shape)
     if points < 1:
         raise ValueError(f"points must be at least 1, got {points}")
     has_pos = getattr(shape, "pos", None) is not None
@@ -196,7 +198,7 @@ def coarsen(shape: Any, points: int, method: str | None = None) -> Coarsening:
     ).to(device)
 
 
-def hierarchy(shape: Any, sizes: Sequence[int], method: str | None = None) -> list[Coarsening]:
+def hierarchy(shape: ShapeLike, sizes: Sequence[int], method: str | None = None) -> list[Coarsening]:
     """Coarsenings one upon the other, to ever fewer points.
 
     Args:
@@ -206,6 +208,7 @@ def hierarchy(shape: Any, sizes: Sequence[int], method: str | None = None) -> li
     Raises:
         ValueError: sizes that do not descend; what :func:`coarsen` raises.
     """
+    shape = as_shape(shape)
     if any(later >= earlier for earlier, later in pairwise(sizes)):
         raise ValueError(f"sizes must descend, got {list(sizes)}")
     levels: list[Coarsening] = []

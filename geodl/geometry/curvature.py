@@ -10,7 +10,8 @@ from torch import Tensor
 
 from geodl.geometry.frames import oriented, precise_frames
 from geodl.geometry.measures import face_normals
-from geodl.geometry.surface import Surface, check_surface
+from geodl.geometry.shapes import ShapeLike, as_shape
+from geodl.geometry.surface import check_surface
 
 __all__ = ["Curvature", "angle_deficit", "curvature"]
 
@@ -40,7 +41,7 @@ class Curvature:
         return self.principal.prod(dim=1)
 
 
-def curvature(mesh: Surface) -> Curvature:
+def curvature(mesh: ShapeLike) -> Curvature:
     r"""Curvatures from how the vertex normals turn along the edges of every face.
 
     On a face, the second fundamental form II is the symmetric 2 x 2 matrix with :math:`II\, e = \Delta n` for its three edges e and
@@ -61,6 +62,7 @@ def curvature(mesh: Surface) -> Curvature:
 
     Rusinkiewicz, "Estimating curvatures and their derivatives on triangle meshes", 3DPVT 2004.
     """
+    mesh = as_shape(mesh)
     pos, _ = check_surface(mesh)
     face = oriented(mesh)
     points = pos.detach().double()
@@ -109,7 +111,7 @@ def curvature(mesh: Surface) -> Curvature:
     return Curvature(principal.to(pos.dtype), vector.mT.flip(1).to(pos.dtype), defined)
 
 
-def angle_deficit(mesh: Surface) -> Tensor:
+def angle_deficit(mesh: ShapeLike) -> Tensor:
     r"""Integral of the Gaussian curvature at every vertex, ``[V]`` in radians, in the dtype of ``pos``.
 
     .. math:: K_i = 2 \pi - \sum_f \theta_i^f \quad\text{inside}, \qquad \pi - \sum_f \theta_i^f \quad\text{at the boundary}
@@ -121,6 +123,7 @@ def angle_deficit(mesh: Surface) -> Tensor:
     Raises:
         ValueError, IndexError: a bad mesh.
     """
+    mesh = as_shape(mesh)
     pos, face = check_surface(mesh)
     points = pos.detach().double()
     face = face[:, (face[0] != face[1]) & (face[1] != face[2]) & (face[2] != face[0])]

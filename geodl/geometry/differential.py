@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from geodl.geometry.measures import edges
-from geodl.geometry.surface import Surface, check_surface
+from geodl.geometry.shapes import ShapeLike, as_shape
+from geodl.geometry.surface import check_surface
 from geodl.ops import Neighbors, aggregate
 
 __all__ = ["laplacian_coordinates"]
 
 
-def laplacian_coordinates(mesh: Surface) -> Tensor:
+def laplacian_coordinates(mesh: ShapeLike) -> Tensor:
     r"""Mean of the edge neighbours of every vertex, relative to the vertex: the uniform Laplacian of the positions.
 
     .. math:: \delta_i = \frac{1}{|N(i)|} \sum_{j \in N(i)} p_j - p_i
@@ -30,6 +31,7 @@ def laplacian_coordinates(mesh: Surface) -> Tensor:
 
     Sorkine, "Differential representations for mesh processing", Computer Graphics Forum 2006.
     """
+    mesh = as_shape(mesh)
     pos, _ = check_surface(mesh)
     undirected = edges(mesh)
     neighbors = Neighbors.from_edge_index(torch.cat([undirected, undirected.flip(0)], dim=1), pos.shape[0])

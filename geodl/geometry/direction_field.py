@@ -18,6 +18,7 @@ from geodl.geometry.frames import frame_angle, oriented, precise_frames
 from geodl.geometry.laplacian import LaplacianReport, pack
 from geodl.geometry.measures import vertex_areas
 from geodl.geometry.native import native
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.sparse_factor import SparseFactor
 from geodl.geometry.spectrum import spectrum
 from geodl.geometry.surface import Surface, check_surface, surface_arrays
@@ -38,7 +39,7 @@ _MOST_TURNS = 20
 Complex = NDArray[np.complex128]
 
 
-def direction_field(mesh: Surface, strokes: Tensor | None = None, curvature: float = 0.0) -> Tensor:
+def direction_field(mesh: ShapeLike, strokes: Tensor | None = None, curvature: float = 0.0) -> Tensor:
     r"""Unit vectors that turn as little as possible from vertex to vertex, in the :func:`tangent_frames`.
 
     With vectors as complex numbers in the frames, :math:`\tau_{ij}` that carries j's frame along the edge to i's, and cotangent
@@ -72,6 +73,7 @@ def direction_field(mesh: Surface, strokes: Tensor | None = None, curvature: flo
 
     Knoeppel, Crane, Pinkall, Schroeder, "Globally optimal direction fields", SIGGRAPH 2013.
     """
+    mesh = as_shape(mesh)
     if not 0 <= curvature < float("inf"):
         raise ValueError(f"curvature must be finite and not negative, got {curvature}")
     pos, _ = check_surface(mesh)

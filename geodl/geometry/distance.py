@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from geodl.geometry.native import native, num_threads
-from geodl.geometry.surface import Surface, surface_arrays
+from geodl.geometry.shapes import IndexLike, ShapeLike, as_index, as_shape
+from geodl.geometry.surface import surface_arrays
 
 __all__ = ["geodesic_distance"]
 
 
 def geodesic_distance(
-    mesh: Surface, sources: Tensor, targets: Tensor, max_distance: float = float("inf")
+    mesh: ShapeLike, sources: IndexLike, targets: IndexLike, max_distance: float = float("inf")
 ) -> Tensor:
     r"""Length of the shortest path over the faces between vertices ``sources[p]`` and ``targets[p]``, exact for the polyhedron.
 
@@ -41,19 +42,19 @@ def geodesic_distance(
         IndexError: a source, a target or a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
     """
+    mesh = as_shape(mesh)
     if not max_distance >= 0:
         raise ValueError(f"max_distance must not be negative, got {max_distance}")
     pos, face = surface_arrays(mesh)
     ends = []
-    for name, vertex in (("sources", sources), ("targets", targets)):
+    for name, given in (("sources", sources), ("targets", targets)):
+        vertex = as_index(name, given)
         if vertex.dim() != 1:
             raise ValueError(f"{name} must have shape [P], not {list(vertex.shape)}")
-        if vertex.is_floating_point() or vertex.dtype == torch.bool:
-            raise ValueError(f"{name} must hold integers, not {vertex.dtype}")
         if vertex.numel() and not 0 <= int(vertex.min()) <= int(vertex.max()) < len(pos):
             span = f"{int(vertex.min())}..{int(vertex.max())}"
             raise IndexError(f"{name} hold {span}, but vertices go from 0 to {len(pos) - 1}")
-        ends.append(vertex.detach().cpu().to(torch.int64).numpy())
+        ends.append(vertex.detach().cpu().numpy())
     if len(ends[0]) != len(ends[1]):
         raise ValueError(f"there are {len(ends[0])} sources but {len(ends[1])} targets")
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geodl.geometry.frames import oriented, precise_frames
 from geodl.geometry.gradient import laid
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import Surface, check_surface
 from geodl.ops import Neighbors, aggregate
 from geodl.ops.core.structure import Layout, Part, Rows, Structure
@@ -57,7 +58,7 @@ class FieldDerivative(Structure):
         return FieldDerivative(self.neighbors, turned)
 
 
-def divergence(mesh: Surface) -> FieldDerivative:
+def divergence(mesh: ShapeLike) -> FieldDerivative:
     r"""Divergence of fields in the :func:`tangent_frames` of the vertices, per unit of area.
 
     .. math:: (\operatorname{div} u)_i = \frac{1}{A_i} \sum_j w_{ij}\, u(ij), \qquad
@@ -83,6 +84,7 @@ def divergence(mesh: Surface) -> FieldDerivative:
 
     Desbrun, Kanso, Tong, "Discrete differential forms for computational modeling", 2006.
     """
+    mesh = as_shape(mesh)
     edges = _Edges.of(mesh)
     ends = edges.start, edges.end
     half_cotangent = edges.half_cotangent.repeat(2)
@@ -94,7 +96,7 @@ def divergence(mesh: Surface) -> FieldDerivative:
     )
 
 
-def curl(mesh: Surface) -> FieldDerivative:
+def curl(mesh: ShapeLike) -> FieldDerivative:
     r"""Curl of fields in the :func:`tangent_frames` of the vertices, per unit of area, counter-clockwise about the normal.
 
     .. math:: (\operatorname{curl} u)_i = \frac{\sum_{f \ni i} \oint_{\partial f} u}{\sum_{f \ni i} A_f}
@@ -107,6 +109,7 @@ def curl(mesh: Surface) -> FieldDerivative:
     Arguments, returns and errors as :func:`divergence`, and RuntimeError if faces are wound inconsistently and the native
     extension is not built.
     """
+    mesh = as_shape(mesh)
     edges = _Edges.of(mesh)
     out, back = edges.out / 2, -edges.back / 2
     corner = edges.faces.repeat(1, 3).flatten()  # every corner of a face reads each of its three edges

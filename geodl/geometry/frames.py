@@ -14,6 +14,7 @@ from torch import Tensor
 from geodl.geometry.cloud import check_cloud, normals_of
 from geodl.geometry.measures import vertex_normals
 from geodl.geometry.native import native
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import Surface, check_surface, surface_arrays
 
 __all__ = ["frame_angle", "oriented", "precise_frames", "tangent_frames"]
@@ -24,7 +25,7 @@ _NOWHERE = 1e-5
 _TIE = 1e-6
 
 
-def tangent_frames(shape: Any) -> Tensor:
+def tangent_frames(shape: ShapeLike) -> Tensor:
     r"""An orthonormal frame at every vertex, ``[V, 3, 3]``: two tangent directions and the unit normal, right-handed.
 
     The first direction leads away from the middle of the shape: with the vertex at :math:`p`, its normal :math:`n` and the
@@ -43,6 +44,7 @@ def tangent_frames(shape: Any) -> Tensor:
         ValueError, IndexError: a bad shape.
         RuntimeError: faces are wound inconsistently and the native extension, which turns them, is not built.
     """
+    shape = as_shape(shape)
     return precise_frames(shape).to(shape.pos.dtype)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from geodl.geometry.cloud import POINT_NEIGHBORS, check_cloud
 from geodl.geometry.frames import precise_frames
 from geodl.geometry.measures import edges
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.ops import Neighbors, aggregate, knn
 from geodl.ops.core.structure import Layout, Part, Rows, Structure
 
@@ -49,7 +50,7 @@ class Gradient(Structure):
         return Gradient(self.neighbors, turned)
 
 
-def gradient(shape: Any) -> Gradient:
+def gradient(shape: ShapeLike) -> Gradient:
     r"""Least-squares gradient over the edges of every vertex, in its :func:`tangent_frames`.
 
     .. math:: (\nabla f)_i = \arg\min_{g} \sum_{j \in N(i)} \bigl( g \cdot u_{ij} - (f_j - f_i) \bigr)^2
@@ -71,6 +72,7 @@ def gradient(shape: Any) -> Gradient:
 
     Sharp et al., "DiffusionNet: discretization agnostic learning on surfaces", ACM TOG 2022, section 3.3.
     """
+    shape = as_shape(shape)
     frames = precise_frames(shape)
     pos = check_cloud(shape)
     neighbors = _links(shape, pos)

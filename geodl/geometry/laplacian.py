@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import surface_arrays
 from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 from geodl.ops.neighbors import Neighbors
@@ -106,7 +107,7 @@ def default_kind(shape: Any) -> str:
     return "combinatorial" if getattr(shape, "edge_index", None) is not None else "points"
 
 
-def laplacian(shape: Any, kind: str | None = None) -> Laplacian:
+def laplacian(shape: ShapeLike, kind: str | None = None) -> Laplacian:
     r"""Laplacian of a shape, with which :math:`f^\top L f` is the energy of a function's gradient.
 
     - ``"tufted"``, the default for meshes: the intrinsic Delaunay Laplacian of the mesh's tufted cover. Weights are never
@@ -130,6 +131,7 @@ def laplacian(shape: Any, kind: str | None = None) -> Laplacian:
             points whose neighbours lie on a line.
         IndexError: a face or an edge refers to what does not exist.
     """
+    shape = as_shape(shape)
     has = {name: getattr(shape, name, None) is not None for name in ("face", "pos", "edge_index")}
     kind = kind or default_kind(shape)
     if kind not in KINDS:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from geodl.geometry.laplacian import laplacian
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import Surface, check_surface
 
 __all__ = [
@@ -18,13 +20,14 @@ __all__ = [
 ]
 
 
-def edges(mesh: Surface) -> Tensor:
+def edges(mesh: ShapeLike) -> Tensor:
     """Every edge of every face once, ``[2, E]`` int64, the lower vertex first, in ascending order.
 
     Raises:
         ValueError, IndexError: a mesh without vertices or faces, with positions that are not finite, or with
             faces that refer to vertices that do not exist. So do all functions of this module.
     """
+    mesh = as_shape(mesh)
     pos, face = check_surface(mesh)
     start, end = face.flatten(), face.roll(-1, dims=0).flatten()
     low, high = torch.minimum(start, end), torch.maximum(start, end)
@@ -32,39 +35,52 @@ def edges(mesh: Surface) -> Tensor:
     return torch.stack([key.div(pos.shape[0], rounding_mode="floor"), key.remainder(pos.shape[0])])
 
 
-def mean_edge_length(mesh: Surface) -> Tensor:
+def mean_edge_length(mesh: ShapeLike) -> Tensor:
     """Mean length of `edges`, a scalar in the unit of ``pos``."""
+    mesh = as_shape(mesh)
     start, end = edges(mesh)
     lengths: Tensor = torch.linalg.vector_norm(mesh.pos[start] - mesh.pos[end], dim=1)
     return lengths.mean()
 
 
-def face_areas(mesh: Surface) -> Tensor:
+def face_areas(mesh: ShapeLike) -> Tensor:
     r"""Area of every face, ``[F]``: :math:`\frac12 \|(x_2 - x_1) \times (x_3 - x_1)\|`."""
+    mesh = as_shape(mesh)
     doubled: Tensor = torch.linalg.vector_norm(_area_vectors(mesh), dim=1)
     return 0.5 * doubled
 
 
-def surface_area(mesh: Surface) -> Tensor:
-    """Sum of the face areas, a scalar in the squared unit of ``pos``."""
+def surface_area(mesh: ShapeLike) -> Tensor:
+    """Sum of the face areas, or of a cloud's `vertex_areas`: a scalar in the squared unit of ``pos``."""
+    mesh = as_shape(mesh)
+    if getattr(mesh, "face", None) is None:
+        return vertex_areas(mesh).sum()
     return face_areas(mesh).sum()
 
 
-def vertex_areas(mesh: Surface) -> Tensor:
-    """Barycentric area of every vertex, ``[V]``: a third of the areas of its faces. They sum to `surface_area`."""
+def vertex_areas(mesh: ShapeLike) -> Tensor:
+    """Barycentric area of every vertex, ``[V]``: a third of the areas of its faces. They sum to `surface_area`.
+
+    Of a point cloud the mass of its :func:`laplacian`, in which nothing is differentiable.
+    """
+    mesh = as_shape(mesh)
+    if getattr(mesh, "face", None) is None:
+        return laplacian(mesh, "points").mass.to(mesh.pos)
     third = face_areas(mesh) / 3
     return third.new_zeros(mesh.pos.shape[0]).index_add(0, mesh.face.flatten().long(), third.repeat(3))
 
 
-def face_normals(mesh: Surface) -> Tensor:
+def face_normals(mesh: ShapeLike) -> Tensor:
     """Unit normal of every face, ``[F, 3]``, towards the side that sees the corners counter-clockwise; 0 for
     a face without area."""
+    mesh = as_shape(mesh)
     return _normalize(_area_vectors(mesh))
 
 
-def vertex_normals(mesh: Surface) -> Tensor:
+def vertex_normals(mesh: ShapeLike) -> Tensor:
     """Unit normal of every vertex, ``[V, 3]``: the area-weighted mean of its faces' normals; 0 where they
     cancel or there are none."""
+    mesh = as_shape(mesh)
     vectors = _area_vectors(mesh)
     zeros = vectors.new_zeros(mesh.pos.shape[0], 3)
     return _normalize(zeros.index_add(0, mesh.face.flatten().long(), vectors.repeat(3, 1)))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geodl.geometry.measures import vertex_normals
 from geodl.geometry.rays import Scaled, all_directions_met, rows_of, unit_rows
+from geodl.geometry.shapes import ShapeLike, SignalLike, as_shape, as_signal
 from geodl.geometry.surface import Surface
 
 __all__ = ["ambient_occlusion", "direct_light"]
@@ -18,7 +19,7 @@ _OFFSET = 1e-7
 
 
 def ambient_occlusion(
-    mesh: Surface, points: Tensor | None = None, normals: Tensor | None = None, rays: int = 256
+    mesh: ShapeLike, points: SignalLike = None, normals: SignalLike = None, rays: int = 256
 ) -> Tensor:
     r"""The share of the light of an even sky that the mesh itself keeps from its points, from 0 (open) to 1 (dark).
 
@@ -49,7 +50,7 @@ def ambient_occlusion(
     """
     if rays < 1:
         raise ValueError(f"rays must be at least 1, got {rays}")
-    scaled, origins, up, like = _seen_from(mesh, points, normals)
+    scaled, origins, up, like = _seen_from(as_shape(mesh), points, normals)
     blind = (up == 0).all(dim=1)
     out = torch.empty(len(origins), dtype=torch.float64)
     for rows, directions in ((~blind, _hemisphere(rays)), (blind, _sphere(rays))):
@@ -59,7 +60,7 @@ def ambient_occlusion(
 
 
 def direct_light(
-    mesh: Surface, lights: Tensor, points: Tensor | None = None, normals: Tensor | None = None
+    mesh: ShapeLike, lights: SignalLike, points: SignalLike = None, normals: SignalLike = None
 ) -> Tensor:
     r"""Light that reaches points from far lights, with the shadows that the mesh casts on itself.
 
@@ -77,8 +78,9 @@ def direct_light(
     Raises:
         ValueError, IndexError: as :func:`ambient_occlusion`; a light of another shape, not finite or of length zero.
     """
+    lights = as_signal("lights", lights)
     towards = unit_rows("lights", lights[None] if lights.dim() == 1 else lights)
-    scaled, origins, up, like = _seen_from(mesh, points, normals)
+    scaled, origins, up, like = _seen_from(as_shape(mesh), points, normals)
     still = torch.eye(3, dtype=torch.float64).expand(len(origins), 3, 3)
     lit = []
     for light in towards:
@@ -89,7 +91,7 @@ def direct_light(
 
 
 def _seen_from(
-    mesh: Surface, points: Tensor | None, normals: Tensor | None
+    mesh: Surface, points: SignalLike, normals: SignalLike
 ) -> tuple[Scaled, Tensor, Tensor, Tensor]:
     """The mesh in its box, where rays start in it, the unit normals (or zeros), and a tensor of the answer's dtype and device."""
     scaled = Scaled(mesh)
@@ -98,6 +100,7 @@ def _seen_from(
         raise ValueError(f"{given} are given without {missing}: give both or neither")
     if points is None or normals is None:
         points, normals = mesh.pos, vertex_normals(mesh)
+    points, normals = as_signal("points", points), as_signal("normals", normals)
     rows_of("points", points), rows_of("normals", normals)
     if points.shape != normals.shape:
         raise ValueError(f"there are {len(points)} points but {len(normals)} normals")

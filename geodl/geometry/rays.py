@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry.native import native, num_threads
+from geodl.geometry.shapes import ShapeLike, SignalLike, as_shape, as_signal
 from geodl.geometry.surface import Surface, check_surface
 
 __all__ = ["RayHits", "Scaled", "all_directions_met", "cast_rays"]
@@ -33,7 +34,7 @@ class RayHits:
         return self.face >= 0
 
 
-def cast_rays(mesh: Surface, origins: Tensor, directions: Tensor) -> RayHits:
+def cast_rays(mesh: ShapeLike, origins: SignalLike, directions: SignalLike) -> RayHits:
     """The first face that each ray meets, from either side, at a distance greater than zero.
 
     The test is watertight: no ray slips through between two faces that share an edge or a corner. Computed in float64 in the
@@ -52,7 +53,8 @@ def cast_rays(mesh: Surface, origins: Tensor, directions: Tensor) -> RayHits:
 
     Woop, Benthin, Wald, "Watertight ray/triangle intersection", JCGT 2013.
     """
-    scaled = Scaled(mesh)
+    scaled = Scaled(as_shape(mesh))
+    origins, directions = as_signal("origins", origins), as_signal("directions", directions)
     start = scaled.points(rows_of("origins", origins))
     if directions.dim() == 1:
         directions = directions.expand(len(origins), -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geodl.geometry.measures import face_areas
 from geodl.geometry.native import native
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import Surface, surface_arrays
 from geodl.geometry.validation import validate
 
@@ -22,10 +23,8 @@ _ITERATIONS = 10
 # Vertices of the result, and of the given mesh, beyond which it does not fit into 32-bit numbers of halfedges with room to spare.
 _MOST = 50_000_000
 
-M = TypeVar("M", bound=Surface)
 
-
-def remesh(mesh: M, edge_length: float, *, feature_angle: float = math.pi / 4) -> M:
+def remesh(mesh: ShapeLike, edge_length: float, *, feature_angle: float = math.pi / 4) -> Any:
     r"""A mesh of the same surface whose faces are nearly equilateral, with edges of about ``edge_length``.
 
     Edges longer than 4/3 of it are split, those shorter than 4/5 collapsed, others flipped towards six neighbours a vertex; then
@@ -54,6 +53,7 @@ def remesh(mesh: M, edge_length: float, *, feature_angle: float = math.pi / 4) -
 
     Botsch & Kobbelt, "A remeshing approach to multiresolution modeling", SGP 2004.
     """
+    mesh = as_shape(mesh)
     pos, face = surface_arrays(mesh)
     _check(mesh, pos, edge_length, feature_angle)
     faces, corner, weight = native().remesh(pos, face, float(edge_length), float(feature_angle), _ITERATIONS)
@@ -72,7 +72,7 @@ def remesh(mesh: M, edge_length: float, *, feature_angle: float = math.pi / 4) -
         else:
             carried = value[corners.gather(1, weights.argmax(1, keepdim=True)).squeeze(1)]
         setattr(made, name, carried)
-    return cast(M, made)
+    return made
 
 
 def _check(mesh: Surface, pos: np.ndarray[Any, Any], edge_length: float, feature_angle: float) -> None:

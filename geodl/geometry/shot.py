@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from geodl.geometry.cloud import check_cloud, normals_of
 from geodl.geometry.native import native, num_threads
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.ops import radius as points_within
 
 __all__ = ["shot"]
 
 
-def shot(shape: Any, radius: float, return_frames: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+def shot(shape: ShapeLike, radius: float, return_frames: bool = False) -> Tensor | tuple[Tensor, Tensor]:
     r"""Histograms of the normals around every point, over a spherical grid in a frame that turns with the shape.
 
     The frame has the eigenvectors of the weighted covariance of the neighbours :math:`p_j` within the radius,
@@ -45,6 +45,7 @@ def shot(shape: Any, radius: float, return_frames: bool = False) -> Tensor | tup
 
     Salti, Tombari & Di Stefano, "SHOT: unique signatures of histograms for surface and texture description", CVIU 2014.
     """
+    shape = as_shape(shape)
     if not 0 < radius < math.inf:
         raise ValueError(f"radius must be positive and finite, got {radius}")
     normals = normals_of(shape)

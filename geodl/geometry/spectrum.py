@@ -20,6 +20,7 @@ from torch import Tensor
 from geodl.geometry.blas import single_threaded_blas
 from geodl.geometry.laplacian import Laplacian, laplacian
 from geodl.geometry.native import native, num_threads
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.sparse_factor import SparseFactor
 from geodl.ops.core.structure import Fixed, Layout, Pointer, Rows, Structure
 
@@ -110,7 +111,7 @@ class Spectrum(Structure):
         return Spectrum(self.evals[0], self.evecs, self.mass, reports=self.reports)
 
 
-def spectrum(shape: Any, k: int, kind: str | None = None) -> Spectrum:
+def spectrum(shape: ShapeLike, k: int, kind: str | None = None) -> Spectrum:
     r"""The k smallest eigenvalues and eigenvectors of a shape's Laplacian.
 
     By shift-invert block Lanczos with full reorthogonalisation, in float64: the Krylov space of
@@ -139,7 +140,8 @@ def spectrum(shape: Any, k: int, kind: str | None = None) -> Spectrum:
     """
     if isinstance(shape, Laplacian):
         return _solve(shape, k, num_threads())
-    tensor = next(t for name in ("pos", "edge_index") if (t := getattr(shape, name, None)) is not None)
+    shape = as_shape(shape)
+    tensor = shape.pos if getattr(shape, "pos", None) is not None else shape.edge_index
     if getattr(shape, "ptr", None) is not None:
         parts = shape.to_data_list()
         workers = min(num_threads(), len(parts))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Surface", "check_surface", "surface_arrays"]
+__all__ = ["Surface", "check_range", "check_surface", "surface_arrays"]
 
 
 class Surface(Protocol):
@@ -58,13 +58,18 @@ def check_surface(mesh: Surface) -> tuple[Tensor, Tensor]:
         more = f" ({bad.numel()} such vertices)" if bad.numel() > 1 else ""
         raise ValueError(f"vertex {int(bad[0])} is not finite: {pos[bad[0]].tolist()}{more}")
     face = face.to(torch.int64)
-    if not 0 <= int(face.min()) <= int(face.max()) < pos.shape[0]:
-        bad = ((face < 0) | (face >= pos.shape[0])).any(dim=0).nonzero().flatten()
+    check_range(face, pos.shape[0])
+    return pos, face
+
+
+def check_range(face: Tensor, vertices: int) -> None:
+    """Raises IndexError for a face ``[3, F]`` that refers to a vertex that does not exist."""
+    if face.numel() and not 0 <= int(face.min()) <= int(face.max()) < vertices:
+        bad = ((face < 0) | (face >= vertices)).any(dim=0).nonzero().flatten()
         more = f" ({bad.numel()} such faces)" if bad.numel() > 1 else ""
         raise IndexError(
-            f"face {int(bad[0])} is {face[:, bad[0]].tolist()}, but vertices go from 0 to {pos.shape[0] - 1}{more}"
+            f"face {int(bad[0])} is {face[:, bad[0]].tolist()}, but vertices go from 0 to {vertices - 1}{more}"
         )
-    return pos, face
 
 
 def surface_arrays(mesh: Surface) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geodl.geometry.charts import Charts
 from geodl.geometry.native import native, num_threads
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import Surface, surface_arrays
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.polar_windows import PolarWindows
@@ -17,7 +18,7 @@ __all__ = ["polar_template", "template_coverage"]
 
 
 def polar_template(
-    mesh: Surface, charts: Charts, rings: int, rays: int, radius: float | None = None
+    mesh: ShapeLike, charts: Charts, rings: int, rays: int, radius: float | None = None
 ) -> PolarWindows:
     r"""Windows that read a signal at the points of a polar grid, as sparse `PolarWindows` (S = 1, three entries a point).
 
@@ -55,6 +56,7 @@ def polar_template(
         IndexError: a face refers to a vertex that does not exist.
         RuntimeError: the native extension is not built.
     """
+    mesh = as_shape(mesh)
     vertex, weight, _ = _locate(mesh, charts, rings, rays, radius)
     points = rings * rays
     rowptr = torch.arange(charts.num_charts + 1) * (3 * points)
@@ -66,12 +68,13 @@ def polar_template(
 
 
 def template_coverage(
-    mesh: Surface, charts: Charts, rings: int, rays: int, radius: float | None = None
+    mesh: ShapeLike, charts: Charts, rings: int, rays: int, radius: float | None = None
 ) -> Tensor:
     """For every vertex the fraction of its template points that lie in a triangle of its chart, ``[V]`` in [0, 1].
 
     Arguments and errors as `polar_template`. The other points read the nearest point of the chart.
     """
+    mesh = as_shape(mesh)
     *_, inside = _locate(mesh, charts, rings, rays, radius)
     return torch.from_numpy(inside).to(charts.device, charts.coords.dtype) / (rings * rays)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import Surface
 
 __all__ = ["MeshReport", "repair", "validate"]
@@ -22,7 +23,6 @@ _FLAT = 1e-10
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-M = TypeVar("M", bound=Surface)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class MeshReport:
         return "\n".join(lines)
 
 
-def validate(mesh: Surface) -> MeshReport:
+def validate(mesh: ShapeLike) -> MeshReport:
     """Looks for everything that can be wrong with a mesh, without raising for any of it.
 
     Args:
@@ -134,6 +134,7 @@ def validate(mesh: Surface) -> MeshReport:
     Raises:
         ValueError: ``pos`` or ``face`` are missing or have another shape.
     """
+    mesh = as_shape(mesh)
     pos, face = _arrays(mesh)
     finite, in_range, proper = _sound(pos, face)
     sound = face[in_range & proper]
@@ -176,7 +177,7 @@ def validate(mesh: Surface) -> MeshReport:
     )
 
 
-def repair(mesh: M) -> tuple[M, MeshReport]:
+def repair(mesh: ShapeLike) -> tuple[Any, MeshReport]:
     """A copy of the mesh after the repairs that need no judgement, and what was done.
 
     In this order: faces that refer to missing or non-finite vertices are removed; vertices at exactly the
@@ -187,7 +188,7 @@ def repair(mesh: M) -> tuple[M, MeshReport]:
 
     Args:
         mesh: anything with ``pos [V, 3]`` and ``face [3, F]``. Of a PyG ``Data`` the other attributes of its
-            vertices follow.
+            vertices follow, and those of its faces that are called ``face_NAME``.
 
     Returns:
         The copy and its `MeshReport`, with ``done`` and ``vertex_map``.
@@ -195,10 +196,11 @@ def repair(mesh: M) -> tuple[M, MeshReport]:
     Raises:
         ValueError: ``pos`` or ``face`` are missing or have another shape, or no face would be left.
     """
+    mesh = as_shape(mesh)
     pos, face = _arrays(mesh)
     finite, in_range, _ = _sound(pos, face)
     done: list[str] = []
-    kept = face[in_range]
+    kept, origin = face[in_range], np.flatnonzero(in_range)
     if len(kept) < len(face):
         done.append(f"removed {len(face) - len(kept)} faces that referred to missing or non-finite vertices")
 
@@ -214,11 +216,11 @@ def repair(mesh: M) -> tuple[M, MeshReport]:
     proper = (ordered[:, 0] != ordered[:, 1]) & (ordered[:, 1] != ordered[:, 2])
     if not proper.all():
         done.append(f"removed {int((~proper).sum())} faces that named a vertex twice")
-    kept, ordered = kept[proper], ordered[proper]
+    kept, ordered, origin = kept[proper], ordered[proper], origin[proper]
     _, first = np.unique(ordered, axis=0, return_index=True)
     if len(first) < len(kept):
         done.append(f"removed {len(kept) - len(first)} faces that repeated an earlier one")
-    kept = kept[np.sort(first)]
+    kept, origin = kept[np.sort(first)], origin[np.sort(first)]
     if len(kept) == 0:
         raise ValueError(
             f"nothing would be left of the {len(face)} faces: {'; '.join(done) or 'there are none'}"
@@ -243,7 +245,8 @@ def repair(mesh: M) -> tuple[M, MeshReport]:
     number = np.full(len(pos), -1, dtype=np.int64)
     number[used] = np.arange(len(used))
     vertex_map = np.where(finite, number[merged], -1)
-    clean = _rebuild(mesh, torch.from_numpy(used), torch.from_numpy(np.ascontiguousarray(number[kept].T)))
+    corners = torch.from_numpy(np.ascontiguousarray(number[kept].T))
+    clean = _rebuild(mesh, torch.from_numpy(used), corners, torch.from_numpy(origin))
     return clean, replace(validate(clean), done=tuple(done), vertex_map=torch.from_numpy(vertex_map))
 
 
@@ -315,14 +318,22 @@ def _sheets(faces: int, pairs: Ints) -> Ints:
     return _components(2 * faces, links)
 
 
-def _rebuild(mesh: M, used: Tensor, face: Tensor) -> M:
+def _rebuild(mesh: Any, used: Tensor, face: Tensor, origin: Tensor) -> Any:
     clean = copy.copy(mesh)
     used, face = used.to(mesh.pos.device), face.to(mesh.face.device, mesh.face.dtype)
+    faces = mesh.face.shape[1]
     attributes: dict[str, Tensor] = {"pos": mesh.pos[used], "face": face}
     is_node_attr = getattr(mesh, "is_node_attr", None)
     if is_node_attr is not None:
         for key, value in cast(Any, mesh).to_dict().items():
-            if key not in attributes and isinstance(value, Tensor) and is_node_attr(key):
+            if (
+                key.startswith("face_")
+                and isinstance(value, Tensor)
+                and value.dim()
+                and value.shape[0] == faces
+            ):
+                attributes[key] = value[origin.to(value.device)]
+            elif key not in attributes and isinstance(value, Tensor) and is_node_attr(key):
                 attributes[key] = value[used]
     for key, value in attributes.items():
         setattr(clean, key, value)

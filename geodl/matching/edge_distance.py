@@ -10,13 +10,16 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 from torch import Tensor
 
+from geodl.data.shapes import as_shape
+from geodl.geometry.shapes import as_index
+
 __all__ = ["edge_distance"]
 
 # Entries of the block "sources x vertices" that Dijkstra returns at once: 32 MB of float64.
 _BLOCK = 1 << 22
 
 
-def edge_distance(mesh: Any, sources: Tensor, targets: Tensor) -> Tensor:
+def edge_distance(mesh: Any, sources: Any, targets: Any) -> Tensor:
     """Length of the shortest path along mesh edges from ``sources[p]`` to ``targets[p]`` (Dijkstra 1959).
 
     Never shorter than the geodesic distance, and it does not converge to it under refinement. Sources are
@@ -30,9 +33,10 @@ def edge_distance(mesh: Any, sources: Tensor, targets: Tensor) -> Tensor:
     Returns:
         ``[P]`` float64, in units of ``pos``; inf between vertices that no path joins.
     """
+    mesh = as_shape(mesh)
     pos = mesh.pos.detach().cpu().double().numpy()
     graph = _edge_graph(pos, mesh.face.detach().cpu().numpy())
-    source, target = sources.cpu().numpy(), targets.cpu().numpy()
+    source, target = (as_index(n, i).cpu().numpy() for n, i in (("sources", sources), ("targets", targets)))
     component = connected_components(graph, directed=False)[1]
     distance = np.full(source.shape[0], np.inf)
     open_pairs = np.flatnonzero(component[source] == component[target])

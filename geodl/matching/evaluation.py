@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from geodl.data.shapes import as_shape
 from geodl.geometry import geodesic_distance, surface_area
+from geodl.geometry.shapes import IndexLike, as_index
 from geodl.matching.edge_distance import edge_distance
 
 __all__ = ["PROTOCOLS", "CorrespondenceReport", "MatchedPair", "evaluate"]
@@ -34,14 +36,15 @@ class MatchedPair:
     Args:
         mesh: the mesh that the indices mean (the target, or the reference of a labelling), with ``pos``
             ``[V', 3]`` and ``face`` ``[3, F]``.
-        predicted: ``[V]`` int64: the vertex of ``mesh`` that each of the V points of the shape is matched to.
-        true: ``[V]`` int64: the vertex of ``mesh`` that it should be matched to.
+        predicted: ``[V]`` integers: the vertex of ``mesh`` that each of the V points of the shape is matched to; -1 where there is
+            none.
+        true: ``[V]`` integers: the vertex of ``mesh`` that it should be matched to.
         name: what the report calls the pair; "pair <number>" if empty.
     """
 
     mesh: Any
-    predicted: Tensor
-    true: Tensor
+    predicted: IndexLike
+    true: IndexLike
     name: str = ""
 
 
@@ -64,7 +67,8 @@ class CorrespondenceReport:
         points: number of points of all pairs.
         unreachable: number of points whose prediction lies on another component than the truth. They count as
             never hit in ``curve``, ``auc`` and ``accuracy``, and make ``mean_error`` infinite.
-        seconds: that the evaluation took.
+        unmatched: number of points that were predicted as -1, as :func:`match` does of vertices of no face: they count nowhere
+        else. seconds: that the evaluation took.
     """
 
     protocol: str
@@ -81,6 +85,7 @@ class CorrespondenceReport:
     auc: float
     points: int
     unreachable: int
+    unmatched: int
     seconds: float
 
     def hit_rate(self, threshold: float) -> float:
@@ -94,6 +99,7 @@ class CorrespondenceReport:
             "pairs": len(self.names),
             "points": self.points,
             "unreachable": self.unreachable,
+            "unmatched": self.unmatched,
             "mean_error_x100": _finite(self.mean_error),
             "mean_error_reachable_x100": _finite(self.mean_error_reachable),
             "median_error_x100": _finite(self.median_error),
@@ -122,6 +128,10 @@ class CorrespondenceReport:
             f"  area under curve    {100 * self.auc:9.2f} %  (errors 0 to {float(self.thresholds[-1]):g})",
             f"  seconds             {self.seconds:9.2f}",
         ]
+        if self.unmatched:
+            lines.append(
+                f"  unmatched           {self.unmatched:9,} points have no prediction (-1) and do not count"
+            )
         if self.unreachable:
             lines.append(
                 f"  UNREACHABLE         {self.unreachable:9,} points predicted on another component "
@@ -157,7 +167,7 @@ def evaluate(
     Raises:
         ValueError: no pairs, a pair without points, with wrong shapes or dtypes, a mesh without area, an
             unknown protocol, or thresholds that do not ascend.
-        IndexError: an index outside the vertices of the mesh.
+        IndexError: an index outside the vertices of the mesh (-1 of a prediction is none).
 
     Warns:
         RuntimeWarning: points predicted on another component than the truth.
@@ -170,11 +180,16 @@ def evaluate(
     members: dict[bytes, list[int]] = {}
     names: list[str] = []
     matches: list[tuple[Tensor, Tensor]] = []
+    unmatched = 0
     for number, pair in enumerate(pairs):
         name = pair.name or f"pair {number}"
-        match = _validated(pair, name)
-        key = _fingerprint(pair.mesh)
-        meshes.setdefault(key, pair.mesh)
+        mesh = as_shape(pair.mesh)
+        predicted, true = _validated(pair, mesh, name)
+        answered = predicted >= 0
+        unmatched += int((~answered).sum())
+        match = predicted[answered], true[answered]
+        key = _fingerprint(mesh)
+        meshes.setdefault(key, mesh)
         members.setdefault(key, []).append(number)
         names.append(name)
         matches.append(match)
@@ -196,7 +211,7 @@ def evaluate(
         for number, part in zip(numbers, torch.split(error, sizes), strict=True):
             errors[number] = part.clone()  # else one pair would keep the errors of all
     exact = sum(int((predicted == true).sum()) for predicted, true in matches)
-    return _report(protocol, tuple(names), tuple(errors), exact, levels, began)
+    return _report(protocol, tuple(names), tuple(errors), exact, levels, unmatched, began)
 
 
 @dataclass(frozen=True)
@@ -232,6 +247,7 @@ def _report(
     errors: tuple[Tensor, ...],
     exact: int,
     thresholds: Tensor,
+    unmatched: int,
     began: float,
 ) -> CorrespondenceReport:
     error = torch.cat(errors).sort().values
@@ -271,28 +287,32 @@ def _report(
         auc=float((1 - error / last).clamp(min=0).mean()),
         points=points,
         unreachable=unreachable,
+        unmatched=unmatched,
         seconds=time.perf_counter() - began,
     )
 
 
-def _validated(pair: MatchedPair, name: str) -> tuple[Tensor, Tensor]:
-    pos, face = getattr(pair.mesh, "pos", None), getattr(pair.mesh, "face", None)
+def _validated(pair: MatchedPair, mesh: Any, name: str) -> tuple[Tensor, Tensor]:
+    pos, face = getattr(mesh, "pos", None), getattr(mesh, "face", None)
     if pos is None or face is None:
         raise ValueError(f"{name}: mesh must carry pos and face, it is a {type(pair.mesh).__name__}")
     num_vertices = pos.shape[0]
-    for argument, index in (("predicted", pair.predicted), ("true", pair.true)):
+    found: list[Tensor] = []
+    for argument, given, least in (("predicted", pair.predicted, -1), ("true", pair.true, 0)):
+        index = as_index(f"{name}: {argument}", given).cpu()
         if index.dim() != 1:
             raise ValueError(f"{name}: {argument} must have shape [V], not {list(index.shape)}")
-        if index.dtype != torch.int64:
-            raise ValueError(f"{name}: {argument} must be int64, not {index.dtype}")
         if index.numel() == 0:
             raise ValueError(f"{name}: {argument} holds no points")
-        if not 0 <= int(index.min()) <= int(index.max()) < num_vertices:
-            found = f"{int(index.min())}..{int(index.max())}"
-            raise IndexError(f"{name}: {argument} holds {found}, but mesh has {num_vertices} vertices")
-    predicted, true = pair.predicted.cpu(), pair.true.cpu()
+        if not least <= int(index.min()) <= int(index.max()) < num_vertices:
+            span = f"{int(index.min())}..{int(index.max())}"
+            raise IndexError(f"{name}: {argument} holds {span}, but mesh has {num_vertices} vertices")
+        found.append(index)
+    predicted, true = found
     if predicted.shape != true.shape:
         raise ValueError(f"{name}: predicted has {predicted.shape[0]} points but true has {true.shape[0]}")
+    if not bool((predicted >= 0).any()):
+        raise ValueError(f"{name}: predicted is -1 everywhere: there is nothing to evaluate")
     return predicted, true
 
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from geodl.data import Mesh, OperatorCache, PointCloud, UnitArea
+from geodl.data.shapes import as_shape
 from geodl.geometry import (
     Gradient,
     Spectrum,
     differential_invariants,
     gradient,
+    laplacian,
     spectrum,
     surface_area,
 )
+from geodl.geometry.cloud import oriented_normals
 from geodl.matching.descriptors import match_descriptors
 from geodl.matching.functional_map import functional_map
 from geodl.matching.losses import orthogonality_loss
@@ -36,10 +39,10 @@ _SAMPLES, _STEP = 1000, 10
 
 @dataclass(frozen=True, eq=False)
 class SpectralShape:
-    """A mesh of area 1 with what matching reads of it, in float32. Make it once where a shape is in several pairs.
+    """A mesh or cloud of area 1 with what matching reads of it, in float32. Make it once where a shape is in several pairs.
 
     Attributes:
-        mesh: ``pos`` and ``face`` of area 1, faces outward.
+        mesh: ``pos`` and, of a mesh, ``face`` of area 1; faces of a closed one outward.
         spectrum: at the vertices that have a mass.
         gradient: of functions at all vertices.
         used: ``[V]`` bool, the vertices that have a mass.
@@ -53,32 +56,33 @@ class SpectralShape:
     inverted: bool
 
     @staticmethod
-    def of(mesh: Any, k: int = 120) -> SpectralShape:
-        """Prepares a mesh.
+    def of(mesh: Any, k: int = 120, cache: OperatorCache | None = None) -> SpectralShape:
+        """Prepares a mesh or a cloud.
 
         Args:
-            mesh: ``pos [V, 3]``, ``face [3, F]``.
+            mesh: whatever :func:`geodl.data.as_shape` takes.
             k: eigenpairs; fewer where the mesh has fewer vertices.
+            cache: where spectrum and gradient of a mesh are kept, as those of :class:`~geodl.data.UnitArea` shapes.
 
         Raises:
             ValueError, IndexError: what :func:`~geodl.geometry.laplacian` raises, and a mesh without area.
         """
+        mesh = as_shape(mesh)
         if getattr(mesh, "face", None) is None:
-            raise ValueError("matching needs surfaces, but this shape has no faces: it is a point cloud")
-        pos, face = mesh.pos.detach().cpu().double(), mesh.face.cpu()
-        area = float(surface_area(SimpleNamespace(pos=pos, face=face)))
+            return _of_cloud(mesh, k)
+        unit = Mesh(mesh.pos.detach().cpu(), mesh.face.cpu())
+        area = float(surface_area(unit))
         if not area > 0:
             raise ValueError(f"the mesh has surface area {area:g}: there is no surface to match")
-        pos = (pos - pos[face].mean((0, 1))) / area**0.5
-        a, b, c = pos[face]
-        inverted = bool((a * torch.linalg.cross(b, c)).sum() < 0)
-        if inverted:
-            face = face.flip(0)
-        surface = SimpleNamespace(pos=pos, face=face)
-        made = spectrum(surface, min(k, int(face.unique().numel())))
-        slope = gradient(surface)
+        _check_joined(unit.pos, unit.face)
+        unit = UnitArea()(unit)
+        inverted = _looks_inward(unit.pos.double(), unit.face)
+        surface = Mesh(unit.pos, unit.face.flip(0)) if inverted else unit
+        size = min(k, int(unit.face.unique().numel()))
+        made = spectrum(unit, size) if cache is None else cache.spectrum(unit, size)
+        slope = gradient(surface) if cache is None else cache.gradient(surface)
         return SpectralShape(
-            SimpleNamespace(pos=pos.float(), face=face),
+            Mesh(surface.pos.float(), surface.face),
             made.to(torch.float32),
             Gradient(slope.neighbors, slope.values.float()),
             made.mass > 0,
@@ -94,6 +98,56 @@ class SpectralShape:
         """The spectrum at the vertices that have a mass: elsewhere eigenfunctions say nothing."""
         made = self.spectrum
         return Spectrum(made.evals, made.evecs[self.used], made.mass[self.used])
+
+
+def _looks_inward(pos: Tensor, face: Tensor) -> bool:
+    """Whether the faces of a closed surface look inward: the volume that they enclose is negative, from wherever it is measured.
+
+    An open surface has no volume: moving the origin by t changes it by a third of :math:`t \\cdot A`, with A the sum of the
+    faces' area vectors, which is 0 only for a closed one.
+    """
+    a, b, c = pos[face]
+    volume = (a * torch.linalg.cross(b, c)).sum() / 6
+    vector = torch.linalg.cross(b - a, c - a).sum(0) / 2
+    reach = (pos[face.unique()].amax(0) - pos[face.unique()].amin(0)) / 2
+    return bool(volume < -(vector.abs() * reach).sum() / 3)
+
+
+def _check_joined(pos: Tensor, face: Tensor) -> None:
+    """Faces that share places but no vertices, as of a file for flat shading, are no surface."""
+    corners = face.flatten()
+    used, places = corners.unique().numel(), torch.unique(pos[corners], dim=0).shape[0]
+    if used > 2 * places:
+        raise ValueError(
+            f"the faces of the mesh share no vertices: {used} vertices lie at {places} places, as in a file for flat shading; "
+            "merge them by geodl.geometry.repair or Mesh.load(path, repair=True)"
+        )
+
+
+def _of_cloud(cloud: Any, k: int) -> SpectralShape:
+    """Points by the robust Laplacian of their local triangulations; normals are the cloud's, or point away from its middle."""
+    pos = cloud.pos.detach().cpu().double()
+    operator = laplacian(PointCloud(pos), "points")
+    area = float(operator.mass.sum())
+    if not area > 0:
+        raise ValueError(f"the cloud has area {area:g}: there is no surface to match")
+    weight = operator.mass[:, None] / area
+    points = PointCloud((pos - (weight * pos).sum(0)) / area**0.5)
+    given = getattr(cloud, "normal", None)
+    points.normal = (
+        oriented_normals(points, operator.mass) if given is None else given.detach().cpu().double()
+    )
+    count = int((operator.mass > 0).sum())
+    made = spectrum(points, min(k, count), "points")
+    slope = gradient(points)
+    points.pos = points.pos.float()
+    return SpectralShape(
+        points,
+        made.to(torch.float32),
+        Gradient(slope.neighbors, slope.values.float()),
+        made.mass > 0,
+        False,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,17 +176,20 @@ def match(
     shape_2: Any,
     k: int = 120,
     features: Callable[[SpectralShape], Tensor] | None = None,
+    cache: OperatorCache | None = None,
 ) -> Match:
-    r"""Matches two meshes: descriptors, a functional map, ZoomOut.
+    r"""Matches two shapes: descriptors, a functional map, ZoomOut.
 
     Without ``features``, the first map is that of the :func:`~geodl.geometry.differential_invariants`, which know left from right
-    where faces are turned outward; closed meshes whose faces look inward are turned first. The shapes should be whole and near to
-    isometric. Nothing is learned.
+    where faces are turned outward; closed meshes whose faces look inward are turned first. Clouds are matched by the robust
+    Laplacian of their points, with their ``normal``, outward, or with normals of their neighbourhoods that are turned to agree.
+    The shapes should be whole and near to isometric. Nothing is learned.
 
     Args:
-        shape_1, shape_2: meshes with ``pos`` and ``face``, or :class:`SpectralShape`.
+        shape_1, shape_2: meshes or clouds, whatever :func:`geodl.data.as_shape` takes, or :class:`SpectralShape`.
         k: size of the refined functional map, and eigenpairs that are made of a mesh.
         features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are the first map.
+        cache: where spectra and gradients of meshes are kept and read from; `geodl precompute` fills the user's.
 
     Returns:
         Match, with what speaks for and against it in ``trust``.
@@ -143,7 +200,9 @@ def match(
     Melzi et al., "ZoomOut", SIGGRAPH Asia 2019, for the refinement.
     """
     began = time.perf_counter()
-    one, two = (s if isinstance(s, SpectralShape) else SpectralShape.of(s, k) for s in (shape_1, shape_2))
+    one, two = (
+        s if isinstance(s, SpectralShape) else SpectralShape.of(s, k, cache) for s in (shape_1, shape_2)
+    )
     prepared = time.perf_counter()
     phi_1, phi_2 = one.embedding(), two.embedding()
     if features is None:
@@ -209,7 +268,8 @@ def _notes(one: SpectralShape, two: SpectralShape) -> list[str]:
         if shape.inverted:
             found.append(f"the faces of {name} looked inward and were turned")
         if left_out := int((~shape.used).sum()):
-            found.append(f"{left_out} vertices of {name} belong to no face: they are matched to -1")
+            why = "belong to no face" if "face" in shape.mesh else "lie where another one does"
+            found.append(f"{left_out} vertices of {name} {why}: they are matched to -1")
         zeros = int((shape.spectrum.evals <= 1e-8 * shape.spectrum.evals.max()).sum())
         if zeros > 1:
             found.append(f"{name} has {zeros} components or more: which goes to which is a guess")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from geodl.geometry.shapes import IndexLike, as_index
 from geodl.ops import aggregate, knn
 from geodl.ops.aggregate import edge_dot
 from geodl.ops.neighbors import csr_for
@@ -52,13 +53,13 @@ def nearest(source: Tensor, target: Tensor) -> Tensor:
     return knn(source.contiguous(), 1, queries=target.contiguous()).col
 
 
-def p2p_to_fmap(p2p_21: Tensor, evecs_1: Tensor, evecs_2: Tensor, mass_2: Tensor) -> Tensor:
+def p2p_to_fmap(p2p_21: IndexLike, evecs_1: Tensor, evecs_2: Tensor, mass_2: Tensor) -> Tensor:
     r"""The functional map of a point map.
 
     .. math:: C_{12} = \Phi_2^\top M_2 \, \Pi_{21} \Phi_1
 
     Args:
-        p2p_21: ``[V2]`` int64, vertices of shape 1.
+        p2p_21: ``[V2]`` integers, vertices of shape 1; -1 where there is none, which counts as nothing.
         evecs_1: ``[V1, K1]``.
         evecs_2: ``[V2, K2]``.
         mass_2: ``[V2]``.
@@ -70,16 +71,18 @@ def p2p_to_fmap(p2p_21: Tensor, evecs_1: Tensor, evecs_2: Tensor, mass_2: Tensor
         ValueError: shapes that do not fit.
         IndexError: a vertex that shape 1 does not have.
     """
+    p2p_21 = as_index("p2p_21", p2p_21)
     if p2p_21.shape != mass_2.shape or evecs_2.shape[0] != mass_2.shape[0]:
         raise ValueError(
             f"p2p_21 {list(p2p_21.shape)}, evecs_2 {list(evecs_2.shape)} and mass_2 {list(mass_2.shape)} "
             "must have a row for each vertex of shape 2"
         )
-    if p2p_21.numel() and not 0 <= int(p2p_21.min()) <= int(p2p_21.max()) < evecs_1.shape[0]:
+    if p2p_21.numel() and not -1 <= int(p2p_21.min()) <= int(p2p_21.max()) < evecs_1.shape[0]:
         raise IndexError(
             f"p2p_21 holds {int(p2p_21.min())}..{int(p2p_21.max())}, but shape 1 has {evecs_1.shape[0]} vertices"
         )
-    return (evecs_2 * mass_2[:, None]).mT @ evecs_1[p2p_21]
+    counted = mass_2.masked_fill(p2p_21 < 0, 0)
+    return (evecs_2 * counted[:, None]).mT @ evecs_1[p2p_21.clamp(min=0)]
 
 
 def fit(basis: Tensor, x: Tensor) -> Tensor:

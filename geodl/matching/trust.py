@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
+from geodl.data.shapes import as_shape
 from geodl.geometry import (
     Gradient,
     Spectrum,
     edges,
-    face_areas,
     geodesic_distance,
-    mean_edge_length,
     surface_area,
+    vertex_areas,
 )
+from geodl.geometry.shapes import IndexLike, as_index
+from geodl.ops import knn
 
 __all__ = ["Trust", "orientation", "trust"]
 
@@ -24,6 +29,8 @@ __all__ = ["Trust", "orientation", "trust"]
 _SAMPLES = 500
 # An edge is torn if its image is longer than this many mean edges of the shape it lands on.
 _TORN = 5.0
+# Points of a cloud that a point is joined to.
+_NEAREST = 6
 
 
 @dataclass(frozen=True)
@@ -65,43 +72,70 @@ class Trust:
         )
 
 
-def trust(mesh_1: Any, mesh_2: Any, p2p_21: Tensor, p2p_12: Tensor, turned: float, seed: int = 0) -> Trust:
+def trust(
+    mesh_1: Any, mesh_2: Any, p2p_21: IndexLike, p2p_12: IndexLike, turned: float, seed: int = 0
+) -> Trust:
     """Judges a correspondence by what every good one has.
 
     Args:
-        mesh_1, mesh_2: with ``pos`` and ``face``.
+        mesh_1, mesh_2: meshes or clouds.
         p2p_21: ``[V2]`` int64, vertices of shape 1; -1 where there is none.
         p2p_12: ``[V1]`` int64, vertices of shape 2; -1 where there is none.
         turned: of :func:`orientation`.
         seed: of the 500 points whose way there and back is measured.
     """
+    mesh_1, mesh_2 = as_shape(mesh_1), as_shape(mesh_2)
+    p2p_21, p2p_12 = as_index("p2p_21", p2p_21), as_index("p2p_12", p2p_12)
     matched = (p2p_21 >= 0).nonzero().flatten()
     random = torch.Generator().manual_seed(seed)
     start = matched[torch.randperm(matched.numel(), generator=random)[:_SAMPLES]]
     back = p2p_12[p2p_21[start]]
     returned = back >= 0
-    way = geodesic_distance(mesh_2, start[returned], back[returned]).double()
+    way = _ways(mesh_2, start[returned], back[returned])
     # Where a way back leads to another component there is no distance: it counts as the square root of the area.
     size = float(surface_area(mesh_2)) ** 0.5
     bijectivity = float((way / size).clamp(max=1).mean()) if way.numel() else 1.0
 
-    one, other = edges(mesh_1)
+    one, other = _links(mesh_1)
     hit = torch.zeros(mesh_1.pos.shape[0], dtype=torch.bool)
     hit[p2p_21[matched]] = True
     near = hit.clone()
     near[one[hit[other]]] = True
     near[other[hit[one]]] = True
-    corners = near[mesh_1.face].double().mean(0)
-    area = face_areas(mesh_1).double()
-    coverage = float((corners * area).sum() / area.sum())
+    area = vertex_areas(mesh_1).double()
+    coverage = float((near * area).sum() / area.sum())
 
-    one, other = edges(mesh_2)
+    links_1, (one, other) = _links(mesh_1), _links(mesh_2)
     both = (p2p_21[one] >= 0) & (p2p_21[other] >= 0)
     pos = mesh_1.pos.double()
     ends = pos[p2p_21[one[both]]] - pos[p2p_21[other[both]]]
-    stretched = torch.linalg.vector_norm(ends, dim=1) > _TORN * float(mean_edge_length(mesh_1))
+    edge = torch.linalg.vector_norm(pos[links_1[0]] - pos[links_1[1]], dim=1).mean()
+    stretched = torch.linalg.vector_norm(ends, dim=1) > _TORN * float(edge)
     smoothness = 1 - float(stretched.double().mean()) if stretched.numel() else 0.0
     return Trust(bijectivity, coverage, smoothness, turned)
+
+
+def _links(shape: Any) -> Tensor:
+    """The edges of a mesh, or those of a cloud's points to their 6 nearest, ``[2, E]``, each once."""
+    if getattr(shape, "face", None) is not None:
+        return edges(shape)
+    near = knn(shape.pos.double(), min(_NEAREST, shape.pos.shape[0] - 1), loop=False)
+    low, high = torch.minimum(near.row, near.col), torch.maximum(near.row, near.col)
+    return torch.unique(torch.stack([low, high]), dim=1)
+
+
+def _ways(shape: Any, sources: Tensor, targets: Tensor) -> Tensor:
+    """Distances ``[P]`` over the faces of a mesh, or along the links of a cloud."""
+    if getattr(shape, "face", None) is not None:
+        return geodesic_distance(shape, sources, targets).double()
+    one, other = _links(shape).numpy()
+    pos = shape.pos.double().numpy()
+    length = np.maximum(np.linalg.norm(pos[one] - pos[other], axis=1), 1e-12)
+    graph = csr_array((length, (one, other)), shape=(len(pos), len(pos)))
+    found, place = torch.unique(sources, return_inverse=True)
+    if not found.numel():
+        return torch.zeros(0, dtype=torch.float64)
+    return torch.from_numpy(dijkstra(graph, directed=False, indices=found.numpy()))[place, targets]
 
 
 def orientation(

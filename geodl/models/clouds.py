@@ -124,7 +124,7 @@ def read_clouds(
         if x.device != pos.device:
             raise ValueError(f"pos is on {pos.device} but x is on {x.device}")
         x = x.to(dtype) if channels else None
-    clouds = Clouds(pos.to(dtype), x, of_any_size(ptr.contiguous(), 2), None)
+    clouds = Clouds(pos.to(dtype), x, of_any_size(ptr.contiguous(), 1), None)
     if pos.device.type == "cpu" and not torch.compiler.is_compiling():
         _check_values(clouds)
     if not sort:
@@ -168,7 +168,7 @@ def one_hot(category: Tensor, categories: int, clouds: Clouds) -> Tensor:
     """
     count = clouds.ptr.shape[0] - 1
     if torch.compiler.is_compiling() and category.dim() == 1:
-        category = of_any_size(category, 1)
+        category = of_any_size(category, 0)
         torch._check(category.shape[0] == count)
     if category.shape != (count,) or category.dtype != torch.int64:
         raise ValueError(

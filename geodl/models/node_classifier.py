@@ -55,7 +55,7 @@ class NodeClassifier(nn.Module):
                     "the data has edge_weight, which this network does not read: delete it, or give the layers a GraphMatrix"
                 )
             x, neighbors = node_features(x), graph_neighbors(x)
-        if not isinstance(x, Tensor | SparseFeatures):
+        if not isinstance(x, (Tensor, SparseFeatures)):
             raise ValueError(f"x must be Data, a tensor or SparseFeatures, not {type(x).__name__}")
         if not isinstance(neighbors, Neighbors):
             raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -100,7 +102,6 @@ class TNet(nn.Module):
         self.points = mlp([in_channels, 64, 128, 1024])
         last = nn.Linear(256, size * size)
         self.matrix = nn.Sequential(*mlp([1024, 512, 256]), last)
-        self.size = size
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
@@ -109,7 +110,8 @@ class TNet(nn.Module):
         pooled = clouds.pool(self.points(y), "max")
         at_least(pooled.shape[0], 2 if self.training else 1)
         found: Tensor = self.matrix(pooled)
-        return found.view(-1, self.size, self.size) + torch.eye(self.size, dtype=y.dtype, device=y.device)
+        size = math.isqrt(found.shape[1])  # numbers that a module holds, torch 2.6 takes for unknown ones
+        return found.view(-1, size, size) + torch.eye(size, dtype=y.dtype, device=y.device)
 
 
 def align(clouds: Clouds, network: TNet) -> Tensor:

@@ -104,6 +104,15 @@ class STGCN(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """The means over joints and frames before the last layer, ``[B, widths[-1]]``."""
+        level, signals = self._run(x)
+        pooled: Tensor = self.pool(signals[-1], level)
+        return pooled
+
+    def signals(self, x: Tensor) -> list[Tensor]:
+        """What every block gives, ``[B, widths[k], J T_k]``."""
+        return self._run(x)[1]
+
+    def _run(self, x: Tensor) -> tuple[Level, list[Tensor]]:
         halved = sum(block.stride > 1 for block in self.blocks)
         level = level_of(self.parents, x, ["time"] * halved, self.kernel_size)
         if x.shape[1] * len(self.parents) != self.norm.num_features:
@@ -111,9 +120,10 @@ class STGCN(nn.Module):
                 f"x has {x.shape[1]} channels, not {self.norm.num_features // len(self.parents)}"
             )
         x = self.norm(x.flatten(1, 2)).flatten(1).view(len(x), -1, level.num_nodes)
+        found = []
         for block in self.blocks:
             assert isinstance(block, Block)
             x = block(x, level)
+            found.append(x)
             level = level.after(block.stride)
-        pooled: Tensor = self.pool(x, level)
-        return pooled
+        return level, found

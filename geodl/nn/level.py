@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from geodl.geometry import Charts, Coarsening, geodesic_charts, hierarchy, surface_area, vertex_areas
+from geodl.geometry.shapes import as_shape
 from geodl.geometry.surface import check_surface
 from geodl.nn.grid_windows import GridWindows, chart_windows
 from geodl.ops import Neighbors, radius
@@ -188,6 +189,7 @@ def mesh_levels(
         ValueError, IndexError: a bad mesh or one without area, fewer vertices than a level wants, sizes that do not descend, a
             direction of another shape or that is not finite.
     """
+    mesh = as_shape(mesh)
     vertices = len(check_surface(mesh)[0])
     area = float(surface_area(mesh))
     if not area > 0:
@@ -226,6 +228,7 @@ def graph_levels(graph: Any, sizes: Sequence[int] = (), kernel_size: int = 3) ->
         ValueError, IndexError: a bad graph, or one whose edges have no length; fewer nodes than a level wants; sizes that do not
             descend.
     """
+    graph = as_shape(graph)
     pos, edge_index = graph.pos, graph.edge_index
     if pos.dim() != 2 or pos.shape[1] not in (2, 3):
         raise ValueError(f"pos must have shape [V, 2] or [V, 3], not {list(pos.shape)}")

@@ -5,6 +5,7 @@ from geodl.synthesis.domain import surface_levels
 from geodl.synthesis.filter_bank import Features, FilterBank
 from geodl.synthesis.gram import GramStatistics
 from geodl.synthesis.image import as_image
+from geodl.synthesis.motion_style import transfer_motion
 from geodl.synthesis.network_features import NetworkFeatures
 from geodl.synthesis.stages import Synthesis
 from geodl.synthesis.synthesize import synthesize
@@ -24,4 +25,5 @@ __all__ = [
     "surface_levels",
     "synthesize",
     "transfer",
+    "transfer_motion",
 ]

@@ -12,7 +12,7 @@ __all__ = ["RegressionModule"]
 
 
 class RegressionModule(L.LightningModule):
-    r"""Mean squared error, by Adam with one cycle of the learning rate over the whole run,
+    r"""Mean squared error, by AdamW with one cycle of the learning rate over the whole run,
 
     .. math:: L = \frac{1}{|S|} \sum_{i \in S} \|f(\text{batch})_i - t_i\|^2
 
@@ -51,7 +51,7 @@ class RegressionModule(L.LightningModule):
         return self(batch)
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.parameters(), self.learning_rate)
+        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate)
         steps = int(self.trainer.estimated_stepping_batches)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
 
-from geodl.viz.colors import position_colors
+from geodl.geometry.shapes import IndexLike
+from geodl.viz.colors import NO_LABEL, position_colors, rgb
 from geodl.viz.picture import deliver
 from geodl.viz.scene import View, checked, checked_map, side_by_side
 
@@ -18,10 +19,10 @@ __all__ = ["correspondence"]
 def correspondence(
     reference: Any,
     shape: Any,
-    p2p: Tensor,
+    p2p: IndexLike,
     path: str | os.PathLike[str] | None = None,
     *,
-    true: Tensor | None = None,
+    true: IndexLike | None = None,
     title: str = "",
     up: str = "y",
     front: str | None = None,
@@ -35,9 +36,9 @@ def correspondence(
     Args:
         reference: mesh that ``p2p`` points into: ``pos`` ``[V1, 3]``, ``face`` ``[3, F1]``.
         shape: the matched mesh, ``pos`` ``[V2, 3]``, ``face`` ``[3, F2]``.
-        p2p: ``[V2]`` int64, a vertex of ``reference`` for every vertex of ``shape`` (p2p_21).
+        p2p: ``[V2]`` integers, a vertex of ``reference`` for every vertex of ``shape`` (p2p_21); -1 is drawn grey.
         path: of the PNG to write (atomically); None opens a window.
-        true: ``[V2]`` int64, the right ``p2p``.
+        true: ``[V2]`` integers, the right ``p2p``.
         title: written above the picture.
         up: axis that points up: "x", "y" or "z".
         front: side that is seen, such as "+z"; if None, the one from which the reference looks widest.
@@ -54,7 +55,9 @@ def correspondence(
     base, target = checked("reference", reference), checked("shape", shape)
     view = View.of(base, up, front)
     color = position_colors(base, up, front)
-    parts = [("reference", "reference", base, color, view)]
+    # Where there is no match, a point wears the last row, grey.
+    color = torch.cat([color, rgb([NO_LABEL])])
+    parts = [("reference", "reference", base, color[:-1], view)]
     if true is not None:
         parts.append(("shape", "ground truth", target, color[checked_map("true", true, target, base)], view))
     parts.append(("shape", "prediction", target, color[checked_map("p2p", p2p, target, base)], view))

@@ -34,12 +34,12 @@ _LABELS = (
     "#8b5e3c",
     "#9bbf3b",
 )
-_NO_LABEL = "#c4c6ca"
+NO_LABEL = "#c4c6ca"
 
 
 def ramp(hexes: Sequence[str], place: Tensor) -> Tensor:
     """Colours ``[N, 3]`` at places ``[N]`` between 0 and 1 along evenly spaced ones."""
-    stops = _rgb(hexes)
+    stops = rgb(hexes)
     along = place.clamp(0, 1) * (len(hexes) - 1)
     below = along.floor().long().clamp(max=len(hexes) - 2)
     return torch.lerp(stops[below], stops[below + 1], (along - below)[:, None])
@@ -49,19 +49,19 @@ def label_colors(label: Tensor) -> Tensor:
     """A colour ``[N, 3]`` for labels ``[N]`` int64, always the same for the same label; grey for negative ones."""
     name, inverse = torch.unique(label, return_inverse=True)
     hexes = [_label_color(number) for number in name.tolist()]
-    return _rgb(hexes)[inverse]
+    return rgb(hexes)[inverse]
 
 
 def _label_color(number: int) -> str:
     if number < 0:
-        return _NO_LABEL
+        return NO_LABEL
     if number < len(_LABELS):
         return _LABELS[number]
     hue, light, full = number * 0.6180339887 % 1, (0.42, 0.58, 0.72)[number % 3], (0.85, 0.6)[number // 3 % 2]
     return "#" + "".join(f"{round(255 * value):02x}" for value in colorsys.hls_to_rgb(hue, light, full))
 
 
-def _rgb(hexes: Sequence[str]) -> Tensor:
+def rgb(hexes: Sequence[str]) -> Tensor:
     return torch.tensor(
         [[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in hexes], dtype=torch.float64
     )
@@ -89,7 +89,7 @@ def position_colors(mesh: Any, up: str = "y", front: str | None = None) -> Tenso
     where = (linear + ranks) * torch.tensor([1.0, -1.0, 1.0]) + torch.tensor(
         [-1.0, 1.0, -1.0]
     )  # rows of _FRONT go down
-    palette = torch.stack([_rgb(row) for row in _FRONT]).permute(2, 0, 1)
+    palette = torch.stack([rgb(row) for row in _FRONT]).permute(2, 0, 1)
     palette = torch.stack([palette * _BACK_LIGHT, palette], dim=1)[
         None
     ]  # [1, 3, back/front, top..bottom, left..right]

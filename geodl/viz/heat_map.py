@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from geodl.geometry.shapes import as_signal
 from geodl.viz.colors import ramp
 from geodl.viz.picture import ColorBar, deliver
 from geodl.viz.scene import View, checked, side_by_side
@@ -22,7 +22,7 @@ _UNREACHABLE = (0.36, 0.20, 0.85)
 
 def error_map(
     shape: Any,
-    error: Tensor,
+    error: Any,
     path: str | os.PathLike[str] | None = None,
     *,
     max_error: float = 0.1,
@@ -51,7 +51,7 @@ def error_map(
         ValueError: a mesh that cannot be drawn, or errors that are negative, NaN or not one a vertex.
     """
     surface = checked("shape", shape)
-    value = error.detach().cpu().double()
+    value = as_signal("error", error).detach().cpu().double()
     if list(value.shape) != [surface.pos.shape[0]]:
         raise ValueError(
             f"error must have shape [{surface.pos.shape[0]}], one a vertex of shape, not {list(value.shape)}"

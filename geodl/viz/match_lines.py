@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry import surface_area
+from geodl.geometry.shapes import IndexLike
 from geodl.viz.colors import position_colors
 from geodl.viz.picture import deliver
 from geodl.viz.scene import View, checked, checked_map, side_by_side
@@ -26,10 +27,10 @@ _GAP = 0.5  # between the shapes, in units of sqrt(area): room for the lines
 def lines(
     reference: Any,
     shape: Any,
-    p2p: Tensor,
+    p2p: IndexLike,
     path: str | os.PathLike[str] | None = None,
     *,
-    true: Tensor | None = None,
+    true: IndexLike | None = None,
     count: int = 60,
     tolerance: float = 0.0,
     title: str = "",
@@ -70,11 +71,15 @@ def lines(
         gap=_GAP,
     )
     used = torch.unique(target.face)  # not vertices of no face: nothing is drawn there
+    used = used[match[used] >= 0]
+    if not used.numel():
+        raise ValueError("p2p is -1 everywhere: there is no line to draw")
     chosen = used[_spread(target.pos[used], count)]
     if true is None:
         color = position_colors(base, up, front)[match[chosen]]
     else:
         truth = checked_map("true", true, target, base)
+        chosen = chosen[truth[chosen] >= 0]
         off = (base.pos[match[chosen]] - base.pos[truth[chosen]]).norm(dim=1) / math.sqrt(
             float(surface_area(base))
         )

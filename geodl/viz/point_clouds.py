@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geodl.data.shapes import as_shape
+from geodl.geometry.shapes import ShapeLike
 from geodl.viz.picture import deliver
 from geodl.viz.scene import Body, Floats, Scene
 
@@ -24,7 +26,7 @@ _SIDES = np.array([[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2,
 
 
 def point_clouds(
-    clouds: Sequence[Tensor],
+    clouds: Sequence[ShapeLike],
     path: str | os.PathLike[str] | None = None,
     *,
     labels: Sequence[str] | None = None,
@@ -36,7 +38,7 @@ def point_clouds(
     """Draws clouds from left to right, from a little above, coloured by height, each scaled to the same largest extent.
 
     Args:
-        clouds: positions ``[N, 3]`` each.
+        clouds: positions ``[N, 3]`` each, or whatever :func:`geodl.data.as_shape` takes, whose faces are not drawn.
         path: of the PNG to write (atomically); None opens a window.
         labels: written below the clouds.
         title: written above the picture.
@@ -70,8 +72,9 @@ def point_clouds(
     return deliver(Scene(bodies), path, show, title)
 
 
-def _seen(number: int, cloud: Tensor, up: str) -> tuple[Floats, Floats]:
+def _seen(number: int, given: ShapeLike, up: str) -> tuple[Floats, Floats]:
     """Heights ``[N, 1]`` in 0..1, and the cloud in camera coordinates (x right, y up, z towards the camera) about the origin."""
+    cloud = given if isinstance(given, Tensor) else as_shape(given).pos
     if cloud.dim() != 2 or cloud.shape[1] != 3 or not len(cloud):
         raise ValueError(
             f"cloud {number} must have shape [N, 3] with a point at least, not {list(cloud.shape)}"

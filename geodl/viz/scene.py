@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geodl.data.shapes import as_shape
 from geodl.geometry import surface_area, vertex_normals
+from geodl.geometry.shapes import IndexLike, as_index
 
 __all__ = ["Body", "Buffers", "Scene", "View", "checked", "checked_map", "side_by_side"]
 
@@ -137,7 +139,13 @@ class Surface:
 
 
 def checked(argument: str, mesh: Any) -> Surface:
-    """``mesh`` as a Surface that can be drawn, or a ValueError that names the argument."""
+    """``mesh``, in any form, as a Surface that can be drawn, or an error that names the argument."""
+    if isinstance(mesh, Surface):
+        return mesh
+    try:
+        mesh = as_shape(mesh)
+    except TypeError as error:
+        raise TypeError(f"{argument}: {error}") from error
     if getattr(mesh, "pos", None) is None or getattr(mesh, "face", None) is None:
         raise ValueError(f"{argument} must be a mesh with pos and face, it is a {type(mesh).__name__}")
     pos, face = mesh.pos.detach().cpu().double(), mesh.face.detach().cpu()
@@ -153,20 +161,19 @@ def checked(argument: str, mesh: Any) -> Surface:
         )
     if not 0 <= int(face.min()) <= int(face.max()) < pos.shape[0]:
         found = f"{int(face.min())}..{int(face.max())}"
-        raise ValueError(f"{argument}: face holds {found}, but there are {pos.shape[0]} vertices")
+        raise IndexError(f"{argument}: face holds {found}, but there are {pos.shape[0]} vertices")
     return Surface(pos, face)
 
 
-def checked_map(argument: str, index: Tensor, shape: Surface, reference: Surface) -> Tensor:
-    """A point map from ``shape`` to ``reference`` on the CPU, or a ValueError or IndexError that names it."""
+def checked_map(argument: str, index: IndexLike, shape: Surface, reference: Surface) -> Tensor:
+    """A point map from ``shape`` to ``reference``, -1 for no point, on the CPU, or a ValueError or IndexError that names it."""
     vertices = shape.pos.shape[0]
-    if index.dtype != torch.int64:
-        raise ValueError(f"{argument} must be int64, not {index.dtype}")
+    index = as_index(argument, index)
     if list(index.shape) != [vertices]:
         raise ValueError(
             f"{argument} must have shape [{vertices}] (the vertices of shape), not {list(index.shape)}"
         )
-    if not 0 <= int(index.min()) <= int(index.max()) < reference.pos.shape[0]:
+    if not -1 <= int(index.min()) <= int(index.max()) < reference.pos.shape[0]:
         found = f"{int(index.min())}..{int(index.max())}"
         raise IndexError(f"{argument} holds {found}, but reference has {reference.pos.shape[0]} vertices")
     return index.cpu()

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geodl.geometry.shapes import SignalLike, as_index, as_signal
 from geodl.viz.colors import label_colors, ramp
 from geodl.viz.picture import ColorBar, Legend, deliver
 from geodl.viz.pixels import unit_interval
@@ -31,9 +32,9 @@ def surface(
     mesh: Any,
     path: str | os.PathLike[str] | None = None,
     *,
-    color: Tensor | None = None,
-    scalar: Tensor | None = None,
-    label: Tensor | None = None,
+    color: SignalLike | None = None,
+    scalar: SignalLike | None = None,
+    label: SignalLike | None = None,
     limits: tuple[float, float] | None = None,
     title: str = "",
     up: str = "y",
@@ -67,6 +68,7 @@ def surface(
     if limits is not None and scalar is None:
         raise ValueError("limits are those of scalar, which is not given")
     body = checked("mesh", mesh)
+    label = None if label is None else as_index("label", label)
     vertices = body.pos.shape[0]
     beside: ColorBar | Legend | None = None
     if color is not None:
@@ -90,8 +92,8 @@ def surface(
     return deliver(scene, path, show, title, beside)
 
 
-def _rows(argument: str, values: Tensor, vertices: int) -> Tensor:
-    values = values.detach().cpu()
+def _rows(argument: str, values: SignalLike, vertices: int) -> Tensor:
+    values = as_signal(argument, values).detach().cpu()
     if not values.dim() or values.shape[0] != vertices:
         raise ValueError(f"mesh has {vertices} vertices but {argument} has shape {list(values.shape)}")
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import trimesh
 from torch_geometric.transforms import FaceToEdge, NormalizeScale
 
 from geodl.data import Mesh
+from geodl.geometry import validate
 
 TETRAHEDRON = torch.tensor([[0, 0, 0, 1], [2, 1, 3, 2], [1, 3, 2, 3]])
 
@@ -162,16 +164,9 @@ PLY = (
 )
 OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
 BAD_FILES = {
-    "nan.ply": (PLY + "0 0 0\n1 nan 0\n0 1 0\n3 0 1 2\n", "NaN or infinite coordinates, first vertex 1"),
-    "inf.obj": (OBJ + "v inf 0 0\nf 1 2 3\n", "NaN or infinite coordinates, first vertex 3"),
-    "nan.off": ("OFF\n3 1 0\nnan 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "NaN or infinite"),
-    "range.ply": (PLY + "0 0 0\n1 0 0\n0 1 0\n3 0 1 3\n", "names vertex 3, but there are 3 vertices"),
-    "negative.ply": (PLY + "0 0 0\n1 0 0\n0 1 0\n3 0 1 -1\n", "names vertex -1"),
-    "range.off": ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "names vertex 7"),
-    "range.obj": (OBJ + "f 1 2 9\n", "names vertex 8"),
     "zero.obj": (OBJ + "f 0 1 2\n", "obj counts from 1"),
     "no_rows.ply": (PLY, "truncated"),
-    "no_faces.ply": (PLY + "0 0 0\n1 0 0\n0 1 0\n", "announces 4 rows, it has 3"),
+    "no_faces.ply": (PLY + "0 0 0\n1 0 0\n0 1 0\n", "announces 1 rows of face, it has 0"),
     "short_face.ply": (PLY + "0 0 0\n1 0 0\n0 1 0\n3 0 1\n", "truncated"),
     "no_header.ply": ("ply\nformat ascii 1.0\nelement vertex 3\n", "truncated or damaged"),
     "not_a.ply": ("solid nothing", "truncated or damaged"),
@@ -179,16 +174,16 @@ BAD_FILES = {
     "points.obj": (OBJ, "3 vertices but no faces"),
     "comment.obj": ("# nothing else\n", "empty"),
     "words.obj": (OBJ + "f one two three\n", "truncated or damaged"),
-    "edge.obj": (OBJ + "f 1 2\n", "fewer than three vertices"),
+    "edge.obj": (OBJ + "f 1 2\n", "1 polygons with fewer than three vertices"),
     "short.obj": ("v 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "vertex 0 has 2 coordinates"),
     "empty.off": ("OFF\n0 0 0\n", "empty"),
     "points.off": ("OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n", "3 vertices but no faces"),
-    "rows.off": ("OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "announces 3 vertices and 2 faces"),
+    "rows.off": ("OFF\n3 2 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "announces 2 faces, but has 1"),
     "short_face.off": ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1\n", "lists 2 of its 3 vertices"),
     "no_numbers.off": ("OFF\n", "numbers of vertices and faces is missing"),
     "not_an.off": ("ply\n", "does not begin with OFF"),
     "open.stl": ("solid s\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\n", "truncated"),
-    "mesh.gltf": ("{}", "unknown mesh format '.gltf'"),
+    "mesh.vtp": ("{}", "unknown mesh format '.vtp'"),
 }
 
 
@@ -199,6 +194,43 @@ def test_bad_files_are_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=trouble) as error:
         Mesh.load(tmp_path / name)
     assert str(tmp_path / name) in str(error.value)
+
+
+OUT_OF_RANGE = {
+    "range.ply": (PLY + "0 0 0\n1 0 0\n0 1 0\n3 0 1 3\n", [0, 1, 3]),
+    "negative.ply": (PLY + "0 0 0\n1 0 0\n0 1 0\n3 0 1 -1\n", [0, 1, -1]),
+    "range.off": ("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", [0, 1, 7]),
+    "range.obj": (OBJ + "f 1 2 9\n", [0, 1, 8]),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_a_face_out_of_range_is_an_index_error_as_everywhere(tmp_path: Path, name: str) -> None:
+    text, face = OUT_OF_RANGE[name]
+    (tmp_path / name).write_text(text)
+    with pytest.raises(IndexError, match=re.escape(f"{tmp_path / name}: face 0 is {face}")):
+        Mesh.load(tmp_path / name)
+
+
+NOT_FINITE = {
+    "nan.ply": (PLY.replace("vertex 3", "vertex 4") + "0 0 0\n1 0 0\n0 1 0\nnan 0 -nan(ind)\n3 0 1 2\n", 3),
+    "inf.obj": (OBJ + "v inf 0 0\nf 1 2 3\n", 3),
+    "nan.off": ("OFF\n4 1 0\n1.#QNAN 0 0\n1 0 0\n0 1 0\n0 0 1\n3 1 2 3\n", 0),
+}
+
+
+@pytest.mark.parametrize("name", NOT_FINITE)
+def test_vertices_that_are_not_finite_load_and_are_reported(tmp_path: Path, name: str) -> None:
+    text, vertex = NOT_FINITE[name]
+    (tmp_path / name).write_text(text)
+    with pytest.warns(
+        UserWarning, match=f"1 vertices have NaN or infinite coordinates, first vertex {vertex}"
+    ):
+        mesh = Mesh.load(tmp_path / name)
+    assert validate(mesh).not_finite.tolist() == [vertex]
+    with pytest.warns(UserWarning, match="removed 1 non-finite vertices"):
+        whole = Mesh.load(tmp_path / name, repair=True)
+    assert isinstance(whole, Mesh) and whole.pos.shape == (3, 3) and validate(whole).is_clean
 
 
 @pytest.mark.parametrize("suffix", ["ply", "stl"])
@@ -239,24 +271,26 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     ("pos", "face", "trouble"),
     [
         (torch.rand(4, 2), TETRAHEDRON, r"pos must have shape \[V, 3\], not \[4, 2\]"),
-        (
-            torch.zeros(4, 3, dtype=torch.int64),
-            TETRAHEDRON,
-            "pos must be float32 or float64, not torch.int64",
-        ),
+        (torch.rand(3, 4), TETRAHEDRON, r"pos must have shape \[V, 3\], not \[3, 4\]; transpose it"),
+        (torch.zeros(4, 3, dtype=torch.complex64), TETRAHEDRON, "pos must be floating point"),
         (
             torch.rand(4, 3),
-            TETRAHEDRON[:, :2].t(),
-            r"face must have shape \[3, F\], not \[2, 3\]; transpose it",
+            torch.zeros(2, 5, dtype=torch.int64),
+            r"face must have shape \[3, F\] or \[F, 3\], not \[2, 5\]",
         ),
-        (torch.rand(4, 3), TETRAHEDRON.int(), "face must be int64, not torch.int32"),
-        (torch.rand(3, 3), TETRAHEDRON, r"face names vertices 0\.\.3, but there are 3 vertices"),
-        (torch.rand(4, 3), TETRAHEDRON - 1, r"face names vertices -1\.\.2"),
+        (torch.rand(4, 3), TETRAHEDRON.float(), "face must hold integers, not torch.float32"),
     ],
 )
 def test_bad_arguments(pos: torch.Tensor, face: torch.Tensor, trouble: str) -> None:
     with pytest.raises(ValueError, match=trouble):
         Mesh(pos, face)
+
+
+def test_a_face_out_of_range_is_an_index_error() -> None:
+    with pytest.raises(IndexError, match=r"face 0 is \[0, 2, 1\].* 0 to 1 \(4 such faces\)"):
+        Mesh(torch.rand(2, 3), TETRAHEDRON)
+    with pytest.raises(IndexError, match=r"face 0 is \[-1, 1, 0\]"):
+        Mesh(torch.rand(4, 3), TETRAHEDRON - 1)
 
 
 def test_degenerate_faces_and_isolated_vertices_are_kept(tmp_path: Path) -> None:

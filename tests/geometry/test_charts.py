@@ -447,7 +447,7 @@ def test_bad_sources_are_named() -> None:
     mesh = icosphere(1)
     with pytest.raises(IndexError, match=r"sources holds 0\.\.42, but there are 42 points"):
         geodesic_charts(mesh, 0.5, torch.tensor([0, 42]))
-    with pytest.raises(ValueError, match=r"sources must be int64 of shape \[N\], not torch.float32 \[2\]"):
+    with pytest.raises(ValueError, match=r"sources must hold integers, not torch.float32"):
         geodesic_charts(mesh, 0.5, torch.zeros(2))
 
 

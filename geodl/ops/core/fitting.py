@@ -29,8 +29,7 @@ class Fitting:
 
     def __call__(self, *arguments: Any) -> Sequence[Any]:
         items = self.declaration.arguments
-        lead = next(a.col if isinstance(a, CSR) else a for a in arguments if isinstance(a, Tensor | CSR))
-        arguments = (*promoted(self.declaration, arguments, lead.device.type),)
+        arguments = (*promoted(self.declaration, arguments),)
         if torch.compiler.is_compiling():
             return arguments
         found = self._look(arguments)
@@ -49,8 +48,13 @@ def _resolved(argument: Any, name: str) -> Any:
     return resolve(argument, name) if isinstance(argument, Tensor) else argument
 
 
-def promoted(declaration: Declaration, arguments: Sequence[Any], device: str) -> Sequence[Any]:
+def promoted(declaration: Declaration, arguments: Sequence[Any]) -> Sequence[Any]:
     """The arguments with one floating dtype under autocast: the widest of theirs, float32 at least."""
+    device = "cpu"
+    for argument in arguments:  # Dynamo of torch 2.6 knows no next() with a default
+        if isinstance(argument, Tensor):
+            device = argument.device.type
+            break
     if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
         return arguments
     given = [

@@ -182,12 +182,7 @@ class Operator:
 
     def _promoted(self, arguments: Sequence[Any]) -> Sequence[Any]:
         """The arguments with one floating dtype under autocast, checked."""
-        device = "cpu"
-        for k, _ in self._tensors:  # Dynamo of torch 2.6 knows no next() with a default
-            if isinstance(arguments[k], Tensor):
-                device = arguments[k].device.type
-                break
-        arguments = promoted(self.declaration, arguments, device)
+        arguments = promoted(self.declaration, arguments)
         if not torch.compiler.is_compiling():
             self.declaration.bind(arguments)
         return arguments

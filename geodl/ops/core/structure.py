@@ -315,7 +315,7 @@ class Structure(Remembers):
             value = getattr(self, name)
             if isinstance(value, Structure):
                 value = value[number]
-            elif value is not None and not isinstance(spec, Fixed | Part):
+            elif value is not None and not isinstance(spec, (Fixed, Part)):
                 value = spec.take(value, begin, size)
             values[name] = value
         made = self._made({**values, **kept})
