@@ -212,6 +212,10 @@ def test_opcheck(backend):
         torch.library.opcheck(torch.ops.geodl.group_voxels, (pos, torch.ones(2, dtype=torch.float64), ptr))
 
 
+@pytest.mark.skipif(
+    torch.torch_version.TorchVersion(torch.__version__) < (2, 7),
+    reason="torch 2.6 asks whether a number of voxels that only the values tell is one",
+)
 def test_compiles():
     ptr = torch.tensor([0, 15, 40])
     x, pos = torch.randn(40, 4, requires_grad=True), torch.randn(40, 3, requires_grad=True)
