@@ -70,7 +70,7 @@ def main() -> None:
 
         train, test = (ShapeFolder(root / "shapes", split, num_points=24) for split in ("train", "test"))
         module = ClassificationModule(PointNet(0, train.num_classes), train.num_classes)
-        net = trained(module, ShapeData(train, test, batch_size=8), root / "classifier", epochs=6)
+        net = trained(module, ShapeData(train, test, batch_size=8), root / "classifier", epochs=25)
         batch = next(iter(DataLoader(test, batch_size=3)))
         print("exported, the same:", same_elsewhere(net, (batch.pos, batch.ptr), root))
 
