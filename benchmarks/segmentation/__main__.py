@@ -90,7 +90,12 @@ def main(argv: list[str] | None = None) -> None:
     began = time.perf_counter()
     task = read(chosen.data, chosen.root)
     data, tests = shapes(chosen, task)
-    ridge = Ridge(data.ready["train"], len(task.classes))
+    # The linear map learns from turned shapes as well, as the network does.
+    kind = NETWORKS[chosen.model].kind
+    learned = [
+        turned(shape.clone(), str(k), kind, chosen.signal) for k, shape in enumerate(data.ready["train"])
+    ]
+    ridge = Ridge(learned, len(task.classes))
     linear = {name: measures(*ridge.scores(some)) for name, some in tests.items()}
     preparation = time.perf_counter() - began
     console.print(
