@@ -70,8 +70,8 @@ def command() -> str:
 
 
 def portable(line: str, chosen: argparse.Namespace) -> str:
-    """The command line without the folders of one machine."""
-    for name in ("root", "cache", "out"):
+    """The command line without the folders and files of one machine."""
+    for name in ("root", "cache", "squeezenet", "out"):
         if folder := getattr(chosen, name, None):
             line = line.replace(str(folder), name.upper())
     return line
