@@ -138,7 +138,7 @@ def test_points_of_nearly_no_mass_cost_nothing(size, share) -> None:
 
 @pytest.mark.parametrize("kind", ["tufted", "cotangent"])
 def test_rounding_at_pinched_vertices_is_no_residual(kind) -> None:
-    """Slivers and areas of 1e-10 at once, in two parts: the product of the scaled matrix is off by more than the residual may be."""
+    """Slivers and areas of 1e-10 at once, in two parts: the product itself is off by more than the residual may be."""
     mesh, draw = bumpy(3), torch.Generator().manual_seed(0)
     pos = mesh.pos.clone()
     for vertex in torch.randint(mesh.size, (10,), generator=draw).tolist():
