@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import lightning as L
 import pytest
 import torch
@@ -19,8 +17,8 @@ class OfPoints(nn.Module):
         super().__init__()
         self.linear = nn.Linear(3, 1)
 
-    def forward(self, batch: Any) -> Tensor:
-        y: Tensor = self.linear(batch.x)
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear(x)
         return y[:, 0]
 
 
