@@ -71,7 +71,6 @@ def fit(
     batch: int,
     rate: float,
     seed: int,
-    transform: Callable[[Any], Any] | None = None,
 ) -> tuple[RegressionModule, float]:
     """The model after the last epoch, and the seconds that it took."""
     L.seed_everything(seed, verbose=False)
@@ -81,14 +80,9 @@ def fit(
     )  # fmt: skip
     began = time.process_time()
     order = torch.Generator().manual_seed(seed)
-    module = RegressionModule(model, rate, transform=transform)
+    module = RegressionModule(model, rate)
     trainer.fit(module, DataLoader(data, batch, shuffle=True, generator=order, drop_last=True))
     return module.eval(), time.process_time() - began
-
-
-def noisy(batch: Any) -> Any:
-    batch.x = batch.x + NOISE * torch.randn_like(batch.x)
-    return batch
 
 
 def predict(module: RegressionModule, data: Any) -> list[Tensor]:
@@ -118,9 +112,7 @@ def main(argv: list[str] | None = None) -> None:
         found[name] = {"r2_vertices": r2(torch.cat(values), truth), "r2_pixels": r2(shown, seen), **more}
         maps[name] = values
 
-    def on_surfaces(
-        name: str, signal: Callable[[Mesh], Tensor], change: Callable[[Any], Any] | None = None
-    ) -> None:
+    def on_surfaces(name: str, signal: Callable[[Mesh], Tensor], noise: float) -> None:
         surfaces = Surfaces(train, operators[0], signal)
         unseen = Surfaces(test, operators[1], signal, surfaces.scale)
         linear = ridge(
@@ -128,14 +120,14 @@ def main(argv: list[str] | None = None) -> None:
         )
         values = [linear(item.x)[:, 0].detach() for item in unseen.items]
         at_vertices(f"{name}, ridge", values, parameters=size(linear))
-        trained, seconds = fit(OnSurface(linear), surfaces, epochs(chosen, 25), 2, 5e-3, chosen.seed, change)
+        trained, seconds = fit(OnSurface(linear, noise), surfaces, epochs(chosen, 15), 2, 2e-3, chosen.seed)
         name = f"surface, DiffusionNet of {name}"
         at_vertices(name, predict(trained, unseen), **told(trained, seconds))
         report(console, found, name)
 
     operators = operators_of(train), operators_of(test)
-    on_surfaces("positions", positions)
-    on_surfaces("balls", surroundings, noisy)
+    on_surfaces("positions", positions, 0.0)
+    on_surfaces("balls", surroundings, NOISE)
 
     trained, seconds = fit(
         OnCloud(), Clouds(train, chosen.seed, True), epochs(chosen, 50), 4, 5e-3, chosen.seed

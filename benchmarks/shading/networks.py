@@ -12,15 +12,19 @@ from geodl.ops import knn
 
 
 class OnSurface(nn.Module):
-    """A linear map of what is known at a vertex, which starts as the one of least squares, and what DiffusionNet adds to it."""
+    """A linear map of what is known at a vertex, which starts as the one of least squares, and what DiffusionNet adds to it, which
+    starts as nothing. In training DiffusionNet reads its signal with noise."""
 
-    def __init__(self, linear: nn.Linear, width: int = 32, blocks: int = 3) -> None:
+    def __init__(self, linear: nn.Linear, noise: float, width: int = 32, blocks: int = 3) -> None:
         super().__init__()
-        self.linear = linear
+        self.linear, self.noise = linear, noise
         self.network = DiffusionNet(linear.in_features, 1, width, blocks, dropout=0.0)
+        nn.init.zeros_(self.network.last.weight)
+        nn.init.zeros_(self.network.last.bias)
 
     def forward(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:
-        y: Tensor = self.linear(x) + self.network(x, spectrum, gradient)
+        read = x + self.noise * torch.randn_like(x) if self.training else x
+        y: Tensor = self.linear(x) + self.network(read, spectrum, gradient)
         return y[:, 0]
 
 
