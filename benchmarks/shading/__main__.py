@@ -172,7 +172,8 @@ def epochs(chosen: argparse.Namespace, by_default: int) -> int:
 
 
 def size(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
+    count: int = sum(p.numel() for p in model.parameters())
+    return count
 
 
 def told(model: nn.Module, seconds: float) -> dict[str, Any]:
@@ -237,11 +238,8 @@ def draw(
         columns=7,
         title="Ambient occlusion, family never seen; errors: red too dark, blue too light",
     )
-    values = {
-        "truth": mesh.occlusion,
-        **{name: maps[name][0] for name in ON_VERTICES},
-    }
-    for name, value in values.items():
+    painted = {"truth": mesh.occlusion, **{name: maps[name][0] for name in ON_VERTICES}}
+    for name, value in painted.items():
         short = name.partition(",")[0]
         surface(mesh, chosen.out / f"{short}.png", color=(1 - value).clamp(0, 1)[:, None], title=name)
 

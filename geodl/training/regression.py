@@ -50,7 +50,9 @@ class RegressionModule(SupervisedModule):
         spread = (target - target.mean(dim=0)).square().mean()
         explained = 1 - loss.detach() / spread.clamp(min=1e-12)
         self.log_dict({"loss": loss, "r2": explained}, prog_bar=True, batch_size=batch.num_graphs)
-        return loss + penalty
+        whole: Tensor = loss + penalty
+        return whole
 
     def predict_step(self, batch: Any, _: int) -> Tensor:
-        return self(batch)
+        prediction: Tensor = self(batch)
+        return prediction
