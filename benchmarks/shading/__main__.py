@@ -7,8 +7,8 @@ One target, the ambient occlusion of vertices by ray casting, is predicted on su
 that gathers points and normals, and in screen space by a U-Net from depth and normals. All are compared at the pixels of the same
 views. Beside them stand ridge regressions: of positions and normals, of what balls around a vertex hold (22 numbers made by hand,
 which a cloud knows as well as a surface), and of what a pixel knows. DiffusionNet is trained on positions and normals, too, and on
-what the balls hold, to which the linear map is its shortcut. Shapes are those of ``ShadedShapes``; rates, epochs and noise were
-chosen with creatures as the family held out and no puppets among the others.
+what the balls hold, to which the linear map is its shortcut. Shapes are those of ``ShadedShapes``; DiffusionNet's rate,
+epochs and noise were chosen with creatures held out and no puppets in training.
 """
 
 from __future__ import annotations
