@@ -168,7 +168,8 @@ def shapes(chosen: argparse.Namespace) -> tuple[list[Mesh], list[Mesh]]:
 
 
 def epochs(chosen: argparse.Namespace, by_default: int) -> int:
-    return max(1, round(by_default * chosen.epochs))
+    longer: float = chosen.epochs
+    return max(1, round(by_default * longer))
 
 
 def size(model: nn.Module) -> int:
