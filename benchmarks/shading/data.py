@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,9 @@ from torch.utils.data import Dataset
 from torch_geometric.data import Data
 
 from geodl.data import Mesh
-from geodl.geometry import Spectrum, cast_rays, face_normals, gradient, spectrum
+from geodl.geometry import Gradient, Spectrum, cast_rays, face_normals, gradient, spectrum
 
-# In units of the root of the area.
-TIMES = (0.002, 0.005, 0.012, 0.03, 0.08, 0.2)
-RADII = (0.05, 0.1, 0.2, 0.4, 0.8)
+RADII = (0.05, 0.1, 0.2, 0.4, 0.8)  # in units of the root of the area
 EIGENVALUES = 64
 SIDE = 64  # of a picture, in pixels
 BLURS = (1.0, 2.0, 4.0, 8.0, 16.0)  # pixels
@@ -26,24 +25,27 @@ CHANNELS = 4 + len(BLURS) + len(REACHES) + 1
 QUERIES, SAMPLE = 64, 192  # points of a cloud that a training step asks for, and that each of them is shown
 
 
-class Surfaces(Dataset[Any]):
-    """Meshes with the signal, the spectrum and the gradient that DiffusionNet reads."""
+Operators = list[tuple[Spectrum, Gradient]]
 
-    def __init__(self, meshes: list[Mesh], scale: Standard | None = None) -> None:
-        operators = [(spectrum(mesh, EIGENVALUES), gradient(mesh)) for mesh in meshes]
-        signals = [
-            torch.cat([heat_signal(mesh, spectrum_), surroundings(mesh)], dim=1)
-            for mesh, (spectrum_, _) in zip(meshes, operators, strict=True)
-        ]
+
+def operators_of(meshes: list[Mesh]) -> Operators:
+    return [(spectrum(mesh, EIGENVALUES).to(torch.float32), gradient(mesh)) for mesh in meshes]
+
+
+class Surfaces(Dataset[Any]):
+    """Meshes with a signal, the spectrum and the gradient that DiffusionNet reads."""
+
+    def __init__(
+        self,
+        meshes: list[Mesh],
+        operators: Operators,
+        signal: Callable[[Mesh], Tensor],
+        scale: Standard | None = None,
+    ) -> None:
+        signals = [signal(mesh) for mesh in meshes]
         self.scale = scale or Standard.of(torch.cat(signals))
         self.items = [
-            Data(
-                pos=mesh.pos,
-                x=self.scale(x),
-                spectrum=one.to(torch.float32),
-                gradient=two,
-                target=mesh.occlusion,
-            )
+            Data(pos=mesh.pos, x=self.scale(x), spectrum=one, gradient=two, target=mesh.occlusion)
             for mesh, x, (one, two) in zip(meshes, signals, operators, strict=True)
         ]
 
@@ -109,22 +111,13 @@ class Standard:
         return ((x - self.mean) / self.deviation).clamp(-4, 4)
 
 
-def heat_signal(mesh: Mesh, operator: Spectrum) -> Tensor:
-    """``[V, 30]``: how positions and normals lie to what heat makes of them after several times, however the shape is turned."""
-    evals, evecs, mass = (part.float() for part in (operator.evals, operator.evecs, operator.mass))
-    pos, up, found = mesh.pos, mesh.normal, []
-    for time in TIMES:
-        smooth = evecs @ (
-            (-evals * time).exp()[:, None] * (evecs.T @ (mass[:, None] * torch.cat([pos, up], 1)))
-        )
-        away, normal = (smooth[:, :3] - pos) / time**0.5, smooth[:, 3:]
-        found += [(away * up).sum(1), away.norm(dim=1), (normal * up).sum(1), normal.norm(dim=1)]
-        found.append((away * normal).sum(1))
-    return torch.stack(found, dim=1)
+def positions(mesh: Mesh) -> Tensor:
+    """``[V, 6]``: where vertices are and their normals, nothing made of them by hand."""
+    return torch.cat([mesh.pos, mesh.normal], dim=1)
 
 
 def surroundings(mesh: Mesh) -> Tensor:
-    """``[V, 22]``: how much lies above a vertex and faces it, within several distances in space."""
+    """``[V, 22]``: how much lies above a vertex and faces it, within several distances in space. A cloud knows as much."""
     pos, up = mesh.pos, mesh.normal
     offset = pos[None] - pos[:, None]
     distance = offset.norm(dim=2)

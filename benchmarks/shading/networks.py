@@ -1,26 +1,30 @@
-"""One network a domain, each reading a whole batch."""
+"""One network a domain."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geodl.geometry import Gradient, Spectrum
 from geodl.models import DiffusionNet, UNet
 from geodl.ops import knn
 
 
 class OnSurface(nn.Module):
-    """DiffusionNet at the vertices."""
+    """A linear map of what is known at a vertex, which starts as the one of least squares, and what DiffusionNet adds to it, which
+    starts as nothing. In training DiffusionNet reads its signal with noise."""
 
-    def __init__(self, channels: int, width: int = 32, blocks: int = 3) -> None:
+    def __init__(self, linear: nn.Linear, noise: float, width: int = 32, blocks: int = 3) -> None:
         super().__init__()
-        self.network = DiffusionNet(channels, 1, width, blocks, dropout=0.0)
+        self.linear, self.noise = linear, noise
+        self.network = DiffusionNet(linear.in_features, 1, width, blocks, dropout=0.0)
+        nn.init.zeros_(self.network.last.weight)
+        nn.init.zeros_(self.network.last.bias)
 
-    def forward(self, batch: Any) -> Tensor:
-        y: Tensor = self.network(batch.x, batch.spectrum, batch.gradient)
+    def forward(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:
+        read = x + self.noise * torch.randn_like(x) if self.training else x
+        y: Tensor = self.linear(x) + self.network(read, spectrum, gradient)
         return y[:, 0]
 
 
@@ -31,8 +35,8 @@ class OnScreen(nn.Module):
         super().__init__()
         self.network = UNet(channels, 1, widths)
 
-    def forward(self, batch: Any) -> Tensor:
-        y: Tensor = self.network(batch.x)
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.network(x)
         return y[:, 0]
 
 
@@ -57,25 +61,32 @@ class OnCloud(nn.Module):
             nn.Linear(4 * width, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
         )
 
-    def forward(self, batch: Any) -> Tensor:
+    def forward(
+        self,
+        pos: Tensor,
+        normal: Tensor,
+        ptr: Tensor,
+        query_index: Tensor,
+        sample_index: Tensor,
+        turn: Tensor,
+    ) -> Tensor:
         """``[Q]``, at the points ``query_index [Q]``, as many of every cloud.
 
         ``sample_index`` are the sampled points of every cloud; ``turn [Q]`` turns the frame of a query about its normal.
         """
-        query, clouds = batch.query_index, batch.num_graphs
-        each = len(query) // clouds
-        starts = torch.arange(clouds + 1) * each
-        at = batch.pos[query]
-        near = knn(batch.pos, self.near, batch.ptr, at, starts).col.view(len(query), -1)
-        sample = batch.sample_index.view(clouds, -1).repeat_interleave(each, dim=0)
-        frames = turned_frames(batch.normal[query], batch.turn)
-        read = [self._read(batch, at, frames, others) for others in (near, sample)]
+        clouds = len(ptr) - 1
+        each = len(query_index) // clouds
+        at, frames = pos[query_index], turned_frames(normal[query_index], turn)
+        near = knn(pos, self.near, ptr, at, torch.arange(clouds + 1) * each).col.view(len(at), -1)
+        sample = sample_index.view(clouds, -1).repeat_interleave(each, dim=0)
+        read = [
+            self._read((pos[others] - at[:, None]) @ frames.mT, normal[others] @ frames.mT)
+            for others in (near, sample)
+        ]
         y: Tensor = self.head(torch.cat([part for pair in read for part in pair], dim=1))
         return y[:, 0]
 
-    def _read(self, batch: Any, at: Tensor, frames: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        offset = (batch.pos[others] - at[:, None]) @ frames.mT
-        facing = batch.normal[others] @ frames.mT
+    def _read(self, offset: Tensor, facing: Tensor) -> tuple[Tensor, Tensor]:
         distance = offset.norm(dim=2, keepdim=True)
         direction = offset / (distance + 1e-6)
         across = (direction * facing).sum(dim=2, keepdim=True)

@@ -94,11 +94,10 @@ class ShadedShapes(ClassificationSet):
         family, _, number = rest.rpartition("_")
         kind = self.FAMILIES.index(family)
         random = np.random.default_rng([self.seed, part == "test", kind, int(number)])
-        mesh = _MAKERS[family](random, self.num_vertices)
+        made = _MAKERS[family](random, self.num_vertices)
         turn = torch.from_numpy(np.linalg.qr(random.standard_normal((3, 3)))[0])
         turn = turn * torch.linalg.det(turn)
-        mesh = Mesh((mesh.pos.double() @ turn.T).float(), mesh.face)
-        mesh = UnitArea()(mesh)
+        mesh: Mesh = UnitArea()(Mesh((made.pos.double() @ turn.T).float(), made.face))
         mesh.normal = vertex_normals(mesh)
         mesh.occlusion = ambient_occlusion(mesh, rays=self.rays)
         return mesh
@@ -152,7 +151,8 @@ def _terrain(random: Generator, num_vertices: int) -> Mesh:
 
 def _even(mesh: Mesh, num_vertices: int) -> Mesh:
     """The surface with faces of about one size."""
-    return remesh(mesh, float((2 * surface_area(mesh) / (3**0.5 * num_vertices)).sqrt()))
+    even: Mesh = remesh(mesh, float((2 * surface_area(mesh) / (3**0.5 * num_vertices)).sqrt()))
+    return even
 
 
 def _outwards(mesh: Mesh) -> Mesh:

@@ -27,8 +27,10 @@ def ambient_occlusion(
 
     with the hemisphere :math:`\Omega` above the normal n, and V(p, w) = 1 where the ray from p along w meets no face. Rays are
     spread as the cosine is (a spiral of equal areas in the disc below the hemisphere), so the answer is the share of them that meet
-    the mesh: with 256 rays it is off by 0.004 on average, by 0.02 where it is worst. The same rays are cast at every point, so
-    neither the order of the vertices nor the number of threads changes it.
+    the mesh: off by 0.004 on average and 0.02 at the worst point with 256 rays, by 0.002 and 0.01 with 1024. No count does much
+    better: where a straight edge cuts the sky, the worst error of any N rays falls as N^(-3/4) (Beck 1987), and rank-1 lattices and
+    scrambled Sobol' sets were hardly better. The same rays are cast at every point, so neither the order of the vertices nor the
+    number of threads changes it.
 
     Faces count from either side. Rays start 1e-7 of the mesh's size (and what the positions are rounded by) above the point. A
     point whose normal is zero, such as a vertex of no face, looks in all directions alike.

@@ -121,4 +121,5 @@ def unit_rows(name: str, values: Tensor) -> Tensor:
     if zero.numel():
         raise ValueError(f"row {int(zero[0])} of {name} has length zero")
     rows = rows / largest
-    return (rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)).contiguous()
+    unit: Tensor = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return unit.contiguous()

@@ -13,9 +13,11 @@ from geodl.datasets import ShadedShapes
 pytest.importorskip("rich")
 pytest.importorskip("lightning")
 from benchmarks.shading import __main__ as shading
-from benchmarks.shading.data import CHANNELS, SIDE, Clouds, Surfaces, view_of
+from benchmarks.shading.baseline import ridge
+from benchmarks.shading.data import CHANNELS, SIDE, Clouds, surroundings, view_of
 from benchmarks.shading.networks import OnCloud
 from geodl.data import collate
+from geodl.training.arguments import apply
 
 
 def test_a_view_and_what_other_domains_say_of_its_pixels() -> None:
@@ -32,8 +34,18 @@ def test_signals_do_not_turn_with_the_shape() -> None:
     turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0))).Q
     turn = turn * torch.linalg.det(turn)
     turned.pos, turned.normal = mesh.pos @ turn.T, mesh.normal @ turn.T
-    one = Surfaces([mesh])
-    torch.testing.assert_close(Surfaces([turned], one.scale).items[0].x, one.items[0].x, atol=2e-2, rtol=1e-2)
+    torch.testing.assert_close(surroundings(turned), surroundings(mesh), atol=1e-4, rtol=1e-3)
+
+
+def test_ridge_is_least_squares_where_columns_differ_in_size() -> None:
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 3, generator=draw) * torch.tensor([1.0, 1e3, 1e-3]) + 5
+    y = x @ torch.tensor([1.0, -2e-3, 3e3]) + 0.1 * torch.randn(200, generator=draw)
+    found = ridge(x, y, penalty=0.0)
+    columns = torch.cat([x, torch.ones(200, 1)], 1).double()
+    expected = torch.linalg.lstsq(columns, y.double()[:, None]).solution[:, 0].float()
+    torch.testing.assert_close(found.weight[0], expected[:3], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found(x)[:, 0], (columns.float() @ expected), rtol=1e-3, atol=1e-2)
 
 
 def test_a_cloud_is_read_the_same_in_a_batch_as_alone() -> None:
@@ -43,7 +55,10 @@ def test_a_cloud_is_read_the_same_in_a_batch_as_alone() -> None:
     clouds = Clouds(meshes, 0, training=True)
     items = [clouds[0], clouds[1]]
     torch.testing.assert_close(
-        network(collate(items)), torch.cat([network(collate([item])) for item in items]), atol=1e-5, rtol=1e-4
+        apply(network, collate(items)),
+        torch.cat([apply(network, collate([item])) for item in items]),
+        atol=1e-5,
+        rtol=1e-4,
     )
 
 
@@ -53,7 +68,7 @@ def test_a_brief_run(tmp_path: Path) -> None:
     brief = ["--shapes", "1", "--tested", "1", "--epochs", "0.05", "--threads", "1", "--out", str(tmp_path)]
     shading.main(brief)
     rows = json.loads((tmp_path / "result.json").read_text())["metrics"]["rows"]
-    assert set(rows) >= {"surface, ridge", "surface, DiffusionNet", "screen, ridge", "screen, U-Net"}
+    assert set(rows) >= {"balls, ridge", "surface, DiffusionNet of balls", "cloud, gathered", "screen, U-Net"}
     assert {"views.png", "truth.png", "surface.png", "cloud.png"} <= {
         path.name for path in tmp_path.iterdir()
     }

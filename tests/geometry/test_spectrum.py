@@ -21,7 +21,7 @@ from geodl.data import Mesh, collate
 from geodl.geometry import Laplacian, SparseFactor, Spectrum, grid_laplacian, laplacian, spectrum
 from geodl.geometry.blas import _switches, single_threaded_blas
 
-from .shapes import Shape, bumpy, flat_random, icosphere
+from .shapes import Shape, bumpy, flat_random, icosphere, join
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,25 @@ def test_points_of_nearly_no_mass_cost_nothing(size, share) -> None:
     inverse = root[:, None] * np.linalg.inv(operator.matrix().toarray() + np.diag(mass)) * root
     expected = 1 / np.linalg.eigvalsh((inverse + inverse.T) / 2)[::-1][:20] - 1
     np.testing.assert_allclose(found.evals, expected, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["tufted", "cotangent"])
+def test_rounding_at_pinched_vertices_is_no_residual(kind) -> None:
+    """Slivers and areas of 1e-10 at once, in two parts: the product itself is off by more than the residual may be."""
+    mesh, draw = bumpy(3), torch.Generator().manual_seed(0)
+    pos = mesh.pos.clone()
+    for vertex in torch.randint(mesh.size, (10,), generator=draw).tolist():
+        ring = mesh.face[:, (mesh.face == vertex).any(dim=0)].unique()
+        pos[ring] = pos[vertex] + 1e-5 * (pos[ring] - pos[vertex])
+    operator = laplacian(join(mesh.with_pos(pos), mesh.with_pos(0.4 * pos + 5)), kind)
+    found = spectrum(operator, 40)
+    assert found.reports[0].method == "block Lanczos" and found.reports[0].floored > 0
+    root = found.mass.sqrt().numpy()
+    inverse = root[:, None] * np.linalg.inv(operator.matrix().toarray() + np.diag(found.mass)) * root
+    expected = 1 / np.linalg.eigvalsh((inverse + inverse.T) / 2)[::-1][:40] - 1
+    np.testing.assert_allclose(found.evals, expected, rtol=1e-7, atol=1e-8)
+    gram = found.evecs.T @ (found.mass[:, None] * found.evecs)
+    np.testing.assert_allclose(gram, np.eye(40), atol=1e-8)
 
 
 def test_a_shift_that_is_far_off_is_chosen_anew() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import lightning as L
 import pytest
 import torch
@@ -19,8 +17,8 @@ class OfPoints(nn.Module):
         super().__init__()
         self.linear = nn.Linear(3, 1)
 
-    def forward(self, batch: Any) -> Tensor:
-        y: Tensor = self.linear(batch.x)
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear(x)
         return y[:, 0]
 
 
@@ -38,14 +36,15 @@ def shapes(spoiled: bool = False) -> list[Data]:
 
 def test_a_run_learns_what_counts() -> None:
     torch.manual_seed(0)
-    module = RegressionModule(OfPoints(), 0.3)
+    model = OfPoints()
+    module = RegressionModule(model, 0.3)
     trainer = L.Trainer(
         max_epochs=60, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     data = DataLoader(shapes(spoiled=True), 2)
     trainer.fit(module, data)
-    weight = module.model.linear.weight.detach()[0]
+    weight = model.linear.weight.detach()[0]
     torch.testing.assert_close(weight, torch.tensor([1.0, -2.0, 0.5]), atol=0.02, rtol=0)
     assert float(trainer.logged_metrics["r2"]) > 0.999
     [first, _] = [module.predict_step(batch, 0) for batch in data]
