@@ -315,8 +315,8 @@ Stl read_stl(std::string_view text) {
             facet = true;
             corners = 0;
         } else if (same(key, "endfacet")) {
-            if (corners != 3) {
-                stl.error = "facet " + number_of_facet() + " has " + std::to_string(corners) + " vertices";
+            if (!facet || corners != 3) {
+                stl.error = "facet " + number_of_facet() + " does not begin or has " + std::to_string(corners) + " vertices";
                 return stl;
             }
             facet = false;
