@@ -24,7 +24,7 @@ def local_triangles(pos: Tensor, normal: Tensor) -> Tensor:
     projections to the tangent plane.
 
     Neighbours are those of the 20 nearest that face the same side, :math:`n_i \cdot n_j > 0`: across a thin part none is taken.
-    Counted from i, inversion :math:`u / |u|^2` makes lines of circles through i, so that no other point lies in the circle of i, j and k
+    Counted from i, inversion :math:`u / |u|^2` makes lines of circles through i: no other point lies in the circle of i, j and k
     where none lies beyond the line of j and k. Of points on one circle a shift of :math:`10^{-7}` decides.
 
     Args:
