@@ -90,7 +90,8 @@ def _differential(cloud: Any) -> Tensor:
     pos = cloud.pos
     near = knn(pos.detach(), min(_NEAREST, len(pos) - 1), loop=False)
     distance = torch.linalg.vector_norm(pos[near.row] - pos[near.col], dim=1).mean()
-    return (aggregate(pos, near, reduce="mean") - pos) / distance
+    made: Tensor = (aggregate(pos, near, reduce="mean") - pos) / distance
+    return made
 
 
 class SpectralOperators(BaseTransform):

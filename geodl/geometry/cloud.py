@@ -154,7 +154,10 @@ class _Dipoles:
 
     def field(self, sign: Array) -> Array:
         """What all of them, with these signs, make across each."""
-        return np.sum([s * self.of(j) for j, s in enumerate(sign)], axis=0)
+        found = np.zeros(len(self.pos))
+        for j, s in enumerate(sign):
+            found += s * self.of(j)
+        return found
 
     def signs(self) -> Array:
         """Signs that agree: from the outermost point on, the surest comes next."""

@@ -328,7 +328,9 @@ Stl read_stl(std::string_view text) {
             open = false;
             skip_line();
         } else if (same(key, "end")) {  // "end solid"
-            skip_line();
+            const char* const behind = at;
+            if (same(word(), "solid")) skip_line();
+            else at = behind;
             open = false;
         } else if (same(key, "normal")) {
             for (int k = 0; k < 3; ++k) word();
