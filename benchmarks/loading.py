@@ -51,12 +51,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             sheet = wavy_sheet(round((chosen.megabytes * 1e6 / bytes_each) ** 0.5), chosen.seed)
             written = sheet.export(file_type=name, **options)
             path.write_bytes(written if isinstance(written, bytes) else written.encode())
-            rows += compared(kind, path, chosen.repeats)
+            for row in compared(kind, path, chosen.repeats):
+                said = f"{row['op']}, {row['work']}: ours {row['ours_ms']:.0f} ms, {row['peer']} {row['peer_ms']:.0f} ms"
+                print(said, flush=True)
+                rows.append(row)
             path.unlink()
-    for row in rows:
-        print(
-            f"{row['op']:12} {row['work']:32} {row['peer']:28} ours {row['ours_ms']:7.0f} ms, ratio {row['ratio']:.2f}"
-        )
     out = write_result(
         chosen.out,
         benchmark="loading",
