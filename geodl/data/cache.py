@@ -16,7 +16,7 @@ from torch import Tensor
 
 import geodl
 from geodl.data.cache_folder import CacheEntry, CacheFolder, tensor_bytes
-from geodl.data.mesh import Mesh
+from geodl.data.shapes import as_shape
 from geodl.geometry import (
     Charts,
     Gradient,
@@ -30,6 +30,7 @@ from geodl.geometry import (
     spectrum,
 )
 from geodl.geometry.laplacian import default_kind
+from geodl.geometry.shapes import ShapeLike
 from geodl.ops.core.structure import Structure
 from geodl.ops.polar_windows import PolarWindows
 
@@ -136,13 +137,14 @@ class OperatorCache:
             warnings.warn(f"{path} cannot be kept: {error}", RuntimeWarning, stacklevel=2)
         return result
 
-    def chart_radius(self, mesh: Mesh, size: int) -> float:
+    def chart_radius(self, mesh: ShapeLike, size: int) -> float:
         """:func:`~geodl.geometry.chart_radius` of ``mesh``: of charts of about ``size`` vertices.
 
         Args:
-            mesh: with ``pos [V, 3]`` and ``face [3, F]``.
+            mesh: whatever :func:`~geodl.data.as_shape` takes that has faces.
             size: average number of vertices in a chart.
         """
+        mesh = as_shape(mesh)
 
         def compute() -> dict[str, Tensor]:
             return {"radius": torch.tensor(chart_radius(mesh, size), dtype=torch.float64)}
@@ -150,15 +152,17 @@ class OperatorCache:
         inputs = _surface("chart_radius", mesh) | {"charts": _ALGORITHMS["charts"], "size": int(size)}
         return float(self.get("chart_radius", inputs, compute)["radius"])
 
-    def charts(self, mesh: Mesh, radius: float | Tensor | None = None, *, size: int | None = None) -> Charts:
+    def charts(
+        self, mesh: ShapeLike, radius: float | Tensor | None = None, *, size: int | None = None
+    ) -> Charts:
         """:func:`~geodl.geometry.geodesic_charts` of ``mesh``, on its device.
 
         Args:
-            mesh: with ``pos [V, 3]`` and ``face [3, F]``.
+            mesh: a mesh or a cloud, whatever :func:`~geodl.data.as_shape` takes.
             radius: of the charts, in the unit of ``pos``; ``[V]`` for one each.
             size: how many vertices every chart holds, instead.
         """
-
+        mesh = as_shape(mesh)
         inputs = _surface("charts", mesh) | {"radius": _radius(radius), "size": size}
         return self._structure(Charts, "charts", inputs, lambda: geodesic_charts(mesh, radius, size=size)).to(
             mesh.pos.device
@@ -166,7 +170,7 @@ class OperatorCache:
 
     def polar_template(
         self,
-        mesh: Mesh,
+        mesh: ShapeLike,
         radius: float | Tensor | None = None,
         rings: int = 5,
         rays: int = 8,
@@ -176,7 +180,7 @@ class OperatorCache:
         """:func:`~geodl.geometry.polar_template` of :meth:`charts` of ``mesh``, on its device.
 
         Args:
-            mesh: with ``pos [V, 3]`` and ``face [3, F]``.
+            mesh: whatever :func:`~geodl.data.as_shape` takes that has faces.
             radius: of the charts, in the unit of ``pos``, ``[V]`` for one each; the outermost ring lies inside, at three
                 quarters of it.
             rings: number of radii.
@@ -190,6 +194,7 @@ class OperatorCache:
             raise ValueError(
                 f"a template needs a radius or a size, not {'neither' if size is None else 'both'}"
             )
+        mesh = as_shape(mesh)
         if size is not None:
             radius = self.chart_radius(mesh, size)
 
@@ -201,28 +206,29 @@ class OperatorCache:
         inputs |= {"radius": _radius(radius), "rings": int(rings), "rays": int(rays)}
         return self._structure(PolarWindows, "polar_template", inputs, compute).to(mesh.pos.device)
 
-    def laplacian(self, shape: Any, kind: str | None = None) -> Laplacian:
+    def laplacian(self, shape: ShapeLike, kind: str | None = None) -> Laplacian:
         """:func:`~geodl.geometry.laplacian` of a shape, on the CPU.
 
         Args:
-            shape: one shape, whatever :func:`~geodl.geometry.laplacian` takes.
+            shape: one shape, whatever :func:`~geodl.data.as_shape` takes.
             kind: of the Laplacian.
         """
-
+        shape = as_shape(shape)
         kind = kind or default_kind(shape)
         inputs = _content("laplacian", shape) | {"kind": kind}
         return self._structure(Laplacian, "laplacian", inputs, lambda: laplacian(shape, kind))
 
-    def spectrum(self, shape: Any, k: int, kind: str | None = None) -> Spectrum:
+    def spectrum(self, shape: ShapeLike, k: int, kind: str | None = None) -> Spectrum:
         """:func:`~geodl.geometry.spectrum` of a shape in float64, on its device.
 
         One entry serves every k up to its own; a larger one is computed and takes its place.
 
         Args:
-            shape: one shape, whatever :func:`~geodl.geometry.laplacian` takes.
+            shape: one shape, whatever :func:`~geodl.data.as_shape` takes.
             k: number of eigenvalues.
             kind: of the Laplacian.
         """
+        shape = as_shape(shape)
         kind = kind or default_kind(shape)
         # The spectrum is that of the Laplacian, so it depends on its algorithm too.
         inputs = _content("spectrum", shape) | {"laplacian": _ALGORITHMS["laplacian"], "kind": kind}
@@ -233,20 +239,14 @@ class OperatorCache:
         kept = self.get("spectrum", inputs, compute, lambda kept: len(kept["evals"]) >= k)
         return Spectrum.from_tensors(kept).truncate(k).to(_device(shape))
 
-    def gradient(self, shape: Any) -> Gradient:
+    def gradient(self, shape: ShapeLike) -> Gradient:
         """:func:`~geodl.geometry.gradient` of a shape in its :func:`~geodl.geometry.tangent_frames`, on its device.
 
         Args:
-            shape: one mesh, with ``pos [V, 3]`` and ``face [3, F]``, or one point cloud, with ``pos`` and maybe ``normal``.
+            shape: one mesh or point cloud, whatever :func:`~geodl.data.as_shape` takes.
         """
-
-        if getattr(shape, "face", None) is not None:
-            inputs = _surface("gradient", shape)
-        else:
-            inputs = {"algorithm": _ALGORITHMS["gradient"], "pos": shape.pos}
-            # A cloud's frames stand on its normals.
-            if (normal := getattr(shape, "normal", None)) is not None:
-                inputs["normal"] = normal
+        shape = as_shape(shape)
+        inputs = _surface("gradient", shape)
         return self._structure(Gradient, "gradient", inputs, lambda: gradient(shape)).to(_device(shape))
 
     def _structure(
@@ -264,8 +264,13 @@ def _radius(radius: float | Tensor | None) -> Value:
     return radius if radius is None or isinstance(radius, Tensor) else float(radius)
 
 
-def _surface(name: str, mesh: Mesh) -> dict[str, Value]:
-    return {"algorithm": _ALGORITHMS[name], "pos": mesh.pos, "face": mesh.face}
+def _surface(name: str, shape: Any) -> dict[str, Value]:
+    """All that is read of a mesh, or of a cloud, whose frames stand on its normals."""
+    inputs: dict[str, Value] = {"algorithm": _ALGORITHMS[name], "pos": shape.pos}
+    other = "normal" if getattr(shape, "face", None) is None else "face"
+    if (value := getattr(shape, other, None)) is not None:
+        inputs[other] = value
+    return inputs
 
 
 def _content(name: str, shape: Any) -> dict[str, Value]:

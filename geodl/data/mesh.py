@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from geodl.data.formats import FileShape, held_by_float32, read_shape, write_mesh
+from geodl.data.files.loaded import held_by_float32
+from geodl.data.formats import FileShape, read_shape, write_mesh
 from geodl.geometry import as_shape
 from geodl.geometry import repair as repaired
 from geodl.geometry.shapes import faces_of, positions_of
@@ -183,7 +184,7 @@ class Mesh(Data):
             ImportError: Open3D is not installed.
         """
         o3d = require_open3d("Mesh.to_open3d")
-        mesh = o3d.geometry.TriangleMesh(
+        mesh: open3d.geometry.TriangleMesh = o3d.geometry.TriangleMesh(
             o3d.utility.Vector3dVector(self.pos.detach().cpu().double().numpy()),
             o3d.utility.Vector3iVector(self.face.t().cpu().int().numpy()),
         )

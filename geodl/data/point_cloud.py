@@ -119,7 +119,9 @@ class PointCloud(Data):
             ImportError: Open3D is not installed.
         """
         o3d = require_open3d("PointCloud.to_open3d")
-        cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(self.pos.detach().cpu().double().numpy()))
+        cloud: open3d.geometry.PointCloud = o3d.geometry.PointCloud(
+            o3d.utility.Vector3dVector(self.pos.detach().cpu().double().numpy())
+        )
         if "normal" in self:
             cloud.normals = o3d.utility.Vector3dVector(self.normal.detach().cpu().double().numpy())
         if "color" in self:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from geodl.data.cache import OperatorCache
+from geodl.data.shapes import as_shape
 
 __all__ = ["PrecomputeReport", "precompute"]
 
@@ -67,7 +68,8 @@ def precompute(
     ``RANK`` on), so machines that share the cache's folder share the work.
 
     Args:
-        shapes: a data set or a list: ``len(shapes)`` and ``shapes[i]`` are asked for.
+        shapes: a data set or a list: ``len(shapes)`` and ``shapes[i]`` are asked for, which may be whatever
+            :func:`~geodl.data.as_shape` takes, a path included.
         cache: where operators are kept.
         k: number of eigenvalues of the spectrum (the Laplacian is kept as well); None for no spectrum.
         kind: of the Laplacian.
@@ -135,8 +137,9 @@ def _attempt(shapes: Any, index: int, cache: OperatorCache, operators: Operators
     computed, unkept = cache.computed, cache.unkept
     trouble = ""
     try:
-        shape = shapes[index]
-        told = getattr(shape, "name", None)
+        given = shapes[index]
+        shape = as_shape(given)
+        told = getattr(given, "name", None)
         name = told if isinstance(told, str) and told else name
         for operator, arguments in operators.items():
             getattr(cache, operator)(shape, **arguments)

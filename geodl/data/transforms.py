@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch_geometric.transforms import BaseTransform
 
 from geodl.data.cache import OperatorCache
+from geodl.data.shapes import as_shape
 from geodl.geometry import (
     differential_invariants,
     face_areas,
     laplacian_coordinates,
     mean_edge_length,
-    surface_area,
     vertex_areas,
-    vertex_normals,
 )
+from geodl.geometry.cloud import normals_of
+from geodl.ops import aggregate, knn
+
+# Nearest points that stand for the edge neighbours, of which a cloud has none: about as many as a triangle mesh has.
+_NEAREST = 6
 
 
 class VertexSignal(BaseTransform):
@@ -27,7 +32,8 @@ class VertexSignal(BaseTransform):
     with A the surface area, :math:`\bar p` the area's centroid, :math:`\delta_i` the mean of the edge neighbours relative to
     the vertex and :math:`\ell` the mean edge length. x depends neither on the unit of length nor on where the shape stands. It
     does depend on which way it faces, and through :math:`\delta` on how it is meshed, as every network that convolves over the
-    edges of FAUST's common mesh does.
+    edges of FAUST's common mesh does. Of a cloud, normals are its ``normal`` or those of its neighbourhoods, areas the mass of its
+    Laplacian, and edge neighbours the 6 nearest points.
 
     Args:
         meshing: whether two numbers that tell how the shape is meshed follow, ``x [V, 11]``,
@@ -37,6 +43,9 @@ class VertexSignal(BaseTransform):
             with the area of the vertex over the mean, and its number of faces. Shapes that share a connectivity, as the FAUST
             registrations do, are matched far better with them, for the reason that graph networks match these: the mesh tells
             where on the body a vertex is. They mean nothing on shapes that are meshed each in its own way.
+
+    Raises:
+        ValueError: no shape, or a cloud with ``meshing``.
     """
 
     vectors = 3
@@ -49,19 +58,40 @@ class VertexSignal(BaseTransform):
         return 11 if self.meshing else 9
 
     def forward(self, data: Any) -> Any:
-        areas = face_areas(data)
-        centroid = (areas[:, None] * data.pos[data.face].mean(0)).sum(0) / areas.sum()
-        position = (data.pos - centroid) / surface_area(data).sqrt()
-        differential = laplacian_coordinates(data) / mean_edge_length(data)
-        signal = [position, vertex_normals(data), differential]
+        data = as_shape(data)
+        cloud = getattr(data, "face", None) is None
+        if cloud and self.meshing:
+            raise ValueError("a point cloud has no faces that would tell how it is meshed: use meshing=False")
+        centroid, area = _centroid(data)
+        position = (data.pos - centroid) / area.sqrt()
+        differential = _differential(data) if cloud else laplacian_coordinates(data) / mean_edge_length(data)
+        signal = [position, normals_of(data), differential]
         if self.meshing:
-            area = vertex_areas(data)
+            areas = vertex_areas(data)
             faces = torch.bincount(data.face.flatten(), minlength=data.pos.shape[0])
             # A vertex of no face has no area: the bound keeps its logarithm finite.
-            relative = (area / area.mean()).clamp(min=1e-3).log()
+            relative = (areas / areas.mean()).clamp(min=1e-3).log()
             signal += [relative[:, None], (faces - 6).to(data.pos)[:, None]]
         data.x = torch.cat(signal, 1)
         return data
+
+
+def _centroid(data: Any) -> tuple[Tensor, Tensor]:
+    """Centroid ``[3]`` of a surface or of a cloud's points, each with its share, and the area."""
+    if getattr(data, "face", None) is None:
+        areas, places = vertex_areas(data), data.pos
+    else:
+        areas, places = face_areas(data), data.pos[data.face].mean(0)
+    return (areas[:, None] * places).sum(0) / areas.sum(), areas.sum()
+
+
+def _differential(cloud: Any) -> Tensor:
+    """Mean of the nearest points relative to each point, over their mean distance."""
+    pos = cloud.pos
+    near = knn(pos.detach(), min(_NEAREST, len(pos) - 1), loop=False)
+    distance = torch.linalg.vector_norm(pos[near.row] - pos[near.col], dim=1).mean()
+    made: Tensor = (aggregate(pos, near, reduce="mean") - pos) / distance
+    return made
 
 
 class SpectralOperators(BaseTransform):
@@ -82,6 +112,7 @@ class SpectralOperators(BaseTransform):
         self.cache, self.k, self.kind = cache, k, kind
 
     def forward(self, data: Any) -> Any:
+        data = as_shape(data)
         data.spectrum = self.cache.spectrum(data, self.k, self.kind).to(data.pos.dtype)
         data.gradient = self.cache.gradient(data)
         return data
@@ -103,6 +134,7 @@ class GeodesicOperators(BaseTransform):
         self.cache, self.rings, self.rays, self.size = cache, rings, rays, size
 
     def forward(self, data: Any) -> Any:
+        data = as_shape(data)
         data.windows = self.cache.polar_template(data, None, self.rings, self.rays, size=self.size)
         data.area = vertex_areas(data)
         return data
@@ -127,17 +159,17 @@ class InvariantSignal(BaseTransform):
 
 
 class UnitArea(BaseTransform):
-    """Moves a mesh to its area's centroid and scales it to surface area 1, in its own dtype.
+    """Moves a mesh or a cloud to its area's centroid and scales it to surface area 1, in its own dtype.
 
     Raises:
-        ValueError: a mesh without area.
+        ValueError: a shape without area.
     """
 
     def forward(self, data: Any) -> Any:
-        areas = face_areas(data)
-        total = areas.sum()
-        if not bool(total > 0):
-            raise ValueError(f"the mesh has surface area {float(total):g} and cannot be scaled to 1")
-        centroid = (areas[:, None] * data.pos[data.face].mean(0)).sum(0) / total
-        data.pos = (data.pos - centroid) / total.sqrt()
+        data = as_shape(data)
+        centroid, area = _centroid(data)
+        if not bool(area > 0):
+            kind = "cloud" if getattr(data, "face", None) is None else "mesh"
+            raise ValueError(f"the {kind} has surface area {float(area):g} and cannot be scaled to 1")
+        data.pos = (data.pos - centroid) / area.sqrt()
         return data

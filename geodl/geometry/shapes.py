@@ -212,8 +212,8 @@ def _of_data(shape: Any) -> Any:
 
 def _of_open3d(shape: Any) -> Any:
     """Open3D's ``TriangleMesh`` and ``PointCloud``, legacy or of tensors."""
-    vertex = getattr(shape, "vertex", None)
-    point = getattr(shape, "point", None)
+    vertex: Any = getattr(shape, "vertex", None)
+    point: Any = getattr(shape, "point", None)
     if hasattr(shape, "to_legacy") and (vertex is not None or point is not None):
         own = vertex if vertex is not None else point
         columns = {
@@ -278,7 +278,7 @@ def _of_cells(shape: Any) -> Any:
     for name, value in (getattr(shape, "vertex_attributes", None) or {}).items():
         if np.ndim(value) and len(value) == made.pos.shape[0] and name not in ("pos", "face"):
             made[name] = as_signal(name, value)
-    visual = getattr(shape, "visual", None)
+    visual: Any = getattr(shape, "visual", None)
     own = visual is not None and getattr(visual, "kind", None) == "vertex"
     color = visual.vertex_colors if own else getattr(shape, "colors", None)
     if color is not None and np.ndim(color) == 2 and np.shape(color)[1] >= 3 and "color" not in made:

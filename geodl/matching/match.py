@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from geodl.geometry import (
     surface_area,
 )
 from geodl.geometry.cloud import oriented_normals
+from geodl.geometry.cloud_triangles import oriented_laplacian
 from geodl.matching.descriptors import match_descriptors
 from geodl.matching.functional_map import functional_map
 from geodl.matching.losses import orthogonality_loss
@@ -125,20 +126,19 @@ def _check_joined(pos: Tensor, face: Tensor) -> None:
 
 
 def _of_cloud(cloud: Any, k: int) -> SpectralShape:
-    """Points by the robust Laplacian of their local triangulations; normals are the cloud's, or point away from its middle."""
+    """Points by the tufted Laplacian of local triangulations on one side each, with normals that look outward."""
     pos = cloud.pos.detach().cpu().double()
-    operator = laplacian(PointCloud(pos), "points")
-    area = float(operator.mass.sum())
+    plain = laplacian(PointCloud(pos), "points")
+    area = float(plain.mass.sum())
     if not area > 0:
         raise ValueError(f"the cloud has area {area:g}: there is no surface to match")
-    weight = operator.mass[:, None] / area
-    points = PointCloud((pos - (weight * pos).sum(0)) / area**0.5)
-    given = getattr(cloud, "normal", None)
-    points.normal = (
-        oriented_normals(points, operator.mass) if given is None else given.detach().cpu().double()
-    )
-    count = int((operator.mass > 0).sum())
-    made = spectrum(points, min(k, count), "points")
+    normal = oriented_normals(cloud, plain.mass)
+    operator = oriented_laplacian(pos, normal, plain)
+    weight = operator.mass[:, None] / operator.mass.sum()
+    pos = (pos - (weight * pos).sum(0)) / float(operator.mass.sum()) ** 0.5
+    points = PointCloud(pos, normal=normal)
+    operator = replace(operator, mass=weight[:, 0])
+    made = spectrum(operator, min(k, int((operator.mass > 0).sum())))
     slope = gradient(points)
     points.pos = points.pos.float()
     return SpectralShape(
@@ -181,8 +181,8 @@ def match(
     r"""Matches two shapes: descriptors, a functional map, ZoomOut.
 
     Without ``features``, the first map is that of the :func:`~geodl.geometry.differential_invariants`, which know left from right
-    where faces are turned outward; closed meshes whose faces look inward are turned first. Clouds are matched by the robust
-    Laplacian of their points, with their ``normal``, outward, or with normals of their neighbourhoods that are turned to agree.
+    where faces are turned outward; closed meshes whose faces look inward are turned first. Clouds are matched by the tufted
+    Laplacian of local triangulations, with their ``normal`` or those of their neighbourhoods, turned outward.
     The shapes should be whole and near to isometric. Nothing is learned.
 
     Args:

@@ -391,6 +391,9 @@ def test_stl_as_programs_write_it(tmp_path: Path) -> None:
         Mesh.load(written(tmp_path / "c.stl", data[:-1]))
     facet = "facet normal 0 0 1 outer loop vertex 0 0 0 vertex 1 0 0 vertex 0 1 0 endloop endfacet"
     assert area(Mesh.load(written(tmp_path / "d.stl", f"SOLID x\n{facet.upper()}\nEND SOLID\n"))) == 0.5
+    # The first facet begins on the line of the name.
+    with pytest.raises(ValueError, match="facet 1 does not"):
+        Mesh.load(written(tmp_path / "f.stl", f"solid x {facet}\n{facet.removeprefix('facet ')}\nendsolid\n"))
     with pytest.raises(ValueError, match="more than three vertices"):
         Mesh.load(
             written(

@@ -12,10 +12,13 @@ from geodl.data import (
     GeodesicOperators,
     Mesh,
     OperatorCache,
+    PointCloud,
     RandomRotate,
     SpectralOperators,
+    UnitArea,
     VertexSignal,
     collate,
+    precompute,
 )
 from geodl.geometry import (
     gradient,
@@ -172,3 +175,68 @@ def test_geodesic_operators_of_a_ragged_batch(tmp_path: Path) -> None:
         for part, shape in zip(x.split(batch.ptr.diff().tolist()), shapes, strict=True)
     ]
     torch.testing.assert_close(together, torch.cat(alone))
+
+
+def points_of_a_sphere(count: int) -> torch.Tensor:
+    """Spread evenly by the golden angle."""
+    k = torch.arange(count, dtype=torch.float64)
+    z, angle = 1 - (2 * k + 1) / count, k * torch.pi * (3 - 5**0.5)
+    return torch.stack([(1 - z**2).sqrt() * angle.cos(), (1 - z**2).sqrt() * angle.sin(), z], 1)
+
+
+@pytest.mark.parametrize("normals", [False, True])
+def test_signal_of_a_cloud(normals: bool) -> None:
+    pos = points_of_a_sphere(800)
+    cloud = PointCloud(3 * pos + 7, **({"normal": 2 * pos} if normals else {}))
+    x = VertexSignal()(cloud).x
+    assert x.shape == (800, 9)
+    torch.testing.assert_close(x[:, :3], pos / (4 * torch.pi) ** 0.5, atol=5e-3, rtol=0)
+    torch.testing.assert_close(x[:, 3:6], pos, atol=1e-9 if normals else 0.05, rtol=0)
+    assert float((x[:, 6:] * pos).sum(1).max()) < 0
+    with pytest.raises(ValueError, match="a point cloud has no faces"):
+        VertexSignal(meshing=True)(cloud)
+
+
+def test_a_cloud_of_unit_area() -> None:
+    made = UnitArea()(PointCloud(3 * points_of_a_sphere(500) + 7))
+    assert float(surface_area(made)) == pytest.approx(1, rel=1e-6)
+    torch.testing.assert_close(vertex_areas(made) @ made.pos, torch.zeros(3).double(), atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match="needs at least 4 points"):
+        UnitArea()(PointCloud(torch.ones(5, 3)))
+
+
+def test_transforms_and_cache_take_every_shape(tmp_path: Path, body: Mesh) -> None:
+    """One entry serves every form of a shape."""
+    cache = OperatorCache(tmp_path / "cache")
+    body.save(tmp_path / "body.ply")
+    made = trimesh.Trimesh(body.pos.numpy(), body.face.t().numpy(), process=False)
+    carry = SpectralOperators(cache, k=7)
+    right = carry(body.clone()).spectrum
+    computed = cache.computed
+    for form in (
+        tmp_path / "body.ply",
+        made,
+        (body.pos, body.face),
+        (body.pos.numpy(), body.face.t().numpy()),
+    ):
+        assert torch.equal(carry(form).spectrum.evecs, right.evecs)
+        assert torch.equal(UnitArea()(form).pos, UnitArea()(body.clone()).pos)
+        assert torch.equal(VertexSignal()(form).x, VertexSignal()(body.clone()).x)
+        assert cache.gradient(form).values.shape == cache.gradient(body).values.shape
+    assert cache.computed == computed
+    cloud = PointCloud(points_of_a_sphere(200))
+    first = cache.charts(cloud, 0.4)
+    cache.charts(cloud.pos, 0.4)
+    assert cache.computed == computed + 1
+    turned = cache.charts(PointCloud(cloud.pos, normal=-cloud.pos), 0.4)
+    assert cache.computed == computed + 2 and not torch.equal(first.coords, turned.coords)
+
+
+def test_precompute_takes_every_shape(tmp_path: Path, body: Mesh) -> None:
+    cache = OperatorCache(tmp_path / "cache")
+    body.save(tmp_path / "body.ply")
+    shapes = [tmp_path / "body.ply", body, (body.pos, body.face), points_of_a_sphere(200), "absent.off"]
+    report = precompute(shapes, cache, k=7, workers=0, progress=False)
+    assert report.computed == 6 and list(report.failed) == ["shape 4"]
+    SpectralOperators(cache, k=7)(PointCloud(points_of_a_sphere(200)))
+    assert cache.computed == 6

@@ -286,6 +286,13 @@ IDENTITY = torch.arange(body().pos.shape[0])
             ValueError,
             "reference must be a mesh .* a PointCloud",
         ),
+        (
+            lambda m, p: viz.correspondence(
+                m, SimpleNamespace(**{**vars(m), "face": m.face + 1}), IDENTITY, p
+            ),
+            IndexError,
+            r"shape: face holds 1\.\.\d+, but there are \d+ vertices",
+        ),
         (lambda m, p: viz.error_map(m, IDENTITY[1:] * 0.0, p), ValueError, "error must have shape"),
         (
             lambda m, p: viz.error_map(m, IDENTITY * float("nan"), p),

@@ -113,11 +113,11 @@ def _faces(words: Table, at: int, faces: int) -> tuple[Polygons, NDArray[np.floa
             whole = sizes.astype(np.int64)
             rest = values[(starts + 1 + whole)[:, None] + np.arange(more)]
             return _polygons(values, starts + 1, whole), rest
-    begin, sizes, end = _walked(words, at, faces, False)
+    begin, counts, end = _walked(words, at, faces, False)
     if end != len(values):
         # What is left of a face's last line is its colour.
-        begin, sizes, _ = _walked(words, at, faces, True)
-    return _polygons(values, np.array(begin), np.array(sizes)), np.zeros((faces, 0))
+        begin, counts, _ = _walked(words, at, faces, True)
+    return _polygons(values, np.array(begin), np.array(counts)), np.zeros((faces, 0))
 
 
 def _walked(words: Table, at: int, faces: int, colors: bool) -> tuple[list[int], list[int], int]:

@@ -347,7 +347,8 @@ def _unrolled(corners: NDArray[Any], starts: NDArray[np.int64]) -> NDArray[np.in
     a, b, c = triangles.T
     whole = (triangles >= 0).all(axis=1)
     # Strips repeat a corner to turn round.
-    return triangles[whole & (a != b) & (b != c) & (c != a)]
+    kept: NDArray[np.int64] = triangles[whole & (a != b) & (b != c) & (c != a)]
+    return kept
 
 
 _NAMES = {"f4": "float", "f8": "double", "i4": "int", "u1": "uchar"}

@@ -382,6 +382,6 @@ def npy_bytes(pos: NDArray[Any]) -> bytes:
 
 def npz_bytes(pos: NDArray[Any], face: NDArray[np.int64] | None, vertex: Attributes) -> bytes:
     out = io.BytesIO()
-    arrays = {"pos": pos, **({} if face is None else {"face": face.T}), **vertex}
+    arrays: dict[str, Any] = {"pos": pos, **({} if face is None else {"face": face.T}), **vertex}
     np.savez(out, **arrays)
     return out.getvalue()

@@ -110,6 +110,9 @@ _SPECIAL = re.compile(rb"[+-]?1\.#(qnan|ind|snan)\d*|[+-]?nan.*", re.IGNORECASE)
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.IGNORECASE)
 
 
+_LINE_END = re.compile(rb"[\r\n]|\Z")
+
+
 def _number(word: bytes) -> float | None:
     if _NUMBER.fullmatch(word):
         return float(word)
@@ -180,12 +183,8 @@ def _obj(data: bytes) -> tuple[Any, ...]:
 
 
 def _stl(data: bytes) -> tuple[Any, str]:
-    lines = re.split(rb"[\r\n]+", data)
-    words = [
-        word.lower()
-        for line in lines
-        for word in line.split()[: 1 if re.match(rb"\s*(solid|end ?solid)\b", line, re.IGNORECASE) else None]
-    ]
+    places = [(match.start(), match[0].lower()) for match in re.finditer(rb"[^\s\0]+", data)]
+    words = [word for _, word in places]
     values: list[float] = []
     corners, facet, open_, at = 0, False, False, 0
     while at < len(words):
@@ -204,6 +203,10 @@ def _stl(data: bytes) -> tuple[Any, str]:
             facet, corners = key == b"facet", 0
         elif key in (b"solid", b"endsolid", b"end"):
             open_ = key == b"solid"
+            if key != b"end" or words[at : at + 1] == [b"solid"]:
+                rest = _LINE_END.search(data, places[at - 1][0])
+                while rest and at < len(words) and places[at][0] < rest.start():
+                    at += 1
         elif key == b"normal":
             at += 3
         elif key not in (b"outer", b"loop", b"endloop", b"color"):

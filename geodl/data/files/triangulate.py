@@ -91,7 +91,8 @@ def _ears(pos: NDArray[Any], row: Ints) -> Ints:
         found.append((before, left[at], after))
         del left[at]
     found.append((left[0], left[1], left[2]))
-    return row[np.array(found)]
+    triangles: NDArray[np.int64] = row[np.array(found)]
+    return triangles
 
 
 def _area(flat: Reals) -> float:

@@ -315,8 +315,8 @@ Stl read_stl(std::string_view text) {
             facet = true;
             corners = 0;
         } else if (same(key, "endfacet")) {
-            if (corners != 3) {
-                stl.error = "facet " + number_of_facet() + " has " + std::to_string(corners) + " vertices";
+            if (!facet || corners != 3) {
+                stl.error = "facet " + number_of_facet() + " does not begin or has " + std::to_string(corners) + " vertices";
                 return stl;
             }
             facet = false;
@@ -328,7 +328,9 @@ Stl read_stl(std::string_view text) {
             open = false;
             skip_line();
         } else if (same(key, "end")) {  // "end solid"
-            skip_line();
+            const char* const behind = at;
+            if (same(word(), "solid")) skip_line();
+            else at = behind;
             open = false;
         } else if (same(key, "normal")) {
             for (int k = 0; k < 3; ++k) word();
