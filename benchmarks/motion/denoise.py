@@ -22,7 +22,7 @@ FRAMES, GAP, SHARE = 64, 20, 0.3
 NOISE = 0.01  # metres
 SMOOTHINGS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 PRIORS = (0.01, 0.02, 0.05, 0.1, 0.2)  # metres that an interpolated marker is thought to be wrong by
-BATCH, STEPS = 16, 1100
+BATCH, STEPS = 16, 700
 
 
 def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from geodl.viz import mesh_film, position_colors
 RUN, START, BEYOND = 600, 10, 60  # frames: of a free run, before it, and of the path after its end
 SOON = 60
 PARAMETERS = 150_000
-BATCH, STEPS, ROLLOUT = 32, 1200, 16
+BATCH, STEPS, ROLLOUT = 32, 800, 16
 PEOPLE, SEED = 15, 100  # of the gaits; nothing was tuned on this seed
 CLASSES = Gaits(1, 1, 1).classes
 LAG = 25  # frames by which a walk may be before or behind the true one where time is aligned, and how often anew

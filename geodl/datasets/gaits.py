@@ -33,7 +33,7 @@ _SPLITS = ("train", "val", "test")
 
 
 class Gaits(ClassificationSet):
-    r"""People who walk along winding paths: six gaits that differ in the order of things and in nothing else.
+    r"""People who walk along winding paths: six gaits that differ in the order of limbs and in nothing else.
 
     - "walk": arms swing against the legs of their side; "pace": with them;
     - "lead": arms are a quarter of a cycle ahead of "pace"; "lag": behind it;

@@ -1,4 +1,4 @@
-"""Sets of motions: the published layout and its splits; gaits that differ in the order of things and in nothing else."""
+"""Sets of motions: the published layout and its splits; gaits that differ in the order of limbs and in nothing else."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_statistics_of_a_clip_say_little_and_the_order_says_all() -> None:
     """A linear classifier of means, deviations and extremes of places and velocities is near chance; phases, which need the order,
     tell the gaits apart."""
     sets = [
-        Gaits(num_identities=20, num_clips=3, frames=90, treadmill=True, split=split)
+        Gaits(num_identities=15, num_clips=3, frames=90, treadmill=True, split=split)
         for split in ("train", "test")
     ]
     numbers, orders, labels = [], [], []
