@@ -94,7 +94,7 @@ def window(
     positions: Tensor, motion: Motion, hips: tuple[str, str], start: float, speed: float = 1
 ) -> Tensor:
     """``[9, J, FRAMES]``: places, steps and bones; beyond the ends of a motion it stands still."""
-    time = (start + speed * EVERY * torch.arange(FRAMES)).clamp(0, len(positions) - 1)
+    time = (start + speed * EVERY * torch.arange(FRAMES).float()).clamp(0, len(positions) - 1)
     before = time.long()
     after = (before + 1).clamp(max=len(positions) - 1)
     now = torch.lerp(positions[before], positions[after], (time - before)[:, None, None])
