@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.motion.data import mirrored, moved, names, random_windows, title, windows
 from benchmarks.motion.pictures import strips
@@ -65,6 +65,8 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
     for seed in seeds:
         torch.manual_seed(seed)
         model = SkeletonUNet(10, 3, skeleton, widths=(24, 32, 48), kernel_size=3)
+        for weight in model.output.parameters():  # at first it corrects nothing
+            nn.init.zeros_(weight)
         module = MarkerModule(model, hips, height, NOISE, SHARE, GAP, filled)
         seconds += fit(module, lambda: random_windows(training, FRAMES, BATCH), chosen.steps or STEPS)
         parameters = size(model)
