@@ -16,7 +16,9 @@ import importlib
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -90,18 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     shapes, name = load(chosen.root, chosen.shapes, chosen.k)
     net, peer_name = published(shapes.classes, chosen.width, chosen.blocks)
 
-    def ours() -> DiffusionNet:
-        return DiffusionNet.from_published(net.state_dict(), dropout=0.0).to(device)
-
-    def peer() -> nn.Module:
-        return copy.deepcopy(net).to(device)
-
-    made: dict[str, Callable[[], Step]] = {
-        "ours, packed": lambda: our_step(ours(), [shapes], device),
-        "ours, shape by shape": lambda: our_step(ours(), shapes.one_by_one(), device),
-        "peer, shape by shape": lambda: peer_step(peer(), shapes, device),
-        "peer, in one graph": lambda: peer_step(peer(), shapes, device, one_graph=True),
-    }
+    made = ways(net, shapes, device)
     steps = {who: make() for who, make in made.items()}
     losses: dict[str, list[float]] = {who: [] for who in steps}
     wall: dict[str, list[float]] = {who: [] for who in steps}
@@ -112,9 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             wall[who].append(milliseconds(lambda: losses[who].append(step()), device))  # noqa: B023
             processor[who].append(1e3 * (time.process_time() - start))
     del steps
-    return_freed_memory()
-    # Blocks hold their memory from step to step; new ones begin without any.
-    memory = {who: peak_megabytes(make(), device) for who, make in made.items()}
+    memory = apart(peaks, net, shapes, device, chosen.threads)
     flops = least_flops(sum(shapes.sizes), chosen.k, chosen.width) * chosen.blocks
     least = flops / roof(device, Sizes()).flops
     work = (
@@ -155,6 +144,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(path)
 
 
+def ways(net: nn.Module, shapes: Shapes, device: torch.device) -> dict[str, Callable[[], Step]]:
+    """The ways to take a step, by name, each from the weights of the published network."""
+
+    def ours() -> DiffusionNet:
+        return DiffusionNet.from_published(net.state_dict(), dropout=0.0).to(device)
+
+    def peer() -> nn.Module:
+        return copy.deepcopy(net).to(device)
+
+    return {
+        "ours, packed": lambda: our_step(ours(), [shapes], device),
+        "ours, shape by shape": lambda: our_step(ours(), shapes.one_by_one(), device),
+        "peer, shape by shape": lambda: peer_step(peer(), shapes, device),
+        "peer, in one graph": lambda: peer_step(peer(), shapes, device, one_graph=True),
+    }
+
+
+def peaks(net: nn.Module, shapes: Shapes, device: torch.device, threads: int) -> dict[str, float | None]:
+    """Megabytes that a first step takes, by its way."""
+    torch.set_num_threads(threads)
+    return_freed_memory()
+    return {who: peak_megabytes(make(), device) for who, make in ways(net, shapes, device).items()}
+
+
+def apart(function: Callable[..., Any], *given: Any) -> Any:
+    """Its result in a new process: what was freed in this one lies scattered, is used again in parts and never given back."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *given).result()
+
+
 def row(
     work: str,
     mine: str,
@@ -192,7 +211,7 @@ def row(
 
 
 def load(root: Path | None, count: int, k: int) -> tuple[Shapes, str]:
-    meshes: Sequence[Mesh]
+    meshes: Any
     if root is None:
         from geodl.datasets import Puppets
 
@@ -228,9 +247,13 @@ def our_step(net: DiffusionNet, batches: Sequence[Shapes], device: torch.device)
     """A training step on packed batches, whose gradients are summed; it returns the mean over shapes of the loss."""
     count = sum(len(batch.sizes) for batch in batches)
     inputs = [
-        (batch, batch.x.to(device), *(kind.cat(parts).to(device) for kind, parts in operators))
+        (
+            batch,
+            batch.x.to(device),
+            Spectrum.cat(batch.spectra).to(device),
+            Gradient.cat(batch.gradients).to(device),
+        )
         for batch in batches
-        for operators in [((Spectrum, batch.spectra), (Gradient, batch.gradients))]
     ]
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 

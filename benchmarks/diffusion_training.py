@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder of RNA, whole or a part")
     parser.add_argument("--signal", choices=["hks", "xyz"], default="hks")
     parser.add_argument("--seconds", type=float, default=600, help="of processor time, for either")
-    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate; it falls to 0 as a cosine")
+    parser.add_argument("--rate", type=float, default=3e-3, help="learning rate; it falls to 0 as a cosine")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--k", type=int, default=SETTINGS["rna"].eigenvalues, help="eigenvalues")
     parser.add_argument("--cache", type=Path, help="where operators are kept (the user's cache if not given)")
@@ -52,11 +52,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.manual_seed(chosen.seed)
 
     prepare = prepared("diffusion", chosen.signal, chosen.k, OperatorCache(chosen.cache))
-    sets = [RNA(chosen.root, split, part=True) for split in ("train", "test")]  # type: ignore[arg-type]
-    train, test = ([prepare(mesh) for mesh in some] for some in sets)
+    sets = [RNA(chosen.root, "train", part=True), RNA(chosen.root, "test", part=True)]
+    train, test = ([prepare(some[number]) for number in range(len(some))] for some in sets)
     test = [
-        turned(shape, mesh.name, "diffusion", chosen.signal)
-        for shape, mesh in zip(test, sets[1], strict=True)
+        turned(shape, name, "diffusion", chosen.signal)
+        for shape, name in zip(test, sets[1].names, strict=True)
     ]
     ridge, _ = Ridge(train, RNA.num_classes).scores(test)
     net, peer_name = published(RNA.num_classes, chosen.width, 4, train[0].x.shape[1], dropout=True)

@@ -43,6 +43,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     one.add_argument("-o", "--out", type=Path, help="folder of the results (match-A-B if not given)")
     one.add_argument("--weights", type=Path, help="of a FunctionalMapNet, whose features make the first map")
     one.add_argument("-k", type=int, default=120, help="size of the functional map")
+    one.add_argument("--cache", type=Path, help="folder of the cache (the user's cache folder if not given)")
     one.add_argument("--up", choices=["x", "y", "z"], default="y", help="axis that points up in the picture")
     one.add_argument("--no-picture", action="store_true", help="write no picture")
     one.set_defaults(run=run_match)
@@ -69,7 +70,7 @@ def run_match(chosen: argparse.Namespace) -> None:
     out = chosen.out or Path(f"match-{chosen.shape_1.stem}-{chosen.shape_2.stem}")
     meshes = [Mesh.load(path) for path in (chosen.shape_1, chosen.shape_2)]
     features = None if chosen.weights is None else network_features(chosen.weights)
-    found = match(meshes[0], meshes[1], chosen.k, features)
+    found = match(meshes[0], meshes[1], chosen.k, features, OperatorCache(chosen.cache))
     out.mkdir(parents=True, exist_ok=True)
     for name, p2p in (("p2p_21.txt", found.p2p_21), ("p2p_12.txt", found.p2p_12)):
         write(out / name, "".join(f"{vertex}\n" for vertex in p2p.tolist()))

@@ -77,12 +77,17 @@ SOME = list(range(10))
 
 # Of every public function that takes a shape, how it is called with one.
 GEOMETRY: dict[str, Callable[[Any], Any]] = {
+    "ambient_occlusion": lambda s: geodl.geometry.ambient_occlusion(s, rays=16),
     "angle_deficit": geodl.geometry.angle_deficit,
     "as_shape": lambda s: [as_shape(s).pos, as_shape(s).face],
+    "cast_rays": lambda s: geodl.geometry.cast_rays(
+        s, torch.zeros(4, 3).double(), torch.eye(4, 3).double() + 0.1
+    ),
     "chart_radius": lambda s: geodl.geometry.chart_radius(s, 12),
     "coarsen": lambda s: geodl.geometry.coarsen(s, 20),
     "curl": geodl.geometry.curl,
     "curvature": geodl.geometry.curvature,
+    "direct_light": lambda s: geodl.geometry.direct_light(s, torch.eye(3).double()),
     "direction_field": geodl.geometry.direction_field,
     "divergence": geodl.geometry.divergence,
     "edges": geodl.geometry.edges,

@@ -10,7 +10,13 @@ from geodl import cli
 from geodl.data import InvariantSignal, Mesh, OperatorCache
 from geodl.datasets import Puppets
 from geodl.models import FunctionalMapNet, save_weights
+from geodl.training import FunctionalMapData
 from geodl.viz import use_renderer
+
+
+@pytest.fixture(autouse=True)
+def users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "users"))
 
 
 @pytest.fixture
@@ -69,6 +75,19 @@ def test_precompute(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.Cap
     assert "0 operators were computed" in capsys.readouterr().out
     (tmp_path / "empty").mkdir()
     assert cli.main(["precompute", str(tmp_path / "empty")]) == 1
+
+
+def test_what_was_precomputed_is_used_by_match_and_by_training(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the cache filled, an operator that is computed all the same is a fault."""
+    assert cli.main(["precompute", *map(str, files), "--workers", "0"]) == 0
+    for name in ("laplacian", "spectrum", "gradient"):
+        monkeypatch.setattr(f"geodl.data.cache.{name}", None)
+    assert cli.main(["match", *map(str, files), "-o", str(tmp_path / "out"), "--no-picture"]) == 0
+    data = FunctionalMapData([Mesh.load(path) for path in files], [], k=100)
+    data.setup()
+    assert data.operators.cache.computed == 0 and data.ready["train"][0].spectrum.evals.shape == (100,)
 
 
 def test_cache_is_shown_verified_and_cleared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,9 @@ from geodl.datasets.rna import RNA
 from geodl.datasets.scanobjectnn import ScanObjectNN
 from geodl.datasets.scape import SCAPE
 from geodl.datasets.segmentation import SegmentationSet
+from geodl.datasets.segmentation_folder import SegmentationFolder
 from geodl.datasets.shaded import ShadedShapes
+from geodl.datasets.shape_folder import ShapeFolder
 from geodl.datasets.shrec11 import SHREC11
 from geodl.datasets.shrec19 import SHREC19
 from geodl.datasets.smal import SMAL
@@ -52,8 +54,10 @@ __all__ = [
     "Planetoid",
     "Puppets",
     "ScanObjectNN",
+    "SegmentationFolder",
     "SegmentationSet",
     "ShadedShapes",
+    "ShapeFolder",
     "ShapePair",
     "ShapePairs",
     "Solids",

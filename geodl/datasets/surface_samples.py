@@ -26,19 +26,26 @@ def sample_surface(
     Raises:
         ValueError: the mesh has no area, or a coordinate that is not finite.
     """
+    chosen, weights = draw_points(vertices, faces, count, random)
+    corners = vertices[faces[chosen]]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    points = np.einsum("pk,pkd->pd", weights, corners)
+    return points, normals / np.maximum(lengths, np.finfo(float).tiny)
+
+
+def draw_points(
+    vertices: Points, faces: NDArray[np.int64], count: int, random: Generator
+) -> tuple[NDArray[np.int64], Points]:
+    """The same as faces ``[count]`` and weights of their corners ``[count, 3]``."""
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    lengths = np.linalg.norm(normals, axis=1)
-    reached = lengths.cumsum()
+    reached = np.linalg.norm(normals, axis=1).cumsum()
     if len(faces) == 0 or not reached[-1] > 0 or not np.isfinite(reached[-1]):
         raise ValueError("the mesh has no area that points could be drawn from")
-    chosen = np.searchsorted(reached, random.random(count) * reached[-1], side="right").clip(
-        max=len(faces) - 1
-    )
+    chosen = np.searchsorted(reached, random.random(count) * reached[-1], side="right")
     a, b = np.sqrt(random.random(count)), random.random(count)
-    weights = np.stack([1 - a, a * (1 - b), a * b], axis=1)
-    points = np.einsum("pk,pkd->pd", weights, corners[chosen])
-    return points, normals[chosen] / np.maximum(lengths[chosen, None], np.finfo(float).tiny)
+    return chosen.clip(max=len(faces) - 1), np.stack([1 - a, a * (1 - b), a * b], axis=1)
 
 
 def unit_ball(points: Points) -> Points:

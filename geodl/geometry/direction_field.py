@@ -59,8 +59,8 @@ def direction_field(mesh: ShapeLike, strokes: Tensor | None = None, curvature: f
             length), such as those drawn by a person. The field continues them as smoothly as it can. Strokes that are normal to
             the surface do not count.
         curvature: c, how much the field follows the direction :math:`d` in which the surface bends least, as along a limb; without
-            a unit, 1 for about as much as smoothness counts where the surface bends. d has no sign: that of the field is taken. With 0
-            a field may as well lie across a limb, where that is as smooth; 0.3 to 1 lay it along.
+            a unit, 1 for about as much as smoothness counts where the surface bends. d has no sign: that of the field is taken.
+            With 0 a field may as well lie across a limb, where that is as smooth; 0.3 to 1 lay it along.
 
     Returns:
         ``[V, 2]`` in the dtype and on the device of ``pos``, computed in float64. In space it is ``(u[:, :, None] *

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geodl.data import Mesh, PointCloud
+from geodl.data import Mesh, OperatorCache, PointCloud, UnitArea
 from geodl.data.shapes import as_shape
 from geodl.geometry import (
     Gradient,
@@ -56,12 +56,13 @@ class SpectralShape:
     inverted: bool
 
     @staticmethod
-    def of(mesh: Any, k: int = 120) -> SpectralShape:
+    def of(mesh: Any, k: int = 120, cache: OperatorCache | None = None) -> SpectralShape:
         """Prepares a mesh or a cloud.
 
         Args:
             mesh: whatever :func:`geodl.data.as_shape` takes.
             k: eigenpairs; fewer where the mesh has fewer vertices.
+            cache: where spectrum and gradient of a mesh are kept, as those of :class:`~geodl.data.UnitArea` shapes.
 
         Raises:
             ValueError, IndexError: what :func:`~geodl.geometry.laplacian` raises, and a mesh without area.
@@ -69,20 +70,19 @@ class SpectralShape:
         mesh = as_shape(mesh)
         if getattr(mesh, "face", None) is None:
             return _of_cloud(mesh, k)
-        pos, face = mesh.pos.detach().cpu().double(), mesh.face.cpu()
-        area = float(surface_area(Mesh(pos, face)))
+        unit = Mesh(mesh.pos.detach().cpu(), mesh.face.cpu())
+        area = float(surface_area(unit))
         if not area > 0:
             raise ValueError(f"the mesh has surface area {area:g}: there is no surface to match")
-        _check_joined(pos, face)
-        pos = (pos - pos[face].mean((0, 1))) / area**0.5
-        inverted = _looks_inward(pos, face)
-        if inverted:
-            face = face.flip(0)
-        surface = Mesh(pos, face)
-        made = spectrum(surface, min(k, int(face.unique().numel())))
-        slope = gradient(surface)
+        _check_joined(unit.pos, unit.face)
+        unit = UnitArea()(unit)
+        inverted = _looks_inward(unit.pos.double(), unit.face)
+        surface = Mesh(unit.pos, unit.face.flip(0)) if inverted else unit
+        size = min(k, int(unit.face.unique().numel()))
+        made = spectrum(unit, size) if cache is None else cache.spectrum(unit, size)
+        slope = gradient(surface) if cache is None else cache.gradient(surface)
         return SpectralShape(
-            Mesh(pos.float(), face),
+            Mesh(surface.pos.float(), surface.face),
             made.to(torch.float32),
             Gradient(slope.neighbors, slope.values.float()),
             made.mass > 0,
@@ -176,6 +176,7 @@ def match(
     shape_2: Any,
     k: int = 120,
     features: Callable[[SpectralShape], Tensor] | None = None,
+    cache: OperatorCache | None = None,
 ) -> Match:
     r"""Matches two shapes: descriptors, a functional map, ZoomOut.
 
@@ -188,6 +189,7 @@ def match(
         shape_1, shape_2: meshes or clouds, whatever :func:`geodl.data.as_shape` takes, or :class:`SpectralShape`.
         k: size of the refined functional map, and eigenpairs that are made of a mesh.
         features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are the first map.
+        cache: where spectra and gradients of meshes are kept and read from; `geodl precompute` fills the user's.
 
     Returns:
         Match, with what speaks for and against it in ``trust``.
@@ -198,7 +200,9 @@ def match(
     Melzi et al., "ZoomOut", SIGGRAPH Asia 2019, for the refinement.
     """
     began = time.perf_counter()
-    one, two = (s if isinstance(s, SpectralShape) else SpectralShape.of(s, k) for s in (shape_1, shape_2))
+    one, two = (
+        s if isinstance(s, SpectralShape) else SpectralShape.of(s, k, cache) for s in (shape_1, shape_2)
+    )
     prepared = time.perf_counter()
     phi_1, phi_2 = one.embedding(), two.embedding()
     if features is None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from geodl.models.on_batch import on_batch
 from geodl.nn.set_abstraction import cloud_of
 from geodl.ops import Neighbors, aggregate
 from geodl.ops.dynamic_size import at_least, of_any_size
@@ -60,6 +61,7 @@ class CloudClassifier(nn.Module):
 
     head: nn.Sequential
 
+    @on_batch
     def forward(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """Scores of the classes.
 
@@ -160,13 +162,19 @@ def _order(signal: Tensor, cloud: Tensor) -> Tensor:
     return order
 
 
-def one_hot(category: Tensor, categories: int, clouds: Clouds) -> Tensor:
-    """What every cloud is known to be, ``[B, categories]``.
+def one_hot(category: Tensor | None, categories: int, clouds: Clouds) -> Tensor:
+    """What every cloud is known to be, ``[B, categories]``; where there is one category, nothing need be said.
 
     Raises:
         ValueError: not a number for every cloud, or on the CPU one that is no category.
     """
     count = clouds.ptr.shape[0] - 1
+    if category is None:
+        if categories != 1:
+            raise ValueError(
+                f"category must be given, as the network has {categories} of them (categories=1 where all shapes are of one kind)"
+            )
+        return clouds.pos.new_ones(count, 1)
     if torch.compiler.is_compiling() and category.dim() == 1:
         category = of_any_size(category, 0)
         torch._check(category.shape[0] == count)

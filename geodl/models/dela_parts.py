@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, read_clouds
 from geodl.models.dela import Encoder, Points, encoder_names, initialise
+from geodl.models.on_batch import on_batch
 from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn.dtype_of import dtype_of
 from geodl.ops import aggregate, knn
@@ -59,14 +60,19 @@ class DeLAParts(nn.Module):
         self.head = nn.Sequential(nn.BatchNorm1d(_HEAD), nn.GELU(), nn.Linear(_HEAD, out_channels))
         self.apply(initialise)
 
+    @on_batch
     def forward(
-        self, pos: Tensor, category: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
+        self,
+        pos: Tensor,
+        category: Tensor | None = None,
+        ptr: Tensor | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Scores of the parts at every point.
 
         Args:
             pos: ``[P, 3]``, the points of all clouds, in the unit ball; 2048 each in the paper.
-            category: ``[B]`` int64, what every cloud is known to be.
+            category: ``[B]`` int64, what every cloud is known to be; not asked for where ``categories`` is 1.
             ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
             x: ``[P, in_channels]``.
 
@@ -79,14 +85,18 @@ class DeLAParts(nn.Module):
         return self._scores(pos, category, ptr, x)[0]
 
     def scores_and_offset_loss(
-        self, pos: Tensor, category: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
+        self,
+        pos: Tensor,
+        category: Tensor | None = None,
+        ptr: Tensor | None = None,
+        x: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Scores, and how badly the signals of neighbours tell their offset, as :class:`~geodl.models.DeLA` does."""
         scores, stages = self._scores(pos, category, ptr, x)
         return scores, self.encoder.offset_loss(stages)
 
     def _scores(
-        self, pos: Tensor, category: Tensor, ptr: Tensor | None, x: Tensor | None
+        self, pos: Tensor, category: Tensor | None, ptr: Tensor | None, x: Tensor | None
     ) -> tuple[Tensor, list[Points]]:
         clouds = read_clouds(pos, ptr, x, self.in_channels, dtype_of(self))
         known = one_hot(category, self.categories, clouds)

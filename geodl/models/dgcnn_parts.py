@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from geodl.models.clouds import Clouds, one_hot, read_clouds
 from geodl.models.dgcnn import edge_filter
 from geodl.models.joint import joint
+from geodl.models.on_batch import on_batch
 from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn import EdgeConv
 from geodl.nn.dtype_of import dtype_of
@@ -52,14 +53,19 @@ class DGCNNParts(nn.Module):
             *mlp([256, 128], bias=False, negative_slope=0.2), nn.Linear(128, out_channels, bias=False),
         )  # fmt: skip
 
+    @on_batch
     def forward(
-        self, pos: Tensor, category: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
+        self,
+        pos: Tensor,
+        category: Tensor | None = None,
+        ptr: Tensor | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Scores of the parts at every point.
 
         Args:
             pos: ``[P, 3]``, the points of all clouds, about the origin and of about unit size.
-            category: ``[B]`` int64, what every cloud is known to be.
+            category: ``[B]`` int64, what every cloud is known to be; not asked for where ``categories`` is 1.
             ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
             x: ``[P, in_channels]``.
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from geodl.geometry import Gradient, Spectrum
 from geodl.matching import functional_map, match_descriptors
 from geodl.models.diffusionnet import DiffusionNet
+from geodl.models.on_batch import on_batch
 from geodl.ops import to_basis
 
 __all__ = ["FunctionalMapNet"]
@@ -48,6 +49,7 @@ class FunctionalMapNet(nn.Module):
         self.network = DiffusionNet(in_channels, features, width, blocks, dropout=dropout)
         self.eigenfunctions, self.weight = eigenfunctions, weight
 
+    @on_batch
     def forward(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:
         return nn.functional.normalize(self.network(x, spectrum, gradient), dim=1)
 

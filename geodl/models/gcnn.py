@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.geometry import Charts
+from geodl.models.on_batch import on_batch
 from geodl.nn import GeodesicConv, MeanPool
 from geodl.ops import Neighbors, PolarWindows
 
@@ -75,6 +76,7 @@ class GCNN(nn.Module):
         )
         self.head = nn.Linear(hidden, out_channels)
 
+    @on_batch
     def forward(
         self,
         x: Tensor,

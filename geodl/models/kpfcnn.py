@@ -9,6 +9,7 @@ from torch.nn import functional
 from geodl.models.clouds import Clouds, one_hot, read_clouds
 from geodl.models.joint import joint
 from geodl.models.kpcnn import Cells, Encoder, unary
+from geodl.models.on_batch import on_batch
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.plain import plain_first
 from geodl.ops import aggregate, knn
@@ -54,14 +55,19 @@ class KPFCNN(nn.Module):
             *unary(categories + width // 2, width // 2), nn.Linear(width // 2, out_channels)
         )
 
+    @on_batch
     def forward(
-        self, pos: Tensor, category: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
+        self,
+        pos: Tensor,
+        category: Tensor | None = None,
+        ptr: Tensor | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Scores of the parts at every point.
 
         Args:
             pos: ``[P, 3]``, the points of all clouds, in the unit ball.
-            category: ``[B]`` int64, what every cloud is known to be.
+            category: ``[B]`` int64, what every cloud is known to be; not asked for where ``categories`` is 1.
             ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
             x: ``[P, in_channels]``.
 

@@ -132,7 +132,8 @@ class LeNet5(nn.Module):
         x = self.after_pool(self.s4(self.after_conv(self.c3(x, level)), level)).flatten(2)
         if x.shape[2] != self.points:
             raise ValueError(
-                f"{x.shape[2]} points are left after both poolings, but the network was made for {self.points}"
+                f"{x.shape[2]} points are left after both poolings, but the network was made for {self.points}: "
+                f"pad images to 32 x 32 (28 x 28 by 2 on every side), or make the network with points={x.shape[2]}"
             )
         y: Tensor = self.output(self.activation(self.f6(self.activation(self.c5(x.flatten(1))))))
         return y

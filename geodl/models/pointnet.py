@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import Clouds, read_clouds
+from geodl.models.on_batch import on_batch
 from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn.dtype_of import dtype_of
 from geodl.nn.mlp import mlp
@@ -44,6 +45,7 @@ class PointNet(nn.Module):
             nn.Linear(256, out_channels),
         )  # fmt: skip
 
+    @on_batch
     def forward(self, pos: Tensor, ptr: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """Scores of the classes.
 

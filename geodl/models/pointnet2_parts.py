@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, pool, read_clouds
+from geodl.models.on_batch import on_batch
 from geodl.models.pointnet2 import abstraction_names, positions_first
 from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn import FeaturePropagation, SetAbstraction
@@ -65,14 +66,19 @@ class PointNet2Parts(nn.Module):
         ])  # fmt: skip
         self.head = nn.Sequential(*mlp([128, 128]), nn.Dropout(dropout), nn.Linear(128, out_channels))
 
+    @on_batch
     def forward(
-        self, pos: Tensor, category: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
+        self,
+        pos: Tensor,
+        category: Tensor | None = None,
+        ptr: Tensor | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Scores of the parts at every point.
 
         Args:
             pos: ``[P, 3]``, the points of all clouds, in the unit ball.
-            category: ``[B]`` int64, what every cloud is known to be.
+            category: ``[B]`` int64, what every cloud is known to be; not asked for where ``categories`` is 1.
             ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
             x: ``[P, in_channels]``.
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, read_clouds
 from geodl.models.joint import joint
+from geodl.models.on_batch import on_batch
 from geodl.models.pointnet import TNet, align, tnet_names
 from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn.dtype_of import dtype_of
@@ -41,14 +42,19 @@ class PointNetParts(nn.Module):
             nn.Linear(128, out_channels),
         )
 
+    @on_batch
     def forward(
-        self, pos: Tensor, category: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
+        self,
+        pos: Tensor,
+        category: Tensor | None = None,
+        ptr: Tensor | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Scores of the parts at every point.
 
         Args:
             pos: ``[P, 3]``, the points of all clouds, about the origin and of about unit size.
-            category: ``[B]`` int64, what every cloud is known to be.
+            category: ``[B]`` int64, what every cloud is known to be; not asked for where ``categories`` is 1.
             ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
             x: ``[P, in_channels]``.
 

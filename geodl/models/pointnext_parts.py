@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from geodl.models.clouds import one_hot, pool, read_clouds
 from geodl.models.joint import joint
+from geodl.models.on_batch import on_batch
 from geodl.models.pointnext import Encoder, encoder_names
 from geodl.models.published import Published, named, rename, state_dict
 from geodl.nn import FeaturePropagation
@@ -62,14 +63,19 @@ class PointNeXtParts(nn.Module):
             *mlp([3 * width, 3 * width], bias=False), nn.Dropout(dropout), nn.Linear(3 * width, out_channels)
         )
 
+    @on_batch
     def forward(
-        self, pos: Tensor, category: Tensor, ptr: Tensor | None = None, x: Tensor | None = None
+        self,
+        pos: Tensor,
+        category: Tensor | None = None,
+        ptr: Tensor | None = None,
+        x: Tensor | None = None,
     ) -> Tensor:
         """Scores of the parts at every point.
 
         Args:
             pos: ``[P, 3]``, the points of all clouds, in the unit ball.
-            category: ``[B]`` int64, what every cloud is known to be.
+            category: ``[B]`` int64, what every cloud is known to be; not asked for where ``categories`` is 1.
             ptr: ``[B + 1]`` int64, where clouds begin; one cloud if not given.
             x: ``[P, in_channels]``.
 

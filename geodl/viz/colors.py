@@ -58,7 +58,7 @@ def _label_color(number: int) -> str:
     if number < len(_LABELS):
         return _LABELS[number]
     hue, light, full = number * 0.6180339887 % 1, (0.42, 0.58, 0.72)[number % 3], (0.85, 0.6)[number // 3 % 2]
-    return "#" + "".join(f"{round(255 * value):02x}" for value in colorsys.hls_torgb(hue, light, full))
+    return "#" + "".join(f"{round(255 * value):02x}" for value in colorsys.hls_to_rgb(hue, light, full))
 
 
 def rgb(hexes: Sequence[str]) -> Tensor:

@@ -18,6 +18,8 @@ def test_losses_are_those_of_the_published_formulas(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diffusion, "roof", lambda *_: Work(1.0, 1e9))
+    if data == "rna":  # another process takes seconds to begin
+        monkeypatch.setattr(diffusion, "apart", lambda function, *given: function(*given))
     threads = torch.get_num_threads()
     sizes = {"shapes": 2, "k": 10, "width": 8, "blocks": 2, "steps": 4, "threads": 1}
     given = [text for name, size in sizes.items() for text in (f"--{name}", str(size))]
@@ -37,6 +39,7 @@ def test_losses_are_those_of_the_published_formulas(
     for row in rows:
         assert len(row["ours_losses"]) == len(row["peer_losses"]) == 4
         assert row["ours_losses"][-1] < row["ours_losses"][0]
+        assert row["ours_mb"] is None or row["ours_mb"] >= 0
         assert row["largest_relative_difference_of_losses"] < 1e-4
         # All three are rounded: the times to 0.1 ms, the ratio to 0.01.
         least, most = ((row["peer_ms"] + d) / (row["ours_ms"] - d) for d in (-0.05, 0.05))

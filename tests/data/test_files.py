@@ -256,7 +256,8 @@ POLYGONS = {
     "arrow": [[0, 0], [2, -1], [1, 0], [2, 1]],
     "L": [[3, 0], [3, 1], [1, 1], [1, 3], [0, 3], [0, 0]],
     "U": [[0, 0], [3, 0], [3, 3], [2, 3], [2, 1], [1, 1], [1, 3], [0, 3]],
-    "comb": [[0, 0], [7, 0], [7, 3], [6, 3], [6, 1], [5, 1], [5, 3], [4, 3], [4, 1], [3, 1], [3, 3], [2, 3], [2, 1], [1, 1], [1, 3], [0, 3]],
+    "comb": [[0, 0], [7, 0], [7, 3], [6, 3], [6, 1], [5, 1], [5, 3], [4, 3], [4, 1], [3, 1], [3, 3], [2, 3], [2, 1], [1, 1],
+             [1, 3], [0, 3]],
     "spiral": [[0, 0], [5, 0], [5, 5], [1, 5], [1, 2], [3, 2], [3, 3], [2, 3], [2, 4], [4, 4], [4, 1], [0, 1]],
     "with a cut to a hole": [[0, 0], [4, 0], [4, 4], [0, 4], [0, 0], [1, 1], [1, 3], [3, 3], [3, 1], [1, 1]],
     "corners on a line": [[0, 0], [1, 0], [2, 0], [3, 0], [3, 3], [0, 3], [0, 2], [0, 1]],
@@ -436,9 +437,10 @@ def test_files_of_nothing(name: str, tmp_path: Path) -> None:
 
 def test_headers_that_promise_too_much(tmp_path: Path) -> None:
     """No memory is taken for what a file cannot hold."""
+    vertices = "element vertex 99999999999\nproperty float x\nproperty float y\nproperty float z\n"
     lying = {
-        "a.ply": "ply\nformat binary_little_endian 1.0\nelement vertex 99999999999\nproperty float x\nproperty float y\nproperty float z\nend_header\n",
-        "b.ply": "ply\nformat ascii 1.0\nelement vertex 99999999999\nproperty float x\nproperty float y\nproperty float z\nend_header\n0 0 0\n",
+        "a.ply": f"ply\nformat binary_little_endian 1.0\n{vertices}end_header\n",
+        "b.ply": f"ply\nformat ascii 1.0\n{vertices}end_header\n0 0 0\n",
         "a.off": "OFF\n2000000000 2000000000 0\n0 0 0\n",
         "a.pcd": "FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 99999999999\nHEIGHT 1\nDATA binary\n",
         "a.stl": b"\0" * 80 + b"\xff\xff\xff\xff",

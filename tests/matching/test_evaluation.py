@@ -224,7 +224,7 @@ LABEL = torch.arange(4)
     [
         (LABEL, LABEL[:3], ValueError, "scan: predicted has 4 points but true has 3"),
         (LABEL[None], LABEL, ValueError, r"scan: predicted must have shape \[V\], not \[1, 4\]"),
-        (LABEL, LABEL.int(), ValueError, "scan: true must be int64, not torch.int32"),
+        (LABEL, LABEL.double(), ValueError, "scan: true must hold integers, not torch.float64"),
         (LABEL[:0], LABEL[:0], ValueError, "scan: predicted holds no points"),
         (LABEL + 78, LABEL, IndexError, r"scan: predicted holds 78\.\.81, but mesh has 81 vertices"),
         (LABEL, LABEL - 1, IndexError, r"scan: true holds -1\.\.2, but mesh has 81 vertices"),

@@ -201,7 +201,7 @@ X = torch.rand(2, 3, 8, 8)
         (lambda m, p: viz.surface(m, p, color=m.pos.long()), "color must hold floats in 0..1 or uint8"),
         (lambda m, p: viz.surface(m, p, scalar=m.pos), r"scalar must have shape \[642\]"),
         (lambda m, p: viz.surface(m, p, scalar=m.pos[:, 0] / 0), "scalar: 642 entries are NaN or infinite"),
-        (lambda m, p: viz.surface(m, p, label=m.pos[:, 0]), r"label must be \[642\] integers"),
+        (lambda m, p: viz.surface(m, p, label=m.pos[:, 0]), "label must hold integers, not torch.float64"),
         (lambda m, p: viz.surface(m, p, label=m.face[0]), "mesh has 642 vertices but label has shape"),
         (
             lambda m, p: viz.surface(m, p, scalar=m.pos[:, 0], color=m.pos),

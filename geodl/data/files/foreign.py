@@ -18,9 +18,7 @@ BY_LASPY = (".las", ".laz")
 
 
 def _needs(path: Path, package: str, error: ImportError) -> ImportError:
-    return ImportError(
-        f"{path}: {path.suffix.lower()} files need {package}: pip install {package}"
-    )
+    return ImportError(f"{path}: {path.suffix.lower()} files need {package}: pip install {package}")
 
 
 def read_trimesh(path: Path) -> Loaded:

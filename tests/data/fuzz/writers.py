@@ -202,8 +202,13 @@ def off(random: Random) -> Written:
         return Written(out, ".off", pos, polygons, area, None if color is None else color[:, :3], normal)
     end = newline(random)
     style = str(random.choice(["lines", "stream", "face colors"]))
-    whole = [[word(random, v) if k < 3 + four + 3 * normals or k >= len(row) - 2 * texture else str(int(v)) for k, v in enumerate(row)]
-             for row in rows]  # fmt: skip
+    first, last = 3 + four + 3 * normals, 2 * texture  # between them stand colours, whole numbers
+
+    def words(row: list[float]) -> list[str]:
+        ends = len(row) - last
+        return [str(int(v)) if first <= k < ends else word(random, v) for k, v in enumerate(row)]
+
+    whole = [words(row) for row in rows]
     faces = [[str(len(polygon)), *map(str, polygon)] for polygon in polygons]
     if style == "face colors":
         faces = [[*face, "0.5", "0.25", "1.0"] for face in faces]
@@ -211,8 +216,9 @@ def off(random: Random) -> Written:
     glue = str(random.choice(["\n", " ", "\n# a comment with 3 numbers\n", "\n\n"]))
     start = head + glue + ("3" + str(random.choice(["\n", " "])) if many else "") + " ".join(numbers) + "\n"
     if style == "stream":
-        words = [w for row in whole for w in row]
-        text = _broken(random, words) + _broken(random, [w for face in faces for w in face])
+        text = _broken(random, [w for row in whole for w in row]) + _broken(
+            random, [w for face in faces for w in face]
+        )
     else:
         text = (
             "".join("  ".join(row) + "\n" for row in whole)
@@ -334,7 +340,8 @@ def pcd(random: Random) -> Written:
     head += (
         f"SIZE {' '.join(c[1] for _, c, _ in fields)}\nTYPE {' '.join(letters[c[0]] for _, c, _ in fields)}\n"
     )
-    head += f"COUNT {' '.join('1' for _ in fields)}\nWIDTH {len(pos)}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {len(pos)}\nDATA {form}\n"
+    head += f"COUNT {' '.join('1' for _ in fields)}\nWIDTH {len(pos)}\nHEIGHT 1\n"
+    head += f"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS {len(pos)}\nDATA {form}\n"
     if form == "ascii":
         rows = zip(*(values.tolist() for _, _, values in fields), strict=True)
         body = "".join(

@@ -1,0 +1,126 @@
+"""Files of one's own as a list: what belongs to which class or labels, and to which split."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from geodl.data.formats import FORMATS, is_hidden
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[str, ...] = get_args(Split)
+
+
+class Listed(NamedTuple):
+    """A file of a shape.
+
+    Attributes:
+        name: its path within the set.
+        file: where it is.
+        label: its class, or the file of its labels; empty where nothing is said.
+        split: "train", "val" or "test"; empty where nothing is said.
+    """
+
+    name: str
+    file: Path
+    label: str
+    split: str
+
+
+def shapes_within(folder: Path, deep: bool = False) -> list[Path]:
+    """The files of shapes in a folder, in order; hidden ones and those of labels are none."""
+    found = folder.rglob("*") if deep else folder.iterdir()
+    known = (path for path in found if path.is_file() and path.suffix.lower() in FORMATS)
+    seen = (path for path in known if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+    return sorted(path for path in seen if not _is_labels(path))
+
+
+def _is_labels(file: Path) -> bool:
+    """Whether a file that might hold a shape holds the labels of the shape beside it."""
+    if file.name.endswith((".labels.npy", ".labels.txt")):
+        return True
+    lesser = {".txt": (".txt",), ".npy": (".npy", ".txt")}.get(file.suffix.lower())
+    if lesser is None:
+        return False
+    beside = {path.suffix.lower() for path in file.parent.glob(f"{file.stem}.*") if not is_hidden(path)}
+    return bool(beside.intersection(FORMATS).difference(lesser))
+
+
+def folders_within(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path))
+
+
+def read_list(path: Path, column: str) -> list[Listed]:
+    """A csv file with a line a shape: ``file`` (from the csv's folder on), ``column`` and, if there is one, ``split``.
+
+    Raises:
+        ValueError: a column is missing, a split is none, or a line has no file; with its line.
+        FileNotFoundError: a file that is listed is missing.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        rows = csv.DictReader(lines, skipinitialspace=True)
+        names = list(rows.fieldnames or [])
+        if missing := [name for name in ("file", column) if name not in names]:
+            raise ValueError(
+                f"{path} has no column {missing[0]!r}; its first line names {', '.join(names) or 'none'}"
+            )
+        found = []
+        for number, row in enumerate(rows, 2):
+            name, label, split = ((row.get(key) or "").strip() for key in ("file", column, "split"))
+            if not name or (split and split not in SPLITS):
+                trouble = f"{split!r} is none of {', '.join(SPLITS)}" if name else "it names no file"
+                raise ValueError(f"{path}, line {number}: {trouble}")
+            if not (path.parent / name).is_file():
+                raise FileNotFoundError(f"{path}, line {number}: there is no file {path.parent / name}")
+            found.append(Listed(name, path.parent / name, label, split))
+    if not found:
+        raise ValueError(f"{path} lists no shapes")
+    return found
+
+
+def chosen_split(
+    listed: Sequence[Listed], split: Split | None, test_share: float, val_share: float, seed: int
+) -> list[Listed]:
+    """The shapes of a split: as they say, or else drawn at random, the same share of every label.
+
+    Raises:
+        ValueError: no such split, shares that leave nothing to train on, only some that say their split, or none left.
+    """
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"split must be {', '.join(map(repr, SPLITS))} or None, not {split!r}")
+    if not (0 <= test_share < 1 and 0 <= val_share < 1 and test_share + val_share < 1):
+        raise ValueError(
+            f"test_share and val_share must leave some to train on, got {test_share} and {val_share}"
+        )
+    if split is None:
+        return list(listed)
+    told = [one.split for one in listed]
+    if any(told) and not all(told):
+        first = next(one.name for one in listed if not one.split)
+        raise ValueError(f"some shapes say which split they are of, but {first} does not")
+    if not any(told):
+        told = _drawn([one.label for one in listed], test_share, val_share, seed)
+    found = [one for one, of in zip(listed, told, strict=True) if of == split]
+    if not found:
+        counts = ", ".join(f"{number} {name}" for name, number in Counter(told).items())
+        raise ValueError(f"no shapes are of the split {split!r}: there are {counts}")
+    return found
+
+
+def _drawn(labels: Sequence[str], test_share: float, val_share: float, seed: int) -> list[str]:
+    random = np.random.default_rng(seed)
+    found = ["train"] * len(labels)
+    for label in sorted(set(labels)):
+        of_label = [k for k, one in enumerate(labels) if one == label]
+        order = random.permutation(of_label).tolist()
+        tested, validated = (round(share * len(order)) for share in (test_share, val_share))
+        for k in order[:tested]:
+            found[k] = "test"
+        for k in order[tested : tested + validated]:
+            found[k] = "val"
+    return found
