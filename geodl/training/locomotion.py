@@ -32,7 +32,9 @@ class LocomotionModule(L.LightningModule):
     .. math:: s_{t+1} = s_t + f(s_t, \; s_t - s_{t-1}, \; \text{path}_{t+5 \ldots t+30}, \; p_t, \; \text{traits})
 
     The path says where to be, facing where, and at which phase of the steps: without this beat, a walk soon is steps ahead or
-    behind. All in the frame of the character at t, and normalised by mean and deviation over the training motions. The network says how the
+    behind.
+
+    All in the frame of the character at t, and normalised by mean and deviation over the training motions. The network says how the
     rotations (6-D form, made orthonormal after every step), the height and the phase p change, where the root moves and turns, and
     which feet stand. It is trained on its own predictions over ``rollout`` frames, from starts with noise, so it learns to come
     back.

@@ -15,6 +15,7 @@ from geodl.data.markers import fill_markers, lose_markers
 
 __all__ = ["MarkerModule"]
 
+_INTERPOLATED = partial(fill_markers, smoothing=1.0)
 _UNIT = 0.1  # of the root's height: what the network's output counts in
 
 
@@ -45,7 +46,7 @@ class MarkerModule(L.LightningModule):
         noise: float,
         share: float = 0.3,
         gap: int = 20,
-        fill: Callable[[Tensor, Tensor], Tensor] = partial(fill_markers, smoothing=1.0),
+        fill: Callable[[Tensor, Tensor], Tensor] = _INTERPOLATED,
         learning_rate: float = 3e-3,
     ) -> None:
         super().__init__()
