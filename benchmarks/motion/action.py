@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
+from torch_geometric.data import Data
 
-from benchmarks.motion.data import motions, names, title
-from benchmarks.motion.training import size
+from benchmarks.motion.data import mirrored, motions, names, title
+from benchmarks.motion.training import fit, size
 from geodl.data import Motion, motion_signal
 from geodl.models import STGCN
+from geodl.training import ClassificationModule
 
 FRAMES, EVERY, HOP = 32, 2, 16  # of a window: frames, one of how many is read, and how far windows are apart
 WIDTHS, KERNEL, DROPOUT = (24, 24, 48, 48), 5, 0.05
 BATCH, STEPS, RATE = 16, 300, 4e-3
+FASTEST, SLOWEST, SIZES, SHAKEN = (
+    0.8,
+    1.25,
+    0.1,
+    0.005,
+)  # of the windows that are trained on; the last in metres
 RIDGE = (0.001, 0.01, 0.1, 1.0, 10.0)
 
 
 class Windows(NamedTuple):
-    x: Tensor  # [N, 6, J, FRAMES]
+    x: Tensor  # [N, 9, J, FRAMES]
     motion: Tensor  # [N], which motion it is of
     y: Tensor  # [M], of motions
 
@@ -46,12 +54,14 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
             cut = {split: cut_up(found, hips) for split, found in parts.items()}
             for name, signal in LINEAR.items():
                 scores.setdefault(name, []).append(ridge(cut, signal))
-            began = time.process_time()
             torch.manual_seed(seed)
             classes = int(cut["train"].y.max()) + 1
-            model = STGCN(6, classes, parts["train"][0].skeleton, WIDTHS, KERNEL, DROPOUT)
-            train(model, parts["train"], hips, chosen.steps or STEPS)
-            seconds += time.process_time() - began
+            model = STGCN(9, classes, parts["train"][0].skeleton, WIDTHS, KERNEL, DROPOUT)
+            module = ClassificationModule(model, classes, RATE, 0.05, 0.1)
+            clips = [
+                (motion, mirror, int(motion.y)) for motion in parts["train"] for mirror in mirrors(label)
+            ]
+            seconds += fit(module, partial(draw, clips, hips), chosen.steps or STEPS)
             with torch.no_grad():
                 predicted = torch.cat([model(x).softmax(1) for x in cut["test"].x.split(64)])
             scores.setdefault("ST-GCN", []).append(accuracy(predicted, cut["test"]))
@@ -80,49 +90,48 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
     }  # fmt: skip
 
 
-def window(positions: Tensor, hips: tuple[int, int], start: int) -> Tensor:
-    """``[6, J, FRAMES]``; beyond the ends of a motion it stands still."""
-    frames = (start + EVERY * torch.arange(FRAMES)).clamp(0, len(positions) - 1)
-    return motion_signal(positions[frames], *hips)
-
-
-def numbers(motion: Motion, hips: tuple[str, str]) -> tuple[int, int]:
-    return motion.skeleton.number(hips[0]), motion.skeleton.number(hips[1])
+def window(
+    positions: Tensor, motion: Motion, hips: tuple[str, str], start: float, speed: float = 1
+) -> Tensor:
+    """``[9, J, FRAMES]``: places, steps and bones; beyond the ends of a motion it stands still."""
+    time = (start + speed * EVERY * torch.arange(FRAMES).float()).clamp(0, len(positions) - 1)
+    before = time.long()
+    after = (before + 1).clamp(max=len(positions) - 1)
+    now = torch.lerp(positions[before], positions[after], (time - before)[:, None, None])
+    x = motion_signal(now, *(motion.skeleton.number(name) for name in hips))
+    above = motion.skeleton.parents
+    bones = torch.where((above > 0)[:, None], x[:3] - x[:3, above.clamp(min=0)], x[:3])
+    return torch.cat([x, bones])
 
 
 def cut_up(found: Sequence[Motion], hips: tuple[str, str]) -> Windows:
     x, whose = [], []
     for number, motion in enumerate(found):
-        positions, sides = motion.positions(), numbers(motion, hips)
+        positions = motion.positions()
         for start in range(0, max(len(positions) - EVERY * FRAMES, 0) + 1, HOP):
-            x.append(window(positions, sides, start))
+            x.append(window(positions, motion, hips, start))
             whose.append(number)
     return Windows(torch.stack(x), torch.tensor(whose), torch.tensor([int(motion.y) for motion in found]))
 
 
-def train(model: nn.Module, found: Sequence[Motion], hips: tuple[str, str], steps: int) -> None:
-    """AdamW with one cycle of the learning rate; windows anywhere in the motions, people up to a third smaller or taller."""
-    optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.05)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    clips = [(motion.positions(), numbers(motion, hips), int(motion.y)) for motion in found]
-    order: list[int] = []
-    for _ in range(steps):
-        while len(order) < BATCH:
-            order += torch.randperm(len(clips)).tolist()
-        batch, order = [clips[k] for k in order[:BATCH]], order[BATCH:]
-        x = [window(p, sides, _anywhere(len(p))) for p, sides, _ in batch]
-        scale = 1 + 0.1 * torch.randn(BATCH, 1, 1, 1)
-        y = torch.tensor([label for _, _, label in batch])
-        loss = F.cross_entropy(model(scale * torch.stack(x)), y, label_smoothing=0.1)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        cycle.step()
-    model.eval()
+def mirrors(label: str) -> tuple[bool, ...]:
+    """Whether motions are also trained on with left and right changed, which makes another gait of some gaits."""
+    return (False,) if label == "gait" else (False, True)
 
 
-def _anywhere(frames: int) -> int:
-    return int(torch.randint(-8, max(frames - EVERY * FRAMES, 0) + 9, ()))
+def draw(clips: Sequence[tuple[Motion, bool, int]], hips: tuple[str, str]) -> Data:
+    """Windows anywhere in the motions, people of other sizes, who are faster or slower, and joints that are not quite there."""
+    x, y = [], []
+    for number in torch.randint(len(clips), (BATCH,)).tolist():
+        motion, mirror, label = clips[number]
+        positions = motion.positions()
+        positions = mirrored(positions, motion.skeleton) if mirror else positions
+        speed = float(torch.empty(()).uniform_(FASTEST, SLOWEST))
+        start = int(torch.randint(-8, max(int(len(positions) - speed * EVERY * FRAMES), 0) + 9, ()))
+        positions = positions * (1 + SIZES * torch.randn(())) + SHAKEN * torch.randn(positions.shape[1:])
+        x.append(window(positions, motion, hips, start, speed))
+        y.append(label)
+    return Data(x=torch.stack(x), y=torch.tensor(y))
 
 
 def accuracy(scores: Tensor, part: Windows) -> float:
@@ -132,7 +141,7 @@ def accuracy(scores: Tensor, part: Windows) -> float:
 
 
 def flat(x: Tensor) -> Tensor:
-    return x.flatten(1)
+    return x[:, :6].flatten(1)
 
 
 def moments(x: Tensor) -> Tensor:
@@ -142,6 +151,7 @@ def moments(x: Tensor) -> Tensor:
 
 def extremes(x: Tensor) -> Tensor:
     """Mean, deviation, least and greatest value over the window of every joint's place and velocity."""
+    x = x[:, :6]
     return torch.cat([x.mean(3), x.std(3), x.amin(3), x.amax(3)], 1).flatten(1)
 
 

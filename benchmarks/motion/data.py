@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from geodl.data import Motion
+from geodl.data import Motion, Skeleton
 from geodl.datasets import BandaiNamco, Gaits
 
 Split = Literal["train", "val", "test"]
@@ -25,6 +26,7 @@ class Names(NamedTuple):
     halved: tuple[str, ...]
 
 
+_SEED = 100  # of the gaits, none of which anything was tuned on
 _SIDES = ("left", "right")
 GAITS = Names(
     ("left thigh", "right thigh"),
@@ -61,19 +63,30 @@ def title(root: Path | None) -> str:
     return "Gaits, people not trained on" if root is None else "Bandai-Namco set 1, takes not trained on"
 
 
+def items(data: Gaits | BandaiNamco) -> list[Motion]:
+    return [data[k] for k in range(len(data))]
+
+
 @cache
 def motions(
     root: Path | None, split: Split, target: Literal["action", "style"] = "action", fold: int = 0
 ) -> Sequence[Motion]:
     """Whole motions with labels."""
     if root is None:
-        return list(Gaits(40, 4, 120, split=split, treadmill=True, seed=fold))
-    return list(BandaiNamco(root, target, split, fold=fold))
+        return items(Gaits(40, 4, 120, split=split, treadmill=True, seed=_SEED + fold))
+    return items(BandaiNamco(root, target, split, fold=fold))
 
 
 def moved(root: Path | None, split: Split) -> Sequence[Motion]:
     """The same, and people walk away."""
-    return list(Gaits(20, 2, 120, split=split)) if root is None else motions(root, split)
+    return items(Gaits(20, 2, 120, split=split, seed=_SEED)) if root is None else motions(root, split)
+
+
+def mirrored(positions: Tensor, skeleton: Skeleton) -> Tensor:
+    """``[..., J, 3]``, right where it was left."""
+    swap = {"left": "right", "right": "left", "L": "R", "R": "L"}
+    named = [re.sub(r"^(left|right)(?= )|(?<=_)[LR]$", lambda m: swap[m[0]], name) for name in skeleton.names]
+    return positions[..., [skeleton.number(name) for name in named], :] * positions.new_tensor([-1.0, 1, 1])
 
 
 def windows(clips: Sequence[Tensor], frames: int, hop: int) -> Tensor:

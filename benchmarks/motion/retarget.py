@@ -81,7 +81,10 @@ def draw(clips: list[list[Tensor]]) -> list[Tensor]:
 
 def changed(skeleton: Skeleton, joints: Names) -> tuple[Skeleton, list[int]]:
     """A skeleton with other bones, some of them in two parts, and where in it the joints of the first one are."""
-    known, parents, offsets, new = [], [], [], []
+    known: list[str] = []
+    parents: list[int] = []
+    offsets: list[Tensor] = []
+    new: list[int] = []
     for name, parent, offset in zip(skeleton.names, skeleton.parents.tolist(), skeleton.offsets, strict=True):
         above = -1 if parent < 0 else new[parent]
         offset = offset * joints.scales.get(kind(name), 1.0)

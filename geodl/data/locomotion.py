@@ -169,7 +169,8 @@ def contact_phase(contact: Tensor) -> Tensor:
     mean = (value[-1] - value[0]) / (at[-1] - at[0])
     slope = torch.where((time < at[0]) | (time > at[-1]), mean, slope)
     begin = torch.where(time > at[-1], len(at) - 1, torch.where(time < at[0], 0, after - 1))
-    return (value[begin] + slope * (time - at[begin])).float()
+    found: Tensor = (value[begin] + slope * (time - at[begin])).float()
+    return found
 
 
 def about_y(angle: Tensor) -> Tensor:

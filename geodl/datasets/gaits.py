@@ -20,20 +20,28 @@ from geodl.datasets.stepping import draw_manner, walk
 __all__ = ["Gaits"]
 
 # Legs and arms, in cycles: the right leg behind the left, an arm behind the leg of its side.
-_LIMBS = {"walk": (0.5, 0.5), "pace": (0.5, 0.0), "gallop": (0.3, 0.5)}
-_CLASSES = tuple(f"{name}{way}" for name in _LIMBS for way in ("", "-back"))
+_LIMBS = {
+    "walk": (0.5, 0.5),
+    "pace": (0.5, 0.0),
+    "lead": (0.5, 0.75),
+    "lag": (0.5, 0.25),
+    "gallop-left": (0.3, 0.5),
+    "gallop-right": (0.7, 0.5),
+}
+_CLASSES = tuple(_LIMBS)
 _SPLITS = ("train", "val", "test")
 
 
 class Gaits(ClassificationSet):
-    r"""People who walk along winding paths: six gaits that differ in the order of things and in nothing else.
+    r"""People who walk along winding paths: six gaits that differ in the order of limbs and in nothing else.
 
-    - "walk": arms swing against the legs of their side; "pace": with them; "gallop": one leg soon after the other;
-    - each forwards, or "-back": backwards, which is the same film played backwards.
+    - "walk": arms swing against the legs of their side; "pace": with them;
+    - "lead": arms are a quarter of a cycle ahead of "pace"; "lag": behind it;
+    - "gallop-left": the right leg comes soon after the left; "gallop-right": the left soon after the right.
 
-    Speed, cadence, steps, posture and swing are drawn alike for all gaits, so that each joint of each gait goes through the same
-    places equally often: mean and deviation of a clip say next to nothing about its class, and only the order in time and between
-    limbs does.
+    Speed, cadence, steps, posture and swing are drawn alike for all gaits, so that each joint of each gait moves alike: mean,
+    deviation and extremes of the places and velocities in a clip say next to nothing about its class, and only the order of limbs
+    in time does. Played backwards, "lead" is nearly "lag", and one gallop the other.
 
     Footprints are planned along the path and the legs reach for them, so that bones keep their lengths, and a foot that stands does
     not slide.
@@ -105,23 +113,18 @@ class Gaits(ClassificationSet):
         subject, label, clip = self._walks[index]
         scales = draw_proportions(_person(self.seed, subject))
         random = np.random.default_rng([self.seed, 4, subject, label, clip])
-        legs, arms = _LIMBS[_CLASSES[label].removesuffix("-back")]
-        if random.integers(2):  # the other leg leads
-            legs = 1 - legs
-        manner = draw_manner(random, legs, arms)
+        manner = draw_manner(random, *_LIMBS[_CLASSES[label]])
         made = walk(scales, manner, self.frames, self.frame_time, random.random(), self.treadmill)
-        if _CLASSES[label].endswith("-back"):
-            made = {name: value[::-1] for name, value in made.items()} | {"phase": -made["phase"][::-1]}
         skeleton = body_skeleton(scales)
         rotation = torch.eye(3).repeat(self.frames, skeleton.num_joints, 1, 1)
-        rotation[:, : len(BONES)] = torch.from_numpy(made["rotation"].copy()).float()
+        rotation[:, : len(BONES)] = torch.from_numpy(made["rotation"]).float()
         return Motion(
             skeleton,
             rotation,
-            torch.from_numpy(made["translation"].copy()).float()[:, None],
+            torch.from_numpy(made["translation"]).float()[:, None],
             self.frame_time,
             phase=torch.from_numpy(made["phase"] % 1).float(),
-            contact=torch.from_numpy(made["contact"].copy()).float(),
+            contact=torch.from_numpy(made["contact"]).float(),
             subject=subject,
         )
 

@@ -88,7 +88,8 @@ class SegmentationFolder(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         number = range(len(self))[index]  # counts from the end, or raises IndexError
         if number not in self._shapes:
-            shape, shape.y = self._labelled(self._where[number])
+            shape, y = self._labelled(self._where[number])
+            shape.y = y
             if self.num_points is not None:
                 shape = drawn_points(shape, self.num_points, self.seed, self.names[number])
             shape.name = self.names[number]
@@ -106,17 +107,14 @@ class SegmentationFolder(Dataset[Any]):
         if file is not None:
             y = _read_labels(file)
         else:
-            given = (
-                value
-                for key in ("y", "label", "face_label", "face_y")
-                if (value := getattr(shape, key, None)) is not None
-            )
-            y = next(given, None)
-            if y is None or y.is_floating_point():
+            given = (getattr(shape, key, None) for key in ("y", "label", "face_label", "face_y"))
+            held: Tensor | None = next((value for value in given if value is not None), None)
+            if held is None or held.is_floating_point():
                 ends = ", ".join(_LABELS)
                 raise ValueError(
                     f"{one.file} has no labels: expected a property `label`, or a file beside it that ends in one of {ends}"
                 )
+            y = held
         faces = None if getattr(shape, "face", None) is None else shape.face.shape[1]
         if len(y) not in (len(shape.pos), faces):
             counts = f"{len(shape.pos)} vertices" + (f" and {faces} faces" if faces else "")

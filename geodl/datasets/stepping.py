@@ -27,6 +27,7 @@ class Manner:
     speed: float
     legs: float  # how much of a cycle the right leg is behind the left
     arms: float  # how much of a cycle an arm is behind the leg of its side
+    trunk: float  # how much of a cycle hips and trunk are ahead of where they are when people walk
     cadence: float  # cycles a second
     duty: float  # the part of a cycle that a foot stands
     lift: float  # of the swinging foot
@@ -55,6 +56,8 @@ def draw_manner(random: Generator, legs: float, arms: float) -> Manner:
         speed=speed,
         legs=legs + between(-0.03, 0.03),
         arms=arms + between(-0.04, 0.04),
+        # Were it the same for all, hands and feet would be shaken more in one gait than in another.
+        trunk=between(0, 1),
         cadence=(0.80 + 0.55 * pace) * between(0.93, 1.07),
         duty=duty,
         lift=between(0.06, 0.12) + 0.10 * pace,
@@ -146,9 +149,9 @@ def walk(
         contact[:, 2 * side + 1] = stands
 
     # The trunk.
-    cycle: Points = 2 * np.pi * phase
+    cycle: Points = 2 * np.pi * (phase + manner.trunk)
     ground, facing = at(time)
-    middle = cycle - np.pi * (manner.duty - manner.legs)  # between the middles of the two stands
+    middle = cycle - np.pi * (manner.duty - 0.5)  # between the middles of the two stands
     turned = {
         "pelvis": _turn(manner.lean / 3, facing + manner.twist * np.cos(cycle) * -0.5, 0.03 * np.sin(cycle)),
         "belly": _turn(manner.lean / 3, 0.5 * manner.twist * np.cos(cycle), -0.03 * np.sin(cycle)),

@@ -118,7 +118,8 @@ def trust(
 def _links(shape: Any) -> Tensor:
     """The edges of a mesh, or those of a cloud's points to their 6 nearest, ``[2, E]``, each once."""
     if getattr(shape, "face", None) is not None:
-        return edges(shape)
+        found: Tensor = edges(shape)
+        return found
     near = knn(shape.pos.double(), min(_NEAREST, shape.pos.shape[0] - 1), loop=False)
     low, high = torch.minimum(near.row, near.col), torch.maximum(near.row, near.col)
     return torch.unique(torch.stack([low, high]), dim=1)

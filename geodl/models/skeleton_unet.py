@@ -29,7 +29,8 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, level: Level) -> Tensor:
         past = x if self.past is None else self.past(x, level)
         x = self.norm(self.first(x, level)).relu()
-        return (self.norm_after(self.second(x, level)) + past).relu()
+        y: Tensor = self.norm_after(self.second(x, level)) + past
+        return y.relu()
 
 
 class SkeletonUNet(nn.Module):

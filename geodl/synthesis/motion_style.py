@@ -90,7 +90,7 @@ def _descend(
                 loss = loss + off / spread_s.square().sum().clamp(min=1e-12)
             jerk = torch.diff(change, n=2, dim=0).square().mean() + torch.diff(up, n=2, dim=0).square().mean()
             optimizer.zero_grad()
-            (loss + 10 * jerk).backward()  # type: ignore[no-untyped-call]
+            (loss + 10 * jerk).backward()
             optimizer.step()
     return rotation_6d_to_matrix(first + change).detach(), (only * up).detach()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -28,9 +27,12 @@ _LEAST = 0.2
 
 
 class LocomotionModule(L.LightningModule):
-    r"""An autoregressive network: from a pose, what it did a frame ago, the path ahead and the bones, to the next pose.
+    r"""An autoregressive network: from a pose, what it did a frame ago, the path ahead and what stays, to the next pose.
 
-    .. math:: s_{t+1} = s_t + f(s_t, \; s_t - s_{t-1}, \; \text{path}_{t+5 \ldots t+30}, \; p_t, \; \text{bones})
+    .. math:: s_{t+1} = s_t + f(s_t, \; s_t - s_{t-1}, \; \text{path}_{t+5 \ldots t+30}, \; p_t, \; \text{traits})
+
+    The path says where to be, facing where, and at which phase of the steps: without this beat, a walk soon is steps ahead or
+    behind.
 
     All in the frame of the character at t, and normalised by mean and deviation over the training motions. The network says how the
     rotations (6-D form, made orthonormal after every step), the height and the phase p change, where the root moves and turns, and
@@ -40,15 +42,15 @@ class LocomotionModule(L.LightningModule):
     Args:
         model: ``model(x [B, in_channels]) -> [B, out_channels]``; a :class:`~geodl.models.PhaseFunctionedNetwork` also gets the
             phase. All read sine and cosine of the phase. :meth:`channels` says how many numbers there are.
-        joints, contacts: J and K.
+        joints, contacts, traits: J, K and S.
         learning_rate: the highest of one cycle.
         rollout: frames a network goes on by itself in training; one at first, all from the middle of the run on.
         noise: deviation of the noise on the first pose, in that of the poses.
 
     What the network writes last should be small at first: far from a walk there is no way back.
 
-    A batch is ``(motion, bones)``: a :class:`~geodl.data.CharacterMotion` of B windows of at least ``rollout + 40`` frames, and
-    ``[B, J]`` bone lengths.
+    A batch is ``(motion, traits)``: a :class:`~geodl.data.CharacterMotion` of B windows of at least ``rollout + 40`` frames, and
+    ``[B, S]`` numbers of who walks how, such as bone lengths and the gait.
 
     Holden, Komura, Saito, "Phase-functioned neural networks for character control", 2017; Zhang, Starke, Komura, Saito, "Mode-
     adaptive neural networks for quadruped motion control", 2018.
@@ -64,6 +66,7 @@ class LocomotionModule(L.LightningModule):
         model: nn.Module,
         joints: int,
         contacts: int,
+        traits: int,
         learning_rate: float = 2e-3,
         rollout: int = 8,
         noise: float = 0.1,
@@ -71,27 +74,25 @@ class LocomotionModule(L.LightningModule):
         super().__init__()
         self.model, self.joints, self.contacts = model, joints, contacts
         self.learning_rate, self.rollout, self.noise = learning_rate, rollout, noise
-        read, written, _ = self.channels(joints, contacts)
+        read, written, self.movement = self.channels(joints, contacts, traits)
         self.register_buffer("mean", torch.zeros(read))
         self.register_buffer("deviation", torch.ones(read))
         self.register_buffer("step_mean", torch.zeros(written - contacts))
         self.register_buffer("step_deviation", torch.ones(written - contacts))
 
     @staticmethod
-    def channels(joints: int, contacts: int) -> tuple[int, int, int]:
+    def channels(joints: int, contacts: int, traits: int) -> tuple[int, int, int]:
         """How many numbers the network reads and writes, and how many of the first it reads are of movement and path."""
-        movement = 6 * joints + 5 + 4 * len(_AHEAD)
-        return movement + 6 * joints + 1 + 2 + joints, 6 * joints + 5 + contacts, movement
+        movement = 6 * joints + 5 + 6 * len(_AHEAD)
+        return movement + 6 * joints + 1 + 2 + traits, 6 * joints + 5 + contacts, movement
 
-    def normalize(self, motions: Sequence[tuple[CharacterMotion, Tensor]]) -> None:
-        """Takes mean and deviation of what the network reads and writes from motions ``[F, ...]`` and their bones ``[J]``."""
+    def normalize(self, motion: CharacterMotion, traits: Tensor) -> None:
+        """Takes mean and deviation of what the network reads and writes from motions ``[B, F]`` and their traits ``[B, S]``."""
         read, written = [], []
-        for motion, bones in motions:
-            for now in range(1, motion.heading.shape[0] - max(_AHEAD) - _ABOUT, 3):
-                one = motion[None]
-                read.append(self._read(one[:, now - 1], one[:, now], one, now, bones[None]))
-                written.append(self._step(one[:, now], one[:, now + 1]))
-        poses = slice(movement := self.channels(self.joints, self.contacts)[2], movement + 6 * self.joints)
+        for now in range(1, motion.heading.shape[1] - max(_AHEAD) - _ABOUT, 3):
+            read.append(self._read(motion[:, now - 1], motion[:, now], motion, now, traits))
+            written.append(self._step(motion[:, now], motion[:, now + 1]))
+        poses = slice(self.movement, self.movement + 6 * self.joints)
         steps = slice(6 * self.joints)
         for values, mean, deviation, blocks in (
             (torch.cat(read), self.mean, self.deviation, (steps, poses)),
@@ -104,18 +105,18 @@ class LocomotionModule(L.LightningModule):
             deviation.copy_(torch.where(spread > 1e-6, spread, 1.0))
 
     @torch.no_grad()
-    def run(self, motion: CharacterMotion, bones: Tensor, start: int, frames: int) -> CharacterMotion:
+    def run(self, motion: CharacterMotion, traits: Tensor, start: int, frames: int) -> CharacterMotion:
         """Free run ``[B, frames]`` along the paths of the motions ``[B, F]``: frames ``start - 1`` and ``start`` are given."""
         before, now = motion[:, start - 1], motion[:, start]
         made = []
         for number in range(frames):
-            before, (now, _) = now, self._next(before, now, motion, start + number, bones)
+            before, (now, _) = now, self._next(before, now, motion, start + number, traits)
             made.append(now)
         names = CharacterMotion.__dataclass_fields__
         return CharacterMotion(*(torch.stack([getattr(one, name) for one in made], 1) for name in names))
 
     def training_step(self, batch: tuple[CharacterMotion, Tensor], _: int) -> Tensor:
-        motion, bones = batch
+        motion, traits = batch
         spread = self._pose_deviation.square().mean().sqrt()
         before, now = self._disturbed(motion[:, 0]), self._disturbed(motion[:, 1])
         losses = []
@@ -123,7 +124,7 @@ class LocomotionModule(L.LightningModule):
         frames = 1 + round((self.rollout - 1) * min(1.0, 2 * self.global_step / total))
         for number in range(frames):
             true, old = motion[:, number + 2], now
-            before, (now, contact) = now, self._next(before, now, motion, number + 1, bones)
+            before, (now, contact) = now, self._next(before, now, motion, number + 1, traits)
             pose = (now.rotation - true.rotation).flatten(1) / spread
             wanted = (self._step(old, true) - self.step_mean) / self.step_deviation
             found = (self._step(old, now) - self.step_mean) / self.step_deviation
@@ -133,8 +134,8 @@ class LocomotionModule(L.LightningModule):
                 F.smooth_l1_loss(found[:, -5:], wanted[:, -5:]),
                 0.1 * F.binary_cross_entropy_with_logits(contact, true.contact),
             ]
-        loss = torch.stack(losses).sum() / frames
-        self.log("loss", loss.detach(), prog_bar=True, batch_size=len(bones))
+        loss: Tensor = torch.stack(losses).sum() / frames
+        self.log("loss", loss.detach(), prog_bar=True, batch_size=len(traits))
         return loss
 
     def configure_optimizers(self) -> Any:
@@ -148,8 +149,7 @@ class LocomotionModule(L.LightningModule):
 
     @property
     def _pose_deviation(self) -> Tensor:
-        movement = self.channels(self.joints, self.contacts)[2]
-        return self.deviation[movement : movement + 6 * self.joints]
+        return self.deviation[self.movement : self.movement + 6 * self.joints]
 
     def _disturbed(self, frame: CharacterMotion) -> CharacterMotion:
         noise = torch.randn_like(frame.rotation) * self._pose_deviation.view(self.joints, 6)
@@ -157,10 +157,10 @@ class LocomotionModule(L.LightningModule):
         return CharacterMotion(rotation, frame.place, frame.heading, frame.phase, frame.contact)
 
     def _next(
-        self, before: CharacterMotion, now: CharacterMotion, motion: CharacterMotion, at: int, bones: Tensor
+        self, before: CharacterMotion, now: CharacterMotion, motion: CharacterMotion, at: int, traits: Tensor
     ) -> tuple[CharacterMotion, Tensor]:
         """The frame after ``now``, and the scores of its contacts."""
-        x = ((self._read(before, now, motion, at, bones) - self.mean) / self.deviation).clamp(-_FAR, _FAR)
+        x = ((self._read(before, now, motion, at, traits) - self.mean) / self.deviation).clamp(-_FAR, _FAR)
         y = self.model(x, now.phase) if isinstance(self.model, PhaseFunctionedNetwork) else self.model(x)
         step, contact = y[:, : -self.contacts], y[:, -self.contacts :]
         step = step.clamp(-_FAR, _FAR) * self.step_deviation + self.step_mean
@@ -172,17 +172,19 @@ class LocomotionModule(L.LightningModule):
         return new, contact
 
     def _read(
-        self, before: CharacterMotion, now: CharacterMotion, motion: CharacterMotion, at: int, bones: Tensor
+        self, before: CharacterMotion, now: CharacterMotion, motion: CharacterMotion, at: int, traits: Tensor
     ) -> Tensor:
         about = torch.arange(-_ABOUT, _ABOUT + 1) + torch.tensor(_AHEAD)[:, None] + at
         about = about.clamp(0, motion.heading.shape[1] - 1)
         path = motion.place[:, about].mean(2)[..., [0, 2]] - now.place[:, None, [0, 2]]
         turn = motion.heading[:, about].mean(2) - now.heading[:, None]
         path = _turned(path, -now.heading[:, None].expand_as(turn))
-        wanted = torch.cat([path, turn.sin()[..., None], turn.cos()[..., None]], -1).flatten(1)
+        beat = motion.phase[:, about].mean(2) - now.phase[:, None]
+        angles = [turn.sin(), turn.cos(), beat.sin(), beat.cos()]
+        wanted = torch.cat([path, torch.stack(angles, -1)], -1).flatten(1)
         phase = torch.stack([now.phase.sin(), now.phase.cos()], 1)
         return torch.cat(
-            [self._step(before, now), wanted, now.rotation.flatten(1), now.place[:, 1:2], phase, bones], 1
+            [self._step(before, now), wanted, now.rotation.flatten(1), now.place[:, 1:2], phase, traits], 1
         )
 
     @staticmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -13,11 +15,12 @@ from geodl.data.markers import fill_markers, lose_markers
 
 __all__ = ["MarkerModule"]
 
+_INTERPOLATED = partial(fill_markers, smoothing=1.0)
 _UNIT = 0.1  # of the root's height: what the network's output counts in
 
 
 class MarkerModule(L.LightningModule):
-    r"""A network that corrects interpolation: :math:`p = \text{interpolated} + f(\text{interpolated}, \text{seen})`.
+    r"""A network that corrects what is filled in without learning: :math:`p = \text{filled} + f(\text{filled}, \text{seen})`.
 
     It reads, in the frame of the character in the middle of the clip, each marker's place from the root, where the root is, how
     both move, and what was seen: 10 numbers a marker and frame; it writes 3.
@@ -28,7 +31,8 @@ class MarkerModule(L.LightningModule):
         height: of the root over the ground, in the unit of the positions: what they are divided by.
         noise: deviation of the noise of seen markers in training, in that unit.
         share, gap: what is lost in training, see :func:`~geodl.data.lose_markers`.
-        smoothing: of the interpolation, in frames.
+        fill: what lost markers are filled in with at first, ``fill(positions, seen)``: interpolation, smoothed over a frame, if not
+            given.
         learning_rate: the highest of one cycle.
 
     A batch is ``[B, T, J, 3]`` positions, y up.
@@ -42,16 +46,16 @@ class MarkerModule(L.LightningModule):
         noise: float,
         share: float = 0.3,
         gap: int = 20,
-        smoothing: float = 1.0,
+        fill: Callable[[Tensor, Tensor], Tensor] = _INTERPOLATED,
         learning_rate: float = 3e-3,
     ) -> None:
         super().__init__()
         self.model, self.hips, self.height, self.noise = model, hips, height, noise
-        self.share, self.gap, self.smoothing, self.learning_rate = share, gap, smoothing, learning_rate
+        self.share, self.gap, self.fill, self.learning_rate = share, gap, fill, learning_rate
 
     def forward(self, positions: Tensor, seen: Tensor) -> Tensor:
         """Positions ``[B, T, J, 3]`` of all markers, of those that are ``seen [B, T, J]``."""
-        filled = fill_markers(positions, seen, smoothing=self.smoothing)
+        filled = self.fill(positions, seen)
         middle = filled.shape[1] // 2
         turn = about_y(-heading(filled, *self.hips)[:, middle])[:, None, None]
         ground = filled[:, middle, 0] * filled.new_tensor([1.0, 0.0, 1.0])
@@ -64,14 +68,16 @@ class MarkerModule(L.LightningModule):
         return made
 
     def training_step(self, batch: Tensor, _: int) -> Tensor:
-        seen = lose_markers(*batch.shape[:3], self.share, self.gap).to(batch.device)
+        clips, frames, markers, _axes = batch.shape
+        seen = lose_markers(clips, frames, markers, self.share, self.gap).to(batch.device)
         made = self(batch + self.noise * torch.randn_like(batch), seen)
         error = (made - batch).norm(dim=-1) / self.height
         lost = error[~seen].mean()
         self.log_dict(
             {"lost": lost.detach() * self.height, "loss": error.mean().detach()}, batch_size=len(batch)
         )
-        return error.mean() + lost
+        loss: Tensor = error.mean() + lost
+        return loss
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate)

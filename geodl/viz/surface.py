@@ -93,10 +93,10 @@ def surface(
 
 
 def _rows(argument: str, values: SignalLike, vertices: int) -> Tensor:
-    values = as_signal(argument, values).detach().cpu()
-    if not values.dim() or values.shape[0] != vertices:
-        raise ValueError(f"mesh has {vertices} vertices but {argument} has shape {list(values.shape)}")
-    return values
+    rows: Tensor = as_signal(argument, values).detach().cpu()
+    if not rows.dim() or rows.shape[0] != vertices:
+        raise ValueError(f"mesh has {vertices} vertices but {argument} has shape {list(rows.shape)}")
+    return rows
 
 
 def _scale(values: Tensor, limits: tuple[float, float] | None) -> tuple[Tensor, ColorBar]:

@@ -1,4 +1,4 @@
-"""Sets of motions: the published layout and its splits; gaits that differ in the order of things and in nothing else."""
+"""Sets of motions: the published layout and its splits; gaits that differ in the order of limbs and in nothing else."""
 
 from __future__ import annotations
 
@@ -144,11 +144,11 @@ def test_gaits_walk_on_the_ground_without_sliding() -> None:
     walks = Gaits(num_identities=3, num_clips=1, frames=90)
     assert len(walks) == 18 and walks.classes == [
         "walk",
-        "walk-back",
         "pace",
-        "pace-back",
-        "gallop",
-        "gallop-back",
+        "lead",
+        "lag",
+        "gallop-left",
+        "gallop-right",
     ]
     for m in walks:
         position = m.positions()
@@ -170,15 +170,21 @@ def test_gaits_walk_on_the_ground_without_sliding() -> None:
         assert 0.3 < went < 2.2 * 3
 
 
-def test_backwards_is_forwards_in_reverse() -> None:
-    walks = Gaits(num_identities=1, num_clips=8)
-    facing = {}
-    for m in walks:
-        ahead = m.global_rotations()[:-1, 0, :, 2]
-        way = m.translation[1:, 0] - m.translation[:-1, 0]
-        facing.setdefault(m.name.rsplit("_", 2)[0], []).append(float((ahead * way).sum(1).mean()))
-    for name, ways in facing.items():
-        assert min(ways) > 0 if not name.endswith("-back") else max(ways) < 0
+def test_limbs_come_in_the_order_of_the_gait() -> None:
+    """How far the right leg and the left arm are behind the left leg, by the angle of their first harmonic at its frequency."""
+    limbs = {"walk": (0.5, 0.5), "pace": (0.5, 0.0), "lead": (0.5, 0.75), "lag": (0.5, 0.25)}
+    limbs |= {"gallop-left": (0.3, 0.5), "gallop-right": (0.7, 0.5)}
+    for m in Gaits(num_identities=1, num_clips=4, frames=300, treadmill=True, seed=3):
+        turn = torch.exp(2j * torch.pi * m.phase.double())
+        place = (m.positions() - m.positions()[:, :1])[..., 2].double()
+        names = ("left foot", "right foot", "left hand")
+        angles = [
+            ((x - x.mean()) * turn.conj()).mean().angle()
+            for x in (place[:, m.skeleton.number(n)] for n in names)
+        ]
+        for angle, wanted in zip(angles[1:], limbs[m.name.rsplit("_", 2)[0]], strict=True):
+            behind = float((angles[0] - angle) / (2 * torch.pi)) - wanted
+            assert abs((behind + 0.5) % 1 - 0.5) < 0.13, m.name
 
 
 def test_on_a_treadmill_people_stay_in_place() -> None:
@@ -192,26 +198,30 @@ def test_people_have_proportions_of_their_own_and_are_in_one_split() -> None:
     people = {split: {int(name.split("_")[-2]) for name in data.names} for split, data in sets.items()}
     assert people == {"train": set(range(6)), "val": {6, 7}, "test": {8, 9}}
     all_of_them = Gaits(num_identities=10, num_clips=1)
-    again = all_of_them[all_of_them.names.index("gallop_008_000")]
+    again = all_of_them[all_of_them.names.index("gallop-left_008_000")]
     torch.testing.assert_close(again.rotation, sets["test"][4].rotation, atol=0, rtol=0)
     assert not torch.equal(sets["test"][0].skeleton.offsets, sets["test"][6].skeleton.offsets)
     assert not torch.equal(Gaits(num_identities=1, seed=1)[0].rotation, Gaits(num_identities=1)[0].rotation)
 
 
 def test_statistics_of_a_clip_say_little_and_the_order_says_all() -> None:
-    """A linear classifier of means and deviations is near chance; three phases, which need the order, tell the gaits apart."""
+    """A linear classifier of means, deviations and extremes of places and velocities is near chance; phases, which need the order,
+    tell the gaits apart."""
     sets = [
-        Gaits(num_identities=15, num_clips=2, frames=90, treadmill=True, split=split)
+        Gaits(num_identities=15, num_clips=3, frames=90, treadmill=True, split=split)
         for split in ("train", "test")
     ]
     numbers, orders, labels = [], [], []
     for data in sets:
-        position = torch.stack([m.positions() - m.positions()[:, :1] for m in data])
-        numbers.append(torch.cat([position.mean(1), position.std(1)], 1).flatten(1).double())
+        position = torch.stack([m.positions() for m in data])
+        velocity = position.diff(dim=1)
+        both = torch.cat([position[:, :-1] - position[:, :-1, :1], velocity], 3)
+        statistics = [both.mean(1), both.std(1), both.amin(1), both.amax(1)]
+        numbers.append(torch.cat(statistics, 1).flatten(1).double())
         orders.append(torch.stack([_order(m) for m in data]).double())
         labels.append(data.labels)
     blind, seeing = (_linear(x[0], labels[0], x[1], labels[1]) for x in (numbers, orders))
-    assert blind < 0.45, blind  # one of six is 0.17
+    assert blind < 0.35, blind  # one of six is 0.17
     assert seeing > 0.9, seeing
 
 

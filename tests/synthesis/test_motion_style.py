@@ -16,7 +16,7 @@ HIPS = ("left thigh", "right thigh")
 
 def test_statistics_come_nearer_and_bones_and_the_path_stay() -> None:
     torch.manual_seed(0)
-    content, style = Gaits(2, 1, 24)[0], Gaits(2, 1, 30)[7]
+    content, style = Gaits(2, 1, 24)[0], Gaits(2, 1, 30)[8]
     network = STGCN(6, 3, content.skeleton, widths=(6, 8), kernel_size=3).train()
     for _ in range(3):  # statistics of its norms
         network(torch.randn(4, 6, 22, 12))

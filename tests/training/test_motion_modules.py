@@ -42,18 +42,18 @@ def fitted(module: L.LightningModule, batch: object, steps: int = 3) -> L.Lightn
 
 
 def test_locomotion_learns_and_goes_on(walks: list[tuple[CharacterMotion, torch.Tensor]]) -> None:
-    read, written, gate = LocomotionModule.channels(22, 4)
+    read, written, gate = LocomotionModule.channels(22, 4, 22)
     torch.manual_seed(0)
     network = PhaseFunctionedNetwork(read, written, width=8)
-    module = LocomotionModule(network, 22, 4, rollout=3)
-    module.normalize(walks)
+    module = LocomotionModule(network, 22, 4, 22, rollout=3)
+    whole = CharacterMotion.stack([walk for walk, _ in walks])
+    module.normalize(whole, torch.stack([bones for _, bones in walks]))
     assert gate < read
     batch = (
         CharacterMotion.stack([walk[:43] for walk, _ in walks]),
         torch.stack([bones for _, bones in walks]),
     )
     fitted(module, batch)
-    whole = CharacterMotion.stack([walk for walk, _ in walks])
     made = module.run(whole, batch[1], 5, 90)  # beyond the end of the path
     assert made.rotation.shape == (len(walks), 90, 22, 6)
     assert float(bone_length_error(made.positions(SKELETON), SKELETON).max()) < 1e-5
@@ -64,14 +64,13 @@ def test_locomotion_learns_and_goes_on(walks: list[tuple[CharacterMotion, torch.
 def test_a_network_that_says_the_mean_step_walks_at_the_mean_pace(
     walks: list[tuple[CharacterMotion, torch.Tensor]],
 ) -> None:
-    read, written, _ = LocomotionModule.channels(22, 4)
+    read, written, _ = LocomotionModule.channels(22, 4, 22)
     network = nn.Linear(read, written)
     for weight in network.parameters():
         nn.init.zeros_(weight)
-    module = LocomotionModule(network, 22, 4)
-    forwards = walks[:1]
-    module.normalize(forwards)
-    walk, bones = forwards[0][0][None], forwards[0][1][None]
+    module = LocomotionModule(network, 22, 4, 22)
+    walk, bones = walks[0][0][None], walks[0][1][None]
+    module.normalize(walk, bones)
     made = module.run(walk, bones, 5, 10)
     pace = module.step_mean[-4:-2].norm()
     torch.testing.assert_close(
@@ -83,7 +82,7 @@ def test_a_network_that_says_the_mean_step_walks_at_the_mean_pace(
 def test_markers_are_interpolation_where_the_network_says_nothing() -> None:
     motion = Gaits(1, 1, 24)[0]
     network = SkeletonUNet(10, 3, SKELETON, widths=(4, 6), pooling=("both",), kernel_size=3)
-    module = MarkerModule(network, (11, 14), 0.9, 0.01, gap=8, smoothing=0.0)
+    module = MarkerModule(network, (11, 14), 0.9, 0.01, gap=8, fill=fill_markers)
     positions = motion.positions()[None].repeat(2, 1, 1, 1)
     fitted(module, positions)
     seen = torch.ones(2, 24, 22, dtype=torch.bool)
