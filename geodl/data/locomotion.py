@@ -169,11 +169,11 @@ def contact_phase(contact: Tensor) -> Tensor:
     mean = (value[-1] - value[0]) / (at[-1] - at[0])
     slope = torch.where((time < at[0]) | (time > at[-1]), mean, slope)
     begin = torch.where(time > at[-1], len(at) - 1, torch.where(time < at[0], 0, after - 1))
-    found: Tensor = (value[begin] + slope * (time - at[begin])).float()
-    return found
+    return (value[begin] + slope * (time - at[begin])).float()
 
 
 def about_y(angle: Tensor) -> Tensor:
     """Rotations ``[..., 3, 3]`` about the y axis."""
     c, s, zero, one = angle.cos(), angle.sin(), torch.zeros_like(angle), torch.ones_like(angle)
-    return torch.stack([c, zero, s, zero, one, zero, -s, zero, c], -1).unflatten(-1, (3, 3))
+    rows = torch.stack([c, zero, s, zero, one, zero, -s, zero, c], -1)
+    return rows.view(*rows.shape[:-1], 3, 3)

@@ -118,11 +118,11 @@ def trust(
 def _links(shape: Any) -> Tensor:
     """The edges of a mesh, or those of a cloud's points to their 6 nearest, ``[2, E]``, each once."""
     if getattr(shape, "face", None) is not None:
-        found: Tensor = edges(shape)
-        return found
+        return edges(shape)
     near = knn(shape.pos.double(), min(_NEAREST, shape.pos.shape[0] - 1), loop=False)
     low, high = torch.minimum(near.row, near.col), torch.maximum(near.row, near.col)
-    return torch.unique(torch.stack([low, high]), dim=1)
+    each: Tensor = torch.unique(torch.stack([low, high]), dim=1)
+    return each
 
 
 def _ways(shape: Any, sources: Tensor, targets: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ class STGCN(nn.Module):
         return self._run(x)[1]
 
     def _run(self, x: Tensor) -> tuple[Level, list[Tensor]]:
-        halved = sum(int(block.stride > 1) for block in self.blocks)  # type: ignore[operator]
+        halved = len([block for block in self.blocks if block.stride > 1])  # type: ignore[operator]
         level = level_of(self.parents, x, ["time"] * halved, self.kernel_size)
         if x.shape[1] * len(self.parents) != self.norm.num_features:
             raise ValueError(

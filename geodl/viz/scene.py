@@ -176,5 +176,5 @@ def checked_map(argument: str, index: IndexLike, shape: Surface, reference: Surf
     if not -1 <= int(index.min()) <= int(index.max()) < reference.pos.shape[0]:
         found = f"{int(index.min())}..{int(index.max())}"
         raise IndexError(f"{argument} holds {found}, but reference has {reference.pos.shape[0]} vertices")
-    found: Tensor = index.cpu()
-    return found
+    onto: Tensor = index.cpu()
+    return onto
