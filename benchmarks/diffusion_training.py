@@ -58,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         turned(shape, name, "diffusion", chosen.signal)
         for shape, name in zip(test, sets[1].names, strict=True)
     ]
-    ridge, _ = Ridge(train, RNA.num_classes).scores(test)
+    seen = [
+        turned(shape.clone(), f"seen {number}", "diffusion", chosen.signal)
+        for number, shape in enumerate(train)
+    ]
+    ridge, _ = Ridge(seen, RNA.num_classes).scores(test)
     net, peer_name = published(RNA.num_classes, chosen.width, 4, train[0].x.shape[1], dropout=True)
     ours = DiffusionNet.from_published(net.state_dict(), dropout=0.5)
     curves = {

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import trimesh
 
-from benchmarks.result import command, write_result
+from benchmarks.result import command, portable, write_result
 from geodl.data import Mesh
 
 # Of each kind of file: its ending, what trimesh calls it, its options, and bytes a vertex.
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seconds=time.perf_counter() - began,
         parameters={"megabytes": chosen.megabytes, "repeats": chosen.repeats, "load_average": busy},
         seeds=[chosen.seed],
-        command=command(),
+        command=portable(command(), chosen),
     )
     print(f"wrote {out}")
 

@@ -1,6 +1,6 @@
 """Six materials made anew: pictures to look at, by random filters and by the features of a trained network.
 
-    python -m benchmarks.materials                        procedural exemplars and random filters, a minute
+    python -m benchmarks.materials                        procedural exemplars and random filters
     python -m benchmarks.materials --exemplars FILE FILE  pictures of one's own
     python -m benchmarks.materials --squeezenet FILE      and by the features of SqueezeNet 1.0, whose weights are not downloaded: a
                                                           safetensors file with torchvision's names

@@ -1,7 +1,7 @@
 """Texture synthesis: one exemplar on an image and on a surface, and a cellular automaton that grows it.
 
-    python -m benchmarks.texture                                  procedural stones, on an image and on a Puppet; four minutes,
-                                                                  half of which an automaton learns to grow a labyrinth
+    python -m benchmarks.texture                                  procedural stones, on an image and on a Puppet; half of the
+                                                                  time an automaton learns to grow a labyrinth
     python -m benchmarks.texture --exemplar FILE --mesh FILE      a picture and a mesh of one's own
     python -m benchmarks.texture --automaton 0                    without the automaton
 

@@ -70,7 +70,7 @@ def run_match(chosen: argparse.Namespace) -> None:
     out = chosen.out or Path(f"match-{chosen.shape_1.stem}-{chosen.shape_2.stem}")
     meshes = [Mesh.load(path) for path in (chosen.shape_1, chosen.shape_2)]
     features = None if chosen.weights is None else network_features(chosen.weights)
-    found = match(meshes[0], meshes[1], chosen.k, features, OperatorCache(chosen.cache))
+    found = match(meshes[0], meshes[1], chosen.k, features, users_cache(chosen.cache))
     out.mkdir(parents=True, exist_ok=True)
     for name, p2p in (("p2p_21.txt", found.p2p_21), ("p2p_12.txt", found.p2p_12)):
         write(out / name, "".join(f"{vertex}\n" for vertex in p2p.tolist()))
@@ -85,6 +85,17 @@ def run_match(chosen: argparse.Namespace) -> None:
         f"wrote {out}: "
         + ", ".join(sorted(path.name for path in out.iterdir() if not path.name.startswith(".")))
     )
+
+
+def users_cache(folder: Path | None) -> OperatorCache | None:
+    """The cache in a folder; none, which is said, where the user's own cannot be made."""
+    try:
+        return OperatorCache(folder)
+    except OSError as error:
+        if folder is not None:
+            raise
+        print(f"nothing is kept: {error}", file=sys.stderr)
+        return None
 
 
 class MeshFiles:

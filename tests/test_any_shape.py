@@ -371,3 +371,21 @@ def test_charts_of_a_cloud_are_those_of_the_plane() -> None:
     carried = angle.cos()[:, None] * frames[row, 0] + angle.sin()[:, None] * frames[row, 1]
     away = row != col
     torch.testing.assert_close(carried[away], turned[away])
+
+
+def test_packed_polygons_of_too_few_corners_are_named() -> None:
+    packed = SimpleNamespace(points=POS, faces=np.array([0, 1, 2, -1, 0, 2, 3, -1]))
+    with pytest.raises(ValueError, match="of which 0 should be a number of corners, 3 or more"):
+        as_shape(packed)
+
+
+def test_three_quads_of_an_object_are_quads() -> None:
+    quads = np.array([[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4]])
+    assert as_shape(SimpleNamespace(vertices=POS, faces=quads)).face.shape == (3, 6)
+
+
+def test_packed_clouds_are_taken_apart_first() -> None:
+    batch = geodl.data.collate([PointCloud(torch.rand(20, 3)), PointCloud(torch.rand(20, 3))])
+    for read in (geodl.geometry.surface_area, lambda cloud: geodesic_charts(cloud, size=4)):
+        with pytest.raises(ValueError, match=r"take a batch apart with to_data_list\(\)"):
+            read(batch)

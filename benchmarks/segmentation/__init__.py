@@ -1,1 +1,1 @@
-"""Parts of shapes: every vertex of people and poses, or molecules, that training never saw."""
+"""Parts of shapes: every vertex of people, poses or molecules that training never saw."""

@@ -6,9 +6,9 @@
     python -m benchmarks.segmentation --data faust --root PATH     the 24 parts of SMPL on FAUST, registered and remeshed
     python -m benchmarks.segmentation --data rna --root PATH       the RNA set, or a part of it
 
-Test people and poses (or molecules) are none of the training's. Measures are those after the last epoch, for every seed, beside a
-linear map of what the network reads (ridge regression). A run's folder holds result.json, pictures of truth, prediction and
-errors, logs and checkpoints; interrupted, the same command goes on from the last epoch.
+Test people (of Puppets also the poses, of RNA the molecules) are none of the training's. Measures are those after the last
+epoch, for every seed, beside a linear map of what the network reads (ridge regression). A run's folder holds result.json,
+pictures of truth, prediction and errors, logs and checkpoints; interrupted, the same command goes on from the last epoch.
 """
 
 from __future__ import annotations

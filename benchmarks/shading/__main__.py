@@ -1,6 +1,6 @@
 """Ambient occlusion, learned on three domains and tested on a family of shapes that training never saw.
 
-    python -m benchmarks.shading                      puppets are held out; five minutes on two cores
+    python -m benchmarks.shading                      puppets are held out
     python -m benchmarks.shading --held-out solids    another family
 
 One target, the ambient occlusion of vertices by ray casting, is predicted on surfaces by DiffusionNet, on clouds by a convolution

@@ -40,7 +40,11 @@ def read_bvh(path: Path) -> tuple[Skeleton, Tensor, Tensor, Tensor | None, float
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such BVH file")
     try:
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+        data = path.read_bytes()
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:  # names of joints in an older code
+            text = data.decode("latin-1")
         joints, rest = _hierarchy(text)
         numbers, frame_time = _frames(text[rest:], sum(len(joint.channels) for joint in joints))
     except ValueError as error:

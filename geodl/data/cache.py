@@ -163,7 +163,10 @@ class OperatorCache:
             size: how many vertices every chart holds, instead.
         """
         mesh = as_shape(mesh)
-        inputs = _surface("charts", mesh) | {"radius": _radius(radius), "size": size}
+        inputs = _surface("charts", mesh) | {
+            "radius": _radius(radius),
+            "size": None if size is None else int(size),
+        }
         return self._structure(Charts, "charts", inputs, lambda: geodesic_charts(mesh, radius, size=size)).to(
             mesh.pos.device
         )
@@ -221,7 +224,8 @@ class OperatorCache:
     def spectrum(self, shape: ShapeLike, k: int, kind: str | None = None) -> Spectrum:
         """:func:`~geodl.geometry.spectrum` of a shape in float64, on its device.
 
-        One entry serves every k up to its own; a larger one is computed and takes its place.
+        One entry serves every k up to its own; a larger one is computed and takes its place. Within an eigenspace, as of a sphere,
+        the basis is then that of the longer spectrum.
 
         Args:
             shape: one shape, whatever :func:`~geodl.data.as_shape` takes.
@@ -268,6 +272,8 @@ def _surface(name: str, shape: Any) -> dict[str, Value]:
     """All that is read of a mesh, or of a cloud, whose frames stand on its normals."""
     inputs: dict[str, Value] = {"algorithm": _ALGORITHMS[name], "pos": shape.pos}
     other = "normal" if getattr(shape, "face", None) is None else "face"
+    if other == "normal" and getattr(shape, "ptr", None) is not None:
+        raise ValueError("the cache keeps operators of single shapes: take a batch apart with to_data_list()")
     if (value := getattr(shape, other, None)) is not None:
         inputs[other] = value
     return inputs

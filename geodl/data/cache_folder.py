@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from torch import Tensor
 from geodl.data.whole_file import abandoned, whole_file
 
 __all__ = ["CacheEntry", "CacheFolder", "tensor_bytes"]
+
+# An operator and the SHA-256 of what it was computed from.
+_NAME = re.compile(r"[\w-]+-[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class CacheFolder:
             raise OSError(f"the cache folder {path} cannot be made: {error.strerror}") from error
         self._mine: set[str] = set()
         for temporary in path.glob(".*.tmp"):
-            with contextlib.suppress(FileNotFoundError):  # another process may have renamed or swept it
+            with contextlib.suppress(
+                OSError
+            ):  # another process may have renamed or swept it, or it is another user's
                 if abandoned(temporary):
                     temporary.unlink()
 
@@ -70,6 +76,11 @@ class CacheFolder:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
+            return None
+        except OSError as error:
+            warnings.warn(
+                f"{path} cannot be read and is computed again: {error}", RuntimeWarning, stacklevel=4
+            )
             return None
         tensors, trouble = _decoded(data)
         if trouble:
@@ -103,9 +114,11 @@ class CacheFolder:
         self._make_room(path.name)
 
     def entries(self) -> list[CacheEntry]:
-        """What there is, by name."""
+        """What there is, by name; files of other names, such as weights, are none of the cache's."""
         found = []
         for path in sorted(self.path.glob("*.safetensors")):
+            if not _NAME.fullmatch(path.stem):
+                continue
             with contextlib.suppress(FileNotFoundError):
                 told = path.stat()
                 found.append(CacheEntry(path.stem, told.st_size, told.st_mtime))
@@ -127,7 +140,10 @@ class CacheFolder:
 
     def remove(self, names: Iterable[str]) -> None:
         for name in names:
-            self.file(name).unlink(missing_ok=True)
+            with contextlib.suppress(
+                PermissionError
+            ):  # another user's, in a folder that lets each remove their own alone
+                self.file(name).unlink(missing_ok=True)
 
     def _make_room(self, newest: str) -> None:
         entries = sorted(self.entries(), key=lambda entry: entry.used)

@@ -52,7 +52,7 @@ def fill_markers(
     Args:
         positions: ``[B, T, J, 3]``; what is not seen is not read.
         seen: ``[B, T, J]`` bool.
-        kind: straight lines, or piecewise or natural cubic splines.
+        kind: straight lines, or piecewise (pchip) or smooth (not-a-knot) cubic splines.
         smoothing: deviation of a Gaussian over time that everything is smoothed with before, in frames; 0 for none.
 
     Returns:

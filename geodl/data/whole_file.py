@@ -38,7 +38,7 @@ def abandoned(temporary: Path) -> bool:
         FileNotFoundError: the file itself is gone.
     """
     node, process, *_ = temporary.name.split(".")[-4:]
-    if node == platform.node().replace(".", "-") and process.isdigit():
+    if os.name == "posix" and node == platform.node().replace(".", "-") and process.isdigit():
         try:
             os.kill(int(process), 0)
         except ProcessLookupError:

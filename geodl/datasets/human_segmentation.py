@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from geodl.data import Mesh
+from geodl.data.formats import is_hidden
 from geodl.datasets.published import check_split, find_folder
 from geodl.datasets.segmentation import SegmentationSet
 
@@ -76,7 +77,7 @@ def _test(root: Path) -> Iterator[tuple[str, Path, Path]]:
 
 
 def _meshes(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.glob("*") if path.suffix in _MESHES)
+    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in _MESHES and not is_hidden(p))
     if not found:
         raise FileNotFoundError(f"{folder} has no meshes.\n{_INSTRUCTIONS}")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,23 +33,52 @@ class Listed(NamedTuple):
     split: str
 
 
-def shapes_within(folder: Path, deep: bool = False) -> list[Path]:
-    """The files of shapes in a folder, in order; hidden ones and those of labels are none."""
-    found = folder.rglob("*") if deep else folder.iterdir()
-    known = (path for path in found if path.is_file() and path.suffix.lower() in FORMATS)
-    seen = (path for path in known if not any(p.startswith(".") for p in path.relative_to(folder).parts))
-    return sorted(path for path in seen if not _is_labels(path))
+def shapes_within(folder: Path) -> list[Path]:
+    """The files of shapes in a folder and those in it, in order; hidden ones, labels beside a shape, and prose are none."""
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    kinds: dict[tuple[Path, str], set[str]] = {}
+    for path in files:
+        kinds.setdefault((path.parent, path.stem), set()).add(path.suffix.lower())
+    return sorted(
+        path
+        for path in files
+        if path.suffix.lower() in FORMATS
+        and not _is_labels(path, kinds[path.parent, path.stem])
+        and (path.suffix.lower() not in (".txt", ".csv") or _holds_numbers(path))
+    )
 
 
-def _is_labels(file: Path) -> bool:
-    """Whether a file that might hold a shape holds the labels of the shape beside it."""
+def _is_labels(file: Path, beside: set[str]) -> bool:
+    """Whether a file that might hold a shape holds the labels of the shape beside it; ``beside`` are the kinds of its name."""
     if file.name.endswith((".labels.npy", ".labels.txt")):
         return True
     lesser = {".txt": (".txt",), ".npy": (".npy", ".txt")}.get(file.suffix.lower())
-    if lesser is None:
-        return False
-    beside = {path.suffix.lower() for path in file.parent.glob(f"{file.stem}.*") if not is_hidden(path)}
-    return bool(beside.intersection(FORMATS).difference(lesser))
+    return lesser is not None and bool(beside.intersection(FORMATS).difference(lesser))
+
+
+def _holds_numbers(file: Path) -> bool:
+    """Whether one of the first lines begins with a number, as none of a list or of prose does."""
+    with file.open("rb") as lines:
+        return any(re.match(rb"\s*[-+]?\.?\d", lines.readline(4096)) for _ in range(3))
+
+
+def split_folders(folder: Path) -> dict[str, Path]:
+    """Folders called train, val and test, however they are spelled, by these names.
+
+    Raises:
+        ValueError: there are such folders, and others beside them.
+    """
+    inner = folders_within(folder)
+    found = {part.name.lower(): part for part in inner if part.name.lower() in SPLITS}
+    if found and (others := [part.name for part in inner if part.name.lower() not in SPLITS]):
+        raise ValueError(
+            f"{folder} has {', '.join(found)} and beside them {others[0]!r}, which is none of {', '.join(SPLITS)}"
+        )
+    return found
 
 
 def folders_within(folder: Path) -> list[Path]:
@@ -70,7 +100,8 @@ def read_list(path: Path, column: str) -> list[Listed]:
                 f"{path} has no column {missing[0]!r}; its first line names {', '.join(names) or 'none'}"
             )
         found = []
-        for number, row in enumerate(rows, 2):
+        for row in rows:
+            number = rows.line_num
             name, label, split = ((row.get(key) or "").strip() for key in ("file", column, "split"))
             if not name or (split and split not in SPLITS):
                 trouble = f"{split!r} is none of {', '.join(SPLITS)}" if name else "it names no file"
@@ -84,9 +115,14 @@ def read_list(path: Path, column: str) -> list[Listed]:
 
 
 def chosen_split(
-    listed: Sequence[Listed], split: Split | None, test_share: float, val_share: float, seed: int
+    listed: Sequence[Listed],
+    classes: Sequence[str],
+    split: Split | None,
+    test_share: float,
+    val_share: float,
+    seed: int,
 ) -> list[Listed]:
-    """The shapes of a split: as they say, or else drawn at random, the same share of every label.
+    """The shapes of a split: as they say, or else drawn at random, the same share of every one of ``classes``, theirs in order.
 
     Raises:
         ValueError: no such split, shares that leave nothing to train on, only some that say their split, or none left.
@@ -104,7 +140,7 @@ def chosen_split(
         first = next(one.name for one in listed if not one.split)
         raise ValueError(f"some shapes say which split they are of, but {first} does not")
     if not any(told):
-        told = _drawn([one.label for one in listed], test_share, val_share, seed)
+        told = _drawn(classes, test_share, val_share, seed)
     found = [one for one, of in zip(listed, told, strict=True) if of == split]
     if not found:
         counts = ", ".join(f"{number} {name}" for name, number in Counter(told).items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,12 @@ from geodl.data import as_shape
 from geodl.data.formats import FORMATS
 from geodl.datasets.drawn_points import drawn_points
 from geodl.datasets.listing import (
-    SPLITS,
     Listed,
     Split,
     chosen_split,
-    folders_within,
     read_list,
     shapes_within,
+    split_folders,
 )
 
 __all__ = ["SegmentationFolder"]
@@ -71,13 +71,14 @@ class SegmentationFolder(Dataset[Any]):
             raise ValueError(f"num_points must be at least 1, got {num_points}")
         place = Path(root)
         self._every = _listed(place)
-        self._where = chosen_split(self._every, split, test_share, val_share, seed)
+        alike = [""] * len(self._every)
+        self._where = chosen_split(self._every, alike, split, test_share, val_share, seed)
         self._folder = place.parent if place.is_file() else place
         self.names = [one.name for one in self._where]
         self.num_points, self.seed, self.transform = num_points, seed, transform
         self._shapes: dict[int, Any] = {}
 
-    @property
+    @cached_property
     def num_classes(self) -> int:
         """One more than the largest label of all shapes, of every split; reads their labels."""
         return 1 + max(int(self._labelled(one)[1].max()) for one in self._every)
@@ -109,12 +110,12 @@ class SegmentationFolder(Dataset[Any]):
         else:
             given = (getattr(shape, key, None) for key in ("y", "label", "face_label", "face_y"))
             held: Tensor | None = next((value for value in given if value is not None), None)
-            if held is None or held.is_floating_point():
+            if held is None or bool((held != held.round()).any()):
                 ends = ", ".join(_LABELS)
                 raise ValueError(
                     f"{one.file} has no labels: expected a property `label`, or a file beside it that ends in one of {ends}"
                 )
-            y = held
+            y = held.long()
         faces = None if getattr(shape, "face", None) is None else shape.face.shape[1]
         if len(y) not in (len(shape.pos), faces):
             counts = f"{len(shape.pos)} vertices" + (f" and {faces} faces" if faces else "")
@@ -127,12 +128,11 @@ def _listed(root: Path) -> list[Listed]:
         return read_list(root, "labels")
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}")
-    splits = {folder.name: folder for folder in folders_within(root) if folder.name in SPLITS}
-    places = splits if "train" in splits else {"": root}
+    places = split_folders(root) or {"": root}
     found = [
         Listed(file.relative_to(root).as_posix(), file, "", split)
         for split, folder in places.items()
-        for file in shapes_within(folder, deep=True)
+        for file in shapes_within(folder)
     ]
     if not found:
         raise ValueError(f"{root} has no shapes: expected files of one of {', '.join(FORMATS)}")

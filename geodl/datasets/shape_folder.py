@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ from geodl.data.formats import FORMATS
 from geodl.datasets.classification import ClassificationSet
 from geodl.datasets.drawn_points import drawn_points
 from geodl.datasets.listing import (
-    SPLITS,
     Listed,
     Split,
     chosen_split,
     folders_within,
     read_list,
     shapes_within,
+    split_folders,
 )
 
 __all__ = ["ShapeFolder"]
@@ -67,7 +68,8 @@ class ShapeFolder(ClassificationSet):
             raise ValueError(f"num_points must be at least 1, got {num_points}")
         listed = _listed(Path(root))
         classes = sorted({one.label for one in listed})
-        chosen = chosen_split(listed, split, test_share, val_share, seed)
+        labels = [one.label for one in listed]
+        chosen = chosen_split(listed, labels, split, test_share, val_share, seed)
         self.num_points, self.seed = num_points, seed
         self.files = [one.file for one in chosen]
         super().__init__(
@@ -90,20 +92,17 @@ def _listed(root: Path) -> list[Listed]:
         return found
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}")
-    parts = [folder for folder in folders_within(root) if folder.name in SPLITS]
-    of_split = [(part.name, folder) for part in parts for folder in folders_within(part)]
-    if (root / "train").is_dir():
-        places = [(split, folder.name, folder) for split, folder in of_split]
-    else:
-        places = []
-        for folder in folders_within(root):
-            inner = [part for part in folders_within(folder) if part.name in SPLITS]
-            places += [(part.name, folder.name, part) for part in inner] or [("", folder.name, folder)]
-    found = [
-        Listed(file.relative_to(root).as_posix(), file, label, split)
-        for split, label, folder in places
-        for file in shapes_within(folder, deep=True)
-    ]
+    parts = split_folders(root)
+    places = [(split, of.name, of) for split, part in parts.items() for of in folders_within(part)]
+    for folder in [] if parts else folders_within(root):
+        inner = split_folders(folder)
+        places += [(split, folder.name, part) for split, part in inner.items()] or [("", folder.name, folder)]
+    found = []
+    for split, label, folder in places:
+        files = shapes_within(folder)
+        found += [Listed(file.relative_to(root).as_posix(), file, label, split) for file in files]
+        if not files:
+            warnings.warn(f"{folder} has no shapes and is left out", UserWarning, stacklevel=3)
     if not found:
         raise ValueError(
             f"{root} has no shapes: expected a folder a class with files of one of {', '.join(FORMATS)}"

@@ -17,7 +17,7 @@ from geodl.geometry.cloud_charts import tangent_charts
 from geodl.geometry.frames import frame_angle, precise_frames
 from geodl.geometry.native import native, num_threads
 from geodl.geometry.shapes import IndexLike, ShapeLike, as_index, as_shape
-from geodl.geometry.surface import surface_arrays
+from geodl.geometry.surface import check_single, surface_arrays
 from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 from geodl.ops.neighbors import Neighbors
 
@@ -301,7 +301,6 @@ def geodesic_charts(
         ValueError: neither radius nor size or both; a radius that is not positive or of another shape, a size below 1; the mesh
             is empty or a position is not finite; sources of another shape or dtype.
         IndexError: a face or a source refers to a vertex that does not exist.
-        RuntimeError: the native extension is not built.
     """
     mesh = as_shape(mesh)
     sources = None if sources is None else as_index("sources", sources)
@@ -361,6 +360,7 @@ def geodesic_charts(
 
 
 def _of_cloud(cloud: Any, radius: float | Tensor | None, sources: Tensor | None, size: int | None) -> Charts:
+    check_single(cloud)
     pos = check_cloud(cloud)
     if sources is not None:
         _check_points("sources", sources, len(pos))
@@ -402,7 +402,6 @@ def chart_radius(mesh: ShapeLike, size: int) -> float:
     Raises:
         ValueError: the size is below 2, or more than the vertices that can be reached on average; a bad mesh.
         IndexError: a face refers to a vertex that does not exist.
-        RuntimeError: the native extension is not built.
     """
     mesh = as_shape(mesh)
     if size < 2:

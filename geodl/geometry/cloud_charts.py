@@ -32,7 +32,8 @@ def tangent_charts(
         row, col = found.row, found.col
     else:
         assert reach is not None
-        found = radius(points, float(reach.max().clamp(max=torch.finfo(torch.float64).max)), queries=centers)
+        largest = float(reach.max().clamp(max=torch.finfo(torch.float64).max)) if len(reach) else 1.0
+        found = radius(points, largest, queries=centers)
         near = torch.linalg.vector_norm(points[found.col] - centers[found.row], dim=1) <= reach[found.row]
         row, col = found.row[near], found.col[near]
     order = torch.argsort(row * len(points) + col)

@@ -69,7 +69,6 @@ def direction_field(mesh: ShapeLike, strokes: Tensor | None = None, curvature: f
     Raises:
         ValueError: a bad mesh; strokes of another shape or not finite; a curvature that is negative or not finite.
         IndexError: a face refers to a vertex that does not exist.
-        RuntimeError: the native extension is not built.
 
     Knoeppel, Crane, Pinkall, Schroeder, "Globally optimal direction fields", SIGGRAPH 2013.
     """

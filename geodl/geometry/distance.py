@@ -40,7 +40,6 @@ def geodesic_distance(
         ValueError: sources and targets of different length or not integer; a negative ``max_distance``; a bad
             mesh.
         IndexError: a source, a target or a face refers to a vertex that does not exist.
-        RuntimeError: the native extension is not built.
     """
     mesh = as_shape(mesh)
     if not max_distance >= 0:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from geodl.geometry.laplacian import laplacian
 from geodl.geometry.shapes import ShapeLike, as_shape
-from geodl.geometry.surface import Surface, check_surface
+from geodl.geometry.surface import Surface, check_single, check_surface
 
 __all__ = [
     "edges",
@@ -65,6 +65,7 @@ def vertex_areas(mesh: ShapeLike) -> Tensor:
     """
     mesh = as_shape(mesh)
     if getattr(mesh, "face", None) is None:
+        check_single(mesh)
         return laplacian(mesh, "points").mass.to(mesh.pos)
     third = face_areas(mesh) / 3
     return third.new_zeros(mesh.pos.shape[0]).index_add(0, mesh.face.flatten().long(), third.repeat(3))

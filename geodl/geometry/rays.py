@@ -77,7 +77,9 @@ class Scaled:
 
     def __init__(self, mesh: Surface) -> None:
         pos, face = check_surface(mesh)
-        points = pos.detach().to("cpu", torch.float64)
+        points = pos.detach().to("cpu", torch.float64)[
+            face.detach().cpu().unique()
+        ]  # a vertex of no face is no part of it
         low, high = points.amin(dim=0), points.amax(dim=0)
         self.middle = low + (high - low) / 2
         self.size = float((high - low).amax()) or 1.0

@@ -1,4 +1,5 @@
-"""Rotations in the forms that motions are stored and learned in; all functions take any leading dimensions and are differentiable.
+"""Rotations in the forms that motions are stored and learned in; all functions take any leading dimensions and are
+differentiable, Euler angles but for gimbal lock.
 
 A rotation matrix turns column vectors, ``R v``; the product ``A B`` turns by B first. Angles are in radians.
 """

@@ -145,14 +145,15 @@ def faces_of(values: Any, rows: bool | None = None) -> Tensor:
     """``[3, F]`` int64 of triangles, or of quads in two triangles each; ``rows`` says whether 3 x 3 numbers are ``[F, 3]``: of a
     tensor not, of an array or a list they are, if it is not given."""
     face = as_index("face", values)
+    certain = rows is True
     rows = not isinstance(values, Tensor) if rows is None else rows
     if face.dim() == 1 and face.numel() == 0:
         return face.reshape(3, 0)
     if face.dim() == 2 and face.shape[1] == 3 and (rows or face.shape[0] != 3):
         return face.t().contiguous()
-    if face.dim() == 2 and face.shape[0] == 3:
+    if face.dim() == 2 and face.shape[0] == 3 and not (certain and face.shape[1] == 4):
         return face
-    if face.dim() == 2 and face.shape[1] == 4 and face.shape[0] != 3:
+    if face.dim() == 2 and face.shape[1] == 4:
         return torch.cat([face[:, [0, 1, 2]], face[:, [0, 2, 3]]]).t().contiguous()
     raise ValueError(f"face must have shape [3, F] or [F, 3], not {list(face.shape)}")
 
@@ -207,6 +208,9 @@ def _of_data(shape: Any) -> Any:
     fields = {"pos": positions_of(shape.pos)}
     if face is not None:
         fields["face"] = faces_of(face)
+    edge_index = getattr(shape, "edge_index", None)
+    if edge_index is not None and not isinstance(edge_index, Tensor):
+        fields["edge_index"] = as_index("edge_index", edge_index)
     return _replaced(shape, **fields)
 
 
@@ -276,7 +280,8 @@ def _of_cells(shape: Any) -> Any:
         if face is not None:
             made.face = face
     for name, value in (getattr(shape, "vertex_attributes", None) or {}).items():
-        if np.ndim(value) and len(value) == made.pos.shape[0] and name not in ("pos", "face"):
+        numbers = np.asarray(value).dtype.kind in "fiub"
+        if numbers and np.ndim(value) and len(value) == made.pos.shape[0] and name not in ("pos", "face"):
             made[name] = as_signal(name, value)
     visual: Any = getattr(shape, "visual", None)
     own = visual is not None and getattr(visual, "kind", None) == "vertex"
@@ -301,7 +306,8 @@ def _cells(cells: Any) -> Tensor | None:
     if isinstance(cells, np.ndarray) and cells.ndim == 1 and cells.size and cells.dtype.kind in "iu":
         cells = [("polygon", row) for row in _unpacked(cells.tolist())]  # as pyvista has them
     if isinstance(cells, Tensor | np.ndarray):
-        return faces_of(cells)
+        # Three rows of four are three quads: objects with vertices and faces hold rows.
+        return faces_of(cells, True if np.shape(cells) == (3, 4) else None)
     found = []
     for block in cells:
         if isinstance(block, tuple):
@@ -318,8 +324,12 @@ def _unpacked(packed: list[int]) -> list[list[int]]:
     """Polygons of a list that has before each its number of corners."""
     rows, at = [], 0
     while at < len(packed):
+        if packed[at] < 3:
+            raise ValueError(
+                f"faces are {len(packed)} numbers, of which {packed[at]} should be a number of corners, 3 or more"
+            )
         rows.append(packed[at + 1 : at + 1 + packed[at]])
         at += 1 + packed[at]
-    if at != len(packed) or any(len(row) < 3 for row in rows):
+    if at != len(packed):
         raise ValueError(f"faces are {len(packed)} numbers, which are no triangles [F, 3]")
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -79,3 +79,13 @@ def surface_arrays(mesh: Surface) -> tuple[NDArray[np.float64], NDArray[np.int64
     if bool((vertices == vertices[0]).all()):
         raise ValueError(f"all {len(vertices)} vertices lie in one point: the mesh has no size")
     return vertices, face.detach().cpu().t().contiguous().numpy()
+
+
+def check_single(cloud: Any) -> None:
+    """Refuses a packed batch: neighbours would be found across its clouds.
+
+    Raises:
+        ValueError: the cloud has a ``ptr``.
+    """
+    if getattr(cloud, "ptr", None) is not None:
+        raise ValueError("this is read of single clouds alone: take a batch apart with to_data_list()")

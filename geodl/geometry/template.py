@@ -54,7 +54,6 @@ def polar_template(
         ValueError: charts that are not polar or not of this mesh; no rings or rays; a radius that is not
             positive, or not given while the charts have none; a bad mesh.
         IndexError: a face refers to a vertex that does not exist.
-        RuntimeError: the native extension is not built.
     """
     mesh = as_shape(mesh)
     vertex, weight, _ = _locate(mesh, charts, rings, rays, radius)

@@ -32,11 +32,19 @@ def edge_distance(mesh: Any, sources: Any, targets: Any) -> Tensor:
 
     Returns:
         ``[P]`` float64, in units of ``pos``; inf between vertices that no path joins.
+
+    Raises:
+        IndexError: a source or a target that does not exist.
     """
     mesh = as_shape(mesh)
     pos = mesh.pos.detach().cpu().double().numpy()
     graph = _edge_graph(pos, mesh.face.detach().cpu().numpy())
     source, target = (as_index(n, i).cpu().numpy() for n, i in (("sources", sources), ("targets", targets)))
+    for name, vertex in (("sources", source), ("targets", target)):
+        if vertex.size and not 0 <= vertex.min() <= vertex.max() < len(pos):
+            raise IndexError(
+                f"{name} hold {vertex.min()}..{vertex.max()}, but vertices go from 0 to {len(pos) - 1}"
+            )
     component = connected_components(graph, directed=False)[1]
     distance = np.full(source.shape[0], np.inf)
     open_pairs = np.flatnonzero(component[source] == component[target])

@@ -55,7 +55,7 @@ class CorrespondenceReport:
     Attributes:
         protocol: a key of ``PROTOCOLS``.
         names: of the pairs, in the order given.
-        errors: of every point, ``[V]`` float64 a pair, not multiplied by 100; inf if unreachable.
+        errors: of every matched point, in order, float64 a pair, not multiplied by 100; inf if unreachable.
         mean_error: x100; inf if any point is unreachable.
         mean_error_reachable: x100, over the reachable points only (``mean_error`` if all are).
         median_error, worst_error: x100, over all points of all pairs.
@@ -68,7 +68,8 @@ class CorrespondenceReport:
         unreachable: number of points whose prediction lies on another component than the truth. They count as
             never hit in ``curve``, ``auc`` and ``accuracy``, and make ``mean_error`` infinite.
         unmatched: number of points that were predicted as -1, as :func:`match` does of vertices of no face: they count nowhere
-        else. seconds: that the evaluation took.
+            else.
+        seconds: that the evaluation took.
     """
 
     protocol: str

@@ -22,6 +22,8 @@ def on_batch(forward: Forward) -> Forward:
     Called with tensors it is what it was; ``batch=``, PyG's vector of the cloud of every point, may stand for ``ptr``.
     """
 
+    takes_ptr = "ptr" in inspect.signature(forward).parameters
+
     @functools.wraps(forward)
     def called(self: nn.Module, *given: Any, batch: Tensor | None = None, **named: Any) -> Any:
         if given and isinstance(given[0], Data):
@@ -31,6 +33,10 @@ def on_batch(forward: Forward) -> Forward:
                 )
             return forward(self, **arguments(forward, self, given[0]))
         if batch is not None:
+            if not takes_ptr:
+                raise ValueError(
+                    f"{type(self).__name__} reads no batch: its operators say where shapes begin"
+                )
             if named.get("ptr") is not None:
                 raise ValueError("give ptr or batch, not both")
             named["ptr"] = ptr_of(batch)
@@ -42,15 +48,15 @@ def on_batch(forward: Forward) -> Forward:
 def arguments(function: Callable[..., Any], model: nn.Module, batch: Any) -> dict[str, Any]:
     """What a network's function reads of a packed batch, by the names of its arguments.
 
-    ``charts`` may be the batch's ``windows``; a network of one category is told that one, and ``x`` is left out for networks that
-    read positions alone, as is what has a default and is not there.
+    ``charts`` may be the batch's ``windows``; ``x`` is left out for networks that read positions alone, as is what has a default
+    and is not there.
 
     Raises:
         ValueError: the batch lacks an argument that the network needs.
     """
     given: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        if name == "self":
+        if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         value = getattr(batch, name, None)
         if name == "charts" and value is None:
@@ -70,6 +76,10 @@ def ptr_of(batch: Tensor) -> Tensor:
     Raises:
         ValueError: it is no ascending vector of whole numbers from 0 on.
     """
+    if not isinstance(batch, Tensor):
+        raise ValueError(
+            f"batch must be a tensor, not {type(batch).__name__}; a packed batch is given alone: network(batch)"
+        )
     if batch.dim() != 1 or batch.dtype != torch.int64 or not batch.numel():
         raise ValueError(f"batch must be int64 of shape [P], not {batch.dtype} {list(batch.shape)}")
     if int(batch[0]) < 0 or bool((batch.diff() < 0).any()):

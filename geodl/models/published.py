@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from torch import Tensor
 
 # A state dict, one inside what a training script has saved, or the path of either.
 Published: TypeAlias = str | Path | Mapping[str, Any]
+# Before every name, by DataParallel and torch.compile.
+_WRAPPED = re.compile(r"^(module\.|_orig_mod\.)+")
 # Under which training scripts keep the state dict, beside the epoch and the optimiser.
 _WRAPPERS = ("model_state_dict", "state_dict", "model", "net", "network", "weights")
 
@@ -40,7 +43,7 @@ def state_dict(weights: Published) -> dict[str, Tensor]:
         found = inner
     if not isinstance(found, Mapping) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"{where} holds no state dict")
-    return {name.removeprefix("module.").removeprefix("_orig_mod."): t for name, t in found.items()}
+    return {_WRAPPED.sub("", name): tensor for name, tensor in found.items()}
 
 
 def _read(path: Path) -> Any:

@@ -218,7 +218,7 @@ class NeuralAutomaton(nn.Module):
                 parameter.grad /= parameter.grad.norm() + 1e-8
             optimizer.step()
             schedule.step()
-            if iteration >= _AVERAGED * iterations:
+            if iteration >= int(_AVERAGED * iterations):
                 average.update_parameters(self.rule)
             pool[chosen] = state.detach().masked_fill((error.detach() > worst)[:, None, None, None], 0)
             errors.append(float(error.detach().mean()))

@@ -18,16 +18,24 @@ _PENALTY = 0.001
 
 def apply(model: nn.Module, batch: Any) -> Tensor:
     """The network, maybe one of the user's own, on a packed batch: see :func:`~geodl.models.on_batch.arguments`."""
-    scores: Tensor = model(**arguments(model.forward, model, batch))
+    inner = _inner(model)
+    scores: Tensor = model(**arguments(inner.forward, inner, batch))
     return scores
 
 
 def apply_with_penalty(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor | float]:
     """Scores, and what a network adds to the loss in training: PointNet that its matrices are rotations, DeLA its offset loss."""
-    if isinstance(model, PointNet):
-        pooled, matrices = model.features(**arguments(model.features, model, batch))
-        scores: Tensor = model.head(pooled)
+    inner = _inner(model)
+    if isinstance(inner, PointNet):
+        pooled, matrices = inner.features(**arguments(inner.features, inner, batch))
+        scores: Tensor = inner.head(pooled)
         return scores, _PENALTY * feature_transform_regularizer(matrices)
-    if isinstance(model, DeLAParts):
-        return model.scores_and_offset_loss(**arguments(model.scores_and_offset_loss, model, batch))
+    if isinstance(inner, DeLAParts):
+        return inner.scores_and_offset_loss(**arguments(inner.scores_and_offset_loss, inner, batch))
     return apply(model, batch), 0.0
+
+
+def _inner(model: nn.Module) -> nn.Module:
+    """What ``torch.compile`` has wrapped."""
+    inner: nn.Module = getattr(model, "_orig_mod", model)
+    return inner

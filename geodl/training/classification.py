@@ -55,7 +55,7 @@ class ClassificationModule(SupervisedModule):
         return label_scores(self.table)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        scores, penalty = self.training_scores(batch)
+        batch, scores, penalty = self.training_scores(batch)
         if batch.y.shape != scores.shape[:1] or scores.shape[1] != self.num_classes:
             raise ValueError(
                 f"scores have shape {list(scores.shape)}, but there are {len(batch.y)} labels and {self.num_classes} classes"
@@ -72,9 +72,9 @@ class ClassificationModule(SupervisedModule):
         self.table += confusion(self(batch).argmax(1), batch.y, self.num_classes)
 
     def on_validation_epoch_end(self) -> None:
-        if self.trainer.world_size > 1:
-            gathered: Any = self.all_gather(self.table)
-            self.table = gathered.sum(0)
+        self.table = self.over_processes(self.table)
+        if not bool(self.table.any()):
+            return
         found = self.scores
         self.log_dict({"accuracy": found.accuracy, "mean_class_accuracy": found.mean_class_accuracy})
 

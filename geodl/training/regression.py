@@ -15,7 +15,7 @@ __all__ = ["RegressionModule"]
 class RegressionModule(SupervisedModule):
     r"""Mean squared error over a batch.
 
-    .. math:: L = \frac{1}{|S|} \sum_{i \in S} \|f(\text{batch})_i - t_i\|^2
+    .. math:: L = \frac{1}{C \, |S|} \sum_{i \in S} \|f(\text{batch})_i - t_i\|^2, \qquad t_i \in \mathbb{R}^C
 
     The log has the loss and :math:`R^2 = 1 - \sum \|f_i - t_i\|^2 / \sum \|t_i - \bar t\|^2` of the batch.
 
@@ -40,7 +40,7 @@ class RegressionModule(SupervisedModule):
         super().__init__(model, learning_rate, weight_decay, 0.0, transform)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        prediction, penalty = self.training_scores(batch)
+        batch, prediction, penalty = self.training_scores(batch)
         target = batch.target
         if prediction.shape != target.shape:
             raise ValueError(f"the model gives {list(prediction.shape)} but target is {list(target.shape)}")
@@ -49,7 +49,7 @@ class RegressionModule(SupervisedModule):
         loss = (prediction - target).square().mean()
         spread = (target - target.mean(dim=0)).square().mean()
         explained = 1 - loss.detach() / spread.clamp(min=1e-12)
-        self.log_dict({"loss": loss, "r2": explained}, prog_bar=True, batch_size=batch.num_graphs)
+        self.log_dict({"loss": loss, "r2": explained}, prog_bar=True, batch_size=len(batch.ptr) - 1)
         whole: Tensor = loss + penalty
         return whole
 

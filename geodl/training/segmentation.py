@@ -82,7 +82,7 @@ class SegmentationModule(SupervisedModule):
         return label_scores(self.table_by_area)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        scores, penalty = self.training_scores(batch)
+        batch, scores, penalty = self.training_scores(batch)
         y = self._labels(batch, scores)
         loss = self.loss(scores, y)
         labelled = y != self.ignored
@@ -113,7 +113,7 @@ class SegmentationModule(SupervisedModule):
 
     def on_validation_epoch_end(self) -> None:
         for name in ("table", "table_by_area"):
-            setattr(self, name, self._over_processes(getattr(self, name)))
+            setattr(self, name, self.over_processes(getattr(self, name)))
         if not bool(self.table.any()):
             return
         found = self.scores
@@ -171,10 +171,3 @@ class SegmentationModule(SupervisedModule):
         total = aggregate(area.double()[:, None], shapes)[:, 0].repeat_interleave(sizes, output_size=count)
         alike = 1 / sizes.double().repeat_interleave(sizes, output_size=count)
         return torch.where(total > 0, area.double() / total, alike)
-
-    def _over_processes(self, table: Tensor) -> Tensor:
-        if self.trainer.world_size == 1:
-            return table
-        gathered: Any = self.all_gather(table)
-        summed: Tensor = gathered.sum(0)
-        return summed

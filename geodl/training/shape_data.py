@@ -26,7 +26,8 @@ class ShapeData(L.LightningDataModule):
 
     Training shapes come in a new order every epoch, which follows from the seed and the epoch, so that a resumed run sees what an
     uninterrupted one would have seen. Several processes share the shapes of an epoch. What fills no batch is left out of it, as
-    batch norm wants whole batches. Test shapes come one by one, in their order.
+    batch norm wants whole batches. Test shapes come one by one, in their order; several processes get
+    shares of equal size, for which Lightning repeats shapes: measure with one.
 
     Raises:
         ValueError: a batch size below 1, or, in training, fewer shapes than a batch has.

@@ -62,12 +62,20 @@ class SupervisedModule(L.LightningModule):
     def forward(self, batch: Any) -> Tensor:
         return apply(self.model, batch)
 
-    def training_scores(self, batch: Any) -> tuple[Tensor, Tensor | float]:
-        """Scores of a batch after its random changes, and what the network adds to the loss."""
+    def training_scores(self, batch: Any) -> tuple[Any, Tensor, Tensor | float]:
+        """A batch after its random changes, which may drop and reorder points; its scores; what the network adds to the loss."""
         with self._drawn_at_step():
             if self.transform is not None:
                 batch = self.transform(batch.clone())
-            return apply_with_penalty(self.model, batch)
+            return batch, *apply_with_penalty(self.model, batch)
+
+    def over_processes(self, table: Tensor) -> Tensor:
+        """The sum of what all processes have counted."""
+        if self.trainer.world_size == 1:
+            return table
+        gathered: Any = self.all_gather(table)
+        summed: Tensor = gathered.sum(0)
+        return summed
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(

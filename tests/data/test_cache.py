@@ -426,8 +426,11 @@ def test_verify_and_clear(tmp_path: Path) -> None:
     path.write_bytes(flip(path.read_bytes()))
     assert cache.verify() == [spoiled.name] and cache.verify() == []
     assert [entry.bytes > 40 and time.time() - entry.used < 60 for entry in cache.entries()] == [True, True]
+    weights = tmp_path / "my-model.safetensors"
+    weights.write_bytes(b"not the cache's")
+    assert cache.verify() == []
     cache.clear()
-    assert cache.entries() == []
+    assert cache.entries() == [] and weights.exists()
 
 
 def test_entries_are_readable_by_whom_the_umask_lets(tmp_path: Path) -> None:

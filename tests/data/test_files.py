@@ -451,3 +451,23 @@ def test_headers_that_promise_too_much(tmp_path: Path) -> None:
     for name, data in lying.items():
         with pytest.raises(ValueError, match="truncated or damaged"):
             as_shape(written(tmp_path / name, data))
+
+
+def test_three_faces_stay_themselves(tmp_path: Path) -> None:
+    mesh = Mesh(torch.rand(5, 3), torch.tensor([[0, 0, 0], [1, 2, 3], [2, 3, 4]]))
+    mesh.save(tmp_path / "three.npz")
+    assert torch.equal(Mesh.load(tmp_path / "three.npz").face, mesh.face)
+
+
+def test_a_banner_of_marks_is_no_riddle(tmp_path: Path) -> None:
+    (tmp_path / "a.off").write_bytes(b"#" * 5000 + b"\nOFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+    assert Mesh.load(tmp_path / "a.off").face.shape == (3, 1)
+    (tmp_path / "b.off").write_bytes(b"#" * 5000 + b"\nfoo")
+    with pytest.raises(ValueError, match="does not begin with OFF"):
+        Mesh.load(tmp_path / "b.off")
+
+
+def test_colours_a_hair_above_one_are_no_bytes(tmp_path: Path) -> None:
+    rows = ["v 0 0 0 0.4 0.6 1.0000001", "v 1 0 0 0.3 0.2 0.1", "v 0 1 0 0 0 0", "f 1 2 3"]
+    (tmp_path / "a.obj").write_text("\n".join(rows))
+    assert Mesh.load(tmp_path / "a.obj").color[1].tolist() == pytest.approx([0.3, 0.2, 0.1])

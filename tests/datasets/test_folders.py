@@ -81,6 +81,19 @@ def test_folders_that_tell_splits(tmp_path: Path, layout: str) -> None:
         ShapeFolder(tmp_path, "val")
 
 
+def test_split_folders_however_they_are_spelled(tmp_path: Path) -> None:
+    save(tmp_path / "Test" / "box" / "0.off", shape("box", 0))
+    assert ShapeFolder(tmp_path, "test").classes == ["box"]
+    (tmp_path / "Test" / "lamp").mkdir()
+    with pytest.warns(UserWarning, match="lamp has no shapes and is left out"):
+        ShapeFolder(tmp_path)
+    (tmp_path / "validation").mkdir()
+    with pytest.raises(
+        ValueError, match="has test and beside them 'validation', which is none of train, val, test"
+    ):
+        ShapeFolder(tmp_path)
+
+
 def test_a_list(folder: Path) -> None:
     lines = ["file,label,split", "box/box0.off,cube,train", "ball/ball0.off, round, test", ""]
     (folder / "list.csv").write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
@@ -147,6 +160,14 @@ def test_labels_beside_and_within(labelled: Path) -> None:
     for one, y in zip(found, expected, strict=True):
         assert torch.equal(one.y, y), one.name
     assert len(SegmentationFolder(labelled, "test", test_share=0.5)) == 3
+
+
+def test_a_list_of_labelled_shapes_is_split(labelled: Path) -> None:
+    lines = ["file,labels", *("a.off,a.txt" for _ in range(5)), ""]
+    (labelled / "list.csv").write_text("\n".join(lines))
+    train, test = (SegmentationFolder(labelled / "list.csv", split) for split in ("train", "test"))
+    assert (len(train), len(test)) == (4, 1) and test[0].y.shape == (42,)
+    assert "list.csv" not in SegmentationFolder(labelled).names
 
 
 def test_points_take_the_labels_of_where_they_lie(labelled: Path) -> None:

@@ -272,3 +272,9 @@ def test_errors_name_the_trouble() -> None:
         cast_rays(mesh, one, one)
     with pytest.raises(ValueError, match="there are 1 origins but 2 directions"):
         cast_rays(mesh, one, one.expand(2, 3) + 1)
+
+
+def test_a_vertex_of_no_face_far_away_changes_nothing() -> None:
+    mesh = bumpy(1)
+    far = Shape(torch.cat([mesh.pos, mesh.pos.new_full((1, 3), 1e7)]), mesh.face)
+    assert torch.equal(ambient_occlusion(far, rays=16)[:-1], ambient_occlusion(mesh, rays=16))

@@ -14,7 +14,15 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import Compose
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
 
-from geodl.data import GeodesicOperators, Mesh, OperatorCache, RandomRotate, SpectralOperators, collate
+from geodl.data import (
+    FixedPoints,
+    GeodesicOperators,
+    Mesh,
+    OperatorCache,
+    RandomRotate,
+    SpectralOperators,
+    collate,
+)
 from geodl.geometry import face_areas, vertex_areas
 from geodl.models import (
     DGCNN,
@@ -156,6 +164,26 @@ def test_networks_of_points(network: Any, tmp_path: Path) -> None:
     module = SegmentationModule(network(0, 2, categories=1), 2, "points", transform=RandomRotate("z", 5.0))
     trained(module, data, tmp_path, 1)
     assert module.scores.accuracy == pytest.approx(module.scores_by_area.accuracy)
+
+
+@pytest.mark.parametrize("count", [20, 500])
+def test_labels_are_those_of_the_changed_batch(count: int, tmp_path: Path) -> None:
+    """FixedPoints drops points, and where there are fewer it reorders them: either way labels go with their points."""
+    L.seed_everything(0, verbose=False)
+    clouds = [Data(pos=mesh.pos, y=mesh.y) for mesh in halves()]
+
+    class Point(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, pos: Tensor) -> Tensor:
+            scores: Tensor = self.linear(pos)
+            return scores
+
+    module = SegmentationModule(Point(), 2, "points", learning_rate=0.1, transform=FixedPoints(count))
+    trained(module, ShapeData(clouds[:4], clouds[4:], batch_size=2), tmp_path, 10)
+    assert module.scores.accuracy > 0.9
 
 
 def test_the_geodesic_network(tmp_path: Path) -> None:

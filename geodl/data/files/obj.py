@@ -44,8 +44,9 @@ def read_obj(data: bytes) -> Loaded:
 
 
 def _color(values: NDArray[np.float64]) -> NDArray[Any]:
-    if values.size and 1 < values.max() <= 255 and values.min() >= 0:
-        return np.rint(values).astype(np.uint8)  # some programs write bytes
+    whole = values.size > 0 and bool((values == np.rint(values)).all())
+    if whole and 1 < values.max() <= 255 and values.min() >= 0:
+        return values.astype(np.uint8)  # some programs write bytes
     return values.astype(np.float32)
 
 

@@ -13,7 +13,7 @@ from geodl.data.files.text import Table, table
 
 __all__ = ["off_bytes", "read_off"]
 
-_HEADER = re.compile(rb"\s*(?:#[^\r\n]*\s*)*(ST)?(C)?(N)?(4)?(n)?OFF[ \t]*(BINARY)?")
+_HEADER = re.compile(rb"\s*(?:#[^\r\n]*[\r\n]\s*)*(ST)?(C)?(N)?(4)?(n)?OFF[ \t]*(BINARY)?")
 
 
 def read_off(data: bytes) -> Loaded:

@@ -50,7 +50,7 @@ def read_xyz(data: bytes) -> Loaded:
 
 def _heading(data: bytes) -> tuple[list[str], int]:
     """Names of columns in a first line, a comment or not, and where the numbers begin."""
-    line = re.match(rb"\s*[#%/]*[ \t]*([A-Za-z_][^\r\n]*)(\r\n|\n|\r|\Z)", data)
+    line = re.match(rb"\s*(?:[#%/]+[ \t]*)?([A-Za-z_][^\r\n]*)(\r\n|\n|\r|\Z)", data)
     if line is None or re.match(rb"(nan|inf)", line[1], re.IGNORECASE):
         return [], 0
     names = [
@@ -382,6 +382,6 @@ def npy_bytes(pos: NDArray[Any]) -> bytes:
 
 def npz_bytes(pos: NDArray[Any], face: NDArray[np.int64] | None, vertex: Attributes) -> bytes:
     out = io.BytesIO()
-    arrays: dict[str, Any] = {"pos": pos, **({} if face is None else {"face": face.T}), **vertex}
+    arrays: dict[str, Any] = {"pos": pos, **({} if face is None else {"face": face}), **vertex}
     np.savez(out, **arrays)
     return out.getvalue()

@@ -47,7 +47,7 @@ def _is_text(data: bytes, solid: bool) -> bool:
 
 
 def _merged(corners: NDArray[Any], notes: list[str]) -> Loaded:
-    if held_by_float32(corners):
+    if held_by_float32(corners, np.arange(len(corners)).reshape(-1, 3)):
         with np.errstate(over="ignore"):
             corners = corners.astype(np.float32)
     first, which = merged(corners)
