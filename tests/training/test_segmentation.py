@@ -181,8 +181,8 @@ def test_labels_are_those_of_the_changed_batch(count: int, tmp_path: Path) -> No
             scores: Tensor = self.linear(pos)
             return scores
 
-    module = SegmentationModule(Point(), 2, "points", learning_rate=0.1, transform=FixedPoints(count))
-    trained(module, ShapeData(clouds[:4], clouds[4:], batch_size=2), tmp_path, 10)
+    module = SegmentationModule(Point(), 2, "points", learning_rate=0.5, transform=FixedPoints(count))
+    trained(module, ShapeData(clouds[:4], clouds[4:], batch_size=2), tmp_path, 20)
     assert module.scores.accuracy > 0.9
 
 
