@@ -137,6 +137,8 @@ def test_remeshing_alone_needs_a_compiler() -> None:
 
 README_EXAMPLES = r"""
 import re, sys, warnings
+# An editable installation finds its own geodl before that of the folder.
+sys.meta_path[:] = [finder for finder in sys.meta_path if "Redirecting" not in type(finder).__name__]
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     for example in re.findall(r"```python\n(.*?)```", open(sys.argv[1]).read(), re.DOTALL)[:3]:

@@ -29,7 +29,7 @@ def network(name: str) -> nn.Module:
     torch.manual_seed(0)
     make: Callable[..., nn.Module] = getattr(models, name)
     small: dict[str, Any] = {
-        "DiffusionNet": {"width": 16, "blocks": 2},
+        "DiffusionNet": {"width": 16, "blocks": 2, "dropout": 0.0},
         "FunctionalMapNet": {"features": 16, "width": 16, "blocks": 2},
         "GCNN": {"rings": 2, "rays": 4, "lift": 8, "widths": (8, 8), "hidden": 16},
         "KPCNN": {"cell": 0.2, "width": 16},
