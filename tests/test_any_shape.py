@@ -389,3 +389,19 @@ def test_packed_clouds_are_taken_apart_first() -> None:
     for read in (geodl.geometry.surface_area, lambda cloud: geodesic_charts(cloud, size=4)):
         with pytest.raises(ValueError, match=r"take a batch apart with to_data_list\(\)"):
             read(batch)
+
+
+def test_concave_quads_of_arrays_cover_what_they_bound() -> None:
+    pos = np.array([[0.0, 0, 0], [4, 0, 0], [1, 1, 0], [0, 4, 0]])
+    for quad in ([0, 1, 2, 3], [1, 2, 3, 0], [3, 0, 1, 2]):
+        for form in (
+            (pos, np.array([quad])),
+            SimpleNamespace(points=pos, cells=[("quad", np.array([quad]))]),
+        ):
+            assert float(geodl.geometry.surface_area(form)) == pytest.approx(4)
+        assert float(geodl.geometry.surface_area(Mesh(pos, [quad]))) == pytest.approx(4)
+
+
+def test_scenes_keep_the_colours_that_all_their_parts_have() -> None:
+    part = trimesh.Trimesh(POS, FACE, vertex_colors=np.tile([10, 20, 30, 255], (len(POS), 1)))
+    assert as_shape(trimesh.Scene([part, part.copy()])).color.shape == (2 * len(POS), 3)

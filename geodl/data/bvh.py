@@ -26,7 +26,7 @@ _ROUNDING = 1e-6
 class _Joint:
     name: str
     parent: int
-    offset: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    offset: list[float] | None = None
     channels: list[str] = field(default_factory=list)  # "x" a position along the axis, "X" a turn about it
 
 
@@ -46,6 +46,7 @@ def read_bvh(path: Path) -> tuple[Skeleton, Tensor, Tensor, Tensor | None, float
         except UnicodeDecodeError:  # names of joints in an older code
             text = data.decode("latin-1")
         joints, rest = _hierarchy(text)
+        offsets = [_offset(joint) for joint in joints]
         numbers, frame_time = _frames(text[rest:], sum(len(joint.channels) for joint in joints))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -55,7 +56,7 @@ def read_bvh(path: Path) -> tuple[Skeleton, Tensor, Tensor, Tensor | None, float
     skeleton = Skeleton(
         tuple(joint.name for joint in joints),
         torch.tensor([joint.parent for joint in joints]),
-        torch.tensor([joint.offset for joint in joints], dtype=torch.float64),
+        torch.tensor(offsets, dtype=torch.float64),
     )
     values = torch.from_numpy(numbers)
     rotation = torch.eye(3, dtype=torch.float64).repeat(len(values), len(joints), 1, 1)
@@ -101,6 +102,8 @@ def _hierarchy(text: str) -> tuple[list[_Joint], int]:
         elif word == "}" and above:
             above.pop()
         elif word == "OFFSET" and above:
+            if joints[above[-1]].offset is not None:
+                raise ValueError(f"damaged skeleton: joint {joints[above[-1]].name} has two offsets")
             joints[above[-1]].offset = [_number(next(tokens)[0], joints[above[-1]]) for _ in range(3)]
         elif word == "CHANNELS" and above:
             joints[above[-1]].channels = _channels(tokens, joints[above[-1]])
@@ -108,6 +111,12 @@ def _hierarchy(text: str) -> tuple[list[_Joint], int]:
             where = f"joint {joints[above[-1]].name}" if above else "the skeleton"
             raise ValueError(f"damaged skeleton: {where} holds {token[0][:40]!r}")
     raise StopIteration
+
+
+def _offset(joint: _Joint) -> list[float]:
+    if joint.offset is None:
+        raise ValueError(f"damaged skeleton: joint {joint.name} has no offset")
+    return joint.offset
 
 
 def _name(tokens: Iterator[re.Match[str]]) -> str:

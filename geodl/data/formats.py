@@ -28,8 +28,8 @@ from geodl.data.files.points import (
     xyz_bytes,
 )
 from geodl.data.files.stl import read_stl, stl_bytes
-from geodl.data.files.triangulate import triangulate
 from geodl.data.whole_file import whole_file
+from geodl.geometry.triangulation import triangulate
 
 __all__ = ["CLOUDS", "FORMATS", "MESHES", "FileShape", "is_hidden", "read_shape", "write_cloud", "write_mesh"]
 

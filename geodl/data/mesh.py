@@ -49,7 +49,7 @@ class Mesh(Data):
         if pos is not None:
             pos = positions_of(pos)
         if face is not None:
-            face = faces_of(face)
+            face = faces_of(face, pos=pos)
             if pos is not None:
                 if face.device != pos.device:
                     raise ValueError(f"pos is on {pos.device} but face is on {face.device}")

@@ -187,8 +187,7 @@ class Motion(Data):
         path = Path(path)
         if not path.parent.is_dir():
             raise FileNotFoundError(f"{path.parent}: no such folder to save {path.name} in")
-        if len(self.skeleton.split()) > 1:
-            raise ValueError("a packed batch is no single motion: take it apart first")
+        self._check_single()
         offsets = self.to_dict().get("offsets")
         write_bvh(path, self.skeleton, self.rotation, self.translation, offsets, float(self.frame_time))
 
@@ -210,6 +209,7 @@ class Motion(Data):
         Raises:
             ValueError: no frames are left, or there are not so many.
         """
+        self._check_single()
         frames = self.num_frames
         if not 0 <= start < stop <= frames:
             raise ValueError(f"a clip must lie within frames 0..{frames}, not {start}..{stop}")
@@ -235,6 +235,7 @@ class Motion(Data):
             IndexError: there is no joint of that number.
             ValueError: no joints, one twice, or a child before its parent.
         """
+        self._check_single()
         names, parents = self.skeleton.names, self.skeleton.parents.tolist()
         kept = [self.skeleton.number(j) if isinstance(j, str) else range(len(names))[j] for j in joints]
         if not kept or len(set(kept)) < len(kept):
@@ -269,6 +270,7 @@ class Motion(Data):
         Raises:
             ValueError: a factor that is not positive and finite.
         """
+        self._check_single()
         if not 0 < factor < float("inf"):
             raise ValueError(f"factor must be positive and finite, got {factor}")
         skeleton = self.skeleton
@@ -279,6 +281,7 @@ class Motion(Data):
 
     def as_float32(self) -> Motion:
         """The same in float32, as networks read it."""
+        self._check_single()
         values: dict[str, Any] = {
             name: value.to(dtype=torch.float32)
             if isinstance(value, Skeleton) or (isinstance(value, Tensor) and value.is_floating_point())
@@ -286,6 +289,10 @@ class Motion(Data):
             for name, value in self.to_dict().items()
         }
         return Motion(**values)
+
+    def _check_single(self) -> None:
+        if len(self.skeleton.split()) > 1:
+            raise ValueError("a packed batch is no single motion: take it apart first")
 
     def _placed(self) -> tuple[Tensor, Tensor]:
         skeleton, offsets = self.skeleton, self.to_dict().get("offsets")

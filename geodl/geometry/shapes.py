@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from geodl.geometry.triangulation import Polygons, triangulate
+
 __all__ = [
     "IndexLike",
     "ShapeLike",
@@ -141,9 +143,11 @@ def positions_of(values: Any) -> Tensor:
     return pos
 
 
-def faces_of(values: Any, rows: bool | None = None) -> Tensor:
-    """``[3, F]`` int64 of triangles, or of quads in two triangles each; ``rows`` says whether 3 x 3 numbers are ``[F, 3]``: of a
-    tensor not, of an array or a list they are, if it is not given."""
+def faces_of(values: Any, rows: bool | None = None, pos: Tensor | None = None) -> Tensor:
+    """``[3, F]`` int64 of triangles, or of quads in two triangles each, convex or not where ``pos`` is known.
+
+    ``rows`` says whether 3 x 3 numbers are ``[F, 3]``: of a tensor not, of an array or a list they are, if it is not given.
+    """
     face = as_index("face", values)
     certain = rows is True
     rows = not isinstance(values, Tensor) if rows is None else rows
@@ -154,6 +158,8 @@ def faces_of(values: Any, rows: bool | None = None) -> Tensor:
     if face.dim() == 2 and face.shape[0] == 3 and not (certain and face.shape[1] == 4):
         return face
     if face.dim() == 2 and face.shape[1] == 4:
+        if pos is not None:
+            return _triangles(pos, Polygons.of(face.cpu().numpy())).to(face.device)
         return torch.cat([face[:, [0, 1, 2]], face[:, [0, 2, 3]]]).t().contiguous()
     raise ValueError(f"face must have shape [3, F] or [F, 3], not {list(face.shape)}")
 
@@ -185,7 +191,7 @@ def _of_arrays(shape: tuple[Any, ...] | list[Any]) -> Any:
         if shape[1] is None:
             return _made(pos=positions_of(shape[0]))
         pos = positions_of(shape[0])
-        face = faces_of(shape[1])
+        face = faces_of(shape[1], pos=pos)
         return _made(pos=pos, face=face.to(pos.device))
     if len(shape) == 2 and np.ndim(shape[0]) == 2:
         return _of_arrays(tuple(shape))
@@ -207,7 +213,7 @@ def _of_data(shape: Any) -> Any:
     face = getattr(shape, "face", None)
     fields = {"pos": positions_of(shape.pos)}
     if face is not None:
-        fields["face"] = faces_of(face)
+        fields["face"] = faces_of(face, pos=fields["pos"])
     edge_index = getattr(shape, "edge_index", None)
     if edge_index is not None and not isinstance(edge_index, Tensor):
         fields["edge_index"] = as_index("edge_index", edge_index)
@@ -265,6 +271,10 @@ def _of_scene(shape: Any) -> Any:
     made = _made(pos=torch.cat([part.pos for part in chosen]))
     if meshes:
         made.face = torch.cat([part.face + start for part, start in zip(meshes, starts, strict=False)], dim=1)
+    for name in ("normal", "color"):
+        rows: list[Tensor] = [row for part in chosen if (row := getattr(part, name, None)) is not None]
+        if len(rows) == len(chosen) and len({row.dtype for row in rows}) == 1:
+            made[name] = torch.cat(rows)
     return made
 
 
@@ -276,7 +286,7 @@ def _of_cells(shape: Any) -> Any:
     made = _made(pos=positions_of(_planar(places)))
     cells = _first(shape, "faces", "triangles", "cells", "F")
     if cells is not None:
-        face = _cells(cells)
+        face = _cells(cells, made.pos)
         if face is not None:
             made.face = face
     for name, value in (getattr(shape, "vertex_attributes", None) or {}).items():
@@ -299,15 +309,15 @@ def _planar(places: Any) -> Any:
     return places
 
 
-def _cells(cells: Any) -> Tensor | None:
-    """Triangles of an array, or of meshio's blocks: triangles, and quads and polygons as fans."""
+def _cells(cells: Any, pos: Tensor) -> Tensor | None:
+    """Triangles of an array, or of meshio's blocks: triangles, quads and polygons, convex or not."""
     if isinstance(cells, dict):
         cells = list(cells.items())
     if isinstance(cells, np.ndarray) and cells.ndim == 1 and cells.size and cells.dtype.kind in "iu":
         cells = [("polygon", row) for row in _unpacked(cells.tolist())]  # as pyvista has them
     if isinstance(cells, Tensor | np.ndarray):
         # Three rows of four are three quads: objects with vertices and faces hold rows.
-        return faces_of(cells, True if np.shape(cells) == (3, 4) else None)
+        return faces_of(cells, True if np.shape(cells) == (3, 4) else None, pos)
     found = []
     for block in cells:
         if isinstance(block, tuple):
@@ -316,8 +326,18 @@ def _cells(cells: Any) -> Tensor | None:
             kind, data = getattr(block, "type", "polygon"), getattr(block, "data", block)
         if kind in ("triangle", "quad", "polygon"):
             rows = np.atleast_2d(np.asarray(data))
-            found += [as_index("faces", rows[:, [0, k, k + 1]]) for k in range(1, rows.shape[1] - 1)]
-    return torch.cat(found).t().contiguous() if found else None
+            found.append(as_index("faces", rows).numpy())
+    if not found:
+        return None
+    corners, sizes = [], []
+    for rows in found:
+        corners.append(rows.reshape(-1))
+        sizes += [rows.shape[1]] * len(rows)
+    return _triangles(pos, Polygons(np.concatenate(corners), np.cumsum([0, *sizes])))
+
+
+def _triangles(pos: Tensor, polygons: Polygons) -> Tensor:
+    return torch.from_numpy(triangulate(pos.detach().cpu().numpy(), polygons)[0]).t().contiguous()
 
 
 def _unpacked(packed: list[int]) -> list[list[int]]:

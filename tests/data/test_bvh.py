@@ -306,3 +306,17 @@ def test_real_files_come_back(shared_data: Path, tmp_path: Path) -> None:
         again = Motion.load(tmp_path / "a.bvh")
         assert again.skeleton.same_tree(motion.skeleton)
         torch.testing.assert_close(again.positions(), motion.positions(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "change, trouble", [("", "has no offset"), ("OFFSET 1 2 3\nOFFSET 1 2 3\n", "has two offsets")]
+)
+def test_every_joint_has_one_offset(tmp_path: Path, change: str, trouble: str) -> None:
+    text = (
+        "HIERARCHY\nROOT a\n{\n"
+        + change
+        + "CHANNELS 3 Xrotation Yrotation Zrotation\n}\nMOTION\nFrames: 1\nFrame Time: 0.1\n0 0 0\n"
+    )
+    (tmp_path / "a.bvh").write_text(text)
+    with pytest.raises(ValueError, match=rf"a\.bvh: damaged skeleton: joint a {trouble}"):
+        Motion.load(tmp_path / "a.bvh")

@@ -16,9 +16,8 @@ import trimesh
 
 from geodl.data import Mesh, PointCloud, as_shape
 from geodl.data.files import text
-from geodl.data.files.loaded import Polygons
-from geodl.data.files.triangulate import triangulate
 from geodl.geometry import surface_area, validate
+from geodl.geometry.triangulation import Polygons, triangulate
 from tests.data.fuzz.run import fuzz
 from tests.data.fuzz.writers import WRITERS
 
@@ -471,3 +470,10 @@ def test_colours_a_hair_above_one_are_no_bytes(tmp_path: Path) -> None:
     rows = ["v 0 0 0 0.4 0.6 1.0000001", "v 1 0 0 0.3 0.2 0.1", "v 0 1 0 0 0 0", "f 1 2 3"]
     (tmp_path / "a.obj").write_text("\n".join(rows))
     assert Mesh.load(tmp_path / "a.obj").color[1].tolist() == pytest.approx([0.3, 0.2, 0.1])
+
+
+@pytest.mark.parametrize("rows", ["x;y;z\n1,5;2,5;3,5\n4,5;5,5;6,5\n", "x,y,z,i\n,2,3,9\n,6,7,1\n"])
+def test_columns_that_do_not_fit_their_names_are_refused(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "a.csv").write_text(rows)
+    with pytest.raises(ValueError, match=r"its first line names \d columns, but its rows have \d numbers"):
+        PointCloud.load(tmp_path / "a.csv")

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from geodl.data.files.loaded import Loaded, Polygons
+from geodl.data.files.loaded import Loaded
+from geodl.geometry.triangulation import Polygons
 
 __all__ = ["BY_LASPY", "BY_MESHIO", "BY_TRIMESH", "read_laspy", "read_meshio", "read_trimesh"]
 

@@ -8,38 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Attributes", "Loaded", "Polygons", "grouped", "held_by_float32", "without_mark"]
+from geodl.geometry.triangulation import Polygons
+
+__all__ = ["Attributes", "Loaded", "grouped", "held_by_float32", "without_mark"]
 
 Attributes = dict[str, NDArray[Any]]
-
-
-@dataclass
-class Polygons:
-    """Polygons of any size: those of polygon p are ``corners[starts[p] : starts[p + 1]]``.
-
-    Attributes:
-        corners: ``[C]`` int64, vertices.
-        starts: ``[P + 1]`` int64.
-    """
-
-    corners: NDArray[np.int64]
-    starts: NDArray[np.int64]
-
-    @staticmethod
-    def of(rows: NDArray[Any]) -> Polygons:
-        """Polygons of one size, ``[P, n]``."""
-        count, size = rows.shape
-        return Polygons(
-            np.ascontiguousarray(rows, dtype=np.int64).reshape(-1),
-            np.arange(count + 1, dtype=np.int64) * size,
-        )
-
-    @staticmethod
-    def none() -> Polygons:
-        return Polygons(np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
 
 
 @dataclass

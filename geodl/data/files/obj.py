@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodl.data.files.loaded import Attributes, Loaded, Polygons, without_mark
+from geodl.data.files.loaded import Attributes, Loaded, without_mark
 from geodl.data.files.text import obj_statements
+from geodl.geometry.triangulation import Polygons
 
 __all__ = ["obj_bytes", "read_obj"]
 

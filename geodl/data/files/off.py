@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodl.data.files.loaded import Attributes, Loaded, Polygons, without_mark
+from geodl.data.files.loaded import Attributes, Loaded, without_mark
 from geodl.data.files.text import Table, table
+from geodl.geometry.triangulation import Polygons
 
 __all__ = ["off_bytes", "read_off"]
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodl.data.files.loaded import Attributes, Loaded, Polygons, grouped
+from geodl.data.files.loaded import Attributes, Loaded, grouped
 from geodl.data.files.text import Table, table
+from geodl.geometry.triangulation import Polygons
 
 __all__ = ["ply_bytes", "read_ply"]
 

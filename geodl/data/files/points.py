@@ -40,7 +40,13 @@ def read_xyz(data: bytes) -> Loaded:
     if lengths[0] < 3:
         raise ValueError(f"its rows have {int(lengths[0])} numbers, which are no points in space")
     rows = values.reshape(-1, lengths[0])
-    if names and len(names) == rows.shape[1] and all(axis in names for axis in "xyz"):
+    known = all(axis in names for axis in "xyz")
+    if known and len(names) != rows.shape[1]:
+        raise ValueError(
+            f"its first line names {len(names)} columns, but its rows have {rows.shape[1]} numbers (commas part columns, an empty "
+            "cell is none)"
+        )
+    if known:
         columns = {name: _typed(rows[:, k]) for k, name in enumerate(names)}
         return Loaded(
             np.stack([rows[:, names.index(axis)] for axis in "xyz"], axis=1), vertex=_others(columns)
@@ -303,7 +309,7 @@ def read_npz(data: bytes) -> Loaded:
 
 
 def _faces(face: NDArray[Any]) -> Any:
-    from geodl.data.files.loaded import Polygons
+    from geodl.geometry.triangulation import Polygons
 
     if face.ndim != 2 or face.dtype.kind not in "iu" or 3 not in face.shape:
         raise ValueError(f"its faces are {face.dtype} {list(face.shape)}, not integers [F, 3] or [3, F]")

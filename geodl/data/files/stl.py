@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodl.data.files.loaded import Loaded, Polygons, held_by_float32, without_mark
+from geodl.data.files.loaded import Loaded, held_by_float32, without_mark
 from geodl.data.files.text import merged, stl_corners
+from geodl.geometry.triangulation import Polygons
 
 __all__ = ["read_stl", "stl_bytes"]
 

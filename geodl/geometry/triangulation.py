@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geodl.data.files.loaded import Polygons
-
-__all__ = ["triangulate"]
+__all__ = ["Polygons", "triangulate"]
 
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+@dataclass
+class Polygons:
+    """Polygons of any size: those of polygon p are ``corners[starts[p] : starts[p + 1]]``.
+
+    Attributes:
+        corners: ``[C]`` int64, vertices.
+        starts: ``[P + 1]`` int64.
+    """
+
+    corners: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @staticmethod
+    def of(rows: NDArray[Any]) -> Polygons:
+        """Polygons of one size, ``[P, n]``."""
+        count, size = rows.shape
+        return Polygons(
+            np.ascontiguousarray(rows, dtype=np.int64).reshape(-1),
+            np.arange(count + 1, dtype=np.int64) * size,
+        )
+
+    @staticmethod
+    def none() -> Polygons:
+        return Polygons(np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
 
 
 def triangulate(pos: NDArray[Any], polygons: Polygons) -> tuple[Ints, Ints]:
