@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from geodl.data.whole_file import whole_file
+from geodl.models.compiled import uncompiled
 
 
 def save_weights(model: nn.Module, path: str | Path) -> Path:
@@ -39,7 +40,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         FileNotFoundError: there is no such file.
         ValueError: the file is no safetensors file, or its tensors are not those of the model, by name, shape and dtype.
     """
-    path, name = Path(path), type(_inner(model)).__name__
+    path, name = Path(path), type(uncompiled(model)).__name__
     if not path.is_file():
         raise FileNotFoundError(f"there are no weights at {path}")
     try:
@@ -50,7 +51,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         ) from error
     if trouble := _differences(found, _state(model)):
         raise ValueError(f"{path} does not hold weights of {name}: {trouble}")
-    _inner(model).load_state_dict(found)
+    uncompiled(model).load_state_dict(found)
 
 
 def _differences(found: dict[str, Tensor], state: dict[str, Tensor]) -> str:
@@ -80,12 +81,6 @@ def _differences(found: dict[str, Tensor], state: dict[str, Tensor]) -> str:
     return "; ".join(parts)
 
 
-def _inner(model: nn.Module) -> nn.Module:
-    """What ``torch.compile`` has wrapped."""
-    inner: nn.Module = getattr(model, "_orig_mod", model)
-    return inner
-
-
 def _state(model: nn.Module) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = _inner(model).state_dict()
+    state: dict[str, Tensor] = uncompiled(model).state_dict()
     return state

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from geodl.models import DeLAParts, PointNet
+from geodl.models.compiled import uncompiled
 from geodl.models.on_batch import arguments
 from geodl.models.pointnet import feature_transform_regularizer
 
@@ -18,14 +19,14 @@ _PENALTY = 0.001
 
 def apply(model: nn.Module, batch: Any) -> Tensor:
     """The network, maybe one of the user's own, on a packed batch: see :func:`~geodl.models.on_batch.arguments`."""
-    inner = _inner(model)
+    inner = uncompiled(model)
     scores: Tensor = model(**arguments(inner.forward, inner, batch))
     return scores
 
 
 def apply_with_penalty(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor | float]:
     """Scores, and what a network adds to the loss in training: PointNet that its matrices are rotations, DeLA its offset loss."""
-    inner = _inner(model)
+    inner = uncompiled(model)
     if isinstance(inner, PointNet):
         pooled, matrices = inner.features(**arguments(inner.features, inner, batch))
         scores: Tensor = inner.head(pooled)
@@ -33,9 +34,3 @@ def apply_with_penalty(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor | f
     if isinstance(inner, DeLAParts):
         return inner.scores_and_offset_loss(**arguments(inner.scores_and_offset_loss, inner, batch))
     return apply(model, batch), 0.0
-
-
-def _inner(model: nn.Module) -> nn.Module:
-    """What ``torch.compile`` has wrapped."""
-    inner: nn.Module = getattr(model, "_orig_mod", model)
-    return inner

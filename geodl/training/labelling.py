@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from geodl.data import VertexSignal
 from geodl.training.augmentation import random_turns, turn_signal
+from geodl.training.one_cycle import one_cycle
 
 
 class CorrespondenceModule(L.LightningModule):
@@ -37,9 +38,7 @@ class CorrespondenceModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), self.learning_rate)
-        steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        return one_cycle(self, optimizer, self.learning_rate)
 
 
 class LabellingModule(CorrespondenceModule):

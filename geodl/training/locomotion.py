@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from geodl.data.locomotion import CharacterMotion
 from geodl.geometry import matrix_to_rotation_6d, rotation_6d_to_matrix
 from geodl.models import PhaseFunctionedNetwork
+from geodl.training.one_cycle import one_cycle
 
 __all__ = ["LocomotionModule"]
 
@@ -140,9 +141,7 @@ class LocomotionModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=1e-3)
-        steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        return one_cycle(self, optimizer, self.learning_rate)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         self.clip_gradients(optimizer, 1.0, "norm")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from geodl.data.locomotion import about_y, heading
 from geodl.data.markers import fill_markers, lose_markers
+from geodl.training.one_cycle import one_cycle
 
 __all__ = ["MarkerModule"]
 
@@ -81,6 +82,4 @@ class MarkerModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate)
-        steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        return one_cycle(self, optimizer, self.learning_rate)

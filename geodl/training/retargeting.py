@@ -13,6 +13,7 @@ from torch import Tensor
 from geodl.data import Skeleton, forward_kinematics
 from geodl.geometry import matrix_to_rotation_6d, rotation_6d_to_matrix
 from geodl.models import RetargetingNetwork
+from geodl.training.one_cycle import one_cycle
 
 __all__ = ["Limbs", "RetargetingModule"]
 
@@ -150,9 +151,7 @@ class RetargetingModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=1e-3)
-        steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        return one_cycle(self, optimizer, self.learning_rate)
 
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         self.clip_gradients(optimizer, 5.0, "norm")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from geodl.geometry.triangulation import Polygons
 
-__all__ = ["Attributes", "Loaded", "grouped", "held_by_float32", "without_mark"]
+__all__ = ["Attributes", "Loaded", "grouped", "held_by_float32", "typed_color", "without_mark"]
 
 Attributes = dict[str, NDArray[Any]]
 
@@ -64,6 +64,13 @@ def grouped(columns: Attributes) -> Attributes:
         name: value.astype(np.int64) if value.dtype.kind in "iu" and name not in ("color", "alpha") else value
         for name, value in columns.items()
     }
+
+
+def typed_color(values: NDArray[np.float64]) -> NDArray[Any]:
+    """Colours as uint8 where they are whole numbers beyond 1, which some programs write, else as float32."""
+    whole = values.size > 0 and bool((values == np.rint(values)).all())
+    is_bytes = whole and 1 < values.max() <= 255 and values.min() >= 0
+    return values.astype(np.uint8 if is_bytes else np.float32)
 
 
 def without_mark(data: bytes) -> bytes:

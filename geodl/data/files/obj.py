@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodl.data.files.loaded import Attributes, Loaded, without_mark
+from geodl.data.files.loaded import Attributes, Loaded, typed_color, without_mark
 from geodl.data.files.text import obj_statements
 from geodl.geometry.triangulation import Polygons
 
@@ -26,7 +26,7 @@ def read_obj(data: bytes) -> Loaded:
     loaded = Loaded(np.ascontiguousarray(pos), Polygons(said.corners, said.face_starts))
     # Behind x y z stand red, green, blue and perhaps alpha.
     if alike and widths[0] in (6, 7):
-        loaded.vertex["color"] = _color(said.values.reshape(-1, widths[0])[:, 3:6])
+        loaded.vertex["color"] = typed_color(said.values.reshape(-1, widths[0])[:, 3:6])
     elif not alike and (widths > 4).any():
         loaded.notes.append("colours that only some vertices have were left out")
     groups = said.groups or said.objects
@@ -42,13 +42,6 @@ def read_obj(data: bytes) -> Loaded:
             f"{said.skipped} elements that are no faces (points, lines, curves) were left out"
         )
     return loaded
-
-
-def _color(values: NDArray[np.float64]) -> NDArray[Any]:
-    whole = values.size > 0 and bool((values == np.rint(values)).all())
-    if whole and 1 < values.max() <= 255 and values.min() >= 0:
-        return values.astype(np.uint8)  # some programs write bytes
-    return values.astype(np.float32)
 
 
 def obj_bytes(pos: NDArray[Any], face: NDArray[np.int64], vertex: Attributes, digits: int) -> bytes:

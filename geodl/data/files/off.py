@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodl.data.files.loaded import Attributes, Loaded, without_mark
+from geodl.data.files.loaded import Attributes, Loaded, typed_color, without_mark
 from geodl.data.files.text import Table, table
 from geodl.geometry.triangulation import Polygons
 
@@ -158,13 +158,7 @@ def _color(values: NDArray[np.float64]) -> Attributes:
     """``color`` and ``alpha``: whole numbers beyond 1 are bytes. A single number is the place in a colour map that nobody has."""
     if values.shape[1] < 3:
         return {}
-    whole = (
-        bool((values == np.rint(values)).all())
-        and values.size > 0
-        and 1 < values.max() <= 255
-        and values.min() >= 0
-    )
-    typed = values.astype(np.uint8 if whole else np.float32)
+    typed = typed_color(values)
     return {"color": typed[:, :3]} | ({"alpha": typed[:, 3]} if values.shape[1] == 4 else {})
 
 
