@@ -23,9 +23,9 @@ class BernConv(nn.Module):
     as the identity.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
-        order: K.
+        order: ``K``.
         bias: whether b is learned.
 
     Shapes:
