@@ -11,6 +11,8 @@ import torch  # noqa: F401  # before the native modules, so that they share its 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "extensions"), str(HERE.parent)]
 
+from pictures import WrittenPictures  # noqa: E402
+
 project = "geodl"
 author = "geodl maintainers"
 copyright = "geodl maintainers"  # noqa: A001
@@ -65,6 +67,8 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_memory": False,
     "write_computation_times": False,
-    "reset_modules": ("matplotlib",),
+    "image_scrapers": (WrittenPictures(),),
+    "capture_repr": ("_repr_html_",),
+    "reset_modules": (),
 }
 warnings.filterwarnings("ignore", category=DeprecationWarning)
