@@ -15,7 +15,7 @@ from pictures import WrittenPictures  # noqa: E402
 
 project = "geodl"
 author = "geodl maintainers"
-copyright = "geodl maintainers"  # noqa: A001
+copyright = "geodl maintainers"
 html_title = "geodl"
 
 extensions = [
