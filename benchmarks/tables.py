@@ -470,6 +470,28 @@ def motion_tables(results: list[dict[str, Any]]) -> list[str]:
     return tables
 
 
+def same_time_table(results: list[dict[str, Any]]) -> str:
+    """A row a code of the same network, all trained for the same time."""
+    lines = [
+        "| data | code | test accuracy, % | epochs | an epoch of the whole set, s |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for result in results:
+        metrics = result["metrics"]
+        codes = [(name, found) for name, found in metrics.items() if isinstance(found, dict)]
+        for name, found in codes:
+            cells = [
+                result["data"],
+                name,
+                f"{100 * found['accuracy']:.1f}",
+                f"{found['epochs']}",
+                _number(found["epoch_seconds_of_547"]),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append(f"| {result['data']} | linear map | {100 * metrics['linear_accuracy']:.1f} | - | - |")
+    return "\n".join(lines)
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
     results = [_result(name) for name in names]
@@ -502,6 +524,8 @@ def section(names: list[str]) -> str:
         tables.append(materials_table(materials))
     if styles := [result for result in results if result["benchmark"] == "style"]:
         tables.append(style_table(styles))
+    if timed := [result for result in results if result["benchmark"] == "diffusion-training"]:
+        tables.append(same_time_table(timed))
     tables += motion_tables(results)
     return "\n\n".join([*tables, _measured(results)])
 
