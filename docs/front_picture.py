@@ -1,4 +1,4 @@
-"""Makes `docs/_static/front.png`: `python docs/front_picture.py`. Two bodies matched without training, and one that wears wood."""
+"""Makes `docs/_static/front.png`: `python docs/front_picture.py`. Two bodies matched without training, and one that wears stones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.exemplars import terrazzo
+from benchmarks.exemplars import stones
 from geodl import viz
 from geodl.datasets import Puppets
 from geodl.matching import match
@@ -35,7 +35,7 @@ def main() -> None:
         matched, worn = Path(folder) / "matched.png", Path(folder) / "worn.png"
         viz.correspondence(one, two, found.p2p_21, matched)
         body = Puppets(num_vertices=9000)[14]
-        viz.surface(body, worn, color=synthesize(terrazzo(128, 0), body).x.clamp(0, 1))
+        viz.surface(body, worn, color=synthesize(stones(128, 128), body).x.clamp(0, 1))
         parts = [trimmed(matched), trimmed(worn)]
     height = 520
     parts = [

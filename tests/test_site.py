@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,18 @@ def test_links_to_other_pages_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", sorted((DOCS / "benchmarks").glob("*.md")), ids=name)
 def test_result_tables_are_those_of_the_result_files(page: Path) -> None:
     assert tables.render(page.read_text()) == page.read_text(), "run `python -m benchmarks.tables`"
+
+
+def executed() -> set[str]:
+    """The words of all code that is run: pages, README, gallery, notebooks."""
+    texts = [block for path in (*PAGES, ROOT / "README.md") for block in CODE.findall(path.read_text())]
+    texts += [
+        path.read_text() for path in (*(DOCS / "gallery").glob("*.py"), *(ROOT / "notebooks").glob("*.py"))
+    ]
+    return set(re.findall(r"\w+", "\n".join(texts)))
+
+
+@pytest.mark.parametrize("room", [path.stem for path in sorted((DOCS / "rooms").glob("*.md"))])
+def test_every_public_name_has_an_executed_example(room: str) -> None:
+    missing = sorted(set(importlib.import_module(f"geodl.{room}").__all__) - executed())
+    assert not missing, f"no example runs {', '.join(missing)} of geodl.{room}"
