@@ -152,7 +152,8 @@ def write_mesh(
     """Write positions ``[V, 3]`` and triangles ``[F, 3]``; a reader sees the old file or the whole new one.
 
     ply is binary and keeps the dtype of ``pos`` and the attributes; off and obj are text with enough digits
-    to give back the same numbers, and keep ``color``; stl is binary, float32, without shared vertices.
+    to give back the same numbers and a comment that gives back their dtype, and keep ``color``; stl is binary, float32, without
+    shared vertices.
 
     Raises:
         ValueError: unknown format, or an attribute that ply cannot hold.
@@ -164,7 +165,7 @@ def write_mesh(
         ".off": lambda: off_bytes(pos, face, vertex, _digits(pos)),
         ".obj": lambda: obj_bytes(pos, face, vertex, _digits(pos)),
         ".stl": lambda: stl_bytes(pos, face),
-        ".npz": lambda: npz_bytes(pos, face, vertex),
+        ".npz": lambda: npz_bytes(pos, face, vertex, faces),
     }
     _write(path, writers, "mesh")
 
@@ -182,7 +183,7 @@ def write_cloud(path: Path, pos: NDArray[Any], vertex: Attributes) -> None:
         ".xyz": text,
         ".txt": text,
         ".npy": lambda: npy_bytes(pos),
-        ".npz": lambda: npz_bytes(pos, None, vertex),
+        ".npz": lambda: npz_bytes(pos, None, vertex, {}),
     }
     _write(path, writers, "cloud")
 
