@@ -39,6 +39,7 @@ def read_off(data: bytes) -> Loaded:
         raise ValueError(f"its vertices live in {dimension} dimensions, not in 3")
     position = dimension + four
     head, tail = position + (dimension if normal else 0), 2 * texture
+    first_vertex = at
     rows, at = _rows(words, at, vertices, faces, head + tail, color)
     noted = noted_dtypes(data)
     loaded = Loaded(_positions(rows[:, :position], four), exact=noted.get("pos") == np.float64)
@@ -47,8 +48,14 @@ def read_off(data: bytes) -> Loaded:
     if texture:
         loaded.vertex["texture"] = rows[:, -2:].astype(np.float32)
     loaded.vertex |= _color(rows[:, head : rows.shape[1] - tail], noted.get("color"))
-    loaded.polygons, face_colors, at = _faces(words, at, faces)
+    first_face = at
+    loaded.polygons, face_colors, at, extra = _faces(words, at, faces)
     loaded.polygon |= _color(face_colors)
+    line = int(np.searchsorted(words.starts, first_vertex))
+    if vertices and words.lengths[line] == rows.shape[1] and not (words.starts == first_face).any():
+        loaded.notes.append("its numbers of vertices and faces do not fit its lines")
+    if extra:
+        loaded.notes.append("numbers behind the corners of its faces, such as colours, were left out")
     if at < len(words.values):
         loaded.notes.append(
             f"{len(words.values) - at} numbers behind its {vertices} vertices and {faces} faces were left out"
@@ -98,12 +105,12 @@ def _rows(
     return words.values[at:end].reshape(vertices, width), end
 
 
-def _faces(words: Table, at: int, faces: int) -> tuple[Polygons, NDArray[np.float64], int]:
-    """Polygons, what follows each of them on its line ``[P, 0 to 4]`` if it is the same number of numbers for all, and the word
-    behind the last."""
+def _faces(words: Table, at: int, faces: int) -> tuple[Polygons, NDArray[np.float64], int, bool]:
+    """Polygons, the colour that follows each of them on its line ``[P, 0, 3 or 4]`` if all have one, the word behind the last, and
+    whether something else followed one of them."""
     values = words.values
     if faces == 0:
-        return Polygons.none(), np.zeros((0, 0)), at
+        return Polygons.none(), np.zeros((0, 0)), at, False
     line = int(np.searchsorted(words.starts, at))
     if line < len(words.starts) and words.starts[line] == at and line + faces < len(words.starts):
         starts = words.starts[line : line + faces]
@@ -116,15 +123,21 @@ def _faces(words: Table, at: int, faces: int) -> tuple[Polygons, NDArray[np.floa
             and (extra >= 0).all()
             and (extra <= 4).all()
         ):
-            more = int(extra[0]) if (extra == extra[0]).all() else 0
+            more = int(extra[0]) if (extra == extra[0]).all() and extra[0] in (3, 4) else 0
             whole = sizes.astype(np.int64)
             rest = values[(starts + 1 + whole)[:, None] + np.arange(more)]
-            return _polygons(values, starts + 1, whole), rest, int(words.starts[line + faces])
+            return (
+                _polygons(values, starts + 1, whole),
+                rest,
+                int(words.starts[line + faces]),
+                not more and bool(extra.any()),
+            )
     begin, counts, end = _walked(words, at, faces, False)
-    if end != len(values):
+    colors = end != len(values)
+    if colors:
         # What is left of a face's last line is its colour.
         begin, counts, end = _walked(words, at, faces, True)
-    return _polygons(values, np.array(begin), np.array(counts)), np.zeros((faces, 0)), end
+    return _polygons(values, np.array(begin), np.array(counts)), np.zeros((faces, 0)), end, colors
 
 
 def _walked(words: Table, at: int, faces: int, colors: bool) -> tuple[list[int], list[int], int]:

@@ -306,6 +306,13 @@ def read_npz(data: bytes) -> Loaded:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        # Python passes over a directory that has lost an entry.
+        end = data.rfind(b"PK\5\6")
+        if end >= 0 and (count := int.from_bytes(data[end + 10 : end + 12], "little")) not in (
+            65535,
+            len(arrays),
+        ):
+            raise ValueError(f"it announces {count} arrays, it has {len(arrays)}")
     except zipfile.BadZipFile as error:
         raise ValueError(str(error)) from error
     key = next(

@@ -19,7 +19,7 @@ class Mutation:
     Attributes:
         name: what was done.
         data: the file.
-        answer: "refused"; "said", i.e. refused or read with a warning; "read".
+        answer: "refused"; "said", i.e. refused or read with a warning; "read"; "same or said"; "any", but in time and in words.
         pos: what "read" must give, NaN included; None if only the counts are known.
         points, faces: how many there must be.
     """
@@ -71,7 +71,10 @@ def _without_last_word(data: bytes) -> bytes:
 
 def _ply(random: Random, written: Written) -> Iterator[Mutation]:
     data = written.data
-    yield from _counted(data, rb"(?<=[\r\n])element \w+ (\d+)", "said", "said")
+    # One vertex more or less may make another right file of what follows; behind the last element nothing follows.
+    yield from _counted(
+        data, rb"(?<=[\r\n])element \w+ (\d+)" + rb"(?![\s\S]*[\r\n]element )", "said", "said"
+    )
     if b"format ascii" in data:
         yield Mutation("without the last word", _without_last_word(data), "refused")
         yield Mutation("with a row more", data + b"0 0 0\n", "said")
@@ -88,16 +91,24 @@ def _off(random: Random, written: Written) -> Iterator[Mutation]:
         yield Mutation("with bytes more", data + b"\1\2", "said")
         return
     at = data.index(counts)
+    # A stream without lines, with a vertex more or less, may be another right file.
+    tail = [line.split() for line in data.split(b"\n") if line.strip()][-len(written.polygons) :]
+    by_lines = all(
+        list(map(int, line[: 1 + len(polygon)])) == [len(polygon), *polygon]
+        for line, polygon in zip(tail, written.polygons, strict=True)
+        if all(word.isdigit() for word in line[: 1 + len(polygon)])
+    )
     for v, f in ((1, 0), (-1, 0), (0, 1), (0, -1)):
         changed = f"{len(written.pos) + v} {len(written.polygons) + f} 0".encode()
-        yield Mutation(f"counts {v:+} {f:+}", data[:at] + changed + data[at + len(counts) :], "said")
+        answer = "said" if by_lines or not v else "any"
+        yield Mutation(f"counts {v:+} {f:+}", data[:at] + changed + data[at + len(counts) :], answer)
     yield Mutation("without the last word", _without_last_word(data), "said")
     yield Mutation("with a row more", data + b"3 0 1 2\n", "said")
 
 
 def _obj(random: Random, written: Written) -> Iterator[Mutation]:
     """Lines may end the file anywhere: what is whole before must be read."""
-    lines = re.sub(rb"\\\r?\n", b" ", written.data).splitlines(keepends=True)
+    lines = re.sub(rb"\\[ \t]*\r?\n", b" ", written.data).splitlines(keepends=True)
     kept = lines[: int(random.integers(1, len(lines) + 1))]
     sizes = [len(line.split(b"#")[0].split()) - 1 for line in kept if line.startswith(b"f ")]
     points = sum(line.startswith(b"v ") for line in kept)
@@ -166,11 +177,11 @@ def _coordinate(random: Random, written: Written) -> Iterator[Mutation]:
     for word, number in ((b"7.25", 7.25), (b"nan", np.nan), (b"-inf", -np.inf), (b"1e-300", 0.0)):
         pos = written.pos.copy()
         pos[row, column] = number
-        yield Mutation(f"a coordinate {word!r}", written.data[:begin] + word + written.data[end:], "read", pos)
-    for word in (b"abc", b"1.2.3", b"0x7"):
         yield Mutation(
-            f"a coordinate {word!r}", written.data[:begin] + word + written.data[end:], "refused"
+            f"a coordinate {word!r}", written.data[:begin] + word + written.data[end:], "read", pos
         )
+    for word in (b"abc", b"1.2.3", b"0x7"):
+        yield Mutation(f"a coordinate {word!r}", written.data[:begin] + word + written.data[end:], "refused")
 
 
 def _is(word: bytes, value: float) -> bool:

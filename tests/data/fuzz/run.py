@@ -157,7 +157,9 @@ def check_known(mutation: Mutation, written: Written, path: Path) -> None:
     pos, face = found.pos.double().numpy(), getattr(found, "face", None)
     told = any(str(path) in str(each.message) for each in said)
     if mutation.answer == "same or said" and not told:
-        assert np.array_equal(pos, written.pos) and face is not None and face.shape[1] == len(written.polygons)
+        assert (
+            np.array_equal(pos, written.pos) and face is not None and face.shape[1] == len(written.polygons)
+        )
     elif mutation.answer == "said":
         assert told, f"{mutation.name}: read as {found} without a word"
     if mutation.pos is not None:
