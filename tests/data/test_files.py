@@ -161,8 +161,7 @@ def test_clouds_come_back(name: str, dtype: torch.dtype, tmp_path: Path) -> None
     cloud.y, cloud.height, cloud.x = torch.arange(9), torch.rand(9), torch.rand(9, 2)
     cloud.save(tmp_path / name)
     again = PointCloud.load(tmp_path / name)
-    text_file = name.endswith(("xyz", "txt"))
-    assert torch.equal(again.pos, cloud.pos.float() if text_file else cloud.pos)
+    assert torch.equal(again.pos, cloud.pos) and again.pos.dtype == dtype
     for key in ("normal", "color", "y", "height", "x"):
         assert torch.equal(again[key], cloud[key]) and again[key].dtype == cloud[key].dtype, key
 
@@ -360,10 +359,102 @@ def test_colours_come_back(suffix: str, tmp_path: Path) -> None:
     mesh = Mesh(SPHERE.vertices, SPHERE.faces, color=torch.randint(2, 256, (162, 3), dtype=torch.uint8))
     mesh.save(tmp_path / f"a.{suffix}")
     again = Mesh.load(tmp_path / f"a.{suffix}")
-    color = again.color if again.color.dtype == torch.uint8 else (255 * again.color).round().byte()
-    assert torch.equal(color, mesh.color) and torch.equal(
-        again.pos, mesh.pos.float() if suffix != "ply" else mesh.pos
+    assert torch.equal(again.color, mesh.color) and torch.equal(again.pos, mesh.pos)
+
+
+@pytest.mark.parametrize("suffix", ["off", "obj", "xyz", "txt"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_text_gives_back_dtypes_and_is_read_by_others(
+    suffix: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    pos = torch.as_tensor(SPHERE.vertices / 3, dtype=dtype)
+    path = tmp_path / f"a.{suffix}"
+    if suffix in ("off", "obj"):
+        for color in (None, pos.abs(), (255 * pos.abs()).byte() // 200):
+            mesh = Mesh(pos, SPHERE.faces, **({} if color is None else {"color": color}))
+            mesh.save(path)
+            again = Mesh.load(path)
+            assert again.pos.dtype == dtype and torch.equal(again.pos, pos)
+            if color is not None:
+                assert again.color.dtype == color.dtype and torch.equal(again.color, color)
+            theirs = trimesh.load(path, process=False)
+            np.testing.assert_allclose(theirs.vertices, pos.numpy(), atol=1e-7)
+            assert np.array_equal(theirs.faces, SPHERE.faces)
+        return
+    cloud = PointCloud(
+        pos, Height=pos[:, 0] / 7, whole=torch.ones(162), mark=pos[:, 0] > 0, rank=torch.arange(162)
     )
+    cloud.save(path)
+    again = PointCloud.load(path)
+    assert torch.equal(again.pos, pos) and again.pos.dtype == dtype
+    for name in ("Height", "whole", "mark", "rank"):
+        assert again[name].dtype == cloud[name].dtype and torch.equal(again[name], cloud[name]), name
+    np.testing.assert_array_equal(np.loadtxt(path)[:, :3].astype(pos.numpy().dtype), pos.numpy())
+    with pytest.raises(ValueError, match="would share a name: x, y, z, x"):
+        PointCloud(pos, x=pos[:, 0]).save(path)
+
+
+def test_attributes_that_a_format_does_not_hold_are_named(tmp_path: Path) -> None:
+    mesh = Mesh(SPHERE.vertices, SPHERE.faces, y=torch.arange(162), face_group=torch.arange(320))
+    for suffix in ("off", "obj", "stl"):
+        with pytest.warns(UserWarning, match=f"{suffix} holds no face_group, y"):
+            mesh.save(tmp_path / f"a.{suffix}")
+    mesh.save(tmp_path / "a.npz")
+    again = Mesh.load(tmp_path / "a.npz")
+    assert torch.equal(again.face_group, mesh.face_group) and torch.equal(again.y, mesh.y)
+
+
+HEAD = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+HEAD += "element face 1\nproperty list uchar int vertex_index\nend_header\n"
+PCD = "FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 2\nHEIGHT 1\nPOINTS 2\nDATA ascii\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        (
+            "a.off",
+            "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n3 2 1 0\n",
+            "4 numbers behind its 3 vertices and 1 faces",
+        ),
+        (
+            "b.off",
+            "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2 1 7\n",
+            "numbers behind the corners of its faces",
+        ),
+        (
+            "a.ply",
+            HEAD + "0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n3 2 1 0\n",
+            "4 numbers behind what its header announces",
+        ),
+        ("b.ply", HEAD + "0 0 0 9\n1 0 0 9\n0 1 0 9\n3 0 1 2\n", "behind the properties of vertex"),
+        ("c.ply", HEAD + "0 0 0\n1 0 0\n0 1 0\n3 0 1 2 255 0 0\n", "behind the properties of face"),
+        ("a.pcd", PCD + "0 0 0\n1 0 0\n0 1 0\n", "3 numbers behind its 2 points"),
+        ("a.pts", "2\n0 0 0\n1 0 0\n0 1 0\n", "announces 2 points, it has 3, which were all read"),
+    ],
+)
+def test_what_is_behind_the_announced_rows_is_said(name: str, data: str, said: str, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=said):
+        shape = as_shape(written(tmp_path / name, data))
+    assert shape.pos[:2].tolist() == [[0, 0, 0], [1, 0, 0]]
+    if not name.endswith(("pcd", "pts")):
+        assert shape.face.t().tolist() == [[0, 1, 2]]
+
+
+def test_a_damaged_first_row_is_no_heading(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="line 1: 'O' is no number"):
+        PointCloud.load(written(tmp_path / "a.xyz", "O 0 1\n1 2 3\n4 5 6\n"))
+    with pytest.raises(ValueError, match=r"first line is 2\.5, which is no number of points"):
+        PointCloud.load(written(tmp_path / "b.xyz", "2.5\n1 2 3\n4 5 6\n"))
+
+
+def test_an_npz_whose_directory_lost_an_array_is_damaged(tmp_path: Path) -> None:
+    Mesh(SPHERE.vertices, SPHERE.faces).save(tmp_path / "a.npz")
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    first = data.index(b"PK\1\2")
+    data[first + 32] = len(data) - 22 - data.index(b"PK\1\2", first + 4)  # its comment swallows what follows
+    with pytest.raises(ValueError, match="announces 2 arrays, it has 1"):
+        as_shape(written(tmp_path / "b.npz", bytes(data)))
 
 
 def test_strange_names_of_properties(tmp_path: Path) -> None:
