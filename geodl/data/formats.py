@@ -28,6 +28,7 @@ from geodl.data.files.points import (
     xyz_bytes,
 )
 from geodl.data.files.stl import read_stl, stl_bytes
+from geodl.data.files.vtk import read_vtk
 from geodl.data.whole_file import whole_file
 from geodl.geometry.triangulation import triangulate
 
@@ -40,6 +41,7 @@ _OWN: dict[str, Callable[[bytes], Loaded]] = {
 _FOREIGN: dict[str, Callable[[Path], Loaded]] = {
     **dict.fromkeys(BY_TRIMESH, read_trimesh),
     **dict.fromkeys(BY_MESHIO, read_meshio),
+    ".vtk": read_vtk,
     **dict.fromkeys(BY_LASPY, read_laspy),
 }
 # What may hold faces, and what never does.

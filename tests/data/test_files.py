@@ -568,3 +568,65 @@ def test_columns_that_do_not_fit_their_names_are_refused(tmp_path: Path, rows: s
     (tmp_path / "a.csv").write_text(rows)
     with pytest.raises(ValueError, match=r"its first line names \d columns, but its rows have \d numbers"):
         PointCloud.load(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("version", ["3.0", "4.2", "5.1"])
+@pytest.mark.parametrize("kind", ["POLYDATA", "UNSTRUCTURED_GRID"])
+def test_legacy_vtk_surfaces(binary: bool, version: str, kind: str, tmp_path: Path) -> None:
+    """What VTK, ParaView and Slicer write of a surface, whose commonest form meshio does not read."""
+
+    def numbers(values: Any, code: str) -> bytes:
+        flat = np.asarray(values).reshape(-1)
+        return (
+            flat.astype(">" + code).tobytes()
+            if binary
+            else " ".join(f"{v:.9g}" for v in flat.tolist()).encode()
+        )
+
+    color, height = np.arange(24).reshape(8, 3) * 10, np.arange(8) / 7
+    cells = [*QUADS[:4], QUADS[4][:3], [QUADS[4][k] for k in (0, 2, 3)], QUADS[5]]
+    out = f"# vtk DataFile Version {version}\n\n{'BINARY' if binary else 'ASCII'}\nDATASET {kind}\nPOINTS 8 double\n".encode()
+    out += numbers(CUBE, "f8") + b"\n"
+    name, flat = "POLYGONS" if kind == "POLYDATA" else "CELLS", [v for cell in cells for v in cell]
+    if version == "5.1":
+        offsets = np.cumsum([0, *map(len, cells)])
+        out += (
+            f"METADATA\nINFORMATION 0\n\n{name} {len(offsets)} {len(flat)}\nOFFSETS vtktypeint64\n".encode()
+        )
+        out += numbers(offsets, "i8") + b"\nCONNECTIVITY vtktypeint64\n" + numbers(flat, "i8") + b"\n"
+    else:
+        rows = [v for cell in cells for v in (len(cell), *cell)]
+        out += f"{name} {len(cells)} {len(rows)}\n".encode() + numbers(rows, "i4") + b"\n"
+    if kind != "POLYDATA":
+        out += f"CELL_TYPES {len(cells)}\n".encode() + numbers([9, 9, 9, 9, 5, 5, 9], "i4") + b"\n"
+    out += b"CELL_DATA 7\nSCALARS part int 1\nLOOKUP_TABLE default\n" + numbers(range(7), "i4") + b"\n"
+    out += b"POINT_DATA 8\nNORMALS Normals float\n" + numbers(CUBE[::-1], "f4")
+    out += b"\nFIELD FieldData 2\nheight 1 8 float\n" + numbers(height, "f4")
+    out += b"\nRGB 3 8 unsigned_char\n" + numbers(color, "u1") + b"\n"
+    mesh = Mesh.load(written(tmp_path / "a.vtk", out))
+    assert (
+        area(mesh) == pytest.approx(6)
+        and mesh.face.shape == (3, 12)
+        and torch.equal(mesh.pos.double(), torch.tensor(CUBE))
+    )
+    assert mesh.color.tolist() == color.tolist() and np.allclose(mesh.height.numpy(), height)
+    assert torch.equal(mesh.normal.double(), torch.tensor(CUBE[::-1].copy()))
+    assert mesh.face_part.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 6]
+    for cut in (out.index(b"POINTS") + 60, out.index(name.encode()) + 30):
+        with pytest.raises(ValueError, match="truncated or damaged vtk file"):
+            Mesh.load(written(tmp_path / "b.vtk", out[:cut]))
+
+
+def test_vtk_strips(tmp_path: Path) -> None:
+    head = "# vtk DataFile Version 3.0\nsheet\nASCII\nDATASET POLYDATA\nPOINTS 6 float\n0 0 0 0 1 0 1 0 0 1 1 0 2 0 0 2 1 0\n"
+    path = written(
+        tmp_path / "a.vtk",
+        head
+        + "LINES 1 3\n2 0 1\nTRIANGLE_STRIPS 1 7\n6 0 1 2 3 4 5\nCELL_DATA 2\nSCALARS s int\nLOOKUP_TABLE default\n7 8\n",
+    )
+    with pytest.warns(UserWarning, match="1 cells that are no faces"):
+        mesh = Mesh.load(path)
+    corners = mesh.pos[mesh.face.t()]
+    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert normals.tolist() == [[0, 0, -1]] * 4 and mesh.face_s.tolist() == [8] * 4

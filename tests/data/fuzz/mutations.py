@@ -128,6 +128,10 @@ def _stl(random: Random, written: Written) -> Iterator[Mutation]:
     if text:
         first = [m.start() for m in re.finditer(rb"\bfacet normal", data, re.IGNORECASE)][-1]
         last = [m.start() for m in re.finditer(rb"endsolid", data, re.IGNORECASE)][-1]
+        first = max(
+            first,
+            [m.start() for m in re.finditer(rb"^solid part", data, re.IGNORECASE | re.MULTILINE)][-1] + 6,
+        )
         if first < last:
             yield Mutation("cut", data[: int(random.integers(first + 5, last))], "refused")
         yield Mutation("without a corner", re.sub(rb"(?i)vertex [^\n]*\n", b"", data, count=1), "refused")
