@@ -95,6 +95,8 @@ def read_shape(path: Path) -> FileShape:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the libraries that read, which speak of themselves
+            if path.stat().st_size == 0:
+                raise ValueError("it is empty")
             loaded = _OWN[suffix](path.read_bytes()) if suffix in _OWN else _FOREIGN[suffix](path)
         pos = np.asarray(loaded.pos)
         if pos.ndim != 2 or pos.shape[1] != 3:

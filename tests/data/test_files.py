@@ -630,3 +630,27 @@ def test_vtk_strips(tmp_path: Path) -> None:
     corners = mesh.pos[mesh.face.t()]
     normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     assert normals.tolist() == [[0, 0, -1]] * 4 and mesh.face_s.tolist() == [8] * 4
+
+
+def test_small_liberties_of_other_programs(tmp_path: Path) -> None:
+    """Capitals in ply, a count that was never filled in, quoted names, three rows of coordinates; empty files say that they are."""
+    capitals = (
+        HEAD.replace("float x", "double X").replace("float y", "double Y").replace("float z", "double Z")
+    )
+    mesh = Mesh.load(written(tmp_path / "a.ply", capitals + "0 0 0\n1 0 0\n0 1.1 0\n3 0 1 2\n"))
+    assert mesh.pos.dtype == torch.float64 and mesh.pos[2].tolist() == [0, 1.1, 0]
+    data = SPHERE.export(file_type="stl")
+    for count in (b"\0" * 4, b"\xff" * 4):
+        with pytest.warns(UserWarning, match="facets, it has 320"):
+            mesh = Mesh.load(written(tmp_path / "a.stl", data[:80] + count + data[84:]))
+        assert mesh.face.shape == (3, 320)
+    cloud = PointCloud.load(written(tmp_path / "a.csv", '"x","y","z","rank"\n0,0,0,4\n1,0,0,5\n'))
+    assert cloud["rank"].tolist() == [4, 5] and cloud.pos.tolist() == [[0, 0, 0], [1, 0, 0]]
+    np.save(tmp_path / "a.npy", CUBE.repeat(3, axis=0).T)
+    with pytest.warns(UserWarning, match=r"\[3, 24\] was read as 24 points"):
+        assert torch.equal(PointCloud.load(tmp_path / "a.npy").pos, torch.tensor(CUBE.repeat(3, axis=0)))
+    for suffix in ("ply", "off", "obj", "stl", "xyz", "npy", "npz", "pcd", "vtk", "glb"):
+        with pytest.raises(
+            ValueError, match=rf"empty\.{suffix}: truncated or damaged {suffix} file \(it is empty\)"
+        ):
+            as_shape(written(tmp_path / f"empty.{suffix}", ""))

@@ -289,7 +289,7 @@ def _typed(values: NDArray[np.float64], p: _Property, element: _Element) -> NDAr
     kind = np.dtype(p.type)
     if kind.kind == "f":
         # Text may hold more than the type that its header names.
-        return values.astype(kind) if p.name not in ("x", "y", "z") else values
+        return values.astype(kind) if p.name.lower() not in ("x", "y", "z") else values
     bounds = np.iinfo(kind)
     if values.size and not (
         np.isfinite(values).all()
@@ -309,15 +309,21 @@ def _shape(form: str, elements: list[_Element], found: dict[str, _Read]) -> Load
     if name is None:
         raise ValueError("its header has no element vertex")
     vertex = found[name]
+    # Some name them in capitals.
+    for axis in "xyz":
+        if axis not in vertex.scalars and axis.upper() in vertex.scalars:
+            vertex.scalars[axis] = vertex.scalars.pop(axis.upper())
     missing = [axis for axis in "xyz" if axis not in vertex.scalars]
     if missing:
         raise ValueError(f"its vertices have no {', '.join(missing)}")
     stored = next(e for e in elements if e.name == name).properties
-    exact = any(p.name in ("x", "y", "z") and p.type in ("f8", "i4", "u4", "i8", "u8") for p in stored)
+    exact = any(
+        p.name.lower() in ("x", "y", "z") and p.type in ("f8", "i4", "u4", "i8", "u8") for p in stored
+    )
     pos = np.stack([vertex.scalars[axis] for axis in "xyz"], axis=1)
     if pos.dtype.kind != "f" or exact or form == "ascii":
         pos = pos.astype(np.float64)
-    loaded = Loaded(pos, exact=any(p.name == "x" and p.type == "f8" for p in stored))
+    loaded = Loaded(pos, exact=any(p.name.lower() == "x" and p.type == "f8" for p in stored))
     loaded.vertex = grouped(
         {key: value for key, value in vertex.scalars.items() if key not in ("x", "y", "z")}
     )

@@ -70,11 +70,12 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|[+-]?inf")
 
 def _heading(data: bytes) -> tuple[list[str], int]:
     """Names of columns in a first line, a comment or not, and where the numbers begin."""
-    line = re.match(rb"\s*(?:[#%/]+[ \t]*)?([A-Za-z_][^\r\n]*)(\r\n|\n|\r|\Z)", data)
+    line = re.match(rb"\s*(?:[#%/]+[ \t]*)?(\x22?[A-Za-z_][^\r\n]*)(\r\n|\n|\r|\Z)", data)
     if line is None or re.match(rb"(nan|inf)", line[1], re.IGNORECASE):
         return [], 0
     names = [
-        name.strip().lower() for name in re.split(r"[\s,;]+", line[1].decode("latin-1").strip().strip(",;"))
+        name.strip().strip('"').lower()
+        for name in re.split(r"[\s,;]+", line[1].decode("latin-1").strip().strip(",;"))
     ]
     # A row whose first word is damaged is no heading.
     if line[0].lstrip().startswith(line[1]) and any(_NUMBER.fullmatch(name) for name in names[1:]):
@@ -291,13 +292,23 @@ def _lzf(packed: bytes, whole: int) -> bytes:
     return bytes(out)
 
 
+# Columns beyond which three rows are x, y, z of many points rather than three points.
+_WIDEST = 16
+
+
 def read_npy(data: bytes) -> Loaded:
     """An array ``[N, 3]`` or ``[N, 3 + k]``, whose further columns are read as those of text are."""
-    rows = _array(np.load(io.BytesIO(data), allow_pickle=False))
+    rows = np.load(io.BytesIO(data), allow_pickle=False)
+    notes: list[str] = []
+    if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.shape[0] == 3 and rows.shape[1] > _WIDEST:
+        notes.append(f"its array {list(rows.shape)} was read as {rows.shape[1]} points, a column each")
+        rows = rows.T
+    rows = _array(rows)
     return Loaded(
         np.ascontiguousarray(rows[:, :3]),
         vertex=_unnamed(rows[:, 3:].astype(np.float64)),
         exact=rows.dtype == np.float64,
+        notes=notes,
     )
 
 
