@@ -169,15 +169,16 @@ class _File:
         elif key == "LOOKUP_TABLE":
             self.numbers("unsigned_char" if self.binary else "float", 4 * int(rest[1]))
         elif key in ("VECTORS", "NORMALS", "TENSORS", "TEXTURE_COORDINATES"):
-            width = {"TENSORS": 9, "TEXTURE_COORDINATES": int(rest[1])}.get(key, 3) if key[0] == "T" else 3
+            width = 9 if key == "TENSORS" else int(rest[1]) if key == "TEXTURE_COORDINATES" else 3
             values = self.numbers(rest[-1], rows * width).reshape(rows, width)
             into["normal" if key == "NORMALS" else name] = values
         elif key == "FIELD":
             for _ in range(int(rest[1])):
-                title, width, length, kind = self.line().split()
-                values = self.numbers(kind, int(width) * int(length))
-                if int(length) == rows:
-                    into[title.replace("%20", "_")] = values.reshape(rows, int(width))
+                title, *sizes, kind = self.line().split()
+                width, length = map(int, sizes)
+                values = self.numbers(kind, width * length)
+                if length == rows:
+                    into[title.replace("%20", "_")] = values.reshape(rows, width)
                 self.pass_metadata()
         else:
             raise ValueError(f"it has a section {key[:40]!r}, which vtk files do not have")
