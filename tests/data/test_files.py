@@ -622,8 +622,8 @@ def test_vtk_strips(tmp_path: Path) -> None:
     head = "# vtk DataFile Version 3.0\nsheet\nASCII\nDATASET POLYDATA\nPOINTS 6 float\n0 0 0 0 1 0 1 0 0 1 1 0 2 0 0 2 1 0\n"
     path = written(
         tmp_path / "a.vtk",
-        head
-        + "LINES 1 3\n2 0 1\nTRIANGLE_STRIPS 1 7\n6 0 1 2 3 4 5\nCELL_DATA 2\nTENSORS t float\n0 0 0 0 0 0 0 0 0 1 0 0 0 0 0 0 0 0\nSCALARS s int\nLOOKUP_TABLE default\n7 8\n",
+        head + "LINES 1 3\n2 0 1\nTRIANGLE_STRIPS 1 7\n6 0 1 2 3 4 5\nCELL_DATA 2\n"
+        "TENSORS t float\n0 0 0 0 0 0 0 0 0 1 0 0 0 0 0 0 0 0\nSCALARS s int\nLOOKUP_TABLE default\n7 8\n",
     )
     with pytest.warns(UserWarning, match="1 cells that are no faces"):
         mesh = Mesh.load(path)
