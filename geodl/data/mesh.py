@@ -113,7 +113,10 @@ class Mesh(Data):
 
         Positions come back exactly from ply (binary), off and obj (enough digits) and npz; stl holds float32 and no
         shared vertices. ply keeps attributes ``[V]`` and ``[V, k]`` of vertices, and ``face_NAME`` of faces, in the properties that
-        :meth:`load` reads, of dtype float32, float64, bool and integer; npz keeps those of vertices; off and obj keep ``color``.
+        :meth:`load` reads, of dtype float32, float64, bool and integer; npz keeps both; off and obj keep ``color``.
+
+        Warns:
+            UserWarning: attributes that the format has no place for.
 
         Raises:
             ValueError: unknown format, or a vertex attribute that ply cannot hold.
@@ -121,6 +124,12 @@ class Mesh(Data):
         """
         arrays = {name: value.detach().cpu().numpy() for name, value in self.vertex_attributes().items()}
         of_faces = {name: value.detach().cpu().numpy() for name, value in self.face_attributes().items()}
+        suffix = Path(path).suffix.lower()
+        lost = {*arrays, *of_faces} - ({"color"} if suffix in (".off", ".obj") else set())
+        if suffix in (".off", ".obj", ".stl") and lost:
+            warnings.warn(
+                f"{path}: {suffix[1:]} holds no {', '.join(sorted(lost))}", UserWarning, stacklevel=2
+            )
         write_mesh(Path(path), self.pos.detach().cpu().numpy(), self.face.t().cpu().numpy(), arrays, of_faces)
 
     def vertex_attributes(self) -> dict[str, Tensor]:
