@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
         write_result(
             chosen.out,
             benchmark="segmentation",
-            data=SETTINGS[chosen.data].title,
+            data=title(chosen, task),
             model=f"{NETWORKS[chosen.model].title}, {chosen.signal}",
             metrics=summary(chosen, found, linear, preparation, len(data.ready["train"])),
             seconds=preparation + sum(one["training_seconds"] for one in found),
@@ -128,6 +128,12 @@ def main(argv: list[str] | None = None) -> None:
         )
     tell(console, chosen, found, linear)
     draw(console, chosen, task, found[0])
+
+
+def title(chosen: argparse.Namespace, task: Task) -> str:
+    """The set, and of RNA, which may be a part, how many shapes it has."""
+    name = SETTINGS[chosen.data].title
+    return f"{name}, {len(task.train)} + {len(task.tests['test'])}" if chosen.data == "rna" else name
 
 
 def settings(chosen: argparse.Namespace) -> dict[str, Any]:
