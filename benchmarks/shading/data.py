@@ -24,7 +24,8 @@ BLURS = (1.0, 2.0, 4.0, 8.0, 16.0)  # pixels
 DIRECTIONS, REACHES = 12, (2.0, 4.0, 8.0, 16.0, 28.0)  # pixels
 MARCHED, STEPS = 24, (1.5, 2.5, 4.0, 6.5, 10.5, 17.0, 28.0)  # directions; pixels
 THICKNESSES = (0.5, 2.0, math.inf)  # of what is seen, in units of how far along a ray it lies
-CHANNELS = 4 + len(BLURS) + len(REACHES) + 1 + len(STEPS) * len(THICKNESSES)
+DIRECTED = 4  # channels, the first: normals, which turn with the view, and where there is a surface
+CHANNELS = DIRECTED + len(BLURS) + len(REACHES) + 1 + len(STEPS) * len(THICKNESSES)
 QUERIES, SAMPLE = 64, 192  # points of a cloud that a training step asks for, and that each of them is shown
 
 

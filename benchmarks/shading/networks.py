@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmarks.shading.data import turned_frames
+from benchmarks.shading.data import CHANNELS, DIRECTED, turned_frames
 from geodl.geometry import Gradient, Spectrum
 from geodl.models import DiffusionNet, UNet
 from geodl.ops import knn
@@ -29,19 +29,19 @@ class OnSurface(nn.Module):
 
 
 class OnScreen(nn.Module):
-    """A U-Net of the grid layers on depth and normals (Nalbach et al., "Deep shading", 2017), added to a linear map as
-    :class:`OnSurface` is."""
+    """A U-Net of the grid layers on depth and normals (Nalbach et al., "Deep shading", 2017), added to a linear map of what has no
+    direction, as in :class:`OnSurface`."""
 
     def __init__(self, linear: nn.Linear, widths: tuple[int, ...] = (16, 32, 64, 64)) -> None:
         super().__init__()
         self.linear = linear
-        self.network = UNet(linear.in_features, 1, widths)
+        self.network = UNet(CHANNELS, 1, widths)
         nn.init.zeros_(self.network.last.weight)
         assert self.network.last.bias is not None
         nn.init.zeros_(self.network.last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.linear(x.movedim(1, 3)).movedim(3, 1) + self.network(x)
+        y: Tensor = self.linear(x[:, DIRECTED:].movedim(1, 3)).movedim(3, 1) + self.network(x)
         return y[:, 0]
 
 

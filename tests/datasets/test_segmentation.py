@@ -101,9 +101,7 @@ def test_published_parts(shared_data: Path) -> None:
     remeshed = FAUSTParts(shared_data, shared_data / SMPL, "remeshed", "test")
     for k in (0, 13):
         torch.testing.assert_close(areas(bodies[k], 24), areas(remeshed[k], 24), rtol=0, atol=0.01)
-    overlaid = FAUSTParts(
-        shared_data, shared_data / SMPL, "remeshed", "test", registrations=shared_data
-    )
+    overlaid = FAUSTParts(shared_data, shared_data / SMPL, "remeshed", "test", registrations=shared_data)
     for k in (0, 13):
         torch.testing.assert_close(areas(bodies[k], 24), areas(overlaid[k], 24), rtol=0, atol=0.003)
         assert 0.94 < float((overlaid[k].y == remeshed[k].y).double().mean()) < 0.99
@@ -114,7 +112,9 @@ def test_published_parts(shared_data: Path) -> None:
 def test_parts_of_a_surface_that_was_moved() -> None:
     body = template()
     part = (body.pos[:, 2] > 0.01).long()
-    turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).Q
+    turn = torch.linalg.qr(
+        torch.randn(3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ).Q
     turn = turn * torch.linalg.det(turn)
     moved = 2.5 * body.pos.double() @ turn.T + torch.tensor([1.0, -2.0, 0.5])
     there = _aligned(body.pos, body.pos[::3], moved[::3])
