@@ -183,7 +183,7 @@ def one_seed(
     trainer = make_trainer(
         folder, chosen.epochs, chosen.device, precision="32-true", progress=sys.stdout.isatty()
     )
-    trainer.callbacks.append(curve)  # type: ignore[attr-defined]
+    trainer.callbacks.append(curve)
     resumed = resume_point(folder)
     trainer.fit(module, data, ckpt_path=resumed, weights_only=True if resumed else None)
     found: dict[str, Any] = {}

@@ -143,7 +143,8 @@ def _aligned(pos: Tensor, points: Tensor, wanted: Tensor) -> Tensor:
     sign = torch.ones(3, dtype=torch.float64)
     sign[2] = torch.linalg.det(u @ vt).sign()
     scale = (s * sign).sum() / (points - middle).square().sum()
-    return scale * ((pos.double() - middle) @ (u * sign) @ vt) + aim
+    placed: Tensor = scale * ((pos.double() - middle) @ (u * sign) @ vt) + aim
+    return placed
 
 
 def _by_surface(mesh: Mesh, body: Mesh, part: Tensor) -> Tensor:
