@@ -32,9 +32,9 @@ class FAUSTParts(FAUST):
     of parts is listed in each of them; it is of the smallest one (by the number of vertices listed; of equally small ones, the
     first by name), so that left and right are alike and small parts stay whole. The vertices of a remeshed body have the part of
     the common point that they stand for (of several, the part of most, the first by number if as many); one that stands for
-    none, that of the nearest vertex that does, along edges. Common points lie at vertices, so borders between parts move by up to an
-    edge: 2 to 3 % of a body's area has another part than on its registration. Where the registrations are given, a vertex has the part
-    of the registration at the nearest point of its surface instead (there, of the nearest corner of the face).
+    none, that of the nearest vertex that does, along edges. Common points lie at vertices, so borders between parts move by up to
+    an edge: 2 to 3 % of a body's area has another part than on its registration. Where the registrations are given, a vertex has
+    the part at the nearest point of the registered surface instead (there, of the nearest corner of the face).
 
     Args:
         root: as of :class:`FAUST`; of the remeshed bodies the folder must hold ``corres/sampleID.vts``, the template's vertices at
@@ -44,7 +44,8 @@ class FAUSTParts(FAUST):
         registrations: the root of the registrations, for "remeshed" bodies that are to have the parts of their surface.
 
     Raises:
-        ValueError: as :class:`FAUST`; registrations for a variant that is one; a segmentation that is no such file, or leaves out a vertex.
+        ValueError: as :class:`FAUST`; registrations given for the registrations; a segmentation that is no such file, or leaves
+            out a vertex.
         IndexError: a segmentation that names a vertex that is not there.
         FileNotFoundError: files are missing.
     """
