@@ -53,7 +53,7 @@ def correspondence(
         RuntimeError: a window is asked for where there is no display.
     """
     base, target = checked("reference", reference), checked("shape", shape)
-    view = View.of(base, up, front)
+    view = View.of(up, front)
     color = position_colors(base, up, front)
     # Where there is no match, a point wears the last row, grey.
     color = torch.cat([color, rgb([NO_LABEL])])

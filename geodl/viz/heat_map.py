@@ -63,7 +63,7 @@ def error_map(
     color = ramp(_HEAT, value / max_error)
     unreachable = torch.isinf(value)
     color[unreachable] = torch.tensor(_UNREACHABLE, dtype=torch.float64)
-    view = View.of(surface, up, front)
+    view = View.of(up, front)
     parts = [("shape", "front", surface, color, view), ("shape", "back", surface, color, view.behind())]
     label = "geodesic error, % of sqrt(area)" + (" (violet: unreachable)" if bool(unreachable.any()) else "")
     return deliver(side_by_side(parts), path, show, title, ColorBar(_HEAT, 100 * max_error, label))

@@ -61,7 +61,7 @@ def lines(
         raise ValueError(f"count must be at least 1, not {count}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, it is {tolerance}")
-    view = View.of(base, up, front)
+    view = View.of(up, front)
     grey = torch.tensor(_BODY, dtype=torch.float64)
     scene = side_by_side(
         [

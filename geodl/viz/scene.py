@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,13 +16,14 @@ from geodl.data.shapes import as_shape
 from geodl.geometry import surface_area, vertex_normals
 from geodl.geometry.shapes import IndexLike, as_index
 
-__all__ = ["Body", "Buffers", "Scene", "View", "checked", "checked_map", "side_by_side"]
+__all__ = ["Body", "Buffers", "Direction", "Scene", "View", "checked", "checked_map", "side_by_side"]
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
-# Horizontal directions from which a shape may be seen, for every axis that may point up.
-_FRONTS = {"x": ("+y", "+z"), "y": ("+z", "+x"), "z": ("-y", "+x")}
+Direction: TypeAlias = str | Sequence[float]
+# The side that is seen where none is named, for every axis that may point up.
+_FRONTS = {"x": "+y", "y": "+z", "z": "-y"}
 
 
 @dataclass(frozen=True)
@@ -32,26 +33,42 @@ class View:
     axes: Floats
 
     @staticmethod
-    def of(mesh: Any, up: str, front: str | None) -> View:
-        """From the side ``front`` of a mesh, or, if None, from where the mesh looks widest."""
-        if up not in _FRONTS:
-            raise ValueError(f"up must be one of x, y, z, not {up!r}")
-        directions = [sign + axis for axis in "xyz" if axis != up for sign in "+-"]
+    def of(up: Direction = "y", front: Direction | None = None) -> View:
+        """From the side ``front``, with ``up`` upward in the picture: an axis such as "y" or "-z", or any direction ``[3]``.
+
+        If ``front`` is None, y is seen from +z, z from -y and x from +y, so that all pictures of a shape agree.
+        """
+        upward = _direction("up", up)
         if front is None:
-            pos = mesh.pos.detach().cpu().double()
-            extent = dict(zip("xyz", (pos.amax(0) - pos.amin(0)).tolist(), strict=True))
-            front = min(_FRONTS[up], key=lambda direction: extent[direction[1]])
-        if front not in directions:
-            raise ValueError(
-                f"front must be one of {', '.join(directions)} when {up} points up, not {front!r}"
-            )
-        upward, toward = np.eye(3)["xyz".index(up)], np.eye(3)["xyz".index(front[1])]
-        toward = toward if front[0] == "+" else -toward
-        return View(np.stack([np.cross(upward, toward), upward, toward]))
+            if upward.max() < 1:
+                raise ValueError(f"front is needed where up is not an axis but {up}")
+            front = _FRONTS["xyz"[int(upward.argmax())]]
+        toward = _direction("front", front)
+        right = np.cross(upward, toward)
+        length = float(np.linalg.norm(right))
+        if length < 1e-6:
+            raise ValueError(f"front must not be parallel to up, but they are {front} and {up}")
+        right /= length
+        return View(np.stack([right, np.cross(toward, right), toward]))
 
     def behind(self) -> View:
         """From the opposite side."""
         return View(self.axes * np.array([[-1.0], [1.0], [-1.0]]))
+
+
+def _direction(argument: str, direction: Direction) -> Floats:
+    if isinstance(direction, str):
+        sign, axis = ("-", direction[1:]) if direction.startswith("-") else ("+", direction.removeprefix("+"))
+        if axis not in ("x", "y", "z"):
+            raise ValueError(
+                f"{argument} must be x, y, z, one of them behind + or -, or three numbers, not {direction!r}"
+            )
+        return np.eye(3)["xyz".index(axis)] * (-1.0 if sign == "-" else 1.0)
+    vector = np.asarray(direction, dtype=np.float64)
+    length = float(np.linalg.norm(vector)) if vector.shape == (3,) else math.nan
+    if not 0 < length < math.inf:
+        raise ValueError(f"{argument} must be a direction of three finite numbers, not {direction}")
+    return vector / length
 
 
 @dataclass(frozen=True)
