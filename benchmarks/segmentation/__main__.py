@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -172,9 +171,7 @@ def one_seed(
     )
     data.seed = seed
     folder = chosen.out / f"seed-{seed}"
-    trainer = make_trainer(
-        folder, chosen.epochs, chosen.device, precision="32-true", progress=sys.stdout.isatty()
-    )
+    trainer = make_trainer(folder, chosen.epochs, chosen.device, precision="32-true")
     resumed = resume_point(folder)
     trainer.fit(module, data, ckpt_path=resumed, weights_only=True if resumed else None)
     found: dict[str, Any] = {}

@@ -47,7 +47,7 @@ def show(
 
     Under the mouse a vertex is named, with its value, and marked on every other shape too: where ``map`` says, or where shapes
     have equally many vertices, at the one of the same number. With a map and no layer, the first shape is coloured by position; the
-    second wears what the first does at the matched vertices. Of a list of shapes, every layer is a list with one entry (or None) each.
+    second wears what the first does at the matched vertices. Of a list of shapes, a layer is a list with an entry (or None) each.
 
     Positions are kept within a 131070th of the shape's extent, functions within one of the scale.
 
