@@ -2,6 +2,7 @@
 
 from geodl.viz.color_transfer import correspondence
 from geodl.viz.colors import position_colors
+from geodl.viz.compare import comparison
 from geodl.viz.film import film
 from geodl.viz.heat_map import error_map
 from geodl.viz.images import images
@@ -14,9 +15,11 @@ from geodl.viz.renderer import renderers, use_renderer
 from geodl.viz.show import show
 from geodl.viz.skeletons import skeleton_film, skeleton_strip
 from geodl.viz.surface import surface
+from geodl.viz.window import window
 
 __all__ = [
     "Page",
+    "comparison",
     "correspondence",
     "curve",
     "error_map",
@@ -32,4 +35,5 @@ __all__ = [
     "skeleton_strip",
     "surface",
     "use_renderer",
+    "window",
 ]

@@ -13,7 +13,15 @@ from geodl.viz.colors import SEQUENTIAL, label_colors, ramp
 from geodl.viz.picture import ColorBar, Legend
 from geodl.viz.pixels import unit_interval
 
-__all__ = ["checked_color", "checked_label", "checked_scalar", "ends_of_scale", "one_layer", "worn"]
+__all__ = [
+    "checked_color",
+    "checked_label",
+    "checked_scalar",
+    "ends_of_scale",
+    "legend_of",
+    "one_layer",
+    "worn",
+]
 
 _BODY = (0.80, 0.81, 0.83)
 # So many labels have their names beside the picture.
@@ -43,27 +51,35 @@ def worn(
         return ramp(SEQUENTIAL, (values - low) / (high - low)), ColorBar(SEQUENTIAL, high, "", low, extend)
     if label is not None:
         number = checked_label("label", label, vertices)
-        names = torch.unique(number)
-        if len(names) > _MOST_NAMES:
-            return label_colors(number), None
-        colors = [(r, g, b) for r, g, b in label_colors(names).tolist()]
-        return label_colors(number), Legend(colors, [str(name) for name in names.tolist()])
+        return label_colors(number), legend_of(number)
     return torch.tensor(_BODY, dtype=torch.float64).expand(vertices, 3), None
+
+
+def legend_of(label: Tensor) -> Legend | None:
+    """What the colours of labels mean; None if there are too many to name."""
+    names = torch.unique(label)
+    if len(names) > _MOST_NAMES:
+        return None
+    colors = [(r, g, b) for r, g, b in label_colors(names).tolist()]
+    return Legend(colors, [str(name) for name in names.tolist()])
 
 
 def one_layer(**layers: Any) -> None:
     """A ValueError if more than one is given."""
     given = [name for name, layer in layers.items() if layer is not None]
     if len(given) > 1:
-        raise ValueError(f"a shape wears one of {', '.join(layers)}, not {' and '.join(given)}")
+        *others, last = layers
+        raise ValueError(f"a shape wears one of {', '.join(others)} and {last}, not {' and '.join(given)}")
 
 
 def checked_color(argument: str, color: SignalLike, vertices: int) -> Tensor:
     """sRGB ``[..., V, 3]`` float64 in 0..1 of floats or bytes, of greys ``[..., V, 1]`` too."""
     values = as_signal(argument, color).detach().cpu()
-    if values.dim() < 2 or values.shape[-2] != vertices or values.shape[-1] not in (1, 3):
+    if values.dim() < 2 or values.shape[-2] != vertices:
+        raise ValueError(f"mesh has {vertices} vertices but {argument} has shape {list(values.shape)}")
+    if values.shape[-1] not in (1, 3):
         raise ValueError(
-            f"{argument} must have shape [{vertices}, 3] or [{vertices}, 1], not {list(values.shape)}: mesh has {vertices} vertices"
+            f"{argument} must have shape [{vertices}, 3] or [{vertices}, 1], not {list(values.shape)}"
         )
     return unit_interval(argument, values).expand(*values.shape[:-1], 3)
 

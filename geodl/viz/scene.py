@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +16,17 @@ from geodl.data.shapes import as_shape
 from geodl.geometry import surface_area, vertex_normals
 from geodl.geometry.shapes import IndexLike, as_index
 
-__all__ = ["Body", "Buffers", "Direction", "Scene", "View", "checked", "checked_map", "side_by_side"]
+__all__ = [
+    "Body",
+    "Buffers",
+    "Direction",
+    "Scene",
+    "View",
+    "checked",
+    "checked_map",
+    "in_rows",
+    "side_by_side",
+]
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -28,9 +38,10 @@ _FRONTS = {"x": "+y", "y": "+z", "z": "-y"}
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera stands: rows of ``axes`` are its right, its up and the direction towards it."""
+    """Where the camera stands: rows of ``axes`` are its right, its up and the way towards it; ``upward`` is the world's up."""
 
     axes: Floats
+    upward: Floats
 
     @staticmethod
     def of(up: Direction = "y", front: Direction | None = None) -> View:
@@ -49,11 +60,12 @@ class View:
         if length < 1e-6:
             raise ValueError(f"front must not be parallel to up, but they are {front} and {up}")
         right /= length
-        return View(np.stack([right, np.cross(toward, right), toward]))
+        return View(np.stack([right, np.cross(toward, right), toward]), upward)
 
     def behind(self) -> View:
         """From the opposite side."""
-        return View(self.axes * np.array([[-1.0], [1.0], [-1.0]]))
+        axes = self.axes * np.array([[-1.0], [1.0], [-1.0]])
+        return View(axes, self.upward)
 
 
 def _direction(argument: str, direction: Direction) -> Floats:
@@ -122,7 +134,10 @@ class Buffers:
     normal: Pixels  # [H, W, 3]
 
 
-def side_by_side(parts: Sequence[tuple[str, str, Any, Tensor, View]], gap: float = 0.12) -> Scene:
+Part = tuple[str, str, Any, Tensor, View]
+
+
+def side_by_side(parts: Sequence[Part], gap: float = 0.12) -> Scene:
     """Place meshes from left to right on one floor, each scaled to unit area so that none dwarfs another.
 
     Args:
@@ -132,19 +147,38 @@ def side_by_side(parts: Sequence[tuple[str, str, Any, Tensor, View]], gap: float
     Raises:
         ValueError: a mesh without area, with vertices that are not finite or faces that name no vertex.
     """
-    bodies, left = [], 0.0
-    for argument, label, mesh, color, view in parts:
-        surface = checked(argument, mesh)
-        area = float(surface_area(surface))
-        if not area > 0:
-            raise ValueError(f"{argument}: there is no surface to draw, the area is {area:g}")
-        pos = surface.pos.numpy() @ view.axes.T / math.sqrt(area)
-        low, high = pos.min(0), pos.max(0)
-        pos = pos - np.array([low[0] - left, low[1], (low[2] + high[2]) / 2])
-        left += high[0] - low[0] + gap
-        normal = vertex_normals(surface).numpy() @ view.axes.T
-        bodies.append(Body(label, pos, surface.face.T.contiguous().numpy(), normal, color.numpy()))
+    return in_rows([parts], gap)
+
+
+def in_rows(rows: Sequence[Sequence[Part]], gap: float = 0.12, below: float = 0.3) -> Scene:
+    """The same in rows, from the top down, with columns as wide as the widest of them and room for labels ``below`` each row."""
+    placed = [[_at_origin(*part) for part in row] for row in rows]
+    columns = [0.0] * max(map(len, placed))
+    for row in placed:
+        for column, body in enumerate(row):
+            columns[column] = max(columns[column], float(np.ptp(body.pos[:, 0])))
+    bodies, floor = [], 0.0
+    for number, row in enumerate(placed):
+        floor -= (max(float(body.pos[:, 1].max()) for body in row) + below) if number else 0.0
+        left = 0.0
+        for column, body in zip(columns, row, strict=False):
+            shift = np.array([left + column / 2, floor, 0.0])
+            bodies.append(replace(body, pos=body.pos + shift))
+            left += column + gap
     return Scene(bodies)
+
+
+def _at_origin(argument: str, label: str, mesh: Any, color: Tensor, view: View) -> Body:
+    """A mesh of unit area that stands on the origin."""
+    surface = checked(argument, mesh)
+    area = float(surface_area(surface))
+    if not area > 0:
+        raise ValueError(f"{argument}: there is no surface to draw, the area is {area:g}")
+    pos = surface.pos.numpy() @ view.axes.T / math.sqrt(area)
+    low, high = pos.min(0), pos.max(0)
+    pos = pos - np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
+    normal = vertex_normals(surface).numpy() @ view.axes.T
+    return Body(label, pos, surface.face.T.contiguous().numpy(), normal, color.numpy())
 
 
 @dataclass(frozen=True)

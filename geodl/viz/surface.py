@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from geodl.geometry.shapes import SignalLike, as_index
 from geodl.viz.layers import worn
-from geodl.viz.picture import deliver
+from geodl.viz.picture import Size, write_picture
 from geodl.viz.scene import Body, Direction, View, checked, side_by_side
 
 __all__ = ["surface"]
@@ -21,32 +21,33 @@ __all__ = ["surface"]
 
 def surface(
     mesh: Any,
-    path: str | os.PathLike[str] | None = None,
+    path: str | os.PathLike[str],
     *,
     color: SignalLike | None = None,
     scalar: SignalLike | None = None,
     label: SignalLike | None = None,
     limits: tuple[float, float] | None = None,
     title: str = "",
-    up: str = "y",
-    front: str | None = None,
-    show: bool | None = None,
-) -> Path | None:
+    up: Direction = "y",
+    front: Direction | None = None,
+    size: Size | None = None,
+    dpi: int = 100,
+) -> Path:
     """A mesh from the front and from behind, in the colours of its vertices, of a function on it, or of labels; else grey.
 
     Colours and functions are interpolated within a face; labels are not: a face is divided among its corners.
 
     Args:
         mesh: ``pos [V, 3]``, ``face [3, F]``.
-        path: of the PNG to write (atomically); None opens a window.
+        path: of the picture to write (atomically): png, pdf or svg.
         color: ``[V, 3]``, or ``[V, 1]`` for greys: floats in 0..1 or uint8, sRGB.
         scalar: ``[V]``, finite; a bar beside the picture is its scale.
         label: ``[V]`` integers. A label has the same colour in every picture; negative ones (no label) are grey.
         limits: with ``scalar``: the ends of the scale, for pictures that compare; if None, its smallest and largest value.
-        title, up, front, show: as in :func:`geodl.viz.correspondence`.
+        title, up, front, size, dpi: as in :func:`geodl.viz.correspondence`.
 
     Returns:
-        The path written, or None.
+        The path written.
 
     Raises:
         ValueError: a mesh that cannot be drawn; more than one of ``color``, ``scalar`` and ``label``, or one of another
@@ -62,7 +63,7 @@ def surface(
     if label is not None:
         _, number = torch.unique(as_index("label", label).detach().cpu(), return_inverse=True)
         scene.bodies = [_divided(part, number.numpy()) for part in scene.bodies]
-    return deliver(scene, path, show, title, beside)
+    return write_picture(scene, path, title, beside, size, dpi)
 
 
 def _divided(body: Body, label: NDArray[np.int64]) -> Body:

@@ -151,14 +151,15 @@
     gl.vertexAttribPointer(location, width, type, type !== gl.FLOAT, 0, 0);
   }
 
-  function drawn(pos, color, normal, uv, face) {
+  const elements = (index) => upload(index, gl.ELEMENT_ARRAY_BUFFER);
+
+  function drawn(pos, color, normal, uv) {
     const vao = gl.createVertexArray();
     gl.bindVertexArray(vao);
     attribute(0, pos, 3);
     if (color) attribute(2, color, 3, gl.UNSIGNED_BYTE);
     if (normal) attribute(1, normal, 3);
     if (uv) attribute(3, uv, 2);
-    if (face) upload(face, gl.ELEMENT_ARRAY_BUFFER);
     return vao;
   }
 
@@ -170,8 +171,9 @@
       body.shown = colors(body, frame);
       body.normal = body.face && normals(body.here, body.face);
       if (body.vao) gl.deleteVertexArray(body.vao);
-      body.vao = drawn(body.here, body.shown, body.normal, body.uv && floats(body.uv), body.face);
-      if (body.lines && !body.linesVao) body.linesVao = drawn(body.lines, null, null, null, null);
+      body.vao = drawn(body.here, body.shown, body.normal, body.uv && floats(body.uv));
+      body.faceBuffer = body.face && elements(body.face);
+      if (body.lines && !body.linesVao) body.linesVao = drawn(body.lines, null, null, null);
       if (body.image && !body.picture) {
         const [height, width] = body.image_size;
         body.picture = gl.createTexture();
@@ -211,13 +213,54 @@
     return [(scale * unit) / w, (scale * unit) / h, shift[0], shift[1]];
   }
 
-  let waiting = false;
+  let waiting = false, slow = false, rest = 0;
   function redraw() {
-    if (!waiting) requestAnimationFrame(draw);
+    if (!waiting) requestAnimationFrame(() => draw());
     waiting = true;
   }
 
-  function draw() {
+  // While it moves on a machine that draws slowly, a coarse shape stands for each; the whole follows when it rests.
+  function moved() {
+    if (slow && !waiting) requestAnimationFrame(() => draw(true));
+    if (!slow) return redraw();
+    waiting = true;
+    clearTimeout(rest);
+    rest = setTimeout(redraw, 200);
+  }
+
+  // Faces between cells of a grid, with the first vertex of each cell for its corner; of a cloud, one point a cell.
+  function coarse({here, face, count, centre, size}) {
+    const first = new Map(), cell = new Uint32Array(count), few = [];
+    const step = (2 * scene.radius * size * Math.sqrt(bodies.length)) / 44;
+    for (let v = 0; v < count; v++) {
+      const [x, y, z] = [0, 1, 2].map((a) => Math.floor((here[3 * v + a] - centre[a]) / step) + 512);
+      const key = (x * 1024 + y) * 1024 + z;
+      if (!first.has(key)) first.set(key, v);
+      cell[v] = first.get(key);
+    }
+    if (!face) return Uint32Array.from(first.values());
+    const seen = new Set();
+    for (let f = 0; f < face.length; f += 3) {
+      const [a, b, c] = [cell[face[f]], cell[face[f + 1]], cell[face[f + 2]]];
+      if (a === b || b === c || c === a) continue;
+      const key = [a, b, c].sort().join();
+      if (!seen.has(key)) few.push(a, b, c);
+      seen.add(key);
+    }
+    return Uint32Array.from(few);
+  }
+
+  // Time that a picture takes to be there, which only reading it back tells.
+  function measure() {
+    draw();
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+    const began = performance.now();
+    draw();
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+    slow = performance.now() - began > 30;
+  }
+
+  function draw(few = false) {
     waiting = false;
     const ratio = window.devicePixelRatio || 1;
     const [w, h] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(ratio * side)));
@@ -243,7 +286,12 @@
       gl.uniform1f(uniforms.size, pointSize(i));
       gl.bindVertexArray(body.vao);
       const wide = body.face instanceof Uint32Array ? gl.UNSIGNED_INT : gl.UNSIGNED_SHORT;
-      if (body.face) gl.drawElements(gl.TRIANGLES, body.face.length, wide, 0);
+      if (few) {
+        if (!body.few) body.few = coarse(body), body.fewBuffer = 0;
+        gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, (body.fewBuffer ||= elements(body.few)));
+        gl.drawElements(body.face ? gl.TRIANGLES : gl.POINTS, body.few.length, gl.UNSIGNED_INT, 0);
+        gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, body.faceBuffer);
+      } else if (body.face) gl.drawElements(gl.TRIANGLES, body.face.length, wide, 0);
       else gl.drawArrays(gl.POINTS, 0, body.count);
       gl.uniform1i(uniforms.textured, 0);
       if (body.linesVao) {
@@ -398,14 +446,14 @@
       camera.shift[0] += (2 * ratio * dx) / w;
       camera.shift[1] -= (2 * ratio * dy) / h;
     } else turned(camera, dx / 150, dy / 150);
-    redraw();
+    moved();
   });
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     const place = under(event);
     if (place) zoomed(cameras[place.i], Math.exp(-event.deltaY / 600));
-    redraw();
+    moved();
   }, {passive: false});
   window.addEventListener("keydown", (event) => {
     if (event.target === $("slider") || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -454,8 +502,9 @@
 
   reset();
   load(0);
+  measure();
   new ResizeObserver(redraw).observe(canvas);
   // For whoever drives the page by a script.
-  window.viewer = {draw, load, reset, gl, bodies, get marked() { return marked; }, get cameras() { return cameras; }};
+  window.viewer = {draw, moved, load, reset, gl, bodies, get marked() { return marked; }, get cameras() { return cameras; }};
   document.body.dataset.ready = "yes";
 })();

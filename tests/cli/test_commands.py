@@ -30,7 +30,9 @@ def users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ball(path: Path, stretch: float = 1.0, subdivisions: int = 2) -> Mesh:
     made = trimesh.creation.icosphere(subdivisions)
-    mesh = Mesh(torch.tensor(made.vertices * [1, stretch, 0.8], dtype=torch.float32), torch.tensor(made.faces).T)
+    mesh = Mesh(
+        torch.tensor(made.vertices * [1, stretch, 0.8], dtype=torch.float32), torch.tensor(made.faces).T
+    )
     mesh.save(path)
     return mesh
 
@@ -134,11 +136,16 @@ def test_train_predict_evaluate_a_segmentation(classes: Path, tmp_path: Path, ca
     shapes = [str(classes / "ball" / f"ball{k}.off") for k in (0, 1)]
     assert main(["train", "segment", str(classes), "-o", str(run), "--epochs", "1", "-k", "12"]) == 0
     assert main(["predict", str(run), *shapes, "-o", str(labels)]) == 0
-    assert np.isin(np.loadtxt(labels / "ball0.txt"), [0, 1]).all() and len(np.loadtxt(labels / "ball1.txt")) == 42
+    assert (
+        np.isin(np.loadtxt(labels / "ball0.txt"), [0, 1]).all()
+        and len(np.loadtxt(labels / "ball1.txt")) == 42
+    )
     assert main(["evaluate", "run", str(run), str(classes)]) == 0
     assert "intersection over union" in capsys.readouterr().out
     assert "another run's files" in refused(capsys, "predict", run, *shapes, "-o", labels)
-    assert "would write ball0.txt" in refused(capsys, "predict", run, shapes[0], shapes[0], "-o", tmp_path / "c")
+    assert "would write ball0.txt" in refused(
+        capsys, "predict", run, shapes[0], shapes[0], "-o", tmp_path / "c"
+    )
     assert not (tmp_path / "c").exists()
     (tmp_path / "empty").mkdir()
     assert "has no shapes" in refused(capsys, "train", "segment", tmp_path / "empty", "-o", tmp_path / "r")
@@ -213,7 +220,9 @@ def test_arguments_that_are_none_end_with_2(capsys: Said) -> None:
     assert "usage: geodl" in capsys.readouterr().err
 
 
-def test_verbose_says_where_an_error_happened(tmp_path: Path, capsys: Said, caplog: pytest.LogCaptureFixture) -> None:
+def test_verbose_says_where_an_error_happened(
+    tmp_path: Path, capsys: Said, caplog: pytest.LogCaptureFixture
+) -> None:
     refused(capsys, "info", tmp_path / "none.off", "-vv")
     refused(capsys, "models", "Unknown", "-vv")
     assert "where it happened" in caplog.text
@@ -225,11 +234,15 @@ def test_help_imports_nothing_heavy() -> None:
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "print([name for name in ('torch', 'numpy', 'scipy', 'lightning', 'rich') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     assert done.stdout.endswith("[]\n") and "Exit codes" in done.stdout
     # Processor time, which does not depend on who else is at work; torch alone takes more than a second.
     before = os.times()
-    subprocess.run([sys.executable, "-m", "geodl.cli", "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "geodl.cli", "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    )
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     assert spent < 1

@@ -58,7 +58,10 @@ def test_match_with_weights(files: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_a_page_and_folders_of_other_runs(
-    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = ["match", *map(str, files), "-k", "30", "--no-picture", "--repair", "--html"]
@@ -72,7 +75,9 @@ def test_a_page_and_folders_of_other_runs(
     assert cli.main(["match", "none.off", str(files[1]), "-o", "fresh"]) == 1 and not Path("fresh").exists()
 
 
-@pytest.mark.skipif("landmarks" not in inspect.signature(match).parameters, reason="match takes no landmarks yet")
+@pytest.mark.skipif(
+    "landmarks" not in inspect.signature(match).parameters, reason="match takes no landmarks yet"
+)
 def test_landmarks(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = tmp_path / "pairs.txt"
     pairs.write_text("10 10\n500 500\n900 900\n")
@@ -85,11 +90,23 @@ def test_landmarks(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.skipif(not hasattr(Match, "transfer"), reason="a match carries nothing over yet")
 @pytest.mark.parametrize("kind", ["nearest", "precise", "functional"])
-def test_transfer(kind: str, files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_transfer(
+    kind: str, files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, two = (Mesh.load(path).pos for path in files)
     values = tmp_path / "height.npy"
     np.save(values, one[:, 1])
-    arguments = ["match", *map(str, files), "-k", "60", "--no-picture", "--transfer", str(values), "--kind", kind]
+    arguments = [
+        "match",
+        *map(str, files),
+        "-k",
+        "60",
+        "--no-picture",
+        "--transfer",
+        str(values),
+        "--kind",
+        kind,
+    ]
     assert cli.main([*arguments, "-o", str(tmp_path / "out")]) == 0
     carried = np.loadtxt(tmp_path / "out" / "transferred.txt")
     assert np.corrcoef(carried, two[:, 1])[0, 1] > 0.95
