@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -29,9 +30,9 @@ from geodl.cli import (
     train,
     view,
 )
-from geodl.cli.interrupt import INTERRUPTED, Interruptible
+from geodl.cli.interrupt import INTERRUPTED, Interrupts, supervise
 
-__all__ = ["main"]
+__all__ = ["entry", "main"]
 
 _PAGES = (
     match,
@@ -51,14 +52,28 @@ _PAGES = (
 _log = logging.getLogger("geodl")
 
 
+def entry() -> int:
+    """The command as a process: an interrupt ends it within a second."""
+    supervise()
+    interrupts = Interrupts()
+    signal.signal(signal.SIGINT, interrupts)
+    try:
+        return main()
+    except BaseException:
+        # Lightning makes an exit of an interrupt.
+        if not interrupts.happened:
+            raise
+        print("geodl: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     chosen = _arguments(argv)
     logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
     _log.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(chosen.verbose, 2)])
-    interruptible = Interruptible()
     try:
-        with interruptible, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.showwarning = _warn
             warnings.simplefilter("ignore", DeprecationWarning)
             code: int | None = chosen.run(chosen)
@@ -67,12 +82,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         _log.debug("where it happened", exc_info=True)
         print(f"geodl: {error}", file=sys.stderr)
         return 1
-    except BaseException:
-        # Lightning makes an exit of an interrupt.
-        if not interruptible.interrupted:
-            raise
-        print("geodl: interrupted", file=sys.stderr)
-        return INTERRUPTED
 
 
 def _warn(message: Warning | str, *_: Any) -> None:

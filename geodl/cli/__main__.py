@@ -2,7 +2,7 @@
 
 import sys
 
-from geodl.cli import main
+from geodl.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(entry())

@@ -4,51 +4,58 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+import sys
+from types import FrameType
 
-__all__ = ["INTERRUPTED", "Interruptible"]
+__all__ = ["INTERRUPTED", "Interrupts", "supervise"]
 
 INTERRUPTED = 130  # as shells count an end by SIGINT
-_PATIENCE = 0.7  # seconds that a native call has to come back, so that half files are cleared away
+_PATIENCE = 0.7  # seconds that the work has to clear away half files
 
 
-class Interruptible:
-    """A block that an interrupt ends: as KeyboardInterrupt where Python runs, else, where a native call goes on, with the process.
+class Interrupts:
+    """Turns the first SIGINT into a KeyboardInterrupt, and remembers it; more of them do not disturb the clearing up."""
 
-    The signal itself writes to a pipe, so that a thread hears of it although no line of the main thread's Python runs.
+    happened = False
+
+    def __call__(self, *_: object) -> None:
+        self.happened = True
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+
+def supervise() -> None:
+    """Forks: the child returns and does the work; the parent waits for it, and ends with its exit code.
+
+    A native call, of another library too, may hold the interpreter for seconds, and no thread and no handler of this process then
+    runs. The parent has nothing else to do: it passes the interrupt on, and ends work that does not stop by itself. Call it before
+    anything is imported that does not survive a fork. Where there is no fork, interrupts wait for such calls.
     """
+    if os.name != "posix":
+        return
+    child = os.fork()
+    if not child:
+        return
+    killed = False
 
-    def __init__(self) -> None:
-        self.interrupted = False
+    def stop(*_: object) -> None:
+        nonlocal killed
+        killed = True
+        os.kill(child, signal.SIGKILL)
 
-    def __enter__(self) -> None:
-        self._watched = threading.current_thread() is threading.main_thread() and (
-            signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )
-        if not self._watched:
-            return
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._write, False)
-        self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
+    def pass_on(number: int, _: FrameType | None) -> None:
+        os.kill(child, number)
+        if number == signal.SIGINT:
+            signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.interrupted |= kind is KeyboardInterrupt
-        if not self._watched:
-            return
-        signal.set_wakeup_fd(self._before)
-        self._ended.set()
-        os.close(self._write)
-        self._thread.join()
-        os.close(self._read)
-
-    def _watch(self) -> None:
-        while told := os.read(self._read, 1):
-            if told[0] != signal.SIGINT:
-                continue
-            self.interrupted = True
-            if not self._ended.wait(_PATIENCE):
-                os.write(2, b"geodl: interrupted\n")
-                os._exit(INTERRUPTED)
+    signal.signal(signal.SIGALRM, stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    _, status = os.waitpid(child, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    if killed:
+        os.write(2, b"geodl: interrupted\n")
+        os._exit(INTERRUPTED)
+    code = os.waitstatus_to_exitcode(status)
+    sys.stdout.flush()
+    os._exit(code if code >= 0 else 128 - code)

@@ -35,10 +35,10 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from geodl.viz import show
-
     if chosen.out is not None:
         new_file(chosen.out)
+    from geodl.viz import show  # after what can be told at once
+
     layers = {
         name: [read(path) for path in paths]
         for name, paths, read in (("scalar", chosen.scalar, read_values), ("label", chosen.label, read_index))

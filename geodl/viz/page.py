@@ -75,6 +75,7 @@ class Page:
         return Page(
             Template(folder.joinpath("viewer.html").read_text(encoding="utf-8")).substitute(
                 title=html.escape(described),
+                heading=html.escape(title),
                 label=html.escape(f"{described}: {', '.join(names)}" if names else described),
                 steps=html.escape(slider),
                 # A < could end the script.

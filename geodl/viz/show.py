@@ -117,9 +117,12 @@ def show(
     scale = ends_of_scale(scalars, limits) if scalars else None
     labels = [body.label for body in dressed if body.label is not None]
     legend = torch.unique(torch.cat(labels)) if labels else None
+    # None dwarfs another: all are drawn in units of sqrt(area), or, where one has no area, of their extent.
+    flat = any(not body.area > 0 for body in dressed)
+    sizes = [body.extent if flat else math.sqrt(body.area) for body in dressed]
     data = Packed()
     described = [
-        _described(data, body, "" if names is None else str(names[number]), scale, legend)
+        _described(data, body, sizes[number], "" if names is None else str(names[number]), scale, legend)
         for number, body in enumerate(dressed)
     ]
     if onto is not None and dressed[1].bare:
@@ -137,7 +140,7 @@ def show(
         if legend is None
         else [[str(n), _hex(c)] for n, c in zip(legend.tolist(), label_colors(legend).tolist(), strict=True)],
         "turn": View.of(up, front).axes.ravel().tolist(),
-        "radius": max(body.radius for body in dressed),
+        "radius": max(body.reach / size for body, size in zip(dressed, sizes, strict=True)),
         "steps": steps,
     }
     return Page.of(scene, data, title, "frame" if any(body.moves for body in dressed) else "channel")
@@ -179,16 +182,16 @@ class _Dressed:
         return (self.pos[0].amin(0) + self.pos[0].amax(0)) / 2
 
     @property
-    def size(self) -> float:
-        """The unit of the picture: sqrt(area), so that none dwarfs another; of what has none, half its extent."""
-        area = 0.0 if self.face is None else float(surface_area(self.shape))
-        if area > 0:
-            return math.sqrt(area)
+    def area(self) -> float:
+        return 0.0 if self.face is None else float(surface_area(self.shape))
+
+    @property
+    def extent(self) -> float:
         return float((self.pos[0].amax(0) - self.pos[0].amin(0)).norm()) / 2 or 1.0
 
     @property
-    def radius(self) -> float:
-        return float((self.pos - self.centre).norm(dim=2).max()) / self.size or 1.0
+    def reach(self) -> float:
+        return float((self.pos - self.centre).norm(dim=2).max()) or 1.0
 
 
 def _dressed(
@@ -268,14 +271,19 @@ def _checked_map(onto: IndexLike, dressed: list[_Dressed]) -> Tensor:
 
 
 def _described(
-    data: Packed, body: _Dressed, name: str, scale: tuple[float, float] | None, legend: Tensor | None
+    data: Packed,
+    body: _Dressed,
+    size: float,
+    name: str,
+    scale: tuple[float, float] | None,
+    legend: Tensor | None,
 ) -> dict[str, Any]:
     frames, vertices = body.pos.shape[:2]
     made: dict[str, Any] = {
         "name": name,
         "frames": frames,
         "centre": body.centre.tolist(),
-        "size": body.size,
+        "size": size,
         "pos": data.floats(body.pos.reshape(-1, 3).numpy()),
         "face": None if body.face is None else data.integers(_narrow(body.face.T, vertices)),
     }
@@ -289,7 +297,7 @@ def _described(
     if body.vectors is not None:
         some = torch.arange(0, vertices, -(-vertices // _MOST_VECTORS))
         longest = float(body.vectors.norm(dim=1).max()) or 1.0
-        start, way = body.pos[0][some], body.vectors[some] * (0.1 * body.size * body.radius / longest)
+        start, way = body.pos[0][some], body.vectors[some] * (0.1 * body.reach / longest)
         made["lines"] = data.floats(torch.stack([start, start + way], dim=1).reshape(-1, 3).numpy())
     if body.uv is not None:
         made["uv"] = data.floats(body.uv.numpy())

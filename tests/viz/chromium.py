@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -29,8 +30,8 @@ class Browser:
         self._read, there = os.pipe()
 
         def adopt() -> None:
-            # Chromium reads from descriptor 3 and writes to 4; either may be in use by the other pipe.
-            reader, writer = os.dup(here), os.dup(there)
+            # Chromium reads from descriptor 3 and writes to 4; copies out of the way first, as either may be one of the pipes.
+            reader, writer = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (here, there))
             os.dup2(reader, 3)
             os.dup2(writer, 4)
 
