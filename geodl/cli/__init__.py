@@ -30,7 +30,7 @@ from geodl.cli import (
     train,
     view,
 )
-from geodl.cli.interrupt import INTERRUPTED, Interrupts, supervise
+from geodl.cli.interrupt import INTERRUPTED, SAID, Interrupts, supervise
 
 __all__ = ["entry", "main"]
 
@@ -54,7 +54,7 @@ _log = logging.getLogger("geodl")
 
 def entry() -> int:
     """The command as a process: an interrupt ends it within a second."""
-    supervise()
+    supervised = supervise()
     interrupts = Interrupts()
     signal.signal(signal.SIGINT, interrupts)
     try:
@@ -63,7 +63,8 @@ def entry() -> int:
         # Lightning makes an exit of an interrupt.
         if not interrupts.happened:
             raise
-        print("geodl: interrupted", file=sys.stderr)
+        if not supervised:
+            sys.stderr.write(SAID)
         return INTERRUPTED
 
 
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _warn(message: Warning | str, *_: Any) -> None:
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"geodl: note: {message}", file=sys.stderr)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from types import FrameType
 
-__all__ = ["INTERRUPTED", "Interrupts", "supervise"]
+__all__ = ["INTERRUPTED", "SAID", "Interrupts", "supervise"]
 
 INTERRUPTED = 130  # as shells count an end by SIGINT
-_PATIENCE = 0.7  # seconds that the work has to clear away half files
+SAID = "geodl: interrupted\n"
+_PATIENCE = 0.6  # seconds that the work has to clear away half files
 
 
 class Interrupts:
@@ -24,18 +24,18 @@ class Interrupts:
         raise KeyboardInterrupt
 
 
-def supervise() -> None:
+def supervise() -> bool:
     """Forks: the child returns and does the work; the parent waits for it, and ends with its exit code.
 
     A native call, of another library too, may hold the interpreter for seconds, and no thread and no handler of this process then
-    runs. The parent has nothing else to do: it passes the interrupt on, and ends work that does not stop by itself. Call it before
-    anything is imported that does not survive a fork. Where there is no fork, interrupts wait for such calls.
+    runs. The parent has nothing else to do: it passes the interrupt on, ends work that does not stop by itself, and says so.
+    Call it before anything is imported that does not survive a fork. Where there is none (False), interrupts wait for such calls.
     """
     if os.name != "posix":
-        return
+        return False
     child = os.fork()
     if not child:
-        return
+        return True
     killed = False
 
     def stop(*_: object) -> None:
@@ -53,9 +53,7 @@ def supervise() -> None:
         signal.signal(number, pass_on)
     _, status = os.waitpid(child, 0)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    if killed:
-        os.write(2, b"geodl: interrupted\n")
-        os._exit(INTERRUPTED)
-    code = os.waitstatus_to_exitcode(status)
-    sys.stdout.flush()
+    code = INTERRUPTED if killed else os.waitstatus_to_exitcode(status)
+    if code == INTERRUPTED:
+        os.write(2, SAID.encode())
     os._exit(code if code >= 0 else 128 - code)

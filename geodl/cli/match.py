@@ -108,8 +108,8 @@ def _transfer(found: Any, values: Any, kind: str, out: Path) -> None:
     import numpy as np
 
     whole = bool((values == values.round()).all())
-    # A mean of two labels is none of them.
-    carried = found.transfer(values.long() if whole and kind == "nearest" else values.double(), kind=kind)
+    # Whole numbers are labels, and a mean of two labels is none of them.
+    carried = found.transfer(values.long() if whole and kind != "functional" else values.double(), kind=kind)
     lines = [" ".join(map(str, np.atleast_1d(row))) + "\n" for row in carried.numpy()]
     write(out / "transferred.txt", "".join(lines))
 

@@ -99,6 +99,8 @@ def _classify(chosen: argparse.Namespace) -> tuple[Run, Any, Any]:
     from geodl.datasets import ShapeFolder
     from geodl.training import ClassificationModule, ShapeData
 
+    train: Any
+    test: Any
     train, test = (
         ShapeFolder(chosen.folder, split, num_points=chosen.points, seed=chosen.seed)
         for split in ("train", "test")
@@ -112,6 +114,8 @@ def _segment(chosen: argparse.Namespace) -> tuple[Run, Any, Any]:
     from geodl.datasets import SegmentationFolder
     from geodl.training import SegmentationModule, ShapeData
 
+    train: Any
+    test: Any
     train, test = (SegmentationFolder(chosen.folder, split, seed=chosen.seed) for split in ("train", "test"))
     first = train[0]
     if getattr(first, "face", None) is None:

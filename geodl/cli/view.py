@@ -39,7 +39,7 @@ def run(chosen: argparse.Namespace) -> None:
         new_file(chosen.out)
     from geodl.viz import show  # after what can be told at once
 
-    layers = {
+    layers: dict[str, Any] = {
         name: [read(path) for path in paths]
         for name, paths, read in (("scalar", chosen.scalar, read_values), ("label", chosen.label, read_index))
         if paths is not None

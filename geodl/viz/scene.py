@@ -31,7 +31,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
-Direction: TypeAlias = str | Sequence[float]
+Direction: TypeAlias = str | Sequence[float] | Floats
 # The side that is seen where none is named, for every axis that may point up.
 _FRONTS = {"x": "+y", "y": "+z", "z": "-y"}
 
@@ -75,7 +75,8 @@ def _direction(argument: str, direction: Direction) -> Floats:
             raise ValueError(
                 f"{argument} must be x, y, z, one of them behind + or -, or three numbers, not {direction!r}"
             )
-        return np.eye(3)["xyz".index(axis)] * (-1.0 if sign == "-" else 1.0)
+        unit: Floats = np.eye(3)["xyz".index(axis)] * (-1.0 if sign == "-" else 1.0)
+        return unit
     vector = np.asarray(direction, dtype=np.float64)
     length = float(np.linalg.norm(vector)) if vector.shape == (3,) else math.nan
     if not 0 < length < math.inf:
@@ -157,14 +158,15 @@ def in_rows(rows: Sequence[Sequence[Part]], gap: float = 0.12, below: float = 0.
     for row in placed:
         for column, body in enumerate(row):
             columns[column] = max(columns[column], float(np.ptp(body.pos[:, 0])))
-    bodies, floor = [], 0.0
+    bodies: list[Body] = []
+    floor = 0.0
     for number, row in enumerate(placed):
         floor -= (max(float(body.pos[:, 1].max()) for body in row) + below) if number else 0.0
         left = 0.0
-        for column, body in zip(columns, row, strict=False):
-            shift = np.array([left + column / 2, floor, 0.0])
+        for width, body in zip(columns, row, strict=False):
+            shift = np.array([left + width / 2, floor, 0.0])
             bodies.append(replace(body, pos=body.pos + shift))
-            left += column + gap
+            left += width + gap
     return Scene(bodies)
 
 

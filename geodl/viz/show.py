@@ -14,6 +14,7 @@ from torch import Tensor
 from geodl.data.shapes import as_shape
 from geodl.geometry import surface_area
 from geodl.geometry.shapes import IndexLike, ShapeLike, SignalLike, as_signal
+from geodl.matching import Match
 from geodl.viz.colors import SEQUENTIAL, label_colors, position_colors
 from geodl.viz.layers import checked_color, checked_label, checked_scalar, ends_of_scale, one_layer
 from geodl.viz.page import Packed, Page
@@ -52,8 +53,8 @@ def show(
     Positions are kept within a 131070th of the shape's extent, functions within one of the scale.
 
     Args:
-        shapes: a mesh or cloud, whatever :func:`geodl.data.as_shape` takes, or a list of them. A shape's own ``color`` is worn if
-            nothing else is given.
+        shapes: a mesh or cloud, whatever :func:`geodl.data.as_shape` takes, or a list of them, or a
+            :class:`~geodl.matching.Match` that holds what it matched. A shape's own ``color`` is worn if nothing else is given.
         color: ``[V, 3]`` or ``[V, 1]``, floats in 0..1 or uint8, sRGB; ``[T, V, 3]`` of frames.
         scalar: ``[V]``, or ``[V, C]`` for a slider over channels; finite. All shapes have one scale.
         label: ``[V]`` integers. A label has the same colour in every picture; negative ones (no label) are grey.
@@ -75,6 +76,11 @@ def show(
         ValueError, IndexError: no shape, one that is empty or not finite, layers that do not fit it; the message names which.
         TypeError: what is no shape.
     """
+    if isinstance(shapes, Match):
+        map, held = shapes.p2p_21, getattr(shapes, "shapes", None)
+        if held is None:
+            raise ValueError("the match does not hold its shapes: show([shape_1, shape_2], map=found.p2p_21)")
+        shapes = [shape.mesh for shape in held]
     several = isinstance(shapes, list)
     given = list(shapes) if several else [shapes]
     if not given:

@@ -231,7 +231,7 @@
   // Faces between cells of a grid, with the first vertex of each cell for its corner; of a cloud, one point a cell.
   function coarse({here, face, count, centre, size}) {
     const first = new Map(), cell = new Uint32Array(count), few = [];
-    const step = (2 * scene.radius * size * Math.sqrt(bodies.length)) / 44;
+    const step = (2 * scene.radius * size * Math.sqrt(bodies.length)) / 36;
     for (let v = 0; v < count; v++) {
       const [x, y, z] = [0, 1, 2].map((a) => Math.floor((here[3 * v + a] - centre[a]) / step) + 512);
       const key = (x * 1024 + y) * 1024 + z;

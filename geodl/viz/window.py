@@ -81,6 +81,7 @@ def _open(shapes: list[Any], colors: list[Tensor], view: View, title: str) -> No
         size = float(np.ptp(pos, axis=0).max()) or 1.0
         pos = (pos - pos.min(0)) / size + np.array([left, 0.0, 0.0])
         left += float(np.ptp(pos[:, 0])) + 0.1
+        body: Any
         if getattr(shape, "face", None) is None:
             body = open3d.geometry.PointCloud(vector(pos))
             body.colors = vector(color.numpy())

@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import trimesh
 
 from geodl import viz
 from geodl.data import Mesh, PointCloud
+from geodl.matching import Match
 from geodl.viz import Page, show
 from tests.viz.chromium import Browser, chromium
 
@@ -140,6 +142,22 @@ def test_shapes_show_themselves_without_importing_the_viewer(tmp_path: Path) -> 
         "assert Mesh(pos, torch.zeros(3, 0, dtype=torch.long))._repr_html_() is None\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=root)
+
+
+def test_a_match_shows_what_it_matched() -> None:
+    one, two = ball(1), ball(1)
+
+    class Held(Match):
+        """A match with its shapes, as it has them once it can carry values over."""
+
+        def __init__(self, shapes: Any) -> None:
+            vars(self).update(p2p_21=torch.arange(42).flip(0), shapes=shapes)
+
+    with pytest.raises(ValueError, match="the match does not hold its shapes"):
+        show(Held(None))
+    scene, data = unpacked(show(Held([SimpleNamespace(mesh=mesh) for mesh in (one, two)])))
+    assert integers(data, scene["map"]).ravel().tolist() == list(range(41, -1, -1))
+    assert scene["shapes"][1]["carried"]
 
 
 # ---- in a browser
