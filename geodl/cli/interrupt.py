@@ -10,7 +10,7 @@ __all__ = ["INTERRUPTED", "SAID", "Interrupts", "supervise"]
 
 INTERRUPTED = 130  # as shells count an end by SIGINT
 SAID = "geodl: interrupted\n"
-_PATIENCE = 0.6  # seconds that the work has to clear away half files
+_PATIENCE = 0.5  # seconds that the work has to clear away half files
 
 
 class Interrupts:
