@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -180,9 +179,7 @@ def one_seed(
     )
     data.seed, data.ready["validation"] = seed, tests["test"]
     folder, curve = chosen.out / f"seed-{seed}", Curve()
-    trainer = make_trainer(
-        folder, chosen.epochs, chosen.device, precision="32-true", progress=sys.stdout.isatty()
-    )
+    trainer = make_trainer(folder, chosen.epochs, chosen.device, precision="32-true")
     trainer.callbacks.append(curve)
     resumed = resume_point(folder)
     trainer.fit(module, data, ckpt_path=resumed, weights_only=True if resumed else None)

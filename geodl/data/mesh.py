@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 
 from geodl.data.files.loaded import held_by_float32
 from geodl.data.formats import FileShape, read_shape, write_mesh
+from geodl.data.shown import Shown
 from geodl.geometry import as_shape
 from geodl.geometry import repair as repaired
 from geodl.geometry.shapes import faces_of, positions_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Mesh"]
 
 
-class Mesh(Data):
+class Mesh(Shown, Data):
     r"""A triangle mesh: vertices in space and the triples of vertices that span its faces.
 
     It is a :class:`torch_geometric.data.Data` and keeps its conventions, so PyG's transforms and loaders
