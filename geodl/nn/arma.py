@@ -68,8 +68,14 @@ class ARMAConv(GraphLayer):
         self.skip = glorot(num_stacks, in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(num_stacks * out_channels)) if bias else None
 
-    def convolve(self, x: Features, neighbors: Neighbors | GraphMatrix, weight: Tensor | None) -> Tensor:
-        matrix = normalized_adjacency(neighbors, weight, self_loops=False, dtype=self.skip.dtype)
+    def convolve(
+        self,
+        x: Features,
+        neighbors: Neighbors | GraphMatrix,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        matrix = normalized_adjacency(neighbors, weight, self_loops=False, dtype=self.skip.dtype, mask=mask)
         stacks, channels, out_channels = self.skip.shape
         read = linear(x, self.initial.transpose(0, 1).reshape(channels, -1))
         read = functional.dropout(read, self.recursion_dropout, self.training)

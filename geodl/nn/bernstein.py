@@ -46,8 +46,14 @@ class BernConv(GraphLayer):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.theta = nn.Parameter(torch.ones(order + 1))
 
-    def convolve(self, x: Features, neighbors: Neighbors | GraphMatrix, weight: Tensor | None) -> Tensor:
-        matrix = scaled_laplacian(neighbors, 2.0, self.weight.dtype, weight)
+    def convolve(
+        self,
+        x: Features,
+        neighbors: Neighbors | GraphMatrix,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        matrix = scaled_laplacian(neighbors, 2.0, self.weight.dtype, weight, mask)
         y = linear(x, self.weight)
         y = y if self.bias is None else y + self.bias
         eye = torch.eye(y.shape[1], dtype=y.dtype, device=y.device)

@@ -57,8 +57,14 @@ class CayleyConv(GraphLayer):
         self.log_zoom = nn.Parameter(torch.tensor([zoom]).log())  # sharding takes no scalars
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def convolve(self, x: Features, neighbors: Neighbors | GraphMatrix, weight: Tensor | None) -> Tensor:
-        matrix = normalized_laplacian(neighbors, self.filters.dtype, weight)
+    def convolve(
+        self,
+        x: Features,
+        neighbors: Neighbors | GraphMatrix,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        matrix = normalized_laplacian(neighbors, self.filters.dtype, weight, mask)
         signal, filters = multiply_first(x, self.filters)
         y = cayley(
             signal,

@@ -47,8 +47,14 @@ class ChebConv(GraphLayer):
         self.filters = glorot(order, in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def convolve(self, x: Features, neighbors: Neighbors | GraphMatrix, weight: Tensor | None) -> Tensor:
-        matrix = scaled_laplacian(neighbors, self.lambda_max, self.filters.dtype, weight)
+    def convolve(
+        self,
+        x: Features,
+        neighbors: Neighbors | GraphMatrix,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        matrix = scaled_laplacian(neighbors, self.lambda_max, self.filters.dtype, weight, mask)
         signal, filters = multiply_first(x, self.filters)
         y = chebyshev(signal, matrix.neighbors, matrix.values, filters, matrix.symmetric)
         return y if self.bias is None else y + self.bias

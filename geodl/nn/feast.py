@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.nn.glorot import glorot
-from geodl.nn.graph_layer import GraphLayer, shares
+from geodl.nn.graph_layer import GraphLayer, product, shares
 from geodl.nn.graph_matrix import with_weighted_loops
 from geodl.nn.sparse_features import Features, linear, patch_conv_of
 from geodl.ops import Neighbors
@@ -50,15 +50,17 @@ class FeaStConv(GraphLayer):
         self.shift = nn.Parameter(0.1 * torch.randn(windows))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def convolve(self, x: Features, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
+    def convolve(
+        self, x: Features, neighbors: Neighbors, weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         if self.self_loops:
-            neighbors, weight = with_weighted_loops(neighbors, weight)
+            neighbors, weight, mask = with_weighted_loops(neighbors, weight, mask)
         with torch.inference_mode(False):  # what neighbors keep must be fit for training
             row = neighbors.row
         u = linear(x, self.steer)
         q = (u[neighbors.col] - u[row] + self.shift).softmax(1)
         share = 1 / neighbors.degree().to(q.dtype)[row] if weight is None else shares(neighbors, weight)
-        q = q * share.to(q.dtype)[:, None]
+        q = q * product(share, mask).to(q.dtype)[:, None]
         y = patch_conv_of(x, neighbors, q, self.filters)
         return y if self.bias is None else y + self.bias
 

@@ -40,8 +40,14 @@ class GCNConv(GraphLayer):
         self.weight = glorot(in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def convolve(self, x: Features, neighbors: Neighbors | GraphMatrix, weight: Tensor | None) -> Tensor:
-        matrix = normalized_adjacency(neighbors, weight, dtype=self.weight.dtype)
+    def convolve(
+        self,
+        x: Features,
+        neighbors: Neighbors | GraphMatrix,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        matrix = normalized_adjacency(neighbors, weight, dtype=self.weight.dtype, mask=mask)
         if isinstance(x, Tensor) and self.weight.shape[0] < self.weight.shape[1]:
             y = linear(matrix.step(x, 1.0), self.weight)  # @ can not be traced
         else:

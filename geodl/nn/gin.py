@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.nn.gin_fused import fused_gin, two_layers
-from geodl.nn.graph_layer import GraphLayer
+from geodl.nn.graph_layer import GraphLayer, product
 from geodl.nn.plain import plain_first
 from geodl.nn.sparse_features import Features, linear
 from geodl.ops import Neighbors, aggregate
@@ -44,11 +44,14 @@ class GINConv(GraphLayer):
         else:
             self.register_buffer("eps", torch.tensor(eps))
 
-    def convolve(self, x: Features, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
+    def convolve(
+        self, x: Features, neighbors: Neighbors, weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        factor = product(weight, mask)
         layers = two_layers(self.mlp)
         if (
             layers
-            and weight is None
+            and factor is None
             and isinstance(x, Tensor)
             and x.is_cpu
             and layers[0].in_features <= layers[0].out_features
@@ -57,10 +60,10 @@ class GINConv(GraphLayer):
         first, rest = plain_first(self.mlp)
         if first is None or (isinstance(x, Tensor) and first.in_features < first.out_features):
             x = x if isinstance(x, Tensor) else x.to_dense()
-            h: Tensor = self.mlp((1 + self.eps) * x + aggregate(x, neighbors, weight))
+            h: Tensor = self.mlp((1 + self.eps) * x + aggregate(x, neighbors, factor))
             return h
         h = linear(x, first.weight.t())
-        h = (1 + self.eps) * h + aggregate(h, neighbors, weight)
+        h = (1 + self.eps) * h + aggregate(h, neighbors, factor)
         h = h if first.bias is None else h + first.bias
         for layer in rest:
             h = layer(h)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geodl.geometry import Charts
 from geodl.nn.glorot import glorot
-from geodl.nn.graph_layer import Adjacency, GraphLayer
+from geodl.nn.graph_layer import Adjacency, GraphLayer, product
 from geodl.nn.sparse_features import Features, patch_conv_of
 from geodl.ops import Neighbors
 
@@ -89,12 +89,13 @@ class GMMConv(GraphLayer):
         edge_attr: Tensor | None = None,
         edge_weight: Tensor | None = None,
     ) -> Tensor:
-        charts, counted = self.coordinates(x, charts, edge_attr, edge_weight)
+        charts, counted, mask = self.coordinates(x, charts, edge_attr, edge_weight)
         u, dim = charts.coords, self.mean.shape[1]
         if u.shape[1] != dim:
             raise ValueError(f"charts have coordinates of dimension {u.shape[1]} but the layer reads {dim}")
         weight = (((u[:, None] - self.mean) / self.scale).square().sum(2) / -2).exp()
-        weight = weight if counted is None else weight * counted[:, None]
+        factor = product(counted, mask)
+        weight = weight if factor is None else weight * factor[:, None]
         y = patch_conv_of(x, charts.neighbors, weight, self.filters)
         return y if self.bias is None else y + self.bias
 

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from geodl.geometry import Charts
-from geodl.nn.graph_matrix import GraphMatrix
+from geodl.nn.graph_matrix import GraphMatrix, product
 from geodl.nn.sparse_features import Features
 from geodl.ops import Neighbors, aggregate
 from geodl.ops.core.watch import wrapped
 from geodl.ops.edge_index import in_csr_order, neighbors_of
 from geodl.ops.remembered import remembered
 
-__all__ = ["Adjacency", "EdgeMask", "GraphLayer", "as_neighbors", "checked_weight", "shares"]
+__all__ = ["Adjacency", "EdgeMask", "GraphLayer", "as_neighbors", "checked_weight", "product", "shares"]
 
 Adjacency = Neighbors | Tensor
 
@@ -26,11 +26,11 @@ class EdgeMask(MessagePassing):
 
     ``torch_geometric.explain`` (GNNExplainer, PGExplainer, fidelity) looks through a model for ``MessagePassing``, counts them as
     hops, and sets ``explain``, ``_edge_mask``, ``_loop_mask`` and ``_apply_sigmoid``. This is one that passes no messages and
-    learns nothing: it multiplies the weights of the edges by the mask, but of loops. So an edge of mask 0 counts as little as one
-    that is not there, in degrees, means and softmax too; PyG's own layers mask the finished messages.
+    learns nothing: it says what the layer's messages are multiplied with, after degrees, means and softmax were found, as in PyG;
+    those of loops with 1. An edge of mask 0 is as one that is not there, also in degrees, means and softmax.
 
     Shapes:
-        neighbors made of an ``edge_index``, weight ``[E]`` or None -> weights ``[E]``, or None where nothing is explained.
+        neighbors made of an ``edge_index``, weight ``[E]`` or None -> weight and mask in CSR order, ``[E]`` or None both.
 
     Raises:
         ValueError: a mask of other edges.
@@ -48,10 +48,12 @@ class EdgeMask(MessagePassing):
         self._loop_mask: Tensor | None = None
         self._apply_sigmoid = True
 
-    def forward(self, neighbors: Neighbors, weight: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    def forward(
+        self, neighbors: Neighbors, weight: Tensor | None, dtype: torch.dtype
+    ) -> tuple[Tensor | None, Tensor | None]:
         mask = self._edge_mask
         if not self.explain or mask is None:
-            return weight
+            return weight, None
         if neighbors.order is None or mask.shape != (neighbors.num_edges,):
             raise ValueError(
                 f"the mask of shape {list(mask.shape)} is of the edges of an edge_index, but the layer was given "
@@ -59,7 +61,8 @@ class EdgeMask(MessagePassing):
             )
         mask = (mask.sigmoid() if self._apply_sigmoid else mask).to(dtype)
         mask = (mask if self._loop_mask is None else mask.where(self._loop_mask, 1))[neighbors.order]
-        return mask if weight is None else mask * weight
+        there = mask != 0
+        return (weight if bool(there.all()) else product(weight, there.to(dtype))), mask
 
 
 class GraphLayer(nn.Module):
@@ -94,45 +97,45 @@ class GraphLayer(nn.Module):
                 raise ValueError(
                     "a GraphMatrix has its weights: no others can be given, nor can it be explained"
                 )
-            return self.convolve(x, neighbors, None)
-        known, weight = self.edges(x, neighbors, edge_weight)
-        return self.convolve(x, known, weight)
+            return self.convolve(x, neighbors)
+        return self.convolve(x, *self.edges(x, neighbors, edge_weight))
 
-    def convolve(self, x: Features, neighbors: Any, weight: Tensor | None) -> Tensor:
-        """The layer, for weights in the order of the rows of neighbors."""
+    def convolve(
+        self, x: Features, neighbors: Any, weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """The layer, for weights in the order of the rows of neighbors, and a mask of what its edges bring (:class:`EdgeMask`)."""
         raise NotImplementedError
 
     def edges(
         self, x: Features, neighbors: object, edge_weight: Tensor | None
-    ) -> tuple[Neighbors, Tensor | None]:
-        """The neighbours and weights of the forms that a graph is given in, masked where they are explained."""
+    ) -> tuple[Neighbors, Tensor | None, Tensor | None]:
+        """The neighbours, weights and mask of the forms that a graph is given in."""
         known = as_neighbors(neighbors, x.shape[0])
         if edge_weight is None and not self.edge_mask.explain:
-            return known, None
+            return known, None, None
         dtype = next((parameter.dtype for parameter in self.parameters()), x.dtype)
         weight = None
         if edge_weight is not None:
             order = known.order if isinstance(neighbors, Tensor) else None
             weight = in_csr_order(checked_weight(edge_weight, known), known, order, dtype)
-        masked: Tensor | None = self.edge_mask(known, weight, dtype)
-        return known, masked
+        return known, *self.edge_mask(known, weight, dtype)
 
     def coordinates(
         self, x: Features, graph: object, edge_attr: Tensor | None, edge_weight: Tensor | None
-    ) -> tuple[Charts, Tensor | None]:
-        """Charts and weights of the forms that a graph with coordinates ``edge_attr [E, d]`` of its edges is given in.
+    ) -> tuple[Charts, Tensor | None, Tensor | None]:
+        """Charts, weights and mask of the forms that a graph with coordinates ``edge_attr [E, d]`` of its edges is given in.
 
         Raises:
             ValueError: coordinates beside charts, none for edges, or of another number of edges.
         """
         charts = graph if isinstance(graph, Charts) else None
-        known, weight = self.edges(x, graph if charts is None else charts.neighbors, edge_weight)
+        known, weight, mask = self.edges(x, graph if charts is None else charts.neighbors, edge_weight)
         if (charts is None) == (edge_attr is None):
             raise ValueError(
                 "coordinates are those of charts, or edge_attr [E, d] beside an edge_index: one of them"
             )
         if charts is not None:
-            return charts, weight
+            return charts, weight, mask
         assert edge_attr is not None
         coords = edge_attr[:, None] if edge_attr.dim() == 1 else edge_attr
         if coords.dim() != 2 or coords.shape[0] != known.num_edges or not coords.is_floating_point():
@@ -141,7 +144,7 @@ class GraphLayer(nn.Module):
                 f"not {edge_attr.dtype} {list(edge_attr.shape)}"
             )
         order = known.order if isinstance(graph, Tensor) else None
-        return Charts(known, in_csr_order(coords, known, order, coords.dtype), "cartesian"), weight
+        return Charts(known, in_csr_order(coords, known, order, coords.dtype), "cartesian"), weight, mask
 
 
 def as_neighbors(graph: object, num_dst: int, num_src: int | None = None) -> Neighbors:

@@ -72,13 +72,19 @@ def with_self_loops(neighbors: Neighbors) -> Neighbors:
     return remembered(neighbors, "loops", lambda: change_self_loops(neighbors, add=True)[0])
 
 
-def with_weighted_loops(neighbors: Neighbors, weight: Tensor | None) -> tuple[Neighbors, Tensor | None]:
-    """:func:`with_self_loops` and weights of its edges ``[E']``: a loop keeps its own (the last of several), a new one has 1."""
+def with_weighted_loops(
+    neighbors: Neighbors, weight: Tensor | None, mask: Tensor | None
+) -> tuple[Neighbors, Tensor | None, Tensor | None]:
+    """:func:`with_self_loops` and values of its edges ``[E']``: a loop keeps its own (the last of several), a new one has 1."""
     looped = with_self_loops(neighbors)
-    if weight is None:
-        return looped, None
+    if weight is None and mask is None:
+        return looped, None, None
     edge = remembered(neighbors, "edges of loops", lambda: change_self_loops(neighbors, add=True)[1])
-    return looped, torch.cat([weight, weight.new_ones(1)])[edge]
+
+    def of_loops(value: Tensor | None) -> Tensor | None:
+        return None if value is None else torch.cat([value, value.new_ones(1)])[edge]
+
+    return looped, of_loops(weight), of_loops(mask)
 
 
 def normalized_adjacency(
@@ -86,6 +92,7 @@ def normalized_adjacency(
     weight: Tensor | None = None,
     self_loops: bool = True,
     dtype: torch.dtype = torch.float32,
+    mask: Tensor | None = None,
 ) -> GraphMatrix:
     r"""The symmetrically normalised adjacency matrix,
 
@@ -101,6 +108,7 @@ def normalized_adjacency(
         weight: ``[E]`` non-negative weights of the edges, in CSR order; 1 if not given.
         self_loops: whether I is added. Without, loops of the graph are left out.
         dtype: of the values, where there are no weights.
+        mask: ``[E]``, factors of the entries, not of the degrees.
 
     Raises:
         ValueError: the graph is not square, or weights do not fit it.
@@ -113,7 +121,7 @@ def normalized_adjacency(
             f"neighbors have {neighbors.num_edges} edges but weight has shape {list(weight.shape)}"
         )
     key = "adjacency", self_loops, dtype if weight is None else weight.dtype
-    return _made(neighbors, weight, key, lambda: _adjacency(neighbors, weight, self_loops, dtype))
+    return _made(neighbors, weight, mask, key, lambda: _adjacency(neighbors, weight, mask, self_loops, dtype))
 
 
 def scaled_laplacian(
@@ -121,6 +129,7 @@ def scaled_laplacian(
     lambda_max: float = 2.0,
     dtype: torch.dtype = torch.float32,
     weight: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> GraphMatrix:
     r"""The normalised Laplacian scaled to a spectrum in [-1, 1], :math:`2 (I - D^{-1/2} A D^{-1/2}) / \lambda_{max} - I`.
 
@@ -128,7 +137,7 @@ def scaled_laplacian(
         neighbors: the graph, N by N; a GraphMatrix is returned as it is.
         lambda_max: the largest eigenvalue of the normalised Laplacian, or a bound of it; 2 bounds it for every graph.
         dtype: of the values, where there are no weights.
-        weight: as of :func:`normalized_adjacency`.
+        weight, mask: as of :func:`normalized_adjacency`.
 
     Raises:
         ValueError: the graph is not square, weights do not fit it, or ``lambda_max`` is not positive.
@@ -137,29 +146,45 @@ def scaled_laplacian(
         return neighbors
     if not lambda_max > 0:
         raise ValueError(f"lambda_max must be positive, got {lambda_max}")
-    return _laplacian(neighbors, 2 / lambda_max, 2 / lambda_max - 1, dtype, weight)
+    return _laplacian(neighbors, 2 / lambda_max, 2 / lambda_max - 1, dtype, weight, mask)
 
 
 def normalized_laplacian(
-    neighbors: Neighbors | GraphMatrix, dtype: torch.dtype = torch.float32, weight: Tensor | None = None
+    neighbors: Neighbors | GraphMatrix,
+    dtype: torch.dtype = torch.float32,
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> GraphMatrix:
     r""":math:`I - D^{-1/2} A D^{-1/2}`, its diagonal stored, as :func:`scaled_laplacian`. A GraphMatrix is returned as it is."""
-    return neighbors if isinstance(neighbors, GraphMatrix) else _laplacian(neighbors, 1.0, 1.0, dtype, weight)
+    if isinstance(neighbors, GraphMatrix):
+        return neighbors
+    return _laplacian(neighbors, 1.0, 1.0, dtype, weight, mask)
 
 
 def _made(
-    neighbors: Neighbors, weight: Tensor | None, key: Hashable, make: Callable[[], GraphMatrix]
+    neighbors: Neighbors,
+    weight: Tensor | None,
+    mask: Tensor | None,
+    key: Hashable,
+    make: Callable[[], GraphMatrix],
 ) -> GraphMatrix:
+    if mask is not None:
+        return make()
     if weight is None:
         return remembered(neighbors, key, make)
     return remembered_beside(weight, neighbors, key, make) if constant(weight) else make()
 
 
 def _laplacian(
-    neighbors: Neighbors, scale: float, diagonal: float, dtype: torch.dtype, weight: Tensor | None
+    neighbors: Neighbors,
+    scale: float,
+    diagonal: float,
+    dtype: torch.dtype,
+    weight: Tensor | None,
+    mask: Tensor | None,
 ) -> GraphMatrix:
     def make() -> GraphMatrix:
-        adjacency = normalized_adjacency(neighbors, weight, False, dtype)
+        adjacency = normalized_adjacency(neighbors, weight, False, dtype, mask)
         if diagonal == 0:
             return GraphMatrix(adjacency.neighbors, -scale * adjacency.values, adjacency.symmetric)
         looped = with_self_loops(adjacency.neighbors)
@@ -170,16 +195,13 @@ def _laplacian(
 
     _check_square(neighbors)
     key = "laplacian", scale, diagonal, dtype if weight is None else weight.dtype
-    return _made(neighbors, weight, key, make)
+    return _made(neighbors, weight, mask, key, make)
 
 
 def _adjacency(
-    neighbors: Neighbors, weight: Tensor | None, self_loops: bool, dtype: torch.dtype
+    neighbors: Neighbors, weight: Tensor | None, mask: Tensor | None, self_loops: bool, dtype: torch.dtype
 ) -> GraphMatrix:
-    if self_loops:
-        places, weight = with_weighted_loops(neighbors, weight)
-    else:
-        places, weight = _without_loops(neighbors, weight)
+    places, weight, mask = (with_weighted_loops if self_loops else _without_loops)(neighbors, weight, mask)
     ones = torch.ones(
         places.num_src, 1, dtype=dtype if weight is None else weight.dtype, device=places.device
     )
@@ -187,19 +209,29 @@ def _adjacency(
     # The root of nothing has no derivative.
     scale = degree.masked_fill(degree <= 0, 1).rsqrt().masked_fill(degree <= 0, 0)
     values = scale[places.row] * scale[places.col]
-    if weight is None:
+    factor = product(weight, mask)
+    if factor is None:
         return _in_order(_ascending(places), values, True)
     structure = remembered(places, "ascending", lambda: _ascending(places))
-    return _in_order(structure, values * weight, constant(weight))
+    return _in_order(structure, values * factor, constant(factor))
 
 
-def _without_loops(neighbors: Neighbors, weight: Tensor | None) -> tuple[Neighbors, Tensor | None]:
+def product(weight: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    """Both, or the one that is there."""
+    if weight is None or mask is None:
+        return mask if weight is None else weight
+    return weight * mask
+
+
+def _without_loops(
+    neighbors: Neighbors, weight: Tensor | None, mask: Tensor | None
+) -> tuple[Neighbors, Tensor | None, Tensor | None]:
     if not torch.compiler.is_compiling() and bool((neighbors.row != neighbors.col).all()):
-        return neighbors, weight
-    if weight is None:
-        return change_self_loops(neighbors, add=False)[0], None
+        return neighbors, weight, mask
+    if weight is None and mask is None:
+        return change_self_loops(neighbors, add=False)[0], None, None
     places, edge = remembered(neighbors, "no loops", lambda: change_self_loops(neighbors, add=False))
-    return places, weight[edge]
+    return places, None if weight is None else weight[edge], None if mask is None else mask[edge]
 
 
 def _ascending(places: Neighbors) -> tuple[Neighbors, Tensor, Tensor | None]:

@@ -38,9 +38,15 @@ class PersonalizedPageRank(GraphLayer):
             raise ValueError(f"K must not be negative and alpha lie in [0, 1], got {K} and {alpha}")
         self.K, self.alpha = K, alpha
 
-    def convolve(self, x: Features, neighbors: Neighbors | GraphMatrix, weight: Tensor | None) -> Tensor:
+    def convolve(
+        self,
+        x: Features,
+        neighbors: Neighbors | GraphMatrix,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         assert isinstance(x, Tensor)
-        matrix = normalized_adjacency(neighbors, weight, dtype=x.dtype)
+        matrix = normalized_adjacency(neighbors, weight, dtype=x.dtype, mask=mask)
         restart, z = self.alpha * x, x
         for _ in range(self.K):
             z = matrix.step(z, 1 - self.alpha, restart)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.nn.glorot import glorot
-from geodl.nn.graph_layer import GraphLayer, shares
+from geodl.nn.graph_layer import GraphLayer, product, shares
 from geodl.nn.sparse_features import Features, SparseFeatures, linear
 from geodl.ops import Neighbors, aggregate
 
@@ -33,7 +33,7 @@ class SAGEConv(GraphLayer):
         (:class:`~geodl.nn.GraphLayer`) -> ``[N, C']``.
 
     Raises:
-        ValueError: no such reduction, or the maximum of sparse features or with weights.
+        ValueError: no such reduction, or the maximum of sparse features.
 
     Hamilton, Ying and Leskovec, "Inductive representation learning on large graphs", NeurIPS 2017.
     """
@@ -53,16 +53,20 @@ class SAGEConv(GraphLayer):
         self.weight = glorot(in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def convolve(self, x: Features, neighbors: Neighbors, weight: Tensor | None) -> Tensor:
+    def convolve(
+        self, x: Features, neighbors: Neighbors, weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         sparse = isinstance(x, SparseFeatures)
         if sparse and self.reduce == "max":
             raise ValueError("the maximum needs dense features: x.to_dense()")
-        if weight is not None and self.reduce == "max":
-            raise ValueError("a maximum knows no weights of edges: reduce='mean' does")
         channels, out_channels = self.weight.shape
-        reduction: tuple[Tensor | None, str] = (None, self.reduce)
-        if weight is not None:
-            reduction = shares(neighbors, weight), "sum"
+        reduction = mask, self.reduce
+        if weight is not None and self.reduce == "mean":
+            reduction = product(shares(neighbors, weight), mask), "sum"
+        elif weight is not None:  # who is there counts, not how often
+            there = weight > 0
+            neighbors = neighbors.select(there)
+            reduction = None if mask is None else mask[there], "max"
         if sparse or (self.reduce == "mean" and out_channels <= channels):
             own, read = linear(x, torch.cat([self.root, self.weight], 1)).chunk(2, 1)
             y = own + aggregate(read, neighbors, *reduction)

@@ -88,7 +88,7 @@ class SplineConv(GraphLayer):
         edge_weight: Tensor | None = None,
     ) -> Tensor:
         in_unit = not isinstance(charts, Charts)
-        charts, counted = self.coordinates(x, charts, edge_attr, edge_weight)
+        charts, counted, mask = self.coordinates(x, charts, edge_attr, edge_weight)
         neighbors = charts.neighbors
         if x.shape[0] != neighbors.num_src:
             raise ValueError(f"charts have {neighbors.num_src} vertices but x has {x.shape[0]} rows")
@@ -97,6 +97,8 @@ class SplineConv(GraphLayer):
             weight = weight * (shares(neighbors, counted) if self.mean else counted)[:, None]
         elif self.mean:
             weight = weight / neighbors.degree().clamp(min=1)[neighbors.row, None]
+        if mask is not None:
+            weight = weight * mask[:, None]
         y = patch_conv(x, neighbors, weight.to(x.dtype), self.filters, index)
         if self.root is not None:
             y = y + self.root(x)
