@@ -10,7 +10,7 @@ from torch_geometric.nn import MessagePassing
 
 from geodl.geometry import Charts
 from geodl.nn.graph_matrix import GraphMatrix, product
-from geodl.nn.sparse_features import Features
+from geodl.nn.sparse_features import Features, SparseFeatures
 from geodl.ops import Neighbors, aggregate
 from geodl.ops.core.watch import wrapped
 from geodl.ops.edge_index import in_csr_order, neighbors_of
@@ -110,6 +110,8 @@ class GraphLayer(nn.Module):
         self, x: Features, neighbors: object, edge_weight: Tensor | None
     ) -> tuple[Neighbors, Tensor | None, Tensor | None]:
         """The neighbours, weights and mask of the forms that a graph is given in."""
+        if not isinstance(x, (Tensor, SparseFeatures)):
+            raise ValueError(f"x must be a tensor or SparseFeatures, not {type(x).__name__}")
         known = as_neighbors(neighbors, x.shape[0])
         if edge_weight is None and not self.edge_mask.explain:
             return known, None, None
