@@ -38,9 +38,9 @@ class EdgeMask(MessagePassing):
     Ying, Bourgeois, You, Zitnik and Leskovec, "GNNExplainer: generating explanations for graph neural networks", NeurIPS 2019.
     """
 
-    explain: bool | None = None  # type: ignore[assignment]
+    explain: bool | None = None
     flow = "source_to_target"
-    __setstate__ = nn.Module.__setstate__  # type: ignore[assignment]
+    __setstate__ = nn.Module.__setstate__
 
     def __init__(self) -> None:
         nn.Module.__init__(self)  # PyG's would write a source file for messages that nobody sends

@@ -9,7 +9,7 @@ from geodl.ops.core.watch import constant
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.remembered import remembered, remembered_beside
 
-__all__ = ["in_csr_order", "neighbors_of", "ptr_of", "shapes_of"]
+__all__ = ["in_csr_order", "neighbors_of", "pointer", "pointers", "ptr_of", "shapes_of"]
 
 
 def neighbors_of(edge_index: Tensor, num_dst: int, num_src: int | None = None) -> Neighbors:
@@ -37,17 +37,48 @@ def in_csr_order(value: Tensor, neighbors: Neighbors, order: Tensor | None, dtyp
     return remembered_beside(value, neighbors, ("in order", dtype), make) if constant(value) else make()
 
 
-def ptr_of(batch: Tensor) -> Tensor:
-    """Where shapes begin ``[B + 1]``, of the shape of every point ``[P]``.
+def ptr_of(batch: Tensor, shapes: int = 0) -> Tensor:
+    """Where shapes begin ``[B + 1]``, of the shape of every point ``[P]`` (remembered).
+
+    Args:
+        shapes: at least so many.
 
     Raises:
         ValueError: it is no ascending vector of whole numbers from 0 on.
     """
-    _check_batch(batch)
-    if bool((batch.diff() < 0).any()):
-        raise ValueError("batch must ascend: the points of a cloud stand together, clouds in their order")
-    ends = torch.arange(int(batch[-1]) + 2, device=batch.device)
-    return torch.searchsorted(batch, ends)
+
+    def make() -> Tensor:
+        _check_batch(batch)
+        if bool((batch.diff() < 0).any()):
+            raise ValueError("batch must ascend: the points of a cloud stand together, clouds in their order")
+        ends = torch.arange(max(int(batch[-1]) + 1, shapes) + 1, device=batch.device)
+        return torch.searchsorted(batch, ends)
+
+    known = isinstance(batch, Tensor) and not torch.compiler.is_compiling()
+    return remembered(batch, ("ptr", shapes), make) if known else make()
+
+
+def pointer(ptr: Tensor | None, batch: Tensor | None, shapes: int = 0) -> Tensor | None:
+    """``ptr``, or that of a ``batch`` given in its place."""
+    if batch is None:
+        return ptr
+    if ptr is not None:
+        raise ValueError("give ptr or batch, not both")
+    return ptr_of(batch, shapes)
+
+
+def pointers(
+    ptr: Tensor | None, batch: Tensor | None, query_ptr: Tensor | None, query_batch: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Those of points and queries, of as many clouds."""
+    ptr, query_ptr = pointer(ptr, batch), pointer(query_ptr, query_batch)
+    if ptr is None or query_ptr is None:
+        return ptr, query_ptr
+    clouds = (
+        max(ptr.shape[0], query_ptr.shape[0]) - 1
+    )  # the last may have no points, or nobody may ask of them
+    ptr = ptr if batch is None else ptr_of(batch, clouds)
+    return ptr, query_ptr if query_batch is None else ptr_of(query_batch, clouds)
 
 
 def shapes_of(batch: Tensor) -> Neighbors:
