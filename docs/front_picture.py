@@ -1,4 +1,4 @@
-"""Makes `docs/_static/front.png`: `python docs/front_picture.py`. Two bodies matched without training, and one that wears stones."""
+"""Makes `docs/_static/front.png`: two bodies matched without training, one that wears stones. `python docs/front_picture.py`."""
 
 from __future__ import annotations
 

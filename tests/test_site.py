@@ -65,3 +65,7 @@ def executed() -> set[str]:
 def test_every_public_name_has_an_executed_example(room: str) -> None:
     missing = sorted(set(importlib.import_module(f"geodl.{room}").__all__) - executed())
     assert not missing, f"no example runs {', '.join(missing)} of geodl.{room}"
+
+
+def test_an_operator_of_ones_own_takes_at_most_80_lines() -> None:
+    assert len((DOCS / "gallery" / "own_operator.py").read_text().splitlines()) <= 80
