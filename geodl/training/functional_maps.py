@@ -54,7 +54,7 @@ class FunctionalMapModule(CorrespondenceModule):
         learning_rate: of Adam; it falls to a hundredth along half a cosine.
         sample: points that soft maps and cross entropies look at in every step, new random ones each time; all if not given.
         temperature: tau.
-        contrast: w.
+        contrast: ``w``.
 
     Cao, Roetzer & Bernard, "Unsupervised learning of robust spectral shape matching", ACM TOG 2023; Donati et al., CVPR 2020.
     """
