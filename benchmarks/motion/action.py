@@ -56,7 +56,8 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
                 scores.setdefault(name, []).append(ridge(cut, signal))
             torch.manual_seed(seed)
             classes = int(cut["train"].y.max()) + 1
-            model = STGCN(9, classes, parts["train"][0].skeleton, WIDTHS, KERNEL, DROPOUT)
+            skeleton = parts["train"][0].skeleton
+            model = STGCN(9, classes, skeleton, WIDTHS, KERNEL, DROPOUT, adaptive=True, moments=True)
             module = ClassificationModule(model, classes, RATE, 0.05, 0.1)
             clips = [
                 (motion, mirror, int(motion.y)) for motion in parts["train"] for mirror in mirrors(label)
