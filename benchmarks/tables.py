@@ -450,11 +450,13 @@ def motion_tables(results: list[dict[str, Any]]) -> list[str]:
     """A table a task: what is done, walks that go on, lost markers, other skeletons."""
     tables = []
     if acted := [result for result in results if result["benchmark"] == "motion-action"]:
-        lines = ["| data | label | model | test accuracy, % |", "|---|---|---|--:|"]
+        lines = ["| data | label | model | clips, % | whole takes, % |", "|---|---|---|--:|--:|"]
         for result in acted:
             for row in result["metrics"]["rows"]:
-                spread = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.1f}"
-                cells = [result["data"], row["label"], row["model"], f"{100 * row['accuracy']:.1f}{spread}"]
+                cells = [result["data"], row["label"], row["model"]]
+                for key in ("clips", "takes"):
+                    off = row[f"{key}_deviation"]
+                    cells.append(f"{100 * row[key]:.1f}" + ("" if off is None else f" ± {100 * off:.1f}"))
                 lines.append("| " + " | ".join(cells) + " |")
         tables.append("\n".join(lines))
     for task, (first, columns) in _MOTION.items():
