@@ -1,5 +1,6 @@
 """Correspondences: functional maps and point maps, their refinement, and how good they are."""
 
+from geodl.matching.barycentric_map import BarycentricMap, precise_map
 from geodl.matching.descriptors import match_descriptors
 from geodl.matching.evaluation import PROTOCOLS, CorrespondenceReport, MatchedPair, evaluate
 from geodl.matching.functional_map import functional_map, resolvent_mask
@@ -12,6 +13,7 @@ from geodl.matching.zoomout import bijective_zoomout, farthest_vertices, soft_zo
 
 __all__ = [
     "PROTOCOLS",
+    "BarycentricMap",
     "CorrespondenceReport",
     "Match",
     "MatchedPair",
@@ -31,6 +33,7 @@ __all__ = [
     "orientation",
     "orthogonality_loss",
     "p2p_to_fmap",
+    "precise_map",
     "resolvent_mask",
     "soft_p2p_to_fmap",
     "soft_zoomout",
