@@ -60,7 +60,7 @@ class BarycentricMap:
         return found.gather(1, best)[:, 0].masked_fill(~self.matched, -1)
 
     def to_matrix(self) -> Tensor:
-        """The map as a sparse matrix ``[V2, V1]`` (COO) whose product with values is :meth:`apply`; empty rows where no point is."""
+        """The map as a sparse matrix ``[V2, V1]`` (COO) whose product with values is :meth:`apply`; empty rows without one."""
         rows = self.matched.nonzero().flatten()
         index = torch.stack([rows.repeat_interleave(3), self.corners[rows].flatten()])
         size = (self.face.shape[0], self.num_src)

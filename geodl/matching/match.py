@@ -240,7 +240,7 @@ class Match:
 
         Args:
             path: of the file; a folder that is missing is made.
-            shapes: whether ``shapes`` are written too: some 500 numbers a vertex, which all of :meth:`transfer` but "nearest" reads.
+            shapes: whether ``shapes`` are written too: some 300 numbers a vertex, for all of :meth:`transfer` but "nearest".
         """
         return match_file.save(self, Path(path), shapes)
 

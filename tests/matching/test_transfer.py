@@ -109,7 +109,7 @@ def test_labels_are_never_mixed(bodies: tuple[Mesh, Mesh], found: Match) -> None
     marked = found.transfer(one.part == 3)
     assert marked.dtype == torch.bool and not marked[-1]
     assert found.transfer(one.part.to(torch.uint8)).tolist() == found.transfer(one.part).tolist()
-    with pytest.raises(ValueError, match="labels .* cannot be mixed"):
+    with pytest.raises(ValueError, match="cannot be mixed"):
         found.transfer(one.part, "functional")
 
 
