@@ -7,6 +7,8 @@ from geodl.matching.functional_map import functional_map, resolvent_mask
 from geodl.matching.icp import icp
 from geodl.matching.losses import bijectivity_loss, coupling_loss, orthogonality_loss
 from geodl.matching.match import Match, SpectralShape, initial_fmap, match
+from geodl.matching.partial import PartialMatch, partial_match
+from geodl.matching.partial_shape import PartialShape
 from geodl.matching.point_map import fmap_to_p2p, p2p_to_fmap, soft_p2p_to_fmap
 from geodl.matching.trust import Trust, orientation, trust
 from geodl.matching.zoomout import bijective_zoomout, farthest_vertices, soft_zoomout, zoomout
@@ -17,6 +19,8 @@ __all__ = [
     "CorrespondenceReport",
     "Match",
     "MatchedPair",
+    "PartialMatch",
+    "PartialShape",
     "SpectralShape",
     "Trust",
     "bijective_zoomout",
@@ -33,6 +37,7 @@ __all__ = [
     "orientation",
     "orthogonality_loss",
     "p2p_to_fmap",
+    "partial_match",
     "precise_map",
     "resolvent_mask",
     "soft_p2p_to_fmap",
