@@ -7,9 +7,11 @@ from geodl.matching.functional_map import functional_map, resolvent_mask
 from geodl.matching.icp import icp
 from geodl.matching.losses import bijectivity_loss, coupling_loss, orthogonality_loss
 from geodl.matching.match import Match, SpectralShape, initial_fmap, match
+from geodl.matching.match_all import MatchAllReport, match_all
 from geodl.matching.partial import PartialMatch, partial_match
 from geodl.matching.partial_shape import PartialShape
 from geodl.matching.point_map import fmap_to_p2p, p2p_to_fmap, soft_p2p_to_fmap
+from geodl.matching.synchronization import consistent_zoomout, cycle_error, synchronize
 from geodl.matching.trust import Trust, orientation, trust
 from geodl.matching.zoomout import bijective_zoomout, farthest_vertices, soft_zoomout, zoomout
 
@@ -18,6 +20,7 @@ __all__ = [
     "BarycentricMap",
     "CorrespondenceReport",
     "Match",
+    "MatchAllReport",
     "MatchedPair",
     "PartialMatch",
     "PartialShape",
@@ -25,7 +28,9 @@ __all__ = [
     "Trust",
     "bijective_zoomout",
     "bijectivity_loss",
+    "consistent_zoomout",
     "coupling_loss",
+    "cycle_error",
     "evaluate",
     "farthest_vertices",
     "fmap_to_p2p",
@@ -33,6 +38,7 @@ __all__ = [
     "icp",
     "initial_fmap",
     "match",
+    "match_all",
     "match_descriptors",
     "orientation",
     "orthogonality_loss",
@@ -42,6 +48,7 @@ __all__ = [
     "resolvent_mask",
     "soft_p2p_to_fmap",
     "soft_zoomout",
+    "synchronize",
     "trust",
     "zoomout",
 ]

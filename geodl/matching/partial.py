@@ -24,7 +24,7 @@ _QUERIES, _TARGETS = 60, 160
 _STRETCH, _DETOUR = 0.15, 1.5
 # Points that a search begins with; how many of their ways are kept, tried in full, and refined, so far apart.
 _LANDMARKS, _WAYS, _RANKED, _TRIED, _KEPT, _APART = 5, 3000, 600, 20, 6, 0.1
-_STARTS, _ROUNDS = 4, 8
+_STARTS, _FEW, _ROUNDS = 16, 4, 6
 _FIRST, _STEP = 24, 8
 # There and back again within so many edges is in the overlap.
 _RETURN = 2.5
@@ -53,7 +53,13 @@ class PartialMatch:
     orientation: float
 
 
-def partial_match(shape_1: Any, shape_2: Any, contained: bool | None = None, k: int = 100) -> PartialMatch:
+def partial_match(
+    shape_1: Any,
+    shape_2: Any,
+    contained: bool | None = None,
+    k: int = 100,
+    features: tuple[Tensor, Tensor] | None = None,
+) -> PartialMatch:
     r"""Matches shape 2, a part, to shape 1, a whole or another part. Nothing is learned.
 
     Points spread over shape 2 choose among points of shape 1 with similar diffusion away from the border, such that the distances
@@ -71,9 +77,11 @@ def partial_match(shape_1: Any, shape_2: Any, contained: bool | None = None, k: 
         shape_1, shape_2: meshes, whatever :func:`geodl.data.as_shape` takes, of one unit of length.
         contained: whether all of shape 2 is on shape 1; if not given, whether shape 1 has no border.
         k: eigenfunctions of shape 1 in the end.
+        features: ``[V1, D]`` and ``[V2, D]`` of a network, whose directions count beside diffusion: those of
+            :meth:`PartialFunctionalMapNet.compare`.
 
     Raises:
-        ValueError: a cloud, or what :meth:`SpectralShape.of` raises.
+        ValueError: a cloud, areas that differ a thousandfold, features that do not fit, or what :meth:`SpectralShape.of` raises.
 
     Rodola, Cosmo, Bronstein, Torsello & Cremers, "Partial functional correspondence", CGF 2017, for the slanted map; Rosenfeld,
     Hummel & Zucker, "Scene labeling by relaxation operations", 1976; Melzi et al., "ZoomOut", SIGGRAPH Asia 2019.
@@ -92,27 +100,49 @@ def partial_match(shape_1: Any, shape_2: Any, contained: bool | None = None, k: 
     # Distances in units of the larger shape: its area is 1.
     unit = max(areas) ** 0.5
     one, two = (PartialShape.of(shape, unit, k) for shape in (shape_1, shape_2))
-    found = [refined(one, two, p2p, known, contained, k) for p2p, known in _first_maps(one, two, contained)]
+    if features is not None:
+        sizes = [shape.pos.shape[0] for shape in (shape_1, shape_2)]
+        if [f.shape[0] for f in features] != sizes or features[0].shape[1:] != features[1].shape[1:]:
+            raise ValueError(
+                f"features {[list(f.shape) for f in features]} must have a row for each of {sizes} vertices and as many columns"
+            )
+        features = (torch.nn.functional.normalize(features[0]), torch.nn.functional.normalize(features[1]))
+    first = _first_maps(one, two, contained, features)
+    found = [refined(one, two, p2p, known, contained, k) for p2p, known in first]
     if not found:
         raise ValueError(
             "no points of the two shapes have distances that agree: have they one unit of length?"
         )
-    return max(found, key=lambda made: _plausible(one, two, made))
+    return max(found, key=lambda made: _plausible(one, two, made, features))
 
 
 # --- the first maps: points that agree about their distances --------------------
 
 
-def _first_maps(one: PartialShape, two: PartialShape, contained: bool) -> list[tuple[Tensor, Tensor]]:
+Features = tuple[Tensor, Tensor] | None
+
+
+def _first_maps(
+    one: PartialShape, two: PartialShape, contained: bool, features: Features = None
+) -> list[tuple[Tensor, Tensor]]:
     """Point maps ``[V2]`` with the vertices that are taken to have a counterpart, best first."""
     queries, targets = farthest_vertices(two.mesh.pos, _QUERIES), farthest_vertices(one.mesh.pos, _TARGETS)
     far_2, far_1 = distances_from(two.graph, queries), distances_from(one.graph, targets)
     d_2, d_1 = far_2[:, queries].nan_to_num(posinf=9.0), far_1[:, targets].nan_to_num(posinf=9.0)
     cost = _unlikeness(two, one, queries, targets)
     cost = (cost / cost.median().clamp(min=1e-6)).clamp(max=2)
+    if features is not None:
+        apart = 1 - features[1][queries] @ features[0][targets].mT
+        cost = cost / 2 + 2 * (apart / apart.median().clamp(min=1e-6)).clamp(max=2)
     found: list[tuple[Tensor, Tensor, float]] = []
-    for start in range(1 if contained else _STARTS):
-        found += _searched(d_2, d_1, cost, start)
+    if contained:
+        found = _searched(d_2, d_1, cost, _far_apart(d_2), contained)
+    else:
+        # Points that are on no counterpart lead nowhere: many beginnings, of few points.
+        random = torch.Generator().manual_seed(0)
+        for _ in range(_STARTS):
+            landmarks = torch.randperm(queries.numel(), generator=random)[:_FEW].tolist()
+            found += _searched(d_2, d_1, cost, landmarks, contained)
     found.sort(key=lambda made: -made[2])
     chosen: list[tuple[Tensor, Tensor, float]] = []
     for made in found:
@@ -122,11 +152,17 @@ def _first_maps(one: PartialShape, two: PartialShape, contained: bool) -> list[t
     return [_spread(far_2, far_1, place, sure) for place, sure, _ in chosen[:_KEPT]]
 
 
-def _searched(d_2: Tensor, d_1: Tensor, cost: Tensor, start: int) -> list[tuple[Tensor, Tensor, float]]:
-    """Places ``[Q]`` of the points on shape 1, how sure each is, and the score of all: from a few points that are far apart."""
-    landmarks = [int(d_2[start].argmax()) if start == 0 else start]
+def _far_apart(d_2: Tensor) -> list[int]:
+    landmarks = [int(d_2[0].masked_fill(d_2[0] > 8, -1).argmax())]
     while len(landmarks) < _LANDMARKS:
         landmarks.append(int(d_2[landmarks].amin(0).masked_fill(d_2[landmarks[0]] > 8, -1).argmax()))
+    return landmarks
+
+
+def _searched(
+    d_2: Tensor, d_1: Tensor, cost: Tensor, landmarks: list[int], contained: bool
+) -> list[tuple[Tensor, Tensor, float]]:
+    """Places ``[Q]`` of the points on shape 1, how sure each is, and the score of all: from a few points."""
     # All the ways in which their distances agree, the likeliest only where there are too many.
     ways, unlike = torch.arange(d_1.shape[0])[:, None], cost[landmarks[0]].clone()
     for number, landmark in enumerate(landmarks[1:], 1):
@@ -147,9 +183,11 @@ def _searched(d_2: Tensor, d_1: Tensor, cost: Tensor, start: int) -> list[tuple[
     ways = ways[torch.cat(scores).argsort(descending=True)[:_RANKED]]
     tried: list[Tensor] = []
     for way in ways:
-        if len(tried) < _TRIED and all(float(d_1[way, other].mean()) > _APART for other in tried):
+        if len(tried) < (_TRIED if contained else _FEW) and all(
+            float(d_1[way, other].mean()) > _APART for other in tried
+        ):
             tried.append(way)
-    return [_agreed(d_2, d_1, cost, landmarks, way) for way in tried]
+    return [_agreed(d_2, d_1, cost, landmarks, way, contained) for way in tried]
 
 
 def _off(here: Tensor, there: Tensor) -> Tensor:
@@ -159,7 +197,7 @@ def _off(here: Tensor, there: Tensor) -> Tensor:
 
 
 def _agreed(
-    d_2: Tensor, d_1: Tensor, cost: Tensor, landmarks: list[int], way: Tensor
+    d_2: Tensor, d_1: Tensor, cost: Tensor, landmarks: list[int], way: Tensor, contained: bool
 ) -> tuple[Tensor, Tensor, float]:
     """Every point goes where its distances to all others agree best, again and again."""
     off = _off(d_2[:, landmarks][:, None], d_1[:, way][None]).square().sum(2)
@@ -172,7 +210,9 @@ def _agreed(
         if torch.equal(best.indices, place):
             break
         place, sure = best.indices, (best.values / best.values.max()).clamp(min=0.05).pow(4)
-    return place, best.values.clamp(min=0), float(best.values.mean())
+    # Of a part of a part, half of the points that agree best tell more than all, some of which lie on no counterpart.
+    counted = best.values if contained else best.values.topk(best.values.numel() // 2).values
+    return place, best.values.clamp(min=0), float(counted.mean())
 
 
 def _unlikeness(two: PartialShape, one: PartialShape, queries: Tensor, targets: Tensor) -> Tensor:
@@ -192,15 +232,15 @@ def _unlikeness(two: PartialShape, one: PartialShape, queries: Tensor, targets: 
 def _spread(far_2: Tensor, far_1: Tensor, place: Tensor, sure: Tensor) -> tuple[Tensor, Tensor]:
     """The map of all vertices by their distances to the points that are most sure, and the vertices near those."""
     kept = sure.topk(min(40, sure.numel())).indices
-    kept = kept[sure[kept] > 0.7 * sure.max()]
+    kept = kept[sure[kept] > 0.8 * sure.max()]
     here, there = far_2[kept].mT.nan_to_num(posinf=9.0), far_1[place[kept]].mT.nan_to_num(posinf=9.0)
     p2p = nearest(there, here)
-    good = sure > 0.7 * sure.max()
+    good = sure > 0.8 * sure.max()
     known = good[far_2.argmin(0)]
     return p2p, known
 
 
-def _plausible(one: PartialShape, two: PartialShape, found: PartialMatch) -> float:
+def _plausible(one: PartialShape, two: PartialShape, found: PartialMatch, features: Features = None) -> float:
     """How good a map looks: distances, brackets of the map, and brackets of the diffusion, which tell its front from its back."""
     rows = found.p2p_21 >= 0
     if not bool(rows.any()):

@@ -57,7 +57,7 @@ def test_part_to_part(bodies: tuple[Mesh, Mesh]) -> None:
     place = torch.full((one.pos.shape[0],), -1).index_copy(0, a.whole, torch.arange(a.whole.numel()))
     true = place[b.whole]
     both = found.overlap_2 & (true >= 0)
-    assert error(a, found.p2p_21[both], true[both]) < 6
+    assert error(a, found.p2p_21[both], true[both]) < 8
     assert overlap(found.overlap_2, true >= 0) > 0.7
     assert overlap(found.overlap_1, inside(one.pos.shape[0], b.whole)[a.whole]) > 0.7
 
