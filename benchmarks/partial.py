@@ -13,7 +13,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import lightning as L
 import torch
@@ -24,7 +24,6 @@ from geodl.data import CutByPlane, DataLoader, Mesh, RandomHoles
 from geodl.datasets import Puppets
 from geodl.geometry import surface_area
 from geodl.matching import MatchedPair, PartialShape, evaluate, match_descriptors, partial_match
-from geodl.matching.partial import refined
 from geodl.models import PartialFunctionalMapNet
 from geodl.training import PartialMapModule, make_trainer, resume_point, training_seconds
 
@@ -110,7 +109,7 @@ def main() -> None:
     L.seed_everything(chosen.seed, verbose=False)
     began = time.perf_counter()
 
-    def bodies(split: str) -> list[Mesh]:
+    def bodies(split: Literal["train", "test"]) -> list[Mesh]:
         made = Puppets(
             chosen.people,
             chosen.poses,
@@ -203,8 +202,8 @@ def answers(
         seen = network.compare(*features)
         p2p = network.point_map(seen.features_1, seen.features_2)
         found["network"] = (p2p, seen.overlap_1 > 0)
-        better = refined(one.shape, two.shape, p2p, seen.overlap_2 > 0, contained, EIGENPAIRS)
-        found["network + ZoomOut"] = (better.p2p_21, seen.overlap_1 > 0)
+        better = partial_match(one.mesh, two.mesh, contained, features=(seen.features_1, seen.features_2))
+        found["partial_match with the network's features"] = (better.p2p_21, better.overlap_1)
     return found
 
 

@@ -65,7 +65,8 @@ def border_vertices(mesh: Any) -> Tensor:
     vertices = mesh.pos.shape[0]
     key, count = torch.unique(_key(_halves(mesh.face), vertices), return_counts=True)
     once = key[count == 1]
-    return torch.unique(torch.cat([once // vertices, once % vertices]))
+    found: Tensor = torch.unique(torch.cat([once // vertices, once % vertices]))
+    return found
 
 
 def _halves(face: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ def partial_match(
             )
         features = (torch.nn.functional.normalize(features[0]), torch.nn.functional.normalize(features[1]))
     first = _first_maps(one, two, contained, features)
-    found = [refined(one, two, p2p, known, contained, k) for p2p, known in first]
+    found = [_refined(one, two, p2p, known, contained, k) for p2p, known in first]
     if not found:
         raise ValueError(
             "no points of the two shapes have distances that agree: have they one unit of length?"
@@ -262,7 +262,7 @@ def _plausible(one: PartialShape, two: PartialShape, found: PartialMatch, featur
 # --- refinement -----------------------------------------------------------------
 
 
-def refined(
+def _refined(
     one: PartialShape, two: PartialShape, p2p: Tensor, known: Tensor, contained: bool, k: int
 ) -> PartialMatch:
     ratio = two.area / one.area
@@ -306,7 +306,8 @@ def _fitted(
 def _returned(shape: PartialShape, there: Tensor, back: Tensor) -> Tensor:
     """``[V]`` bool: whether the way there and back ends within a few edges."""
     pos = shape.mesh.pos
-    return torch.linalg.vector_norm(pos[back[there]] - pos, dim=1) < _RETURN * shape.edge
+    near: Tensor = torch.linalg.vector_norm(pos[back[there]] - pos, dim=1) < _RETURN * shape.edge
+    return near
 
 
 def _near(shape: PartialShape, region: Tensor) -> Tensor:

@@ -80,7 +80,8 @@ def _latent(given: Tensor, ends: Tensor, weight: Tensor, shapes: int) -> Tensor:
         blocks[j, i] -= w * c
     matrix = blocks.permute(0, 2, 1, 3).reshape(shapes * size, shapes * size)
     vectors = torch.linalg.eigh(matrix)[1][:, :size]
-    return vectors.view(shapes, size, size) * shapes**0.5
+    bases: Tensor = vectors.view(shapes, size, size) * shapes**0.5
+    return bases
 
 
 def _checked(maps: Mapping[Pair, Tensor]) -> tuple[list[int], int]:

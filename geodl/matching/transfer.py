@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Kind"]
 
 Kind = Literal["nearest", "precise", "functional"]
-KINDS = ("nearest", "precise", "functional")
+KINDS: tuple[Kind, ...] = ("nearest", "precise", "functional")
 # A corner keeps the texture coordinates of its own point as far as they are within so many sizes of its face from the face's own.
 _SEAM = 2.0
 
@@ -50,7 +50,8 @@ def transfer(found: Match, values: Any, kind: str) -> Tensor:
     unmatched = (found.p2p_21 < 0).view(-1, *[1] * (values.dim() - 1))
     if not values.is_signed() and values.dtype != torch.bool:
         carried = carried.long()
-    return carried.masked_fill(unmatched, 0 if values.dtype == torch.bool else -1)
+    filled: Tensor = carried.masked_fill(unmatched, 0 if values.dtype == torch.bool else -1)
+    return filled
 
 
 def _functions(found: Match, values: Tensor, kind: str) -> Tensor:
@@ -162,7 +163,8 @@ def push_forward(found: Match, vectors: Any) -> Tensor:
     moved_2 = _tangent(two.gradient(two.mesh.pos.double()), normals_of(two.mesh).double())
     there = _tangent(found.precise.apply(vectors.double())[:, :, None], normal_1)
     pushed = (moved_2 @ torch.linalg.pinv(moved_1.nan_to_num(), rtol=0.1) @ there)[:, :, 0]
-    return pushed.masked_fill((found.p2p_21 < 0)[:, None], torch.nan).to(vectors.dtype)
+    filled: Tensor = pushed.masked_fill((found.p2p_21 < 0)[:, None], torch.nan).to(vectors.dtype)
+    return filled
 
 
 def _tangent(vectors: Tensor, normal: Tensor) -> Tensor:

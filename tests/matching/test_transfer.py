@@ -42,7 +42,8 @@ def itself(bodies: tuple[Mesh, Mesh]) -> Match:
 
 def rest(shape: Mesh) -> Tensor:
     """Where a vertex lies on the body at rest."""
-    return Puppets(num_vertices=1500).reference.pos[shape.y]
+    at: Tensor = Puppets(num_vertices=1500).reference.pos[shape.y]
+    return at
 
 
 def test_functions_and_positions(bodies: tuple[Mesh, Mesh], found: Match) -> None:
