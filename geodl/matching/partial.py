@@ -62,17 +62,17 @@ def partial_match(
 ) -> PartialMatch:
     r"""Matches shape 2, a part, to shape 1, a whole or another part. Nothing is learned.
 
-    A few points of shape 2 go to all those of shape 1 between which distances agree; then every other point goes where its distances
-    to all others agree best, again and again (a cut hardly changes geodesics where it changes eigenfunctions all over). How heat
-    diffuses around points that are away from the border breaks ties. Shapes that are nearly symmetric have several such maps. Each is
-    refined as by ZoomOut, from part to whole only:
+    A few points of shape 2 go to all those of shape 1 between which distances agree; then every point goes where its distances to
+    all others agree best, again and again (a cut hardly changes geodesics where it changes eigenfunctions all over). How heat
+    diffuses around points that are away from the border breaks ties. Shapes that are nearly symmetric have several such maps.
+    Each is refined as by ZoomOut, from part to whole only:
 
     .. math:: C_{12} = \arg\min_C \| W (\Phi_2 C - \Pi_{21} \Phi_1) \|^2, \qquad
               p2p_{21}(j) = \arg\min_i \| \Phi_1(i) - C_{12}^\top \Phi_2(j) \|
 
     with as many eigenfunctions of either shape as it has up to a common frequency, by Weyl's law in proportion to the areas, and W
-    the points that agree. Of the results the one is taken that keeps distances, orientation, and the brackets of diffusion best, which
-    tell left from right and front from back. The overlap is where there and back returns.
+    the points that agree. Of the results the one is taken that keeps distances, orientation and the brackets of diffusion best,
+    which tell left from right and front from back. The overlap is where there and back returns.
 
     It finds parts that a plane leaves of a body, of half its area or more, in most cases; large holes, which make ways longer, it
     often does not.
