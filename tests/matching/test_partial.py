@@ -48,6 +48,7 @@ def test_part_to_whole(bodies: tuple[Mesh, Mesh], cut: str) -> None:
     assert bool((found.p2p_12[~there] == -1).all()) and bool((found.p2p_12[there] >= 0).all())
 
 
+@pytest.mark.slow
 def test_part_to_part(bodies: tuple[Mesh, Mesh]) -> None:
     one, two = bodies
     a, b = (
