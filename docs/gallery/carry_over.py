@@ -45,8 +45,8 @@ def at_vertices(mesh: Mesh, corner_color: Tensor) -> Tensor:
 def main() -> None:
     out = Path("runs/carry-over")
     out.mkdir(parents=True, exist_ok=True)
-    people = Puppets(num_identities=2, num_poses=2, num_vertices=3000, variant="remeshed")
-    one, two = people[0], people[3]
+    people = Puppets(num_identities=4, num_poses=2, num_vertices=2500, variant="remeshed")
+    one, two = people[3], people[6]
     found = match(one, two)
     print(found.trust)
 
