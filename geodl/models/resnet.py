@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -160,26 +159,26 @@ class ResNet(nn.Module):
                 yield [f"{stage}.{k}", *([stage] if k == len(blocks) - 1 else [])], block
 
 
-def ResNet18(**options: Any) -> ResNet:
-    """ResNet of 18 layers; options are those of :class:`ResNet`."""
-    return ResNet(18, **options)
+def ResNet18(in_channels: int = 3, out_channels: int = 1000) -> ResNet:
+    """ResNet of 18 layers; see :class:`ResNet`."""
+    return ResNet(18, in_channels, out_channels)
 
 
-def ResNet34(**options: Any) -> ResNet:
-    """ResNet of 34 layers; options are those of :class:`ResNet`."""
-    return ResNet(34, **options)
+def ResNet34(in_channels: int = 3, out_channels: int = 1000) -> ResNet:
+    """ResNet of 34 layers; see :class:`ResNet`."""
+    return ResNet(34, in_channels, out_channels)
 
 
-def ResNet50(**options: Any) -> ResNet:
-    """ResNet of 50 layers, the first with bottlenecks; options are those of :class:`ResNet`."""
-    return ResNet(50, **options)
+def ResNet50(in_channels: int = 3, out_channels: int = 1000) -> ResNet:
+    """ResNet of 50 layers, the first with bottlenecks; see :class:`ResNet`."""
+    return ResNet(50, in_channels, out_channels)
 
 
-def ResNet101(**options: Any) -> ResNet:
-    """ResNet of 101 layers; options are those of :class:`ResNet`."""
-    return ResNet(101, **options)
+def ResNet101(in_channels: int = 3, out_channels: int = 1000) -> ResNet:
+    """ResNet of 101 layers; see :class:`ResNet`."""
+    return ResNet(101, in_channels, out_channels)
 
 
-def ResNet152(**options: Any) -> ResNet:
-    """ResNet of 152 layers; options are those of :class:`ResNet`."""
-    return ResNet(152, **options)
+def ResNet152(in_channels: int = 3, out_channels: int = 1000) -> ResNet:
+    """ResNet of 152 layers; see :class:`ResNet`."""
+    return ResNet(152, in_channels, out_channels)
