@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from geodl.data.cache import OperatorCache
+from geodl.data.progress import progress as shown
 from geodl.data.shapes import as_shape
 
 __all__ = ["PrecomputeReport", "precompute"]
@@ -109,17 +110,12 @@ def precompute(
     else:
         outcomes = (_attempt(shapes, index, cache, operators) for index in share)
 
-    from tqdm import tqdm
-
     hidden = not progress or _from_environment("LOCAL_RANK", 0) > 0
     computed, failed = 0, {}
-    with tqdm(total=len(share), desc="operators", unit="shape", disable=hidden) as bar:
-        for outcome in outcomes:
-            computed += outcome.computed
-            if outcome.trouble:
-                failed[outcome.name] = outcome.trouble
-                bar.set_postfix(failed=len(failed))
-            bar.update()
+    for outcome in outcomes if hidden else shown(outcomes, len(share), "operators of shapes"):
+        computed += outcome.computed
+        if outcome.trouble:
+            failed[outcome.name] = outcome.trouble
     return PrecomputeReport(len(share), computed, failed, time.perf_counter() - began)
 
 

@@ -143,14 +143,9 @@ def in_balls(search: Callable[..., Found]) -> Callable[..., Found]:
     """What a backend does, for the arguments of the operator."""
 
     def run(
-        x: Tensor,
-        ptr: Tensor | None,
-        queries: Tensor | None,
-        query_ptr: Tensor | None,
-        r: float,
-        max_neighbors: int | None,
-        loop: bool,
-    ) -> Found:
+        x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, r: float,
+        max_neighbors: int | None, loop: bool,
+    ) -> Found:  # fmt: skip
         if not r >= 0 or (max_neighbors is not None and max_neighbors < 1):
             raise ValueError(
                 f"r must not be negative and max_neighbors at least 1, got {r} and {max_neighbors}"

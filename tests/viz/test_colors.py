@@ -45,7 +45,7 @@ def test_flat_shapes_have_colors_too():
 
 def test_matched_vertices_wear_the_color_of_their_match(monkeypatch, tmp_path):
     scenes = []
-    monkeypatch.setattr(color_transfer, "deliver", lambda scene, *_: scenes.append(scene))
+    monkeypatch.setattr(color_transfer, "write_picture", lambda scene, *_: scenes.append(scene))
     mesh = sphere()
     count = mesh.pos.shape[0]
     permuted = torch.randperm(count, generator=torch.Generator().manual_seed(0))
@@ -59,17 +59,30 @@ def test_matched_vertices_wear_the_color_of_their_match(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("up", ["x", "y", "z"])
 def test_views_are_right_handed_and_upright(up):
-    mesh = sphere()
     for front in [sign + axis for axis in "xyz" if axis != up for sign in "+-"]:
-        view = View.of(mesh, up, front)
+        view = View.of(up, front)
         assert np.linalg.det(view.axes) == pytest.approx(1) and view.axes[1]["xyz".index(up)] == 1
         assert np.array_equal(view.behind().axes[2], -view.axes[2])
         assert np.linalg.det(view.behind().axes) == pytest.approx(1)
 
 
-def test_the_front_is_where_the_shape_looks_widest():
-    mesh = sphere()
-    wide = SimpleNamespace(pos=mesh.pos * torch.tensor([3.0, 1, 1]), face=mesh.face)
-    deep = SimpleNamespace(pos=mesh.pos * torch.tensor([1.0, 1, 3]), face=mesh.face)
-    assert View.of(wide, "y", None).axes[2].tolist() == [0, 0, 1]
-    assert View.of(deep, "y", None).axes[2].tolist() == [1, 0, 0]
+def test_the_front_does_not_depend_on_the_shape():
+    assert View.of("y").axes[2].tolist() == [0, 0, 1] and View.of("z").axes[2].tolist() == [0, -1, 0]
+
+
+def test_cameras_of_any_direction():
+    view = View.of("z", (1, 1, 0.5))
+    assert np.allclose(view.axes @ view.axes.T, np.eye(3)) and np.linalg.det(view.axes) == pytest.approx(1)
+    assert np.allclose(view.axes[2], np.array([1, 1, 0.5]) / 1.5)
+    assert view.axes[1, 2] > 0 and view.axes[0, 2] == 0  # upright
+    assert np.allclose(View.of((0, 2.0, 0), "z").axes, np.eye(3))
+    assert View.of("-y", "+z").axes[1].tolist() == [0, -1, 0]
+    for up, front, message in (
+        ("y", (0, 0, 0), "front must be a direction"),
+        ("y", (0, 1e9, 0), "must not be parallel"),
+        ((0, float("nan"), 1), None, "up must be a direction"),
+        ((1, 1, 0), None, "front is needed"),
+        ("y", "+w", "front must be x, y, z"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            View.of(up, front)
