@@ -104,7 +104,7 @@ def precompute(
         raise ValueError(f"RANK is {rank} but WORLD_SIZE is {world}")
     share = range(rank, len(shapes), world)
     if workers is None:
-        workers = max(1, _cores() // _from_environment("LOCAL_WORLD_SIZE", 1))
+        workers = max(1, cores() // _from_environment("LOCAL_WORLD_SIZE", 1))
     if workers:
         outcomes = _in_processes(shapes, share, cache, operators, workers, multiprocessing_context)
     else:
@@ -184,7 +184,7 @@ def _in_processes(
             while len(busy) < min(number, remaining):
                 pipe, theirs = context.Pipe()
                 process = context.Process(target=_work, args=(theirs, copy, cache, operators), daemon=True)
-                with _single_threaded():
+                with single_threaded():
                     process.start()
                 theirs.close()
                 started.append(process)
@@ -246,7 +246,7 @@ def _work(pipe: Any, copy: Any, cache: OperatorCache, operators: Operators) -> N
 
 
 @contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Processes that are started here have one thread, in NumPy's linear algebra too, which reads this when it is loaded."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
@@ -291,6 +291,6 @@ def _from_environment(variable: str, default: int) -> int:
         raise ValueError(f"{variable} must be a number, not {told!r}") from error
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -27,10 +27,10 @@ class ARMAConv(GraphLayer):
     without self-loops: it is x V_s that brings back what the graph smooths away. The steps share their weights.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
-        num_stacks: S.
-        num_layers: T.
+        num_stacks: ``S``.
+        num_layers: ``T``.
         activation: sigma; None for the identity.
         dropout: of x in x V_s.
         bias: whether b is learned.

@@ -24,9 +24,9 @@ class BernConv(GraphLayer):
     as the identity.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
-        order: K.
+        order: ``K``.
         bias: whether b is learned.
 
     Shapes:

@@ -23,9 +23,9 @@ class CayleyConv(GraphLayer):
     with complex W_j and a learned zoom h > 0 (its logarithm is what is learned). The inverse is some of Jacobi's iterations.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
-        order: r.
+        order: ``r``.
         iterations: of Jacobi.
         zoom: h at the beginning.
         bias: whether b is learned.

@@ -21,7 +21,7 @@ class ChebConv(GraphLayer):
         \hat L = 2 (I - D^{-1/2} A D^{-1/2}) / \lambda_{max} - I .
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         order: K, the number of polynomials; a point reads points up to K - 1 edges away.
         lambda_max: the largest eigenvalue of the normalised Laplacian, or the bound 2.

@@ -30,7 +30,7 @@ class EdgeConv(nn.Module):
     fused with its norm and the maximum.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         hidden: widths of layers before the last; none if not given.
         negative_slope: of the leaky ReLU; 0 for the ReLU.

@@ -21,9 +21,9 @@ class FeaStConv(GraphLayer):
         q(x_i, x_j) = \operatorname{softmax}_m\bigl((x_j - x_i) \, U + c\bigr), \qquad N_i = N(i) \cup i .
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
-        windows: M.
+        windows: ``M``.
         self_loops: whether a point reads itself.
         bias: whether b is learned.
 

@@ -75,9 +75,9 @@ class GATConv(_Attention):
         a_h \cdot x_j W_h + b_h \cdot x_i W_h)\bigr) \; x_j W_h + c .
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C' of a head.
-        heads: H.
+        heads: ``H``.
         concat: heads side by side, or their mean.
         negative_slope: of LeakyReLU.
         dropout: probability of dropping a neighbour, by head, after the softmax, and a number of x W, as the authors do,

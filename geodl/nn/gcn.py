@@ -22,7 +22,7 @@ class GCNConv(GraphLayer):
     One window, :math:`w(u_{ij}) = 1 / \sqrt{d_i d_j}`. The narrower side of W is what the graph carries.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         bias: whether b is learned.
 

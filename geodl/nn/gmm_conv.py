@@ -45,9 +45,9 @@ class GMMConv(GraphLayer):
     mesh, degrees on a graph (:func:`degree_charts`).
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
-        windows: M.
+        windows: ``M``.
         dim: of the coordinates.
         max_coord: the means begin uniformly in [0, max_coord], the widths at max_coord / 2.
         bias: whether b is learned.

@@ -23,7 +23,7 @@ class SAGEConv(GraphLayer):
     The mean commutes with :math:`W_1`, so the narrower side of it is what the graph carries; the maximum, by channel, does not.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         reduce: "mean" or "max" (of the x_j, without a network before it).
         bias: whether b is learned.

@@ -27,7 +27,7 @@ class SplineConv(GraphLayer):
     the border.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         kernel_size: control points along each axis; its length is the number of coordinates.
         degree: of the splines, 1, 2 or 3.

@@ -11,7 +11,7 @@ import torch
 from geodl.geometry.shapes import IndexLike
 from geodl.viz.colors import NO_LABEL, position_colors, rgb
 from geodl.viz.picture import Size, write_picture
-from geodl.viz.scene import Direction, View, checked, checked_map, side_by_side
+from geodl.viz.scene import Direction, View, checked, checked_map, side_by_side, unmatched
 
 __all__ = ["correspondence"]
 
@@ -37,7 +37,8 @@ def correspondence(
     Args:
         reference: mesh that ``p2p`` points into: ``pos`` ``[V1, 3]``, ``face`` ``[3, F1]``.
         shape: the matched mesh, ``pos`` ``[V2, 3]``, ``face`` ``[3, F2]``.
-        p2p: ``[V2]`` integers, a vertex of ``reference`` for every vertex of ``shape`` (p2p_21); -1 is drawn grey.
+        p2p: ``[V2]`` integers, a vertex of ``reference`` for every vertex of ``shape`` (p2p_21); -1 is drawn grey, and their number
+            stands below.
         path: of the picture to write (atomically): png, pdf or svg.
         true: ``[V2]`` integers, the right ``p2p``.
         title: written above the picture.
@@ -61,6 +62,8 @@ def correspondence(
     color = torch.cat([color, rgb([NO_LABEL])])
     parts = [("reference", "reference", base, color[:-1], view)]
     if true is not None:
-        parts.append(("shape", "ground truth", target, color[checked_map("true", true, target, base)], view))
-    parts.append(("shape", "prediction", target, color[checked_map("p2p", p2p, target, base)], view))
+        right = checked_map("true", true, target, base)
+        parts.append(("shape", "ground truth" + unmatched(right), target, color[right], view))
+    onto = checked_map("p2p", p2p, target, base)
+    parts.append(("shape", "prediction" + unmatched(onto), target, color[onto], view))
     return write_picture(side_by_side(parts), path, title, None, size, dpi)

@@ -15,7 +15,7 @@ from geodl.geometry import surface_area
 from geodl.geometry.shapes import IndexLike
 from geodl.viz.colors import position_colors
 from geodl.viz.picture import Size, write_picture
-from geodl.viz.scene import Direction, View, checked, checked_map, side_by_side
+from geodl.viz.scene import Direction, View, checked, checked_map, side_by_side, unmatched
 
 __all__ = ["lines"]
 
@@ -67,7 +67,7 @@ def lines(
     scene = side_by_side(
         [
             ("reference", "reference", base, grey.expand(base.pos.shape[0], 3), view),
-            ("shape", "shape", target, grey.expand(target.pos.shape[0], 3), view),
+            ("shape", "shape" + unmatched(match), target, grey.expand(target.pos.shape[0], 3), view),
         ],
         gap=_GAP,
     )

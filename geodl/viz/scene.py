@@ -231,3 +231,9 @@ def checked_map(argument: str, index: IndexLike, shape: Surface, reference: Surf
         raise IndexError(f"{argument} holds {found}, but reference has {reference.pos.shape[0]} vertices")
     onto: Tensor = index.cpu()
     return onto
+
+
+def unmatched(onto: Tensor) -> str:
+    """How many vertices a point map leaves without a point, for the label of a picture; nothing if there are none."""
+    count = int((onto < 0).sum())
+    return f" ({count:,} unmatched)" if count else ""

@@ -8,7 +8,8 @@ import torch
 import trimesh
 
 from geodl import viz
-from geodl.viz import color_transfer
+from geodl.matching import MatchedPair, evaluate
+from geodl.viz import color_transfer, match_lines
 from geodl.viz.scene import View
 
 
@@ -55,6 +56,37 @@ def test_matched_vertices_wear_the_color_of_their_match(monkeypatch, tmp_path):
         assert np.array_equal(truth, reference)
         assert np.array_equal(prediction, reference[p2p.numpy()])
     assert not np.array_equal(prediction, reference)
+
+
+def test_pictures_say_how_many_vertices_are_unmatched(monkeypatch, tmp_path):
+    scenes = []
+    for module in (color_transfer, match_lines):
+        monkeypatch.setattr(module, "write_picture", lambda scene, *_: scenes.append(scene))
+    mesh = sphere()
+    p2p = torch.arange(mesh.pos.shape[0])
+    p2p[:7] = -1
+    viz.correspondence(mesh, mesh, p2p, tmp_path / "a.png", true=torch.arange(len(p2p)))
+    assert [body.label for body in scenes[-1].bodies] == [
+        "reference",
+        "ground truth",
+        "prediction (7 unmatched)",
+    ]
+    grey = scenes[-1].bodies[2].color[:7]
+    assert np.array_equal(grey, np.broadcast_to(grey[:1], grey.shape)) and np.ptp(grey[0]) < 0.05
+    viz.lines(mesh, mesh, p2p, tmp_path / "b.png", count=900)
+    assert scenes[-1].bodies[1].label == "shape (7 unmatched)"
+    assert len(scenes[-1].line_ends) == len(p2p) - 7
+    with pytest.raises(ValueError, match="-1 everywhere"):
+        viz.lines(mesh, mesh, torch.full_like(p2p, -1), tmp_path / "b.png")
+
+
+def test_the_report_says_how_many_vertices_are_unmatched():
+    mesh = sphere()
+    predicted = torch.arange(mesh.pos.shape[0])
+    predicted[:7] = -1
+    report = evaluate([MatchedPair(mesh, predicted, torch.arange(len(predicted)))])
+    assert (report.unmatched, report.points, report.mean_error) == (7, len(predicted) - 7, 0)
+    assert report.to_dict()["unmatched"] == 7 and "7 points have no prediction (-1)" in str(report)
 
 
 @pytest.mark.parametrize("up", ["x", "y", "z"])
