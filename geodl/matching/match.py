@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,22 +21,37 @@ from geodl.geometry import (
     laplacian,
     spectrum,
     surface_area,
+    vertex_normals,
 )
 from geodl.geometry.cloud import oriented_normals
 from geodl.geometry.cloud_triangles import oriented_laplacian
 from geodl.matching.descriptors import match_descriptors
 from geodl.matching.functional_map import functional_map
 from geodl.matching.losses import orthogonality_loss
-from geodl.matching.point_map import fmap_to_p2p, p2p_to_fmap
-from geodl.matching.trust import Trust, orientation, trust
+from geodl.matching.point_map import fit, fmap_to_p2p, p2p_to_fmap
+from geodl.matching.registration import DeformationGraph, Registration, register
+from geodl.matching.trust import Trust, orientation, surface_links, trust
 from geodl.matching.zoomout import farthest_vertices, zoomout
 
 __all__ = ["Match", "SpectralShape", "initial_fmap", "match"]
 
-# Of the families of differential invariants: found on pairs of FAUST's shapes, by the error of the map after ZoomOut.
+# Weights of the families of differential invariants, and the size of the first map. No choice is the best for all shapes: each
+# gives a map forth and one back, and the one that bends shape 2 onto shape 1 with the least bending is taken.
 _FAMILIES = (1.0, 3.0, 3.0, 2.0, 2.0)
+_FIRST_MAPS = (
+    (_FAMILIES, 50),
+    (_FAMILIES, 30),
+    ((1.0, 1.0, 1.0, 1.0, 1.0), 50),
+    ((1.0, 1.0, 3.0, 0.5, 0.5), 30),
+    ((3.0, 1.0, 1.0, 0.3, 0.3), 30),
+)
+# Descriptors of a mirror image: brackets are negated.
+_MIRROR = (1.0, 1.0, -1.0, -1.0, 1.0)
+# Candidates that are refined, rounds at most, and the size of the map that a round begins and ends with.
+_KEPT, _ROUNDS, _BEGIN, _END = 3, 3, 30, 100
 _FIRST, _GROWN, _WEIGHT = 50, 60, 10.0
 _SAMPLES, _STEP = 1000, 10
+_FEW_NODES, _NODES = 500, 1500
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +105,31 @@ class SpectralShape:
             made.mass > 0,
             inverted,
         )
+
+    @cached_property
+    def invariants(self) -> list[Tensor]:
+        """Coefficients ``[50, D]`` in the first eigenfunctions (or what there are) of the differential invariants, by family."""
+        weighted = (self.spectrum.evecs[:, :_FIRST] * self.spectrum.mass[:, None]).mT
+        families = differential_invariants(self.spectrum, self.gradient)
+        return [weighted @ family / family.shape[1] ** 0.5 for family in families]
+
+    @cached_property
+    def graph(self) -> DeformationGraph:
+        """The nodes that carry the vertices that have a mass, for the last step."""
+        return self._graph(_NODES)
+
+    @cached_property
+    def coarse_graph(self) -> DeformationGraph:
+        """Fewer nodes, by which candidates are judged."""
+        return self._graph(_FEW_NODES)
+
+    def _graph(self, count: int) -> DeformationGraph:
+        normal = getattr(self.mesh, "normal", None)
+        normal = vertex_normals(self.mesh) if normal is None else normal
+        place = torch.cumsum(self.used, 0) - 1
+        links = surface_links(self.mesh)
+        links = place[links[:, self.used[links].all(0)]]
+        return DeformationGraph.of(self.mesh.pos[self.used], normal[self.used], links, count)
 
     @property
     def size(self) -> int:
@@ -206,15 +247,18 @@ def match(
     prepared = time.perf_counter()
     phi_1, phi_2 = one.embedding(), two.embedding()
     if features is None:
-        c_12 = initial_fmap(one, two)
+        maps = first_fmaps(one, two)
     else:
-        found = match_descriptors(features(one)[one.used], features(two)[two.used])
+        nearest = match_descriptors(features(one)[one.used], features(two)[two.used])
         size = min(_FIRST, one.size, two.size)
-        c_12 = p2p_to_fmap(found, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)
-    places = farthest_vertices(two.mesh.pos[two.used], _SAMPLES)
-    c_12 = zoomout(c_12, phi_1, phi_2, min(k, one.size, two.size), _STEP, (None, places))
-    p2p_21 = _at_all(fmap_to_p2p(c_12, phi_1.evecs, phi_2.evecs), two.used, one.used)
-    p2p_12 = _at_all(fmap_to_p2p(c_12.mT, phi_2.evecs, phi_1.evecs), one.used, two.used)
+        maps = [p2p_to_fmap(nearest, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)]
+    pair = _Pair(one, two, k)
+    found = pair.search(maps)
+    c_12 = pair.grown(pair.fmap(found, _BEGIN), k, _SAMPLES)
+    last = pair.bent(c_12, fine=True)
+    forth, back, _ = last.point_maps()
+    c_12 = p2p_to_fmap(forth, phi_1.evecs[:, : pair.most], phi_2.evecs[:, : pair.most], phi_2.mass)
+    p2p_21, p2p_12 = _at_all(forth, two.used, one.used), _at_all(back, one.used, two.used)
     turned = orientation(c_12, one.spectrum, two.spectrum, one.gradient, two.gradient)
     judged = trust(one.mesh, two.mesh, p2p_21, p2p_12, turned)
     seconds = (prepared - began, time.perf_counter() - prepared)
@@ -228,7 +272,7 @@ def initial_fmap(shape_1: SpectralShape, shape_2: SpectralShape) -> Tensor:
     one that is nearer to a rotation is the better one.
     """
     size, grown = (min(size, shape_1.size, shape_2.size) for size in (_FIRST, _GROWN))
-    a, b = (_invariants(shape, size) for shape in (shape_1, shape_2))
+    a, b = (_weighted(shape, _FAMILIES, size) for shape in (shape_1, shape_2))
     phi_1, phi_2 = shape_1.embedding(), shape_2.embedding()
     evals_1, evals_2 = phi_1.evals[:size], phi_2.evals[:size]
     forth, back = _carry(a, b, evals_1, evals_2), _carry(b, a, evals_2, evals_1).mT
@@ -237,15 +281,78 @@ def initial_fmap(shape_1: SpectralShape, shape_2: SpectralShape) -> Tensor:
     return min(maps, key=lambda c: float(orthogonality_loss(c)))
 
 
-def _invariants(shape: SpectralShape, size: int) -> Tensor:
+def _weighted(
+    shape: SpectralShape, families: tuple[float, ...], size: int, signs: tuple[float, ...] = (1.0,) * 5
+) -> Tensor:
     """Spectral coefficients ``[size, D]`` of the differential invariants, each family with its weight."""
-    weighted = (shape.spectrum.evecs[:, :size] * shape.spectrum.mass[:, None]).mT
-    families = differential_invariants(shape.spectrum, shape.gradient)
-    parts = [
-        weight / family.shape[1] ** 0.5 * (weighted @ family)
-        for weight, family in zip(_FAMILIES, families, strict=True)
-    ]
-    return torch.cat(parts, 1)
+    parts = zip(families, signs, shape.invariants, strict=True)
+    return torch.cat([weight * sign * part[:size] for weight, sign, part in parts], 1)
+
+
+def first_fmaps(shape_1: SpectralShape, shape_2: SpectralShape) -> list[Tensor]:
+    """Functional maps of the differential invariants by several weights, forth and back; the last two to a mirror image."""
+    evals_1, evals_2 = shape_1.spectrum.evals, shape_2.spectrum.evals
+    maps = []
+    plain = (1.0,) * 5
+    for families, size, signs in (*((*m, plain) for m in _FIRST_MAPS), (*_FIRST_MAPS[0], _MIRROR)):
+        size = min(size, shape_1.size, shape_2.size)
+        a, b = _weighted(shape_1, families, size), _weighted(shape_2, families, size, signs)
+        maps.append(_carry(a, b, evals_1[:size], evals_2[:size]))
+        maps.append(_carry(b, a, evals_2[:size], evals_1[:size]).mT)
+    return maps
+
+
+class _Pair:
+    """Two shapes on the way to a map: from a functional map to a bent shape and back."""
+
+    def __init__(self, one: SpectralShape, two: SpectralShape, k: int) -> None:
+        self.one, self.two = one, two
+        self.phi_1, self.phi_2 = one.embedding(), two.embedding()
+        self.most = min(k, one.size, two.size)
+        self.places = torch.from_numpy(two.graph.nodes)
+
+    def grown(self, c_12: Tensor, size: int, samples: int) -> Tensor:
+        size = max(min(size, self.most), *c_12.shape)
+        return zoomout(c_12, self.phi_1, self.phi_2, size, _STEP, (None, self.places[:samples]))
+
+    def bent(self, c_12: Tensor, fine: bool = False, quick: bool = False) -> Registration:
+        """Shape 2 bent to where the map leads its nodes, and where those of shape 1 come from."""
+        one, two = (s.graph if fine else s.coarse_graph for s in (self.one, self.two))
+        nodes_1, nodes_2 = torch.from_numpy(one.nodes), torch.from_numpy(two.nodes)
+        forth = fmap_to_p2p(c_12, self.phi_1.evecs, self.phi_2.evecs[nodes_2])
+        back = fmap_to_p2p(c_12.mT, self.phi_2.evecs, self.phi_1.evecs[nodes_1])
+        at_one, at_two = torch.cat([forth, nodes_1]).numpy(), torch.cat([nodes_2, back]).numpy()
+        if quick:
+            return register(one, two, at_one, at_two, (0.2, 0.1), 2)
+        return register(one, two, at_one, at_two)
+
+    def fmap(self, found: Registration, size: int) -> Tensor:
+        """The functional map of the nodes' images."""
+        size = min(size, self.most, len(found.two.nodes) // 3)
+        nodes, image = torch.from_numpy(found.two.nodes), torch.from_numpy(found.image)
+        return fit(self.phi_2.evecs[nodes, :size], self.phi_1.evecs[image, :size])
+
+    def search(self, maps: list[Tensor]) -> Registration:
+        """The best of several first maps: bent a little, the best of these refined until they bend no less."""
+        judged = []
+        for c_12 in maps:
+            c_12 = self.grown(c_12, _END - 20, _SAMPLES // 2)
+            judged.append((self.bent(c_12, quick=True).bending, c_12))
+        judged.sort(key=lambda found: found[0])
+        ends = [self.improved(self.bent(c_12)) for _, c_12 in judged[:_KEPT]]
+        return min(ends, key=_cost)
+
+    def improved(self, found: Registration) -> Registration:
+        for _ in range(_ROUNDS):
+            after = self.bent(self.grown(self.fmap(found, _BEGIN), _END, _SAMPLES))
+            if _cost(after) > 0.98 * _cost(found):
+                return min(found, after, key=_cost)
+            found = after
+        return found
+
+
+def _cost(found: Registration) -> float:
+    return found.bending
 
 
 def _carry(a: Tensor, b: Tensor, evals_1: Tensor, evals_2: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from geodl.geometry import vertex_normals
 from geodl.ops import farthest_points
 
 __all__ = ["DeformationGraph", "Registration", "register"]
@@ -24,9 +23,6 @@ Indices = NDArray[np.int64]
 
 # Nodes of a graph, and how many of them move a vertex.
 _NODES, _NEAR = 1500, 4
-# Lengths (in square roots of the area) that the shape is stiff over: first the map is followed from afar, at the end neighbours on the other shape.
-_REACH = (0.2, 0.1, 0.05)
-_TURNS = 4
 # How much a difference of unit normals counts, in the unit of length (the square root of the area).
 _NORMAL = 0.05
 
@@ -56,9 +52,7 @@ class DeformationGraph:
         one, other = links.numpy()
         length = np.maximum(np.linalg.norm(place[one] - place[other], axis=1), 1e-9)
         graph = coo_array((length, (one, other)), shape=(len(place), len(place))).tocsr()
-        _, _, source = dijkstra(
-            graph, directed=False, indices=nodes, min_only=True, return_predecessors=True
-        )
+        _, _, source = dijkstra(graph, directed=False, indices=nodes, min_only=True, return_predecessors=True)
         number = np.full(len(place), -1)
         number[nodes] = np.arange(len(nodes))
         # What no node reaches (another component) goes with the nearest one.
@@ -68,13 +62,30 @@ class DeformationGraph:
         near, share = _influence(place, nodes, owner, joined)
         return DeformationGraph(place, normal.double().numpy(), nodes, joined, near, share)
 
-    def carry(self, moved: Points, turned: Points) -> tuple[Points, Points]:
-        """Places and normals of all vertices where the nodes lie at ``moved [N, 3]``, turned by ``turned [N, 3, 3]``."""
-        base = self.pos[self.nodes]
-        offset = self.pos[:, None] - base[self.near]
-        turns = turned[self.near]
-        pos = np.einsum("vk,vkc->vc", self.share, np.einsum("vkij,vkj->vki", turns, offset) + moved[self.near])
-        normal = np.einsum("vk,vkij,vj->vi", self.share, turns, self.normal)
+    @cached_property
+    def features(self) -> Points:
+        """Places and normals, in which near points are looked for: ``[V, 6]``."""
+        return _with_normals(self.pos, self.normal)
+
+    @cached_property
+    def tree(self) -> KDTree:
+        return KDTree(self.features)
+
+    @cached_property
+    def samples(self) -> Indices:
+        """Vertices that stand for all where these are many: four a node, at random, and the nodes."""
+        random = np.random.default_rng(0).permutation(len(self.pos))[: 4 * len(self.nodes)]
+        return np.union1d(random, self.nodes)
+
+    def carry(self, moved: Points, turned: Points, some: Indices | None = None) -> tuple[Points, Points]:
+        """Places and normals of vertices (all or some) where nodes lie at ``moved [N, 3]``, turned by ``turned [N, 3, 3]``."""
+        some = np.arange(len(self.pos)) if some is None else some
+        near, share = self.near[some], self.share[some]
+        offset = self.pos[some, None] - self.pos[self.nodes][near]
+        turns = turned[near]
+        pos = np.einsum("vk,vkc->vc", share, (turns @ offset[..., None])[..., 0] + moved[near])
+        blend = np.einsum("vk,vkij->vij", share, turns)
+        normal = (blend @ self.normal[some, :, None])[..., 0]
         return pos, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
 
 
@@ -106,109 +117,104 @@ class Registration:
     """A shape bent onto another, and what it took.
 
     Attributes:
-        p2p_21, p2p_12: point maps by nearest neighbours, ``[V2]`` and ``[V1]``.
+        moved: ``[N, 3]``, where the nodes of shape 2 lie; turned: ``[N, 3, 3]``, how they are turned.
+        image: ``[N]``, the vertices of shape 1 that are nearest to them.
         bending: mean square by which links of the graph are longer or turned otherwise than rigidly, over their mean square
-            length: near 0 where parts move as wholes, large where left and right were exchanged.
+            length: some hundredths where parts move as wholes, more where left and right were exchanged or parts lie elsewhere.
         gap: root mean square of the distance that is left.
     """
 
-    p2p_21: Tensor
-    p2p_12: Tensor
+    one: DeformationGraph
+    two: DeformationGraph
+    moved: Points
+    turned: Points
+    image: Indices
     bending: float
     gap: float
 
+    def point_maps(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Nearest neighbours: ``p2p_21 [V2]``, ``p2p_12 [V1]``, and where the vertices of shape 2 lie, ``[V2, 3]``."""
+        here, there = _with_normals(*self.two.carry(self.moved, self.turned)), self.one.features
+        forth, back = self.one.tree.query(here)[1], KDTree(here).query(there)[1]
+        return torch.from_numpy(forth), torch.from_numpy(back), torch.from_numpy(here[:, :3].copy())
 
-def register(one: DeformationGraph, two: DeformationGraph, p2p_21: Tensor, p2p_12: Tensor) -> Registration:
-    """Bends shape 2 onto shape 1 from the point maps given, by as-rigid-as-possible deformation of its graph.
 
-    .. math:: \\min_{x, R} \\sum_n | x_n - t_n |^2 + \\mu \\sum_{nm} | x_n - x_m - R_n (p_n - p_m) |^2
+def register(
+    one: DeformationGraph,
+    two: DeformationGraph,
+    at_one: Indices,
+    at_two: Indices,
+    reaches: tuple[float, ...] = (0.2, 0.1, 0.05),
+    turns: int = 4,
+) -> Registration:
+    r"""Bends shape 2 onto shape 1 from matches given, by as-rigid-as-possible deformation of its graph.
 
-    Targets t are first where the maps lead, then the nearest points of shape 1 with a like normal; mu falls.
+    .. math:: \min_{x, R} \sum_n | x_n - t_n |^2 + \mu \sum_{nm} | x_n - x_m - R_n (p_n - p_m) |^2
+
+    Targets t are first where the matches lead, then the nearest points of shape 1 with a like normal and where the points of shape
+    1 pull that are nearest to them; mu falls.
+
+    Args:
+        one, two: graphs of the shapes.
+        at_one, at_two: ``[P]`` vertices of either that match; a node of shape 2 takes the mean of its own.
+        reaches: lengths that the shape is stiff over, one a stage; the first stage follows the matches.
+        turns: alternations of rotations and places in a stage.
 
     Sorkine & Alexa, "As-rigid-as-possible surface modeling", SGP 2007; Li, Sumner & Pauly, "Global correspondence optimization for
     non-rigid registration of depth scans", SGP 2008.
     """
-    forth, back = p2p_21.numpy(), p2p_12.numpy()
-    count, base = len(two.nodes), two.pos[two.nodes]
-    weight = 1.0 / count
-    turned = np.tile(np.eye(3), (count, 1, 1))
-    owner = two.near[:, 0]
-    # The targets of the maps: where a node's vertex goes, and where vertices of shape 1 come from.
-    moved = _targets(one, two, base, two.pos, forth, back)
-    tree = KDTree(np.concatenate([one.pos, _NORMAL * one.normal], axis=1))
-    bending = gap = 0.0
-    for stage, reach in enumerate(_REACH):
-        solver = _Rigid(base, two.links, reach, weight)
-        for turn in range(_TURNS):
-            if stage == 0:
-                targets = _targets(one, two, base, two.pos, forth, back) if turn == 0 else targets
-            else:
-                pos, normal = two.carry(moved, turned)
-                near = tree.query(np.concatenate([pos, _NORMAL * normal], axis=1)[two.nodes])[1]
-                reverse = KDTree(np.concatenate([pos, _NORMAL * normal], axis=1)).query(
-                    np.concatenate([one.pos, _NORMAL * one.normal], axis=1)[one.nodes]
-                )[1]
-                targets = _pulled(one, owner, moved, pos, one.pos[near], one.nodes, reverse)
+    moved, owner = two.pos[two.nodes], two.near[:, 0]
+    targets = _mean(owner[at_two], one.pos[at_one], moved)
+    turned = np.tile(np.eye(3), (len(moved), 1, 1))
+    image = np.zeros(len(moved), dtype=np.int64)
+    sample = two.samples
+    for stage, reach in enumerate(reaches):
+        solver = _Rigid(two.pos[two.nodes], two.links, reach)
+        if stage == 0:
+            moved = targets
+        for _ in range(turns):
+            if stage:
+                at_nodes = _with_normals(*two.carry(moved, turned, two.nodes))
+                image = one.tree.query(at_nodes)[1]
+                here = _with_normals(*two.carry(moved, turned, sample))
+                found = KDTree(here).query(one.features[one.nodes])[1]
+                rows = owner[sample[found]]
+                pull = moved[rows] + one.pos[one.nodes] - here[found, :3]
+                every = np.concatenate([np.arange(len(moved)), rows])
+                targets = _mean(every, np.concatenate([one.pos[image], pull]), moved)
             turned = solver.rotations(moved)
             moved = solver.solve(turned, targets)
-            turned = solver.rotations(moved)
-    pos, normal = two.carry(moved, turned)
-    here, there = (np.concatenate(x, axis=1) for x in ((pos, _NORMAL * normal), (one.pos, _NORMAL * one.normal)))
-    to_one = tree.query(here)[1]
-    to_two = KDTree(here).query(there)[1]
-    bending = solver.energy(moved, turned)
-    gap = float(np.sqrt(np.square(pos - one.pos[to_one]).sum(1).mean()))
-    return Registration(torch.from_numpy(to_one), torch.from_numpy(to_two), bending, gap)
+    turned = solver.rotations(moved)
+    distance, image = one.tree.query(_with_normals(*two.carry(moved, turned, two.nodes)))
+    gap = float(np.sqrt(np.square(distance).mean()))
+    return Registration(one, two, moved, turned, image, solver.energy(moved, turned), gap)
 
 
-def _targets(
-    one: DeformationGraph, two: DeformationGraph, moved: Points, pos: Points, forth: Indices, back: Indices
-) -> Points:
-    """Mean of where the vertices of a node go and of which vertices come to it, less how far they lie from it."""
-    count, owner = len(two.nodes), two.near[:, 0]
-    known = forth >= 0
-    rows = owner[known]
-    total = np.zeros((count, 4))
-    np.add.at(total, rows, np.concatenate([one.pos[forth[known]], np.ones((len(rows), 1))], axis=1))
-    come = back >= 0
-    rows = owner[back[come]]
-    np.add.at(total, rows, np.concatenate([one.pos[come], np.ones((len(rows), 1))], axis=1))
-    found: Points = np.where(total[:, 3:] > 0, total[:, :3] / np.maximum(total[:, 3:], 1), moved)
-    return found
+def _with_normals(pos: Points, normal: Points) -> Points:
+    return np.concatenate([pos, _NORMAL * normal], axis=1)
 
 
-def _pulled(
-    one: DeformationGraph,
-    owner: Indices,
-    moved: Points,
-    pos: Points,
-    near: Points,
-    nodes: Indices,
-    reverse: Indices,
-) -> Points:
-    """Half-way between a node's nearest point and where the points that it is nearest to pull it."""
-    total = np.concatenate([near, np.ones((len(near), 1))], axis=1)
-    rows = owner[reverse]
-    pull = moved[rows] + one.pos[nodes] - pos[reverse]
-    np.add.at(total, rows, np.concatenate([pull, np.ones((len(rows), 1))], axis=1))
-    mean: Points = total[:, :3] / total[:, 3:]
-    return mean
+def _mean(rows: Indices, values: Points, otherwise: Points) -> Points:
+    """Mean of the values of each row, ``otherwise`` where there are none."""
+    count = np.bincount(rows, minlength=len(otherwise))[:, None]
+    total = np.stack([np.bincount(rows, v, len(otherwise)) for v in values.T], axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), otherwise)
 
 
 class _Rigid:
     """Alternating solver of as-rigid-as-possible deformation: factored once a stiffness."""
 
-    def __init__(self, base: Points, links: Indices, reach: float, weight: float) -> None:
+    def __init__(self, base: Points, links: Indices, reach: float) -> None:
         count = len(base)
         one, other = np.concatenate([links, links[::-1]], axis=1)
-        self.one, self.other, self.weight = one, other, weight
+        self.one, self.other, self.weight = one, other, 1 / count
         self.edge = base[one] - base[other]
-        stiffness = self.stiffness = weight * reach**2 / (12 * float(np.square(self.edge).sum(1).mean()))
+        stiffness = self.stiffness = reach**2 / count / (12 * float(np.square(self.edge).sum(1).mean()))
         # Links of all lengths count alike: a membrane of even stiffness.
         self.table = csr_array((np.ones(len(one)), (one, np.arange(len(one)))), shape=(count, len(one)))
         adjacency = csr_array((np.ones(len(one)), (one, other)), shape=(count, count))
         matrix = 2 * stiffness * (diags_array(adjacency.sum(axis=1)) - adjacency)
-        self.factor = splu((matrix + weight * diags_array(np.ones(count))).tocsc())
+        self.factor = splu((matrix + diags_array(np.full(count, 1 / count))).tocsc())
 
     def rotations(self, moved: Points) -> Points:
         now = moved[self.one] - moved[self.other]

@@ -96,7 +96,7 @@ def trust(
     size = float(surface_area(mesh_2)) ** 0.5
     bijectivity = float((way / size).clamp(max=1).mean()) if way.numel() else 1.0
 
-    one, other = _links(mesh_1)
+    one, other = surface_links(mesh_1)
     hit = torch.zeros(mesh_1.pos.shape[0], dtype=torch.bool)
     hit[p2p_21[matched]] = True
     near = hit.clone()
@@ -105,7 +105,7 @@ def trust(
     area = vertex_areas(mesh_1).double()
     coverage = float((near * area).sum() / area.sum())
 
-    links_1, (one, other) = _links(mesh_1), _links(mesh_2)
+    links_1, (one, other) = surface_links(mesh_1), surface_links(mesh_2)
     both = (p2p_21[one] >= 0) & (p2p_21[other] >= 0)
     pos = mesh_1.pos.double()
     ends = pos[p2p_21[one[both]]] - pos[p2p_21[other[both]]]
@@ -115,7 +115,7 @@ def trust(
     return Trust(bijectivity, coverage, smoothness, turned)
 
 
-def _links(shape: Any) -> Tensor:
+def surface_links(shape: Any) -> Tensor:
     """The edges of a mesh, or those of a cloud's points to their 6 nearest, ``[2, E]``, each once."""
     if getattr(shape, "face", None) is not None:
         return edges(shape)
@@ -129,7 +129,7 @@ def _ways(shape: Any, sources: Tensor, targets: Tensor) -> Tensor:
     """Distances ``[P]`` over the faces of a mesh, or along the links of a cloud."""
     if getattr(shape, "face", None) is not None:
         return geodesic_distance(shape, sources, targets).double()
-    one, other = _links(shape).numpy()
+    one, other = surface_links(shape).numpy()
     pos = shape.pos.double().numpy()
     length = np.maximum(np.linalg.norm(pos[one] - pos[other], axis=1), 1e-12)
     graph = csr_array((length, (one, other)), shape=(len(pos), len(pos)))
