@@ -15,13 +15,12 @@ from geodl.data.shapes import as_shape
 from geodl.geometry import (
     Gradient,
     Spectrum,
-    edges,
     geodesic_distance,
     surface_area,
     vertex_areas,
 )
 from geodl.geometry.shapes import IndexLike, as_index
-from geodl.ops import knn
+from geodl.matching.deformation_graph import surface_links
 
 __all__ = ["Trust", "orientation", "trust"]
 
@@ -29,8 +28,6 @@ __all__ = ["Trust", "orientation", "trust"]
 _SAMPLES = 500
 # An edge is torn if its image is longer than this many mean edges of the shape it lands on.
 _TORN = 5.0
-# Points of a cloud that a point is joined to.
-_NEAREST = 6
 
 
 @dataclass(frozen=True)
@@ -113,16 +110,6 @@ def trust(
     stretched = torch.linalg.vector_norm(ends, dim=1) > _TORN * float(edge)
     smoothness = 1 - float(stretched.double().mean()) if stretched.numel() else 0.0
     return Trust(bijectivity, coverage, smoothness, turned)
-
-
-def surface_links(shape: Any) -> Tensor:
-    """The edges of a mesh, or those of a cloud's points to their 6 nearest, ``[2, E]``, each once."""
-    if getattr(shape, "face", None) is not None:
-        return edges(shape)
-    near = knn(shape.pos.double(), min(_NEAREST, shape.pos.shape[0] - 1), loop=False)
-    low, high = torch.minimum(near.row, near.col), torch.maximum(near.row, near.col)
-    each: Tensor = torch.unique(torch.stack([low, high]), dim=1)
-    return each
 
 
 def _ways(shape: Any, sources: Tensor, targets: Tensor) -> Tensor:

@@ -1,0 +1,150 @@
+"""From several first maps to the one that bends one shape onto the other with the least bending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geodl.matching.functional_map import functional_map
+from geodl.matching.hints import Hints
+from geodl.matching.point_map import fit, fmap_to_p2p
+from geodl.matching.registration import Registration, register
+from geodl.matching.spectral_shape import SpectralShape
+from geodl.matching.zoomout import zoomout
+
+Indices = NDArray[np.int64]
+
+# Weights of the families of differential invariants, and the size of the first map. No choice is the best for all shapes: each
+# gives a map forth and one back, and the one that bends shape 2 onto shape 1 with the least bending is taken.
+FAMILIES = (1.0, 3.0, 3.0, 2.0, 2.0)
+_FIRST_MAPS = (
+    (FAMILIES, 50),
+    (FAMILIES, 30),
+    ((1.0, 1.0, 1.0, 1.0, 1.0), 50),
+    ((1.0, 1.0, 3.0, 0.5, 0.5), 30),
+    ((3.0, 1.0, 1.0, 0.3, 0.3), 30),
+)
+# Descriptors of a mirror image: brackets are negated.
+_MIRROR = (1.0, 1.0, -1.0, -1.0, 1.0)
+# Candidates that are refined, rounds at most, and the size of the map that a round begins and ends with.
+_KEPT, _ROUNDS, _BEGIN, _END = 3, 3, 30, 100
+_WEIGHT = 10.0
+_SAMPLES, _STEP = 1000, 10
+
+
+def weighted(
+    shape: SpectralShape, families: tuple[float, ...], size: int, signs: tuple[float, ...] = (1.0,) * 5
+) -> Tensor:
+    """Spectral coefficients ``[size, D]`` of the differential invariants, each family with its weight."""
+    parts = zip(families, signs, shape.invariants, strict=True)
+    return torch.cat([weight * sign * part[:size] for weight, sign, part in parts], 1)
+
+
+def first_fmaps(shape_1: SpectralShape, shape_2: SpectralShape, hints: Hints | None = None) -> list[Tensor]:
+    """Functional maps of the differential invariants by several weights, forth and back; the last two to a mirror image.
+
+    Landmarks add the heat that spreads from them, regions the functions that are 1 on them.
+    """
+    evals_1, evals_2 = shape_1.spectrum.evals, shape_2.spectrum.evals
+    maps = []
+    plain = (1.0,) * 5
+    for families, size, signs in (*((*m, plain) for m in _FIRST_MAPS), (*_FIRST_MAPS[0], _MIRROR)):
+        size = min(size, shape_1.size, shape_2.size)
+        a, b = weighted(shape_1, families, size), weighted(shape_2, families, size, signs)
+        if hints is not None:
+            known = (_known(s, w, n, size) for s, w, n in _sides(shape_1, shape_2, hints))
+            a, b = (torch.cat([x, 2 * a.norm() * more], 1) for x, more in zip((a, b), known, strict=True))
+        maps.append(carry(a, b, evals_1[:size], evals_2[:size]))
+        maps.append(carry(b, a, evals_2[:size], evals_1[:size]).mT)
+    return maps
+
+
+class Pair:
+    """Two shapes on the way to a map: from a functional map to a bent shape and back."""
+
+    def __init__(self, one: SpectralShape, two: SpectralShape, k: int, hints: Hints | None = None) -> None:
+        self.one, self.two = one, two
+        none = np.zeros(0, dtype=np.int64)
+        self.hints = Hints(none, none) if hints is None else hints
+        self.phi_1, self.phi_2 = one.embedding(), two.embedding()
+        self.most = min(k, one.size, two.size)
+        self.places = torch.from_numpy(two.graph.nodes)
+
+    def grown(self, c_12: Tensor, size: int, samples: int) -> Tensor:
+        """The functional map after ZoomOut to ``size``, looking at so many vertices of shape 2."""
+        size = min(max(size, *c_12.shape), self.most)
+        return zoomout(c_12, self.phi_1, self.phi_2, size, _STEP, (None, self.places[:samples]))
+
+    def bent(self, c_12: Tensor, fine: bool = False, quick: bool = False) -> Registration:
+        """Shape 2 bent to where the map leads its nodes, and where those of shape 1 come from."""
+        one, two = (s.graph if fine else s.coarse_graph for s in (self.one, self.two))
+        nodes_1, nodes_2 = torch.from_numpy(one.nodes), torch.from_numpy(two.nodes)
+        forth = fmap_to_p2p(c_12, self.phi_1.evecs, self.phi_2.evecs[nodes_2])
+        back = fmap_to_p2p(c_12.mT, self.phi_2.evecs, self.phi_1.evecs[nodes_1])
+        return self.follow(torch.cat([forth, nodes_1]), torch.cat([nodes_2, back]), fine, quick)
+
+    def follow(self, at_one: Tensor, at_two: Tensor, fine: bool = False, quick: bool = False) -> Registration:
+        """Shape 2 bent by matches given: vertices ``[P]`` of either."""
+        one, two = (s.graph if fine else s.coarse_graph for s in (self.one, self.two))
+        known = self.hints.at_one, self.hints.at_two, self.hints.labels_1, self.hints.labels_2
+        reaches, turns = ((0.2, 0.1), 2) if quick else ((0.2, 0.1, 0.05), 4)
+        return register(one, two, at_one.numpy(), at_two.numpy(), reaches, turns, known)
+
+    def fmap(self, found: Registration, size: int = _BEGIN) -> Tensor:
+        """The functional map of the nodes' images."""
+        size = max(1, min(size, self.most, len(found.two.nodes) // 3))
+        nodes, image = torch.from_numpy(found.two.nodes), torch.from_numpy(found.image)
+        weight = self.phi_2.evecs[nodes, :size]
+        return fit(weight, self.phi_1.evecs[image, :size])
+
+    def search(self, maps: list[Tensor], tell: Callable[[str, float], None]) -> Registration:
+        """The best of several first maps: all bent a little, the best of these refined until they bend no less."""
+        judged: list[tuple[float, Tensor]] = []
+        for number, c_12 in enumerate(maps):
+            c_12 = self.grown(c_12, _END - 20, _SAMPLES // 2)
+            judged.append((self.bent(c_12, quick=True).bending, c_12))
+            tell("first maps", 0.4 * (number + 1) / len(maps))
+        judged.sort(key=lambda found: found[0])
+        ends = []
+        for number, (_, c_12) in enumerate(judged[:_KEPT]):
+            ends.append(self.improved(self.bent(c_12)))
+            tell("refinement", 0.4 + 0.4 * (number + 1) / _KEPT)
+        return min(ends, key=lambda found: found.bending)
+
+    def improved(self, found: Registration) -> Registration:
+        """Through a functional map and ZoomOut and back, as long as shape 2 bends less by it."""
+        for _ in range(_ROUNDS):
+            after = self.bent(self.grown(self.fmap(found), _END, _SAMPLES))
+            if after.bending > 0.98 * found.bending:
+                return min(found, after, key=lambda end: end.bending)
+            found = after
+        return found
+
+
+def _sides(
+    shape_1: SpectralShape, shape_2: SpectralShape, hints: Hints
+) -> tuple[tuple[SpectralShape, Indices, Indices | None], ...]:
+    return (shape_1, hints.at_one, hints.labels_1), (shape_2, hints.at_two, hints.labels_2)
+
+
+def _known(shape: SpectralShape, at: Indices, labels: Indices | None, size: int) -> Tensor:
+    """Coefficients ``[size, D]`` of heat at landmarks, at three times, and of regions, of unit length in all."""
+    phi = shape.embedding()
+    evecs, evals = phi.evecs[:, :size], phi.evals[:size]
+    columns = [evecs[torch.from_numpy(at)].T * (-t * evals)[:, None].exp() for t in (0.003, 0.01, 0.03)]
+    if labels is not None:
+        inside = torch.from_numpy(labels)[:, None] == torch.arange(int(labels.max()) + 1)
+        columns.append((evecs * phi.mass[:, None]).mT @ inside.float())
+    known = torch.cat(columns, 1)
+    return known / known.norm().clamp(min=1e-12)
+
+
+def carry(a: Tensor, b: Tensor, evals_1: Tensor, evals_2: Tensor) -> Tensor:
+    """The functional map of the descriptors. What those of a symmetric shape leave open, a weak pull to zero decides."""
+    pull = 1e-3 * a.norm() * torch.eye(a.shape[0])
+    ends = torch.cat([a, pull], 1), torch.cat([b, torch.zeros_like(pull)], 1)
+    return functional_map(*ends, evals_1, evals_2, _WEIGHT)
