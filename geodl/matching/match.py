@@ -26,7 +26,7 @@ __all__ = ["Match", "SpectralShape", "initial_fmap", "match"]
 
 # Sizes of a first map, before and after a little ZoomOut, and the vertices that ZoomOut looks at.
 _FIRST, _GROWN, _SAMPLES, _STEP = 50, 60, 1000, 10
-# A map given is left for another one that bends a shape less than this share of it. Its points are kept within so far (in square
+# A map given is left for another one that costs less than this share of it. Its points are kept within so far (in square
 # roots of the area) of where the shape is bent to.
 _MUCH_LESS, _AGREES = 0.7, 0.05
 
@@ -108,14 +108,15 @@ def match(
             forth, back = _refined(pair, as_start(one, two, p2p), tell)
         else:
             maps = first_fmaps(one, two, hints) if features is None else [_nearest(one, two, features)]
-            last = pair.bent(pair.grown(pair.fmap(pair.search(maps, tell)), k, _SAMPLES), fine=True)
-            forth, back, _ = last.point_maps()
+            forth, back, _ = pair.last(pair.search(maps, tell)).point_maps()
         tell("judgement", 0.9)
         phi_1, phi_2 = pair.phi_1, pair.phi_2
         c_12 = p2p_to_fmap(forth, phi_1.evecs[:, : pair.most], phi_2.evecs[:, : pair.most], phi_2.mass)
         p2p_21, p2p_12 = _at_all(forth, two.used, one.used), _at_all(back, one.used, two.used)
         turned = orientation(c_12, one.spectrum, two.spectrum, one.gradient, two.gradient)
-        judged = trust(one.mesh, two.mesh, p2p_21, p2p_12, turned)
+        whole = bool(one.used.all()) and bool(two.used.all())
+        graphs = (one.coarse_graph, two.coarse_graph) if whole else None
+        judged = trust(one.mesh, two.mesh, p2p_21, p2p_12, turned, graphs=graphs)
         seconds = (prepared - began, time.perf_counter() - prepared)
         tell("judgement", 1.0)
     return Match(p2p_21, p2p_12, c_12, judged, tuple(_notes(one, two)), seconds)
@@ -139,10 +140,8 @@ def _refined(pair: Pair, start: Tensor, tell: Callable[[str, float], None]) -> t
     tell("refinement", 0.3)
     better = pair.improved(direct)
     tell("refinement", 0.6)
-    if better.bending < _MUCH_LESS * direct.bending:
-        last = pair.bent(pair.grown(pair.fmap(better), pair.most, _SAMPLES), fine=True)
-    else:
-        last = pair.follow(start[rows], rows, fine=True)
+    less = pair.cost(better) < _MUCH_LESS * pair.cost(direct)
+    last = pair.last(better) if less else pair.follow(start[rows], rows, fine=True)
     forth, back, here = last.point_maps()
     place = torch.from_numpy(pair.one.graph.pos)
     off = (place[start.clamp(min=0)] - here).norm(dim=1)

@@ -101,7 +101,8 @@ def register(
                 rows = owner[sample[found]]
                 pull = moved[rows] + one.pos[one.nodes] - here[found, :3]
                 rows = np.concatenate([np.arange(len(moved)), rows, pinned])
-                targets = _mean(rows, np.concatenate([near, pull, places]), moved)
+                values = np.concatenate([near, pull, places])
+                targets = _mean(rows, values, moved)
             turned = solver.rotations(moved)
             moved = solver.solve(turned, targets)
     turned = solver.rotations(moved)

@@ -19,7 +19,7 @@ from geodl.matching.zoomout import zoomout
 Indices = NDArray[np.int64]
 
 # Weights of the families of differential invariants, and the size of the first map. No choice is the best for all shapes: each
-# gives a map forth and one back, and the one that bends shape 2 onto shape 1 with the least bending is taken.
+# gives a map forth and one back.
 FAMILIES = (1.0, 3.0, 3.0, 2.0, 2.0)
 _FIRST_MAPS = (
     (FAMILIES, 50),
@@ -32,7 +32,9 @@ _FIRST_MAPS = (
 _MIRROR = (1.0, 1.0, -1.0, -1.0, 1.0)
 # Candidates that are refined, rounds at most, and the size of the map that a round begins and ends with.
 _KEPT, _ROUNDS, _BEGIN, _END = 3, 3, 30, 100
-_WEIGHT = 10.0
+# A round must lower the cost to this share: the spectral map in it is blunter than the bent shape that it begins from.
+_LESS = 0.85
+_FIRST, _WEIGHT = 50, 10.0
 _SAMPLES, _STEP = 1000, 10
 
 
@@ -94,6 +96,12 @@ class Pair:
         reaches, turns = ((0.2, 0.1), 2) if quick else ((0.2, 0.1, 0.05), 4)
         return register(one, two, at_one.numpy(), at_two.numpy(), reaches, turns, known)
 
+    def last(self, found: Registration) -> Registration:
+        """With more nodes, from all point matches of a coarse one."""
+        forth, back, _ = found.point_maps()
+        every = [torch.arange(len(found_map)) for found_map in (back, forth)]
+        return self.follow(torch.cat([forth, every[0]]), torch.cat([every[1], back]), fine=True)
+
     def fmap(self, found: Registration, size: int = _BEGIN) -> Tensor:
         """The functional map of the nodes' images."""
         size = max(1, min(size, self.most, len(found.two.nodes) // 3))
@@ -101,26 +109,40 @@ class Pair:
         weight = self.phi_2.evecs[nodes, :size]
         return fit(weight, self.phi_1.evecs[image, :size])
 
+    def cost(self, found: Registration) -> float:
+        """Bending, times the square of what the map misses of the odd and second invariants.
+
+        Bending alone would let a body pass for one that looks the other way, whose back is much like its front: brackets tell.
+        """
+        c_12 = self.fmap(found, _FIRST)
+        rows, columns = c_12.shape
+        missed = 0.0
+        for a, b in list(zip(self.one.invariants, self.two.invariants, strict=True))[2:]:
+            carried, true = c_12 @ a[:columns], b[:rows]
+            whole = carried.square().sum() + true.square().sum()
+            missed += float((carried - true).square().sum() / whole.clamp(min=1e-12)) / 3
+        return found.bending * missed**2
+
     def search(self, maps: list[Tensor], tell: Callable[[str, float], None]) -> Registration:
-        """The best of several first maps: all bent a little, the best of these refined until they bend no less."""
+        """The best of several first maps: all bent a little, the best of these refined as long as that helps."""
         judged: list[tuple[float, Tensor]] = []
         for number, c_12 in enumerate(maps):
             c_12 = self.grown(c_12, _END - 20, _SAMPLES // 2)
-            judged.append((self.bent(c_12, quick=True).bending, c_12))
+            judged.append((self.cost(self.bent(c_12, quick=True)), c_12))
             tell("first maps", 0.4 * (number + 1) / len(maps))
         judged.sort(key=lambda found: found[0])
         ends = []
         for number, (_, c_12) in enumerate(judged[:_KEPT]):
             ends.append(self.improved(self.bent(c_12)))
             tell("refinement", 0.4 + 0.4 * (number + 1) / _KEPT)
-        return min(ends, key=lambda found: found.bending)
+        return min(ends, key=self.cost)
 
     def improved(self, found: Registration) -> Registration:
-        """Through a functional map and ZoomOut and back, as long as shape 2 bends less by it."""
+        """Through a functional map and ZoomOut and back, as long as it lowers the cost much."""
         for _ in range(_ROUNDS):
             after = self.bent(self.grown(self.fmap(found), _END, _SAMPLES))
-            if after.bending > 0.98 * found.bending:
-                return min(found, after, key=lambda end: end.bending)
+            if self.cost(after) > _LESS * self.cost(found):
+                break
             found = after
         return found
 
