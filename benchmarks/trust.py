@@ -72,7 +72,7 @@ def maps_of(
 def measured(
     console: Console, root: Path | None, held_out: bool, count: int, seed: int
 ) -> list[dict[str, Any]]:
-    rows = []
+    rows: list[dict[str, Any]] = []
     random = torch.Generator().manual_seed(seed)
     for name, (data, pairs) in sets(root, held_out).items():
         chosen = [pairs[k] for k in torch.randperm(len(pairs), generator=random)[:count].tolist()]
@@ -98,16 +98,8 @@ def measured(
                 bent = register(*graphs, forth.numpy(), np.arange(len(forth)))
                 here = graphs[1].carry(bent.moved, bent.turned)[0]
                 local = local_signs(judged, *graphs, surface_links(two.mesh), forth, back, here)[at_2]
-                rows.append(
-                    {
-                        "set": name,
-                        "pair": f"{data.names[i]}-{data.names[j]}",
-                        "kind": kind,
-                        "signs": np.array(signs(judged)),
-                        "local": local.numpy(),
-                        "error": truth.numpy(),
-                    }
-                )
+                row: dict[str, Any] = {"set": name, "kind": kind, "error": truth.numpy()}
+                rows.append(row | {"signs": np.array(signs(judged)), "local": local.numpy()})
             console.print(f"{name} {number + 1} / {len(chosen)}: {rows[-2]['error'].mean() * 100:.2f}")
     return rows
 

@@ -143,8 +143,8 @@ def draw_stance(random: Generator) -> Points:
         return float(np.deg2rad(random.uniform(low, high)))
 
     # About x: positive turns a limb that hangs down to the back, and lowers what points to the front.
-    for name, bend, side in (("belly", 10, 12), ("chest", 10, 12)):
-        turns[number[name]] = (between(-bend, bend), between(-side, side), between(-8, 8))
+    for name in ("belly", "chest"):
+        turns[number[name]] = (between(-10, 10), between(-12, 12), between(-8, 8))
     gaze = random.choice(["ahead", "graze", "up"])
     nod = {"ahead": (-15, 20), "graze": (35, 70), "up": (-40, -15)}[str(gaze)]
     turns[number["neck"]] = (between(*nod), between(-30, 30), between(-8, 8))

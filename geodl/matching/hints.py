@@ -49,7 +49,7 @@ def as_hints(
             raise ValueError(f"landmarks must be pairs of vertices [L, 2], not {list(at.shape)}")
     ends = [_among(shape, at[:, side], side + 1) for side, shape in enumerate((one, two))]
     both = (ends[0] >= 0) & (ends[1] >= 0)
-    marks = [end[both].numpy() for end in ends]
+    marks = (ends[0][both].numpy(), ends[1][both].numpy())
     if regions is None:
         return Hints(*marks)
     labels = _labels(regions, one.used.shape[0], two.used.shape[0])

@@ -26,12 +26,11 @@ _FIRST_MAPS = (
     (FAMILIES, 30),
     ((1.0, 1.0, 1.0, 1.0, 1.0), 50),
     ((1.0, 1.0, 3.0, 0.5, 0.5), 30),
-    ((3.0, 1.0, 1.0, 0.3, 0.3), 30),
 )
 # Descriptors of a mirror image: brackets are negated.
 _MIRROR = (1.0, 1.0, -1.0, -1.0, 1.0)
 # Candidates that are refined, rounds at most, and the size of the map that a round begins and ends with.
-_KEPT, _ROUNDS, _BEGIN, _END = 3, 3, 30, 100
+_KEPT, _ROUNDS, _BEGIN, _END = 4, 3, 30, 100
 # A round must lower the cost to this share: the spectral map in it is blunter than the bent shape that it begins from.
 _LESS = 0.85
 _FIRST, _WEIGHT = 50, 10.0
@@ -107,28 +106,26 @@ class Pair:
         size = max(1, min(size, self.most, len(found.two.nodes) // 3))
         nodes, image = torch.from_numpy(found.two.nodes), torch.from_numpy(found.image)
         weight = self.phi_2.evecs[nodes, :size]
-        return fit(weight, self.phi_1.evecs[image, :size])
+        found_map: Tensor = fit(weight, self.phi_1.evecs[image, :size])
+        return found_map
 
     def cost(self, found: Registration) -> float:
-        """Bending, times the square of what the map misses of the odd and second invariants.
+        """Bending, times the square of what the map misses of the brackets of signatures.
 
         Bending alone would let a body pass for one that looks the other way, whose back is much like its front: brackets tell.
         """
         c_12 = self.fmap(found, _FIRST)
         rows, columns = c_12.shape
-        missed = 0.0
-        for a, b in list(zip(self.one.invariants, self.two.invariants, strict=True))[2:]:
-            carried, true = c_12 @ a[:columns], b[:rows]
-            whole = carried.square().sum() + true.square().sum()
-            missed += float((carried - true).square().sum() / whole.clamp(min=1e-12)) / 3
-        return found.bending * missed**2
+        carried, true = c_12 @ self.one.invariants[2][:columns], self.two.invariants[2][:rows]
+        whole = carried.square().sum() + true.square().sum()
+        return found.bending * float((carried - true).square().sum() / whole.clamp(min=1e-12)) ** 2
 
     def search(self, maps: list[Tensor], tell: Callable[[str, float], None]) -> Registration:
         """The best of several first maps: all bent a little, the best of these refined as long as that helps."""
         judged: list[tuple[float, Tensor]] = []
         for number, c_12 in enumerate(maps):
             c_12 = self.grown(c_12, _END - 20, _SAMPLES // 2)
-            judged.append((self.cost(self.bent(c_12, quick=True)), c_12))
+            judged.append((self.bent(c_12, quick=True).bending, c_12))
             tell("first maps", 0.4 * (number + 1) / len(maps))
         judged.sort(key=lambda found: found[0])
         ends = []

@@ -147,13 +147,12 @@ def test_regions_agree(bodies: tuple[Mesh, Mesh]) -> None:
     arm = [
         part for part, name in enumerate(Puppets.parts) if name.startswith("left") and "hand" in name + "arm"
     ]
-    masks = tuple(torch.isin(mesh.part, torch.tensor(arm)) for mesh in (one, two))
-    for regions in ((one.part, two.part), [masks]):
-        found = match(one, two, 60, regions=regions)
-        if isinstance(regions, list):
-            assert torch.equal(masks[0][found.p2p_21], masks[1])
-        else:
-            assert torch.equal(one.part[found.p2p_21], two.part)
+    mask_1, mask_2 = (torch.isin(mesh.part, torch.tensor(arm)) for mesh in (one, two))
+    by_masks = match(one, two, 60, regions=[(mask_1, mask_2)])
+    assert torch.equal(mask_1[by_masks.p2p_21], mask_2)
+    by_labels = match(one, two, 60, regions=(one.part, two.part))
+    assert torch.equal(one.part[by_labels.p2p_21], two.part)
+    for found in (by_masks, by_labels):
         assert error(one, found.p2p_21, torch.arange(one.pos.shape[0])) < 4
 
 

@@ -17,7 +17,8 @@ from geodl.matching.registration import register
 def graphs() -> tuple[DeformationGraph, DeformationGraph]:
     bodies = Puppets(1, 2, num_vertices=1500)
     return tuple(  # type: ignore[return-value]
-        DeformationGraph.of(mesh.pos, vertex_normals(mesh), surface_links(mesh), 300) for mesh in bodies
+        DeformationGraph.of(mesh.pos, vertex_normals(mesh), surface_links(mesh), 300)
+        for mesh in (bodies[0], bodies[1])
     )
 
 
