@@ -24,12 +24,12 @@ from geodl.matching import MatchedPair, SpectralShape, evaluate, fmap_to_p2p, or
 from geodl.matching.deformation_graph import surface_links
 from geodl.matching.registration import register
 from geodl.matching.search import Pair, first_fmaps
-from geodl.matching.trust import local_signs, signs
+from geodl.matching.trust import expected_error, local_signs, mixed, signs
 
 # Of a pair: first maps as they are after ZoomOut (one of them to a mirror image) and after registration, the match, and noise.
-CANDIDATES = (1, 4, 6, 10)
+CANDIDATES = (1, 5, 6, 8)
 POINTS = 250
-VERTICES = 1500
+VERTICES = 2000
 
 
 def sets(root: Path | None, held_out: bool) -> dict[str, tuple[CorrespondenceSet, list[tuple[int, int]]]]:
@@ -96,8 +96,10 @@ def measured(
                 graphs = one.coarse_graph, two.coarse_graph
                 judged = trust(one.mesh, two.mesh, forth, back, turned, graphs=graphs)
                 bent = register(*graphs, forth.numpy(), np.arange(len(forth)))
-                here = graphs[1].carry(bent.moved, bent.turned)[0]
-                local = local_signs(judged, *graphs, surface_links(two.mesh), forth, back, here)[at_2]
+                off = torch.from_numpy(
+                    graphs[1].carry(bent.moved, bent.turned)[0] - graphs[0].pos[forth.numpy()]
+                ).norm(dim=1)
+                local = local_signs(judged, *graphs, surface_links(two.mesh), forth, back, off)[at_2]
                 row: dict[str, Any] = {"set": name, "kind": kind, "error": truth.numpy()}
                 rows.append(row | {"signs": np.array(signs(judged)), "local": local.numpy()})
             console.print(f"{name} {number + 1} / {len(chosen)}: {rows[-2]['error'].mean() * 100:.2f}")
@@ -124,7 +126,10 @@ def table(
 ) -> dict[str, float]:
     means = np.array([row["error"].mean() * 100 for row in rows])
     p = np.array([1 / (1 + np.exp(-row["signs"] @ weights)) for row in rows])
-    expected = [np.exp(row["local"] @ local) for row in rows]
+    expected = [
+        expected_error(torch.from_numpy(row["local"]), float(q), torch.from_numpy(local)).numpy()
+        for row, q in zip(rows, p, strict=True)
+    ]
     mean_expected = np.array([e.mean() * 100 for e in expected])
     good = p > 0.9
     every, true = np.concatenate(expected), np.concatenate([row["error"] for row in rows])
@@ -154,9 +159,21 @@ def main() -> None:
     test = measured(console, chosen.root, True, chosen.pairs // 2, chosen.seed + 1)
     y = np.array([row["error"].mean() < 0.05 for row in train], dtype=float)
     weights = logistic(np.stack([row["signs"] for row in train]), y)
-    x = np.concatenate([row["local"] for row in train])
+    p = [1 / (1 + np.exp(-row["signs"] @ weights)) for row in train]
+    x = np.concatenate(
+        [mixed(torch.from_numpy(r["local"]), q).numpy() for r, q in zip(train, p, strict=True)]
+    )
     goal = np.log(np.concatenate([row["error"] for row in train]) + 5e-3)
     local = np.linalg.solve(x.T @ x + 1e-3 * np.eye(x.shape[1]), x.T @ goal)
+    np.savez(
+        chosen.out.with_suffix(".npz"),
+        **{
+            f"{n}_{k}_{i}": r[k]
+            for n, rs in (("train", train), ("test", test))
+            for i, r in enumerate(rs)
+            for k in ("signs", "local", "error")
+        },
+    )
     console.print("_LOGIT = (" + ", ".join(f"{w:.3f}" for w in weights) + ")")
     console.print("_LOCAL = (" + ", ".join(f"{w:.3f}" for w in local) + ")")
     metrics: dict[str, Any] = {

@@ -30,7 +30,7 @@ _FIRST_MAPS = (
 # Descriptors of a mirror image: brackets are negated.
 _MIRROR = (1.0, 1.0, -1.0, -1.0, 1.0)
 # Candidates that are refined, rounds at most, and the size of the map that a round begins and ends with.
-_KEPT, _ROUNDS, _BEGIN, _END = 4, 3, 30, 100
+_KEPT, _ROUNDS, _BEGIN, _END = 3, 4, 30, 100
 # A round must lower the cost to this share: the spectral map in it is blunter than the bent shape that it begins from.
 _LESS = 0.85
 _FIRST, _WEIGHT = 50, 10.0
@@ -134,10 +134,21 @@ class Pair:
             tell("refinement", 0.4 + 0.4 * (number + 1) / _KEPT)
         return min(ends, key=self.cost)
 
+    def joint(self, found: Registration) -> Tensor:
+        """The functional map that fits the invariants and the nodes' images alike."""
+        size = min(_FIRST, self.most)
+        a, b = (weighted(shape, FAMILIES, size) for shape in (self.one, self.two))
+        nodes, image = torch.from_numpy(found.two.nodes), torch.from_numpy(found.image)
+        at_one, at_two = self.phi_1.evecs[image, :size].T, self.phi_2.evecs[nodes, :size].T
+        scale = a.norm() / at_one.norm()
+        ends = torch.cat([a, scale * at_one], 1), torch.cat([b, scale * at_two], 1)
+        return carry(*ends, self.phi_1.evals[:size], self.phi_2.evals[:size])
+
     def improved(self, found: Registration) -> Registration:
-        """Through a functional map and ZoomOut and back, as long as it lowers the cost much."""
+        """Through functional maps (of the nodes' images, and of these with the invariants) and back, while that lowers the cost."""
         for _ in range(_ROUNDS):
-            after = self.bent(self.grown(self.fmap(found), _END, _SAMPLES))
+            maps = self.joint(found), self.fmap(found)
+            after = min((self.bent(self.grown(c, _END, _SAMPLES)) for c in maps), key=self.cost)
             if self.cost(after) > _LESS * self.cost(found):
                 break
             found = after
@@ -159,7 +170,8 @@ def _known(shape: SpectralShape, at: Indices, labels: Indices | None, size: int)
         inside = torch.from_numpy(labels)[:, None] == torch.arange(int(labels.max()) + 1)
         columns.append((evecs * phi.mass[:, None]).mT @ inside.float())
     known = torch.cat(columns, 1)
-    return known / known.norm().clamp(min=1e-12)
+    unit: Tensor = known / known.norm().clamp(min=1e-12)
+    return unit
 
 
 def carry(a: Tensor, b: Tensor, evals_1: Tensor, evals_2: Tensor) -> Tensor:

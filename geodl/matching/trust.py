@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ _NODES = 500
 # Of `python -m benchmarks.trust`: logit of the probability that the mean error x100 is below 5, and the logarithm of the error of a
 # vertex, both linear in what :func:`signs` and :func:`local_signs` give.
 _LOGIT = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-_LOCAL = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+_LOCAL = (0.0,) * 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,7 @@ class Trust:
             more for a good map, negative for one that swaps left and right, near 0 for one that is right in parts only.
         bending: what it takes to bend shape 2 onto shape 1 by the map, other than moving its parts as wholes: some hundredths for a
             good map, more where parts lie on wrong ones, see :class:`Registration`.
+        gap: mean distance of where the map leads from where the shape so bent lies, over the square root of the area.
         error: ``[V2]`` float32: expected error of each vertex of shape 2 over the square root of the area; NaN where it is not
             matched. None where nothing but the numbers is known.
     """
@@ -62,6 +63,7 @@ class Trust:
     smoothness: float
     orientation: float
     bending: float = 0.0
+    gap: float = 0.0
     error: Tensor | None = None
 
     @property
@@ -81,7 +83,16 @@ class Trust:
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers and the words, for JSON."""
-        names = ("bijectivity", "coverage", "smoothness", "orientation", "bending", "probability", "verdict")
+        names = (
+            "bijectivity",
+            "coverage",
+            "smoothness",
+            "orientation",
+            "bending",
+            "gap",
+            "probability",
+            "verdict",
+        )
         mean = None if self.error is None else float(self.error.nanmean())
         return {name: getattr(self, name) for name in names} | {"expected_error": mean}
 
@@ -101,7 +112,7 @@ def signs(judged: Trust) -> tuple[float, ...]:
         judged.orientation,
         math.log(max(judged.bijectivity, 1e-3)),
         judged.coverage,
-        judged.smoothness,
+        math.log(max(judged.gap, 1e-3)),
     )
 
 
@@ -157,12 +168,24 @@ def trust(
         return Trust(bijectivity, coverage, smoothness, turned, 1.0)
     graph_1, graph_2 = graphs or (_graph(mesh_1, links_1), _graph(mesh_2, links_2))
     bent = register(graph_1, graph_2, p2p_21[matched].numpy(), matched.numpy())
-    judged = Trust(bijectivity, coverage, smoothness, turned, bent.bending)
-    here = graph_2.carry(bent.moved, bent.turned)[0]
-    signs = local_signs(judged, graph_1, graph_2, links_2, p2p_21, p2p_12, here)
-    expected = (signs @ torch.tensor(_LOCAL, dtype=torch.float64)).exp().float()
-    expected[p2p_21 < 0] = torch.nan
-    return Trust(bijectivity, coverage, smoothness, turned, bent.bending, expected)
+    off = torch.from_numpy(graph_2.carry(bent.moved, bent.turned)[0] - graph_1.pos[p2p_21.clamp(min=0)]).norm(
+        dim=1
+    )
+    judged = Trust(bijectivity, coverage, smoothness, turned, bent.bending, float(off[matched].mean()))
+    local = local_signs(judged, graph_1, graph_2, links_2, p2p_21, p2p_12, off)
+    error = expected_error(local, judged.probability, torch.tensor(_LOCAL, dtype=torch.float64)).float()
+    error[p2p_21 < 0] = torch.nan
+    return replace(judged, error=error)
+
+
+def expected_error(local: Tensor, probability: float, weights: Tensor) -> Tensor:
+    """Errors ``[V2]``: the logarithm is linear in ``local``, with other weights for a good map than for a bad one."""
+    found: Tensor = mixed(local, probability) @ weights
+    return found.exp().clamp(max=1.0)
+
+
+def mixed(local: Tensor, probability: float) -> Tensor:
+    return torch.cat([probability * local, (1 - probability) * local], 1)
 
 
 def local_signs(
@@ -172,7 +195,7 @@ def local_signs(
     links: Tensor,
     p2p_21: Tensor,
     p2p_12: Tensor,
-    here: np.ndarray[Any, Any],
+    off: Tensor,
 ) -> Tensor:
     """What the logarithm of a vertex's error is linear in, ``[V2, 6]`` float64: all lengths as logarithms.
 
@@ -182,7 +205,6 @@ def local_signs(
     floor = 5e-3
     there, own = torch.from_numpy(one.pos), torch.from_numpy(two.pos)
     goal = p2p_21.clamp(min=0)
-    off = (there[goal] - torch.from_numpy(here)).norm(dim=1)
     back = p2p_12[goal]
     way = torch.where(back >= 0, (own[back.clamp(min=0)] - own).norm(dim=1), 1.0)
     a, b = links
