@@ -29,8 +29,8 @@ _FIRST_MAPS = (
 )
 # Descriptors of a mirror image: brackets are negated.
 _MIRROR = (1.0, 1.0, -1.0, -1.0, 1.0)
-# Candidates that are refined, rounds at most, and the size of the map that a round begins and ends with.
-_KEPT, _ROUNDS, _BEGIN, _END = 3, 4, 30, 100
+# Candidates that are refined, rounds at most, and the size of the map that a round ends with.
+_KEPT, _ROUNDS, _END = 3, 4, 100
 # A round must lower the cost to this share: the spectral map in it is blunter than the bent shape that it begins from.
 _LESS = 0.85
 _FIRST, _WEIGHT = 50, 10.0
@@ -101,20 +101,19 @@ class Pair:
         every = [torch.arange(len(found_map)) for found_map in (back, forth)]
         return self.follow(torch.cat([forth, every[0]]), torch.cat([every[1], back]), fine=True)
 
-    def fmap(self, found: Registration, size: int = _BEGIN) -> Tensor:
-        """The functional map of the nodes' images."""
-        size = max(1, min(size, self.most, len(found.two.nodes) // 3))
+    def fmap(self, found: Registration) -> Tensor:
+        """The functional map of the nodes' images, ``[50, 50]`` or what the shapes have."""
+        size = max(1, min(_FIRST, self.most, len(found.two.nodes) // 3))
         nodes, image = torch.from_numpy(found.two.nodes), torch.from_numpy(found.image)
-        weight = self.phi_2.evecs[nodes, :size]
-        found_map: Tensor = fit(weight, self.phi_1.evecs[image, :size])
-        return found_map
+        fitted: Tensor = fit(self.phi_2.evecs[nodes, :size], self.phi_1.evecs[image, :size])
+        return fitted
 
     def cost(self, found: Registration) -> float:
         """Bending, times the square of what the map misses of the brackets of signatures.
 
         Bending alone would let a body pass for one that looks the other way, whose back is much like its front: brackets tell.
         """
-        c_12 = self.fmap(found, _FIRST)
+        c_12 = self.fmap(found)
         rows, columns = c_12.shape
         carried, true = c_12 @ self.one.invariants[2][:columns], self.two.invariants[2][:rows]
         whole = carried.square().sum() + true.square().sum()
@@ -145,10 +144,9 @@ class Pair:
         return carry(*ends, self.phi_1.evals[:size], self.phi_2.evals[:size])
 
     def improved(self, found: Registration) -> Registration:
-        """Through functional maps (of the nodes' images, and of these with the invariants) and back, while that lowers the cost."""
+        """Through a functional map, ZoomOut and back, as long as that lowers the cost much."""
         for _ in range(_ROUNDS):
-            maps = self.joint(found), self.fmap(found)
-            after = min((self.bent(self.grown(c, _END, _SAMPLES)) for c in maps), key=self.cost)
+            after = self.bent(self.grown(self.joint(found), _END, _SAMPLES))
             if self.cost(after) > _LESS * self.cost(found):
                 break
             found = after

@@ -36,8 +36,8 @@ _TORN = 5.0
 _NODES = 500
 # Of `python -m benchmarks.trust`: logit of the probability that the mean error x100 is below 5, and the logarithm of the error of a
 # vertex, both linear in what :func:`signs` and :func:`local_signs` give.
-_LOGIT = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-_LOCAL = (0.0,) * 12
+_LOGIT = (-10.8, -3.5, 3.0, 0.0, 0.0, 0.0)
+_LOCAL = (-0.46, 0.44, 0.21, -0.12, 0.34, -0.36) * 2
 
 
 @dataclass(frozen=True, eq=False)
