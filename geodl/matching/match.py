@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from geodl.data import OperatorCache
+from geodl.geometry import edges
 from geodl.geometry.shapes import IndexLike
 from geodl.matching.descriptors import match_descriptors
 from geodl.matching.hints import Regions, as_hints, as_start
@@ -180,7 +184,29 @@ def _notes(one: SpectralShape, two: SpectralShape) -> list[str]:
         if left_out := int((~shape.used).sum()):
             why = "belong to no face" if "face" in shape.mesh else "lie where another one does"
             found.append(f"{left_out} vertices of {name} {why}: they are matched to -1")
-        zeros = int((shape.spectrum.evals <= 1e-8 * shape.spectrum.evals.max()).sum())
-        if zeros > 1:
-            found.append(f"{name} has {zeros} components or more: which goes to which is a guess")
+        if (parts := _components(shape)) > 1:
+            found.append(f"{name} has {parts} components: which goes to which is a guess")
+    sheets = [_euler_characteristic(shape) for shape in (one, two) if "face" in shape.mesh]
+    if len(sheets) == 2 and sheets[0] != sheets[1]:
+        found.append(
+            f"the shapes differ in topology: Euler characteristics {sheets[0]} and {sheets[1]} (holes, handles or components)"
+        )
     return found
+
+
+def _components(shape: SpectralShape) -> int:
+    """Of the vertices that have a mass, along edges; of a cloud by the zeros of its spectrum."""
+    if "face" not in shape.mesh:
+        evals = shape.spectrum.evals
+        return int((evals <= 1e-8 * evals.max()).sum())
+    one, other = edges(shape.mesh).numpy()
+    count = shape.used.shape[0]
+    label = connected_components(
+        coo_array((np.ones(len(one)), (one, other)), shape=(count, count)), directed=False
+    )[1]
+    return len(np.unique(label[shape.used.numpy()]))
+
+
+def _euler_characteristic(shape: SpectralShape) -> int:
+    face = shape.mesh.face
+    return int(face.unique().numel()) - int(edges(shape.mesh).shape[1]) + int(face.shape[1])
