@@ -37,6 +37,7 @@ class DeformationGraph:
     Attributes:
         pos: ``[V, 3]`` of all vertices with a mass; normal: ``[V, 3]`` outward.
         nodes: ``[N]``, vertices; links: ``[2, E]``, pairs of neighbouring nodes over the surface, each once.
+        edges: ``[2, L]``, of all vertices over the surface.
         near: ``[V, 4]`` nodes near a vertex, over the surface; share: ``[V, 4]``, of each, sum 1.
     """
 
@@ -46,6 +47,7 @@ class DeformationGraph:
     links: Indices
     near: Indices
     share: Points
+    edges: Indices
 
     @staticmethod
     def of(pos: Tensor, normal: Tensor, links: Tensor, count: int) -> DeformationGraph:
@@ -63,7 +65,7 @@ class DeformationGraph:
         joined = np.stack([owner[one], owner[other]])
         joined = np.unique(np.sort(joined[:, joined[0] != joined[1]], axis=0), axis=1)
         near, share = _influence(place, nodes, owner, joined)
-        return DeformationGraph(place, normal.double().numpy(), nodes, joined, near, share)
+        return DeformationGraph(place, normal.double().numpy(), nodes, joined, near, share, links.numpy())
 
     @cached_property
     def features(self) -> Points:

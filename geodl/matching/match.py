@@ -137,20 +137,39 @@ def _nearest(one: SpectralShape, two: SpectralShape, features: Callable[[Spectra
 def _refined(pair: Pair, start: Tensor, tell: Callable[[str, float], None]) -> tuple[Tensor, Tensor]:
     """The map given where it agrees with the shape that it bends; elsewhere, and the way back, the nearest points.
 
-    A spectral round takes the place of the map's own bending only where it bends much less.
+    A spectral round takes the place of the map's own bending only where it costs much less. A map that swaps left and right is
+    left for one found anew if that costs much less, and else stays as it is: bending has no way from one to the other.
     """
     rows = (start >= 0).nonzero().flatten()
     direct = pair.follow(start[rows], rows)
     tell("refinement", 0.3)
-    better = pair.improved(direct)
-    tell("refinement", 0.6)
-    less = pair.cost(better) < _MUCH_LESS * pair.cost(direct)
-    last = pair.last(better) if less else pair.follow(start[rows], rows, fine=True)
+    mirrored = pair.orientation(direct) < 0
+    better = pair.search(first_fmaps(pair.one, pair.two), tell) if mirrored else pair.improved(direct)
+    tell("refinement", 0.8)
+    if pair.cost(better) < _MUCH_LESS * pair.cost(direct):
+        last = pair.last(better)
+    else:
+        last = pair.follow(start[rows], rows, fine=True)
+        better = direct
     forth, back, here = last.point_maps()
-    place = torch.from_numpy(pair.one.graph.pos)
-    off = (place[start.clamp(min=0)] - here).norm(dim=1)
-    kept = (start >= 0) & (off < _AGREES)
-    return torch.where(kept, start, forth), back
+    if mirrored and better is direct:
+        return torch.where(start >= 0, start, forth), back
+    return torch.where(_kept(pair, start, here), start, forth), back
+
+
+def _kept(pair: Pair, start: Tensor, here: Tensor) -> Tensor:
+    """Points of a map that agree with where the shape is bent to, or lie not far off and hang together with their neighbours."""
+    place, own = torch.from_numpy(pair.one.graph.pos), torch.from_numpy(pair.two.graph.pos)
+    goal = place[start.clamp(min=0)]
+    off = (goal - here).norm(dim=1)
+    one, other = torch.from_numpy(pair.two.graph.edges)
+    length = (own[one] - own[other]).norm(dim=1)
+    torn = ((goal[one] - goal[other]).norm(dim=1) > 2 * length + 2 * length.mean()).double()
+    share = torch.zeros(len(own), dtype=torch.float64).index_add_(0, one, torn).index_add_(0, other, torn)
+    degree = torch.bincount(torch.cat([one, other]), minlength=len(own)).clamp(min=1)
+    whole = share / degree < 0.2
+    kept: Tensor = (start >= 0) & ((off < _AGREES) | (whole & (off < 3 * _AGREES)))
+    return kept
 
 
 def initial_fmap(shape_1: SpectralShape, shape_2: SpectralShape) -> Tensor:

@@ -14,6 +14,7 @@ from geodl.matching.hints import Hints
 from geodl.matching.point_map import fit, fmap_to_p2p
 from geodl.matching.registration import Registration, register
 from geodl.matching.spectral_shape import SpectralShape
+from geodl.matching.trust import orientation
 from geodl.matching.zoomout import zoomout
 
 Indices = NDArray[np.int64]
@@ -118,6 +119,11 @@ class Pair:
         carried, true = c_12 @ self.one.invariants[2][:columns], self.two.invariants[2][:rows]
         whole = carried.square().sum() + true.square().sum()
         return found.bending * float((carried - true).square().sum() / whole.clamp(min=1e-12)) ** 2
+
+    def orientation(self, found: Registration) -> float:
+        """See :func:`geodl.matching.orientation`: negative where left and right are swapped."""
+        one, two = self.one, self.two
+        return orientation(self.fmap(found), one.spectrum, two.spectrum, one.gradient, two.gradient)
 
     def search(self, maps: list[Tensor], tell: Callable[[str, float], None]) -> Registration:
         """The best of several first maps: all bent a little, the best of these refined as long as that helps."""

@@ -38,7 +38,9 @@ def test_a_moved_shape_is_not_bent(graphs: tuple[DeformationGraph, DeformationGr
     turn = Rotation.from_rotvec([0.2, -2.0, 0.4]).as_matrix()
     edges = torch.from_numpy(one.links)
     assert edges.shape[0] == 2
-    moved = DeformationGraph(one.pos @ turn.T, one.normal @ turn.T, one.nodes, one.links, one.near, one.share)
+    moved = DeformationGraph(
+        one.pos @ turn.T, one.normal @ turn.T, one.nodes, one.links, one.near, one.share, one.edges
+    )
     every = np.arange(len(one.pos))
     found = register(one, moved, every[one.nodes], every[one.nodes])
     assert found.bending < 1e-3 and found.gap < 2e-2
