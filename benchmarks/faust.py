@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,7 +214,6 @@ def main(argv: list[str] | None = None) -> None:
         chosen.epochs or recipe.epochs,
         chosen.device,
         chosen.devices,
-        progress=sys.stdout.isatty(),
     )
     resumed = resume_point(chosen.out)
     console.print(f"Resuming from {resumed}." if resumed else f"Run folder: {chosen.out}")

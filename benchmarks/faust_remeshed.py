@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -109,7 +108,6 @@ def train(
         chosen.epochs or EPOCHS[chosen.method],
         chosen.device,
         chosen.devices,
-        progress=sys.stdout.isatty(),
     )
     curve = TestCurve(chosen.out, data)
     trainer.callbacks.append(curve)

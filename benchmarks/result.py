@@ -70,10 +70,14 @@ def command() -> str:
 
 
 def portable(line: str, chosen: argparse.Namespace) -> str:
-    """The command line without the folders and files of one machine."""
+    """The command line without the folders of one machine."""
     for name in ("root", "cache", "squeezenet", "out"):
         if folder := getattr(chosen, name, None):
             line = line.replace(str(folder), name.upper())
+    for value in vars(chosen).values():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path) and len(path.parts) > 1:
+                line = line.replace(str(path), path.name)
     return line
 
 

@@ -1,4 +1,4 @@
-"""Writes the result tables of the README from the committed result files: `python -m benchmarks.tables`."""
+"""Writes the result tables of README and site from the committed result files: `python -m benchmarks.tables`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from geodl.data.whole_file import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "benchmarks").glob("*.md"))]
 _SECTION = re.compile(r"(<!-- results: (?P<names>[\w\- ]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 
 
@@ -309,12 +310,13 @@ def samples_table(results: list[dict[str, Any]]) -> str:
 def shading_table(results: list[dict[str, Any]]) -> str:
     """A row a domain and method, for every family that was held out."""
     lines = [
-        "| held out | method | R2 at pixels | R2 at vertices | parameters | training, core s |",
-        "|---|---|--:|--:|--:|--:|",
+        "| held out | method | R2 at pixels | at outer vertices | at all vertices | parameters | training, core s |",
+        "|---|---|--:|--:|--:|--:|--:|",
     ]
     for result in results:
         for name, row in result["metrics"]["rows"].items():
-            numbers = [f"{row[key]:.3f}" if key in row else "-" for key in ("r2_pixels", "r2_vertices")]
+            keys = ("r2_pixels", "r2_outer_vertices", "r2_vertices")
+            numbers = [f"{row[key]:.3f}" if key in row else "-" for key in keys]
             seconds = f"{row['training_seconds']:.0f}" if "training_seconds" in row else "-"
             cells = [result["metrics"]["held_out"], name, *numbers, f"{row['parameters']:,}", seconds]
             lines.append(f"| {' | '.join(cells)} |")
@@ -448,11 +450,13 @@ def motion_tables(results: list[dict[str, Any]]) -> list[str]:
     """A table a task: what is done, walks that go on, lost markers, other skeletons."""
     tables = []
     if acted := [result for result in results if result["benchmark"] == "motion-action"]:
-        lines = ["| data | label | model | test accuracy, % |", "|---|---|---|--:|"]
+        lines = ["| data | label | model | clips, % | whole takes, % |", "|---|---|---|--:|--:|"]
         for result in acted:
             for row in result["metrics"]["rows"]:
-                spread = "" if row["deviation"] is None else f" ± {100 * row['deviation']:.1f}"
-                cells = [result["data"], row["label"], row["model"], f"{100 * row['accuracy']:.1f}{spread}"]
+                cells = [result["data"], row["label"], row["model"]]
+                for key in ("clips", "takes"):
+                    off = row[f"{key}_deviation"]
+                    cells.append(f"{100 * row[key]:.1f}" + ("" if off is None else f" ± {100 * off:.1f}"))
                 lines.append("| " + " | ".join(cells) + " |")
         tables.append("\n".join(lines))
     for task, (first, columns) in _MOTION.items():
@@ -469,11 +473,31 @@ def motion_tables(results: list[dict[str, Any]]) -> list[str]:
     return tables
 
 
+def same_time_table(results: list[dict[str, Any]]) -> str:
+    """A row a code of the same network, all trained for the same time."""
+    lines = [
+        "| data | code | test accuracy, % | epochs | an epoch of the whole set, s |",
+        "|---|---|--:|--:|--:|",
+    ]
+    for result in results:
+        metrics = result["metrics"]
+        codes = [(name, found) for name, found in metrics.items() if isinstance(found, dict)]
+        for name, found in codes:
+            cells = [
+                result["data"],
+                name,
+                f"{100 * found['accuracy']:.1f}",
+                f"{found['epochs']}",
+                _number(found["epoch_seconds_of_547"]),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append(f"| {result['data']} | linear map | {100 * metrics['linear_accuracy']:.1f} | - | - |")
+    return "\n".join(lines)
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
-    results = [
-        json.loads((ROOT / "benchmarks" / "results" / name / "result.json").read_text()) for name in names
-    ]
+    results = [_result(name) for name in names]
     rowed = [result for result in results if result.get("rows")]
     tables = [table for result in rowed for table in speed_tables(result)]
     tables += [growth_table(result) for result in results if result["benchmark"] == "growth"]
@@ -503,16 +527,65 @@ def section(names: list[str]) -> str:
         tables.append(materials_table(materials))
     if styles := [result for result in results if result["benchmark"] == "style"]:
         tables.append(style_table(styles))
+    if timed := [result for result in results if result["benchmark"] == "diffusion-training"]:
+        tables.append(same_time_table(timed))
     tables += motion_tables(results)
-    commands = sorted({result["command"] for result in results})
+    return "\n\n".join([*tables, _measured(results)])
+
+
+# What the README shows of speed: folder of the result, operator, beginning of the work, peer.
+_HIGHLIGHTS = (
+    ("operators-cpu", "edge_conv", "8 x 1024 points, 20 neighbours, 64 to 64", "torch_geometric EdgeConv"),
+    ("operators-cpu", "patch_conv", "mesh of 6,890 x 60", "torch_geometric GMMConv"),
+    ("operators-cpu", "attention", "mesh of 6,890 x 60", "torch_geometric GATConv"),
+    ("operators-cpu", "knn", "100,000 points", "scipy cKDTree, build + query"),
+    ("diffusion", "DiffusionNet, packed", "training step", "diffusion_net's formulas, shape by shape"),
+    ("geometry", "geodesic_charts", "charts of 6890", "potpourri3d AffineLocal, 60 sources scaled up"),
+)
+
+
+def highlights() -> str:
+    """One table of a few comparisons, each with its last row of that name: forward and backward where both were measured."""
+    lines = ["| | work | beside | times as fast |", "|---|---|---|--:|"]
+    used = {}
+    for name, operator, work, peer in _HIGHLIGHTS:
+        used[name] = _result(name)
+        rows = [
+            row
+            for row in used[name]["rows"]
+            if (row["op"], row["peer"]) == (operator, peer) and row["work"].startswith(work)
+        ]
+        lines.append(f"| {operator} | {rows[-1]['work']} | {peer} | {rows[-1]['ratio']:.3g} |")
+    return "\n".join(lines) + "\n\n" + _measured(list(used.values()))
+
+
+def _result(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / name / "result.json").read_text())
+    return found
+
+
+def _measured(results: list[dict[str, Any]]) -> str:
+    """When, on what, with which versions and by which commands."""
+    days = sorted(result["date"][:10] for result in results)
+    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     hardware = sorted({_hardware(result["hardware"]) for result in results})
-    note = f"Measured on {'; '.join(hardware)}, by " + ", ".join(f"`{command}`" for command in commands) + "."
-    return "\n\n".join([*tables, note])
+    versions = sorted({f"torch {result['versions']['torch'].split('+')[0]}" for result in results})
+    commands = sorted({result["command"] for result in results})
+    return (
+        f"Measured {when} on {'; '.join(hardware)}, with {', '.join(versions)}, by "
+        + ", ".join(f"`{command}`" for command in commands)
+        + "."
+    )
 
 
-def render(readme: str) -> str:
-    """The README with its result sections made anew."""
-    return _SECTION.sub(lambda match: f"{match[1]}{section(match['names'].split())}\n{match[3]}", readme)
+def render(page: str) -> str:
+    """A page with its result sections made anew."""
+    return _SECTION.sub(
+        lambda match: (
+            f"{match[1]}{highlights() if match['names'] == 'highlights' else section(match['names'].split())}\n{match[3]}"
+        ),
+        page,
+    )
 
 
 def _number(value: float | None) -> str:
@@ -530,9 +603,9 @@ def _hardware(hardware: dict[str, Any] | str) -> str:
 
 
 def main() -> None:
-    path = ROOT / "README.md"
-    with whole_file(path) as temporary:
-        temporary.write_text(render(path.read_text()))
+    for path in PAGES:
+        with whole_file(path) as temporary:
+            temporary.write_text(render(path.read_text()))
 
 
 if __name__ == "__main__":

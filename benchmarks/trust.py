@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
+from scipy.optimize import minimize
 from scipy.stats import spearmanr
 from torch import Tensor
 
@@ -29,7 +30,7 @@ from geodl.matching.trust import expected_error, local_signs, mixed, signs
 # Of a pair: first maps as they are after ZoomOut (one of them to a mirror image) and after registration, the match, and noise.
 CANDIDATES = (1, 8)
 POINTS = 250
-VERTICES = 1500
+VERTICES = 2500
 
 
 def sets(root: Path | None, held_out: bool) -> dict[str, tuple[CorrespondenceSet, list[tuple[int, int]]]]:
@@ -105,17 +106,20 @@ def measured(
 
 
 def logistic(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Weights by Newton's method, with a small pull to zero (columns in their own units)."""
+    """Weights of least cross-entropy with a small pull to zero, each of the sign that its meaning has."""
     scale = np.maximum(x.std(0), 1e-9)
     scale[0] = 1.0
-    z, weight = x / scale, np.zeros(x.shape[1])
-    pull = np.full(x.shape[1], 1e-2 * len(x) / 10)
-    pull[0] = 1e-6
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(z @ weight, -30, 30)))
-        hessian = (z * (p * (1 - p))[:, None]).T @ z + np.diag(pull)
-        weight = weight - np.linalg.solve(hessian, z.T @ (p - y) + pull * weight)
-    found: np.ndarray[Any, Any] = weight / scale
+    z = x / scale
+
+    def loss(weight: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any]]:
+        logit = z @ weight
+        pull = 1e-3 * len(x) * np.r_[0.0, weight[1:]]
+        p = 1 / (1 + np.exp(-np.clip(logit, -40, 40)))
+        value = np.logaddexp(0, logit).sum() - y @ logit + pull @ weight / 2
+        return float(value), z.T @ (p - y) + pull
+
+    bounds = [(None, None), *((0, None) if sign > 0 else (None, 0) for sign in (-1, 1, -1, 1, -1))]
+    found: np.ndarray[Any, Any] = minimize(loss, np.zeros(x.shape[1]), jac=True, bounds=bounds).x / scale
     return found
 
 

@@ -405,3 +405,17 @@ def test_concave_quads_of_arrays_cover_what_they_bound() -> None:
 def test_scenes_keep_the_colours_that_all_their_parts_have() -> None:
     part = trimesh.Trimesh(POS, FACE, vertex_colors=np.tile([10, 20, 30, 255], (len(POS), 1)))
     assert as_shape(trimesh.Scene([part, part.copy()])).color.shape == (2 * len(POS), 3)
+
+
+def test_faces_of_different_numbers_of_corners() -> None:
+    """A concave pentagon and a triangle, as a list of lists, and a quad beside a triangle that is filled up with -1."""
+    pos = [[0, 0, 0], [4, 0, 0], [4, 4, 0], [2, 1, 0], [0, 4, 0], [8, 0, 0], [8, 4, 0]]
+    faces = [[0, 1, 2, 3, 4], [1, 5, 2]]
+    objects = np.array([np.array(row) for row in faces], dtype=object)
+    for given in (faces, tuple(map(tuple, faces)), objects):
+        shape = as_shape((pos, given))
+        assert shape.face.shape == (3, 4) and float(geodl.geometry.face_areas(shape).sum()) == pytest.approx(
+            10 + 8
+        )
+    padded = as_shape((pos, [[1, 5, 6, 2], [1, 5, 2, -1]]))
+    assert padded.face.t().tolist() == [[1, 5, 6], [1, 6, 2], [1, 5, 2]]

@@ -50,8 +50,6 @@ def misclassified_pictures(part: Part, predicted: Tensor, folder: Path) -> list[
             folder / f"misclassified-{number // IN_A_ROW + 1}.png",
             labels=[f"{part.classes[int(part.y[k])]}\nas {part.classes[int(predicted[k])]}" for k in some],
             up=part.up,
-            show=False,
         )
-        assert path is not None
         written.append(path)
     return written

@@ -77,16 +77,30 @@ def motions(
     return items(BandaiNamco(root, target, split, fold=fold))
 
 
+def classes(root: Path | None, target: Literal["action", "style"] = "action") -> tuple[str, ...]:
+    """The names of the labels."""
+    return tuple((Gaits(1, 1, 1) if root is None else BandaiNamco(root, target)).classes)
+
+
 def moved(root: Path | None, split: Split) -> Sequence[Motion]:
     """The same, and people walk away."""
     return items(Gaits(20, 2, 120, split=split, seed=_SEED)) if root is None else motions(root, split)
 
 
+_SWAP = {"left": "right", "right": "left", "L": "R", "R": "L"}
+
+
 def mirrored(positions: Tensor, skeleton: Skeleton) -> Tensor:
     """``[..., J, 3]``, right where it was left."""
-    swap = {"left": "right", "right": "left", "L": "R", "R": "L"}
-    named = [re.sub(r"^(left|right)(?= )|(?<=_)[LR]$", lambda m: swap[m[0]], name) for name in skeleton.names]
+    named = [
+        re.sub(r"^(left|right)(?= )|(?<=_)[LR]$", lambda m: _SWAP[m[0]], name) for name in skeleton.names
+    ]
     return positions[..., [skeleton.number(name) for name in named], :] * positions.new_tensor([-1.0, 1, 1])
+
+
+def mirrored_labels(classes: Sequence[str]) -> list[int]:
+    """Of every class, which it is seen in a mirror: "walk-left" is "walk-right"."""
+    return [classes.index(re.sub("left|right", lambda m: _SWAP[m[0]], name)) for name in classes]
 
 
 def windows(clips: Sequence[Tensor], frames: int, hop: int) -> Tensor:

@@ -7,7 +7,8 @@
     python -m benchmarks.segmentation --data rna --root PATH       the RNA set, or a part of it
 
 Test people (of Puppets also the poses, of RNA the molecules) are none of the training's. Measures are those after the last
-epoch, for every seed, beside a linear map of what the network reads (ridge regression). A run's folder holds result.json,
+epoch, for every seed, beside a linear map of what the network reads (ridge regression); the curve over the epochs is the first
+seed's, and nothing is chosen by it. A run's folder holds result.json,
 pictures of truth, prediction and errors, logs and checkpoints; interrupted, the same command goes on from the last epoch.
 """
 
@@ -16,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from rich.table import Table
 
 from benchmarks.result import command, portable, write_result
 from benchmarks.segmentation.baseline import Ridge
+from benchmarks.segmentation.curve import Curve
 from benchmarks.segmentation.data import SETTINGS, Task, augmentation, prepared, read, turned
 from benchmarks.segmentation.networks import NETWORKS
 from benchmarks.segmentation.pictures import pictures
@@ -39,9 +40,9 @@ from geodl.training import (
     ShapeData,
     make_trainer,
     resume_point,
-    training_seconds,
 )
 
+OFFICIAL = 547  # molecules of RNA's whole training set
 MEASURES = ("accuracy", "accuracy_by_area", "mean_iou")
 
 
@@ -116,9 +117,9 @@ def main(argv: list[str] | None = None) -> None:
         write_result(
             chosen.out,
             benchmark="segmentation",
-            data=SETTINGS[chosen.data].title,
+            data=title(chosen, task),
             model=f"{NETWORKS[chosen.model].title}, {chosen.signal}",
-            metrics=summary(chosen, found, linear, preparation),
+            metrics=summary(chosen, found, linear, preparation, len(data.ready["train"])),
             seconds=preparation + sum(one["training_seconds"] for one in found),
             parameters=found[0]["parameters"],
             seeds=seeds[: len(found)],
@@ -126,6 +127,12 @@ def main(argv: list[str] | None = None) -> None:
         )
     tell(console, chosen, found, linear)
     draw(console, chosen, task, found[0])
+
+
+def title(chosen: argparse.Namespace, task: Task) -> str:
+    """The set, and of RNA, which may be a part, how many shapes it has."""
+    name = SETTINGS[chosen.data].title
+    return f"{name}, {len(task.train)} + {len(task.tests['test'])}" if chosen.data == "rna" else name
 
 
 def settings(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -170,11 +177,10 @@ def one_seed(
         network.learning_rate,
         transform=augmentation(network.kind, chosen.signal),
     )
-    data.seed = seed
-    folder = chosen.out / f"seed-{seed}"
-    trainer = make_trainer(
-        folder, chosen.epochs, chosen.device, precision="32-true", progress=sys.stdout.isatty()
-    )
+    data.seed, data.ready["validation"] = seed, tests["test"]
+    folder, curve = chosen.out / f"seed-{seed}", Curve()
+    trainer = make_trainer(folder, chosen.epochs, chosen.device, precision="32-true")
+    trainer.callbacks.append(curve)
     resumed = resume_point(folder)
     trainer.fit(module, data, ckpt_path=resumed, weights_only=True if resumed else None)
     found: dict[str, Any] = {}
@@ -187,7 +193,8 @@ def one_seed(
         "settings": settings(chosen),
         "seed": seed,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "training_seconds": training_seconds(trainer),
+        "training_seconds": curve.seconds,
+        "curve": curve.rows,
         "tests": found,
         "predicted": [shape.tolist() for batch in predicted for shape in batch],
     }
@@ -203,7 +210,11 @@ def measures(scores: LabelScores, by_area: LabelScores) -> dict[str, Any]:
 
 
 def summary(
-    chosen: argparse.Namespace, found: list[dict[str, Any]], linear: dict[str, Any], preparation: float
+    chosen: argparse.Namespace,
+    found: list[dict[str, Any]],
+    linear: dict[str, Any],
+    preparation: float,
+    shapes: int,
 ) -> dict[str, Any]:
     def of(name: str, measure: str) -> list[float]:
         return [one["tests"][name][measure] for one in found]
@@ -223,9 +234,20 @@ def summary(
             for name in linear
         },
         "epochs": chosen.epochs,
+        "curve": found[0]["curve"],
+        **epoch_seconds(chosen, found, shapes),
         "training_seconds": round(sum(one["training_seconds"] for one in found), 2),
         "preparation_seconds": round(preparation, 2),
     }
+
+
+def epoch_seconds(chosen: argparse.Namespace, found: list[dict[str, Any]], shapes: int) -> dict[str, float]:
+    """An epoch of training without its test, and of RNA one of all molecules of the official list."""
+    mean = statistics.mean(one["training_seconds"] for one in found) / chosen.epochs
+    known = {"epoch_seconds": round(mean, 2)}
+    if chosen.data == "rna":
+        known[f"epoch_seconds_of_{OFFICIAL}"] = round(mean / shapes * OFFICIAL, 1)
+    return known
 
 
 def tell(

@@ -25,7 +25,9 @@ class Ridge:
         self.mean, self.deviation = x.mean(0), x.std(0).clamp(min=1e-9)
         z = self._rows(x)
         gram = z.T @ z / len(z) + RIDGE * torch.eye(z.shape[1], dtype=z.dtype)
-        self.weight = torch.linalg.solve(gram, z.T @ F.one_hot(y, classes).to(z) / len(z))
+        # The one-hot labels of all vertices would not fit in memory where there are hundreds of classes: rows are summed by class.
+        sums = z.new_zeros(classes, z.shape[1]).index_add_(0, y, z)
+        self.weight = torch.linalg.solve(gram, sums.T / len(z))
 
     def _rows(self, x: Tensor) -> Tensor:
         return F.pad((x - self.mean) / self.deviation, (0, 1), value=1.0)

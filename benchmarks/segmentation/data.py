@@ -79,7 +79,8 @@ def read(data: str, root: Path | None) -> Task:
     train, test = (FAUSTParts(root, file, split=split) for split in ("train", "test"))
     tests = {"test": test}
     if (root / "FAUST_r").is_dir():
-        tests["remeshed"] = FAUSTParts(root, file, "remeshed", "test")
+        tests["remeshed"] = FAUSTParts(root, file, "remeshed", "test", registrations=root)
+        tests["remeshed, by common points"] = FAUSTParts(root, file, "remeshed", "test")
     return Task(train, tests, train.parts)  # type: ignore[arg-type]
 
 

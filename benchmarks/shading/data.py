@@ -18,10 +18,14 @@ from geodl.geometry import Gradient, Spectrum, cast_rays, face_normals, gradient
 
 RADII = (0.05, 0.1, 0.2, 0.4, 0.8)  # in units of the root of the area
 EIGENVALUES = 64
+ABOVE = 1e-3  # a vertex, along its normal, in units of the root of the area
 SIDE = 64  # of a picture, in pixels
 BLURS = (1.0, 2.0, 4.0, 8.0, 16.0)  # pixels
 DIRECTIONS, REACHES = 12, (2.0, 4.0, 8.0, 16.0, 28.0)  # pixels
-CHANNELS = 4 + len(BLURS) + len(REACHES) + 1
+MARCHED, STEPS = 24, (1.5, 2.5, 4.0, 6.5, 10.5, 17.0, 28.0)  # directions; pixels
+THICKNESSES = (0.5, 2.0, math.inf)  # of what is seen, in units of how far along a ray it lies
+DIRECTED = 4  # channels, the first: normals, which turn with the view, and where there is a surface
+CHANNELS = DIRECTED + len(BLURS) + len(REACHES) + 1 + len(STEPS) * len(THICKNESSES)
 QUERIES, SAMPLE = 64, 192  # points of a cloud that a training step asks for, and that each of them is shown
 
 
@@ -84,9 +88,9 @@ class Clouds(Dataset[Any]):
 class Screens(Dataset[Any]):
     """Views of the meshes: what a camera knows of depth and normals."""
 
-    def __init__(self, meshes: list[Mesh], views: int, seed: int) -> None:
+    def __init__(self, meshes: list[Mesh], views: int, seed: int, farthest: float = 1.0) -> None:
         random = torch.Generator().manual_seed(seed)
-        self.views = [view_of(mesh, random) for mesh in meshes for _ in range(views)]
+        self.views = [view_of(mesh, random, farthest) for mesh in meshes for _ in range(views)]
 
     def __len__(self) -> int:
         return len(self.views)
@@ -134,6 +138,20 @@ def surroundings(mesh: Mesh) -> Tensor:
     return torch.stack([*found, open_form, open_form.sqrt()], dim=1)
 
 
+def buried(mesh: Mesh) -> Tensor:
+    """``[V]`` bool: vertices that lie inside the body, where it folds into itself: the surface winds once around the point just
+    above them (van Oosterom & Strackee 1983; Jacobson et al. 2013). They see no light, and no view sees them."""
+    point = (mesh.pos + ABOVE * mesh.normal).double()
+    found = []
+    for some in point.split(256):
+        a, b, c = (mesh.pos.double()[corner] - some[:, None] for corner in mesh.face)
+        x, y, z = a.norm(dim=2), b.norm(dim=2), c.norm(dim=2)
+        volume = (a * torch.linalg.cross(b, c)).sum(dim=2)
+        across = x * y * z + (a * b).sum(dim=2) * z + (b * c).sum(dim=2) * x + (c * a).sum(dim=2) * y
+        found.append(torch.atan2(volume, across).sum(dim=1) / (2 * math.pi))
+    return torch.cat(found) > 0.5
+
+
 @dataclass
 class View:
     """A picture: ``x [C, H, W]``, ``occlusion [H, W]``, ``valid [H, W]`` where the outer side of a face is seen, and of every valid
@@ -150,13 +168,14 @@ class View:
         return (values[self.corner] * self.weight).sum(dim=1)
 
 
-def view_of(mesh: Mesh, random: torch.Generator) -> View:
-    """The mesh from a random direction, by parallel rays."""
+def view_of(mesh: Mesh, random: torch.Generator, farthest: float = 1.0) -> View:
+    """The mesh from a random direction, by parallel rays; up to ``farthest`` times smaller than would fill the picture."""
     camera = torch.linalg.qr(torch.randn(3, 3, generator=random)).Q
     camera = camera * torch.linalg.det(camera)  # axes in rows: right, up, towards the camera
     seen = mesh.pos @ camera.T
     low, high = seen.amin(dim=0), seen.amax(dim=0)
-    pixel = 1.05 * float((high - low)[:2].max()) / SIDE
+    away = farthest ** float(torch.rand(1, generator=random))
+    pixel = 1.05 * away * float((high - low)[:2].max()) / SIDE
     ticks = (torch.arange(SIDE) + 0.5 - SIDE / 2) * pixel
     middle = (low + high) / 2
     x, y = torch.meshgrid(ticks + middle[0], ticks + middle[1], indexing="xy")
@@ -173,7 +192,9 @@ def view_of(mesh: Mesh, random: torch.Generator) -> View:
     image[3] = hits.hit.float()
     shown = image[3].view(SIDE, SIDE)
     image, depth = image.view(4, SIDE, SIDE), depth.view(SIDE, SIDE)
-    layers = [image, relief(depth, shown), horizons(depth, image[:3], shown)]
+    marched = torch.zeros(len(STEPS) * len(THICKNESSES), SIDE * SIDE)
+    marched[:, valid] = hidden(depth, image[:3], shown, valid.nonzero()[:, 0]).T
+    layers = [image, relief(depth, shown), horizons(depth, image[:3], shown), marched.view(-1, SIDE, SIDE)]
     occlusion = torch.zeros(SIDE * SIDE)
     occlusion[valid] = (mesh.occlusion[corner] * weight).sum(dim=1)
     return View(torch.cat(layers), occlusion.view(SIDE, SIDE), valid.view(SIDE, SIDE), corner, weight)
@@ -210,8 +231,42 @@ def horizons(depth: Tensor, normal: Tensor, shown: Tensor) -> Tensor:
     return torch.stack(rises).mean(dim=0)
 
 
+def hidden(depth: Tensor, normal: Tensor, shown: Tensor, pixel: Tensor) -> Tensor:
+    """``[P, 21]``: at pixels ``[P]``, the share of the rays, spread as the cosine is, that have run behind what is seen within
+    several distances, were it as thick as several shares of the distance (Ritschel et al., "Approximating dynamic global
+    illumination in image space", 2009). All lengths are in pixels, so neither the view's extent nor the mesh's unit matters."""
+    k = torch.arange(MARCHED)
+    area, angle = (k + 0.5) / MARCHED, k * (math.pi * (3 - math.sqrt(5)))
+    around = torch.stack([area.sqrt() * angle.cos(), area.sqrt() * angle.sin(), (1 - area).sqrt()], dim=1)
+    up = normal.view(3, -1)[:, pixel].T
+    along = torch.einsum("dk,pkc->pdc", around, turned_frames(up, torch.zeros(len(up))))
+    row, column = pixel // SIDE, pixel % SIDE
+    height = torch.where(shown > 0, -depth, -math.inf).view(-1)
+    met, found = [torch.zeros(len(pixel), MARCHED, dtype=torch.bool) for _ in THICKNESSES], []
+    for step in STEPS:
+        x = (column[:, None] + step * along[:, :, 0]).round().long()
+        y = (row[:, None] - step * along[:, :, 1]).round().long()
+        inside = (x >= 0) & (x < SIDE) & (y >= 0) & (y < SIDE)
+        other = height[(y * SIDE + x).where(inside, 0)].where(inside, -math.inf)
+        over = other - (height[pixel][:, None] + step * along[:, :, 2])
+        for number, thickness in enumerate(THICKNESSES):
+            # A surface is off by its slope within a pixel; what lies so near above the ray is taken for itself.
+            met[number] = met[number] | ((over > 0.5) & (over < 1.5 + thickness * step))
+            found.append(met[number].float().mean(dim=1))
+    return torch.stack(found, dim=1)
+
+
 def shifted(layer: Tensor, right: int, down: int) -> Tensor:
     """``out[y, x] = layer[y + down, x + right]``, zero beyond the border."""
     padded = F.pad(layer, [SIDE // 2] * 4)
     y, x = SIDE // 2 + down, SIDE // 2 + right
     return padded[y : y + SIDE, x : x + SIDE]
+
+
+def turned_frames(up: Tensor, turn: Tensor) -> Tensor:
+    """Frames ``[Q, 3, 3]`` with axes in rows, the last along ``up``, turned about it."""
+    helper = F.one_hot(up.abs().argmin(dim=1), 3).to(up)
+    first = F.normalize(torch.linalg.cross(up, helper), dim=1)
+    second = torch.linalg.cross(up, first)
+    c, s = turn.cos()[:, None], turn.sin()[:, None]
+    return torch.stack([c * first + s * second, c * second - s * first, up], dim=1)

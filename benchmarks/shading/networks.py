@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from benchmarks.shading.data import CHANNELS, DIRECTED, turned_frames
 from geodl.geometry import Gradient, Spectrum
 from geodl.models import DiffusionNet, UNet
 from geodl.ops import knn
@@ -29,14 +29,19 @@ class OnSurface(nn.Module):
 
 
 class OnScreen(nn.Module):
-    """A U-Net of the grid layers on depth and normals (Nalbach et al., "Deep shading", 2017)."""
+    """A U-Net of the grid layers on depth and normals (Nalbach et al., "Deep shading", 2017), added to a linear map of what has no
+    direction, as in :class:`OnSurface`."""
 
-    def __init__(self, channels: int, widths: tuple[int, ...] = (16, 32, 64, 64)) -> None:
+    def __init__(self, linear: nn.Linear, widths: tuple[int, ...] = (16, 32, 64, 64)) -> None:
         super().__init__()
-        self.network = UNet(channels, 1, widths)
+        self.linear = linear
+        self.network = UNet(CHANNELS, 1, widths)
+        nn.init.zeros_(self.network.last.weight)
+        assert self.network.last.bias is not None
+        nn.init.zeros_(self.network.last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.network(x)
+        y: Tensor = self.linear(x[:, DIRECTED:].movedim(1, 3)).movedim(3, 1) + self.network(x)
         return y[:, 0]
 
 
@@ -93,12 +98,3 @@ class OnCloud(nn.Module):
         u = torch.cat([direction, facing, across, (distance + 0.01).log(), distance], dim=2)
         h: Tensor = self.window(u)
         return h.amax(dim=1), h.mean(dim=1)
-
-
-def turned_frames(up: Tensor, turn: Tensor) -> Tensor:
-    """Frames ``[Q, 3, 3]`` with axes in rows, the last along ``up``, turned about it."""
-    helper = F.one_hot(up.abs().argmin(dim=1), 3).to(up)
-    first = F.normalize(torch.linalg.cross(up, helper), dim=1)
-    second = torch.linalg.cross(up, first)
-    c, s = turn.cos()[:, None], turn.sin()[:, None]
-    return torch.stack([c * first + s * second, c * second - s * first, up], dim=1)

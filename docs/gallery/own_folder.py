@@ -1,6 +1,9 @@
-"""Shapes of your own: a folder of files, a classifier, a network of parts, and both as programs that run without their code.
+"""
+A folder of your own shapes
+===========================
 
-The folder has a folder a class, with files of any kind (here ply, off and npy); labels of parts lie beside the shapes.
+A folder of files, a classifier, a network of parts, and both as programs that run without their code. The folder has a folder a
+class, with files of any kind (here ply, off and npy); labels of parts lie beside the shapes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
-"""An operator of your own: declare it, say what it is linear in, and have every derivative.
+"""
+An operator of your own
+=======================
 
-The operator is a sum over neighbours that each point scales channel by channel, with a weight an edge:
+Declare it, say what it is linear in, and have every derivative. The operator is a sum over neighbours that each point scales
+channel by channel, with a weight an edge:
 
     out[i, c] = gain[i, c] * (sum over edges e of row i of weight[e] x[col[e], c])
 

@@ -1,6 +1,9 @@
-"""A body that walks: a procedural gait, the skeleton that it moves, the skin around it, and a film.
+"""
+A body that walks
+=================
 
-The same goes for motion capture: ``Motion.load("walk.bvh")`` reads a BVH file, ``motion.save`` writes one.
+A procedural gait, the skeleton that it moves, the skin around it, and a film. The same goes for motion capture:
+``Motion.load("walk.bvh")`` reads a BVH file, ``motion.save`` writes one.
 """
 
 from __future__ import annotations

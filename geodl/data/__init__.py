@@ -11,6 +11,7 @@ from geodl.data.augment import (
 from geodl.data.batching import DataLoader, collate
 from geodl.data.cache import OperatorCache
 from geodl.data.corruption import CORRUPTIONS, corrupt
+from geodl.data.cutting import CutByPlane, RandomHoles
 from geodl.data.graph import Graph, graph_neighbors
 from geodl.data.grid import Grid
 from geodl.data.locomotion import CharacterMotion, character_motion, contact_phase, heading, motion_signal
@@ -35,6 +36,7 @@ from geodl.data.transforms import (
 __all__ = [
     "CORRUPTIONS",
     "CharacterMotion",
+    "CutByPlane",
     "DataLoader",
     "FixedPoints",
     "GeodesicOperators",
@@ -49,6 +51,7 @@ __all__ = [
     "PrecomputeReport",
     "RSMix",
     "RandomDropout",
+    "RandomHoles",
     "RandomJitter",
     "RandomRotate",
     "RandomScale",

@@ -28,6 +28,7 @@ from geodl.data.files.points import (
     xyz_bytes,
 )
 from geodl.data.files.stl import read_stl, stl_bytes
+from geodl.data.files.vtk import read_vtk
 from geodl.data.whole_file import whole_file
 from geodl.geometry.triangulation import triangulate
 
@@ -40,6 +41,7 @@ _OWN: dict[str, Callable[[bytes], Loaded]] = {
 _FOREIGN: dict[str, Callable[[Path], Loaded]] = {
     **dict.fromkeys(BY_TRIMESH, read_trimesh),
     **dict.fromkeys(BY_MESHIO, read_meshio),
+    ".vtk": read_vtk,
     **dict.fromkeys(BY_LASPY, read_laspy),
 }
 # What may hold faces, and what never does.
@@ -93,6 +95,8 @@ def read_shape(path: Path) -> FileShape:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the libraries that read, which speak of themselves
+            if path.stat().st_size == 0:
+                raise ValueError("it is empty")
             loaded = _OWN[suffix](path.read_bytes()) if suffix in _OWN else _FOREIGN[suffix](path)
         pos = np.asarray(loaded.pos)
         if pos.ndim != 2 or pos.shape[1] != 3:
@@ -152,7 +156,8 @@ def write_mesh(
     """Write positions ``[V, 3]`` and triangles ``[F, 3]``; a reader sees the old file or the whole new one.
 
     ply is binary and keeps the dtype of ``pos`` and the attributes; off and obj are text with enough digits
-    to give back the same numbers, and keep ``color``; stl is binary, float32, without shared vertices.
+    to give back the same numbers and a comment that gives back their dtype, and keep ``color``; stl is binary, float32, without
+    shared vertices.
 
     Raises:
         ValueError: unknown format, or an attribute that ply cannot hold.
@@ -164,7 +169,7 @@ def write_mesh(
         ".off": lambda: off_bytes(pos, face, vertex, _digits(pos)),
         ".obj": lambda: obj_bytes(pos, face, vertex, _digits(pos)),
         ".stl": lambda: stl_bytes(pos, face),
-        ".npz": lambda: npz_bytes(pos, face, vertex),
+        ".npz": lambda: npz_bytes(pos, face, vertex, faces),
     }
     _write(path, writers, "mesh")
 
@@ -182,7 +187,7 @@ def write_cloud(path: Path, pos: NDArray[Any], vertex: Attributes) -> None:
         ".xyz": text,
         ".txt": text,
         ".npy": lambda: npy_bytes(pos),
-        ".npz": lambda: npz_bytes(pos, None, vertex),
+        ".npz": lambda: npz_bytes(pos, None, vertex, {}),
     }
     _write(path, writers, "cloud")
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from geodl.ops import Neighbors
-from geodl.ops.remembered import remembered
+from geodl.ops.edge_index import neighbors_of
 
 __all__ = ["Graph", "graph_neighbors"]
 
@@ -58,9 +58,7 @@ def graph_neighbors(data: Data) -> Neighbors:
         raise ValueError(
             f"a graph needs edge_index and a number of nodes, but the data has {sorted(data.keys())}"
         )
-    if tracing:
-        return Neighbors.from_edge_index(edge_index, nodes)
-    return remembered(edge_index, ("neighbors", nodes), lambda: Neighbors.from_edge_index(edge_index, nodes))
+    return neighbors_of(edge_index, nodes)
 
 
 def _check(edge_index: Tensor, x: Tensor | None, num_nodes: int | None) -> None:

@@ -14,6 +14,7 @@ from torch_geometric.data import Data
 
 from geodl.data.files.loaded import held_by_float32
 from geodl.data.formats import FileShape, read_shape, write_mesh
+from geodl.data.shown import Shown
 from geodl.geometry import as_shape
 from geodl.geometry import repair as repaired
 from geodl.geometry.shapes import faces_of, positions_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Mesh"]
 
 
-class Mesh(Data):
+class Mesh(Shown, Data):
     r"""A triangle mesh: vertices in space and the triples of vertices that span its faces.
 
     It is a :class:`torch_geometric.data.Data` and keeps its conventions, so PyG's transforms and loaders
@@ -113,7 +114,10 @@ class Mesh(Data):
 
         Positions come back exactly from ply (binary), off and obj (enough digits) and npz; stl holds float32 and no
         shared vertices. ply keeps attributes ``[V]`` and ``[V, k]`` of vertices, and ``face_NAME`` of faces, in the properties that
-        :meth:`load` reads, of dtype float32, float64, bool and integer; npz keeps those of vertices; off and obj keep ``color``.
+        :meth:`load` reads, of dtype float32, float64, bool and integer; npz keeps both; off and obj keep ``color``.
+
+        Warns:
+            UserWarning: attributes that the format has no place for.
 
         Raises:
             ValueError: unknown format, or a vertex attribute that ply cannot hold.
@@ -121,6 +125,12 @@ class Mesh(Data):
         """
         arrays = {name: value.detach().cpu().numpy() for name, value in self.vertex_attributes().items()}
         of_faces = {name: value.detach().cpu().numpy() for name, value in self.face_attributes().items()}
+        suffix = Path(path).suffix.lower()
+        lost = {*arrays, *of_faces} - ({"color"} if suffix in (".off", ".obj") else set())
+        if suffix in (".off", ".obj", ".stl") and lost:
+            warnings.warn(
+                f"{path}: {suffix[1:]} holds no {', '.join(sorted(lost))}", UserWarning, stacklevel=2
+            )
         write_mesh(Path(path), self.pos.detach().cpu().numpy(), self.face.t().cpu().numpy(), arrays, of_faces)
 
     def vertex_attributes(self) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 
 from geodl.data.formats import FileShape, read_shape, write_cloud
 from geodl.data.mesh import has_rows, narrowed, require_open3d, say, tensors, unit_color
+from geodl.data.shown import Shown
 from geodl.geometry import as_shape
 from geodl.geometry.shapes import positions_of
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["PointCloud"]
 
 
-class PointCloud(Data):
+class PointCloud(Shown, Data):
     """Points in space, of a surface as a rule, with what is known at each.
 
     It is a :class:`torch_geometric.data.Data` and goes wherever geodl needs no faces: Laplacians and spectra, normals, gradients,

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from geodl.data.cache import OperatorCache
+from geodl.data.progress import progress as shown
 from geodl.data.shapes import as_shape
 
 __all__ = ["PrecomputeReport", "precompute"]
@@ -103,23 +104,18 @@ def precompute(
         raise ValueError(f"RANK is {rank} but WORLD_SIZE is {world}")
     share = range(rank, len(shapes), world)
     if workers is None:
-        workers = max(1, _cores() // _from_environment("LOCAL_WORLD_SIZE", 1))
+        workers = max(1, cores() // _from_environment("LOCAL_WORLD_SIZE", 1))
     if workers:
         outcomes = _in_processes(shapes, share, cache, operators, workers, multiprocessing_context)
     else:
         outcomes = (_attempt(shapes, index, cache, operators) for index in share)
 
-    from tqdm import tqdm
-
     hidden = not progress or _from_environment("LOCAL_RANK", 0) > 0
     computed, failed = 0, {}
-    with tqdm(total=len(share), desc="operators", unit="shape", disable=hidden) as bar:
-        for outcome in outcomes:
-            computed += outcome.computed
-            if outcome.trouble:
-                failed[outcome.name] = outcome.trouble
-                bar.set_postfix(failed=len(failed))
-            bar.update()
+    for outcome in outcomes if hidden else shown(outcomes, len(share), "operators of shapes"):
+        computed += outcome.computed
+        if outcome.trouble:
+            failed[outcome.name] = outcome.trouble
     return PrecomputeReport(len(share), computed, failed, time.perf_counter() - began)
 
 
@@ -188,7 +184,7 @@ def _in_processes(
             while len(busy) < min(number, remaining):
                 pipe, theirs = context.Pipe()
                 process = context.Process(target=_work, args=(theirs, copy, cache, operators), daemon=True)
-                with _single_threaded():
+                with single_threaded():
                     process.start()
                 theirs.close()
                 started.append(process)
@@ -250,7 +246,7 @@ def _work(pipe: Any, copy: Any, cache: OperatorCache, operators: Operators) -> N
 
 
 @contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Processes that are started here have one thread, in NumPy's linear algebra too, which reads this when it is loaded."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
@@ -295,6 +291,6 @@ def _from_environment(variable: str, default: int) -> int:
         raise ValueError(f"{variable} must be a number, not {told!r}") from error
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

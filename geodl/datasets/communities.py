@@ -32,7 +32,7 @@ class Communities:
     same graph.
 
     Args:
-        num_nodes: N.
+        num_nodes: ``N``.
         num_communities: number of labels.
         mean_degree: of a node; edges that were drawn twice are missing from it.
         mixing: fraction of the edges that leave their community, in [0, 1].

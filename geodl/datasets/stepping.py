@@ -82,7 +82,7 @@ def walk(
     Args:
         scales: ``[B, 3, 3]`` of every bone, as :func:`geodl.datasets.pose.draw_proportions` draws them.
         manner: how.
-        frames: F.
+        frames: ``F``.
         frame_time: in seconds.
         start: phase of the first frame, in cycles.
         treadmill: take the path's shift and turn away.

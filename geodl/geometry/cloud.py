@@ -15,6 +15,7 @@ from torch import Tensor
 from geodl.geometry.cloud_triangles import local_normals
 from geodl.geometry.measures import vertex_normals
 from geodl.geometry.shapes import ShapeLike, as_shape
+from geodl.geometry.surface import clouds_of
 from geodl.ops import farthest_points, knn
 
 __all__ = ["check_cloud", "normals_of", "oriented_normals", "point_normals"]
@@ -68,6 +69,8 @@ def point_normals(shape: ShapeLike, neighbors: int = POINT_NEIGHBORS) -> Tensor:
     pos = check_cloud(shape)
     if neighbors < 2:
         raise ValueError(f"neighbors must be at least 2, got {neighbors}")
+    if len(clouds := clouds_of(shape)) > 1:
+        return torch.cat([point_normals(cloud, neighbors) for cloud in clouds])
     points = pos.detach().double()
     if len(points) < 3:
         _warn(len(points), len(points))

@@ -15,7 +15,7 @@ from geodl.geometry.cloud import check_cloud, normals_of
 from geodl.geometry.measures import vertex_normals
 from geodl.geometry.native import native
 from geodl.geometry.shapes import ShapeLike, as_shape
-from geodl.geometry.surface import Surface, check_surface, surface_arrays
+from geodl.geometry.surface import Surface, check_surface, clouds_of, surface_arrays
 
 __all__ = ["frame_angle", "oriented", "precise_frames", "tangent_frames"]
 
@@ -51,6 +51,8 @@ def tangent_frames(shape: ShapeLike) -> Tensor:
 def precise_frames(shape: Any) -> Tensor:
     """:func:`tangent_frames` in float64."""
     if getattr(shape, "face", None) is None:
+        if len(clouds := clouds_of(shape)) > 1:
+            return torch.cat([precise_frames(cloud) for cloud in clouds])
         pos = check_cloud(shape).double()
         normal = normals_of(shape).double()
         away = pos - pos.mean(dim=0)

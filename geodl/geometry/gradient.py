@@ -12,6 +12,7 @@ from geodl.geometry.cloud import POINT_NEIGHBORS, check_cloud
 from geodl.geometry.frames import precise_frames
 from geodl.geometry.measures import edges
 from geodl.geometry.shapes import ShapeLike, as_shape
+from geodl.geometry.surface import clouds_of
 from geodl.ops import Neighbors, aggregate, knn
 from geodl.ops.core.structure import Layout, Part, Rows, Structure
 
@@ -62,7 +63,7 @@ def gradient(shape: ShapeLike) -> Gradient:
     and an edge without length, between duplicates, counts for nothing. Edges of many faces count once.
 
     Args:
-        shape: ``pos [V, 3]`` with ``face [3, F]``, or alone.
+        shape: ``pos [V, 3]`` with ``face [3, F]``, or alone; of a packed batch of clouds the blocks are those of each alone.
 
     Returns:
         Gradient with values in the dtype of ``pos``, computed in float64.
@@ -73,6 +74,8 @@ def gradient(shape: ShapeLike) -> Gradient:
     Sharp et al., "DiffusionNet: discretization agnostic learning on surfaces", ACM TOG 2022, section 3.3.
     """
     shape = as_shape(shape)
+    if getattr(shape, "face", None) is None and len(clouds := clouds_of(shape)) > 1:
+        return Gradient.cat([gradient(cloud) for cloud in clouds])
     frames = precise_frames(shape)
     pos = check_cloud(shape)
     neighbors = _links(shape, pos)

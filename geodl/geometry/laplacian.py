@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geodl.geometry.shapes import ShapeLike, as_shape
-from geodl.geometry.surface import surface_arrays
+from geodl.geometry.surface import clouds_of, surface_arrays
 from geodl.ops.core.structure import Fixed, Layout, Part, Rows, Structure
 from geodl.ops.neighbors import Neighbors
 
@@ -118,7 +118,8 @@ def laplacian(shape: ShapeLike, kind: str | None = None) -> Laplacian:
     - ``"normalized"``: :math:`I - D^{-1/2} W D^{-1/2}`, with 0 for a node without edges.
 
     Args:
-        shape: ``pos [V, 3]`` and ``face [3, F]``, or ``pos`` alone, or ``edge_index [2, E]`` (of a PyG ``Data``).
+        shape: ``pos [V, 3]`` and ``face [3, F]``, or ``pos`` alone, or ``edge_index [2, E]`` (of a PyG ``Data``); of a packed
+            batch the blocks are those of each shape alone.
         kind: one of the above.
 
     Returns:
@@ -141,7 +142,10 @@ def laplacian(shape: ShapeLike, kind: str | None = None) -> Laplacian:
         raise ValueError(f"a {kind} Laplacian needs {needs}, which the shape does not have")
     if kind in ("tufted", "cotangent"):
         return _of_mesh(shape, kind)
-    return _of_points(shape.pos) if kind == "points" else _of_graph(shape, kind)
+    if kind == "points":
+        clouds = [_of_points(cloud.pos) for cloud in clouds_of(shape)]
+        return clouds[0] if len(clouds) == 1 else Laplacian.cat(clouds)
+    return _of_graph(shape, kind)
 
 
 def grid_laplacian(size: Sequence[int], periodic: bool = False) -> Laplacian:

@@ -11,11 +11,14 @@ from geodl.geometry.measures import vertex_normals
 from geodl.geometry.rays import Scaled, all_directions_met, rows_of, unit_rows
 from geodl.geometry.shapes import ShapeLike, SignalLike, as_shape, as_signal
 from geodl.geometry.surface import Surface
+from geodl.ops import knn
 
 __all__ = ["ambient_occlusion", "direct_light"]
 
 # Rays start so far above the surface, in sizes of the mesh.
 _OFFSET = 1e-7
+# The second look at the sky has so many times the directions of the first, and each asks so many of those.
+_FINER, _NEAREST = 4, 4
 
 
 def ambient_occlusion(
@@ -25,12 +28,15 @@ def ambient_occlusion(
 
     .. math:: A(p) = 1 - \frac{1}{\pi} \int_{\Omega} V(p, \omega) \, (n \cdot \omega) \, d\omega
 
-    with the hemisphere :math:`\Omega` above the normal n, and V(p, w) = 1 where the ray from p along w meets no face. Rays are
-    spread as the cosine is (a spiral of equal areas in the disc below the hemisphere), so the answer is the share of them that meet
-    the mesh: off by 0.004 on average and 0.02 at the worst point with 256 rays, by 0.002 and 0.01 with 1024. No count does much
-    better: where a straight edge cuts the sky, the worst error of any N rays falls as N^(-3/4) (Beck 1987), and rank-1 lattices and
-    scrambled Sobol' sets were hardly better. The same rays are cast at every point, so neither the order of the vertices nor the
-    number of threads changes it.
+    with the hemisphere :math:`\Omega` above the normal n, and V(p, w) = 1 where the ray from p along w meets no face. Directions
+    are spread as the cosine is (a spiral of equal areas in the disc below the hemisphere), so the answer is the share of them that
+    meet the mesh. Where a straight edge cuts the sky, the worst error of any N of them falls only as N^(-3/4) (Beck 1987). So the
+    sky is looked at twice: by ``rays`` directions, and by four times as many, of which only those are cast whose four nearest among
+    the first ones do not agree, i.e. those along the edges of what hides the sky (a tenth of them on average, a quarter at most
+    where shapes were simple); the answer is the share of the second. With 256 rays it is off by 0.001 to 0.003 on average and by at
+    most 0.01 at the worst point of the three scenes whose answer is known (tests); what hides less of the sky than one ray stands
+    for can be missed. The same rays are cast at every point, so neither the order of the vertices nor the number of threads
+    changes it.
 
     Faces count from either side. Rays start 1e-7 of the mesh's size (and what the positions are rounded by) above the point. A
     point whose normal is zero, such as a vertex of no face, looks in all directions alike.
@@ -39,7 +45,7 @@ def ambient_occlusion(
         mesh: ``pos [V, 3]``, ``face [3, F]``; it may have a boundary, several parts, and faces without area.
         points: ``[N, 3]``, in the unit of ``pos``; the vertices if not given.
         normals: ``[N, 3]`` of the points, of any length; :func:`vertex_normals` of the vertices if neither is given.
-        rays: how many for every point.
+        rays: how many look at the sky of every point first.
 
     Returns:
         ``[N]`` in the dtype and on the device of the points.
@@ -55,9 +61,12 @@ def ambient_occlusion(
     scaled, origins, up, like = _seen_from(as_shape(mesh), points, normals)
     blind = (up == 0).all(dim=1)
     out = torch.empty(len(origins), dtype=torch.float64)
-    for rows, directions in ((~blind, _hemisphere(rays)), (blind, _sphere(rays))):
+    for rows, spread in ((~blind, _hemisphere), (blind, _sphere)):
         if bool(rows.any()):
-            out[rows] = all_directions_met(scaled, origins[rows], _frames(up[rows]), directions)
+            directions, fine = spread(rays), spread(_FINER * rays)
+            near = knn(directions, min(_NEAREST, rays), queries=fine).col.view(len(fine), -1)
+            frames = _frames(up[rows])
+            out[rows] = all_directions_met(scaled, origins[rows], frames, directions, fine, near)
     return out.to(like)
 
 

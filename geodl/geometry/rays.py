@@ -92,14 +92,29 @@ class Scaled:
         return ((pos.detach().to("cpu", torch.float64) - self.middle) / self.size).contiguous()
 
 
-def all_directions_met(scaled: Scaled, origins: Tensor, frames: Tensor, directions: Tensor) -> Tensor:
-    """The share of ``directions [R, 3]`` along which a face is met, ``[N]`` float64; in frames ``[N, 3, 3]``, axes in rows."""
+def all_directions_met(
+    scaled: Scaled,
+    origins: Tensor,
+    frames: Tensor,
+    directions: Tensor,
+    fine: Tensor | None = None,
+    near: Tensor | None = None,
+) -> Tensor:
+    """The share of ``directions [R, 3]`` along which a face is met, ``[N]`` float64; in frames ``[N, 3, 3]``, axes in rows.
+
+    With ``fine [F, 3]`` the share is theirs: one whose neighbours ``near [F, K]`` among the directions all answer alike answers as
+    they do, and only the rest are cast.
+    """
+    if fine is None or near is None:
+        fine, near = directions[:0], torch.empty(0, 1, dtype=torch.int64)
     share = native().occlusion(
         scaled.pos.numpy(),
         scaled.face.numpy(),
         origins.contiguous().numpy(),
         frames.contiguous().numpy(),
         directions.contiguous().numpy(),
+        fine.contiguous().numpy(),
+        near.contiguous().numpy(),
         num_threads(),
     )
     return torch.from_numpy(share)

@@ -148,6 +148,9 @@ def faces_of(values: Any, rows: bool | None = None, pos: Tensor | None = None) -
 
     ``rows`` says whether 3 x 3 numbers are ``[F, 3]``: of a tensor not, of an array or a list they are, if it is not given.
     """
+    ragged = _ragged(values)
+    if ragged is not None:
+        return _polygons(ragged, pos)
     face = as_index("face", values)
     certain = rows is True
     rows = not isinstance(values, Tensor) if rows is None else rows
@@ -158,10 +161,36 @@ def faces_of(values: Any, rows: bool | None = None, pos: Tensor | None = None) -
     if face.dim() == 2 and face.shape[0] == 3 and not (certain and face.shape[1] == 4):
         return face
     if face.dim() == 2 and face.shape[1] == 4:
+        if bool((face[:, 3] < 0).any()) and bool(
+            (face[:, :3] >= 0).all()
+        ):  # triangles among quads, filled up with -1
+            return _polygons([[v for v in row if v >= 0] for row in face.tolist()], pos).to(face.device)
         if pos is not None:
             return _triangles(pos, Polygons.of(face.cpu().numpy())).to(face.device)
         return torch.cat([face[:, [0, 1, 2]], face[:, [0, 2, 3]]]).t().contiguous()
     raise ValueError(f"face must have shape [3, F] or [F, 3], not {list(face.shape)}")
+
+
+def _ragged(values: Any) -> list[list[int]] | None:
+    """Faces of different numbers of corners, as a list of lists; None if that is not what they are."""
+    if not isinstance(values, list | tuple) and not (
+        isinstance(values, np.ndarray) and values.dtype == object
+    ):
+        return None
+    if not all(isinstance(row, list | tuple) or np.ndim(row) == 1 for row in values):
+        return None
+    if len({len(row) for row in values}) < 2:
+        return None
+    return [as_index("face", row).tolist() for row in values]
+
+
+def _polygons(rows: list[list[int]], pos: Tensor | None) -> Tensor:
+    """Triangles ``[3, F]`` of polygons, fans where no positions are known."""
+    if pos is None:
+        fans = [[row[0], row[k], row[k + 1]] for row in rows for k in range(1, len(row) - 1)]
+        return torch.tensor(fans, dtype=torch.int64).reshape(-1, 3).t().contiguous()
+    starts = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    return _triangles(pos, Polygons(np.array([v for row in rows for v in row], dtype=np.int64), starts))
 
 
 def _with_tensors(shape: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,3 +90,21 @@ def check_single(cloud: Any) -> None:
     """
     if getattr(cloud, "ptr", None) is not None:
         raise ValueError("this is read of single clouds alone: take a batch apart with to_data_list()")
+
+
+def clouds_of(cloud: Any) -> list[Any]:
+    """The clouds of a packed one, with their positions and normals alone, so that no neighbours are found across them.
+
+    Raises:
+        ValueError: a ``ptr`` of another number of points.
+    """
+    ptr = getattr(cloud, "ptr", None)
+    if ptr is None or ptr.numel() == 2:
+        return [cloud]
+    sizes = ptr.diff().tolist()
+    if sum(sizes) != cloud.pos.shape[0]:
+        raise ValueError(f"ptr is of {sum(sizes)} points but pos has {cloud.pos.shape[0]}")
+    normal = getattr(cloud, "normal", None)
+    normals = [None] * len(sizes) if normal is None else normal.split(sizes)
+    parts = zip(cloud.pos.split(sizes), normals, strict=True)
+    return [SimpleNamespace(pos=pos, normal=normal) for pos, normal in parts]

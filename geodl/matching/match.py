@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,9 @@ from torch import Tensor
 from geodl.data import OperatorCache
 from geodl.geometry import edges
 from geodl.geometry.shapes import IndexLike
+from geodl.matching import match_file
+from geodl.matching import transfer as carrying
+from geodl.matching.barycentric_map import BarycentricMap
 from geodl.matching.descriptors import match_descriptors
 from geodl.matching.hints import Regions, as_hints, as_start
 from geodl.matching.losses import orthogonality_loss
@@ -23,6 +29,7 @@ from geodl.matching.point_map import p2p_to_fmap
 from geodl.matching.progress import told
 from geodl.matching.search import FAMILIES, Pair, carry, first_fmaps, weighted
 from geodl.matching.spectral_shape import SpectralShape
+from geodl.matching.transfer import Kind
 from geodl.matching.trust import Trust, orientation, trust
 from geodl.matching.zoomout import farthest_vertices, zoomout
 
@@ -46,6 +53,7 @@ class Match:
         trust: how far it can be trusted.
         notes: what was found and done on the way, in words.
         seconds: preparation of the shapes, and matching.
+        shapes: what was matched, for :meth:`transfer`; None if it was saved without.
     """
 
     p2p_21: Tensor
@@ -54,6 +62,88 @@ class Match:
     trust: Trust
     notes: tuple[str, ...]
     seconds: tuple[float, float]
+    shapes: tuple[SpectralShape, SpectralShape] | None = None
+
+    def transfer(self, values: Any, kind: Kind = "nearest") -> Tensor:
+        r"""Values at the vertices of shape 1 carried to the vertices of shape 2.
+
+        For the other direction: ``found.inverse().transfer(values)``.
+
+        Args:
+            values: what shape 1 has, as a tensor or array:
+
+                - ``[V1]`` or ``[V1, C]`` floating point: functions, colours, positions (``found.transfer(mesh_1.pos, "precise")``
+                  is shape 1 with the faces of shape 2), vectors in space. Tangent vectors turn with the surface:
+                  :meth:`push_forward`.
+                - ``[V1]`` or ``[V1, C]`` integers or bool: labels, which are never mixed.
+                - ``[F1, 3, C]`` floating point: texture coordinates of the corners of faces. A face of shape 2 across a seam has
+                  all of its corners in one chart, whatever the kind.
+            kind: "nearest", the value of the vertex ``p2p_21``; "precise", interpolated in the face in which the vertex lies
+                (:attr:`precise`), of labels that with the largest weight; or "functional", :math:`\Phi_2 C_{12} \Phi_1^\top M_1 f`,
+                smooth, without the frequencies that the map does not have.
+
+        Returns:
+            ``[V2]``, ``[V2, C]`` or ``[F2, 3, C]`` in the dtype of ``values`` (unsigned labels as int64). Where a vertex is matched
+            to none (-1): NaN, label -1, False.
+
+        Raises:
+            ValueError: values that do not fit, labels with "functional", a cloud or a match without shapes where they are needed.
+        """
+        return carrying.transfer(self, values, kind)
+
+    def push_forward(self, vectors: Any) -> Tensor:
+        """Tangent vectors ``[V1, 3]`` of shape 1 carried by the differential of the map: ``[V2, 3]``, tangent to shape 2.
+
+        They turn and stretch with the surface. Lengths are in units of the square root of either shape's area. NaN where a vertex
+        is matched to none.
+
+        Raises:
+            ValueError: vectors that do not fit; a cloud as shape 1, or a match without shapes.
+        """
+        return carrying.push_forward(self, vectors)
+
+    @cached_property
+    def precise(self) -> BarycentricMap:
+        """For each vertex of shape 2 a point on a face of shape 1, see :func:`precise_map`; made when first asked for.
+
+        Raises:
+            ValueError: shape 1 is a cloud, or a match without shapes.
+        """
+        return carrying.precise(self)
+
+    def inverse(self) -> Match:
+        """The same match with shapes 1 and 2 exchanged; ``trust`` stays that of the pair, without errors a vertex."""
+        words = {"shape 1": "shape 2", "shape 2": "shape 1"}
+        notes = tuple(re.sub("shape [12]", lambda said: words[said[0]], note) for note in self.notes)
+        shapes = None if self.shapes is None else self.shapes[::-1]
+        return replace(
+            self,
+            p2p_21=self.p2p_12,
+            p2p_12=self.p2p_21,
+            c_12=self.c_12.mT,
+            trust=replace(self.trust, error=None),
+            notes=notes,
+            shapes=shapes,
+        )
+
+    def save(self, path: str | Path, shapes: bool = True) -> Path:
+        """Writes the match as one safetensors file; an existing one is replaced only once the new one is complete.
+
+        Args:
+            path: of the file; a folder that is missing is made.
+            shapes: whether ``shapes`` are written too: some 300 numbers a vertex, for all of :meth:`transfer` but "nearest".
+        """
+        return match_file.save(self, Path(path), shapes)
+
+    @staticmethod
+    def load(path: str | Path) -> Match:
+        """Reads what :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: the file is damaged, holds no match, or was written by a later version.
+        """
+        return match_file.load(Path(path))
 
 
 def match(
@@ -123,7 +213,7 @@ def match(
         judged = trust(one.mesh, two.mesh, p2p_21, p2p_12, turned, graphs=graphs)
         seconds = (prepared - began, time.perf_counter() - prepared)
         tell("judgement", 1.0)
-    return Match(p2p_21, p2p_12, c_12, judged, tuple(_notes(one, two)), seconds)
+    return Match(p2p_21, p2p_12, c_12, judged, tuple(_notes(one, two)), seconds, (one, two))
 
 
 def _nearest(one: SpectralShape, two: SpectralShape, features: Callable[[SpectralShape], Tensor]) -> Tensor:

@@ -36,8 +36,8 @@ _TORN = 5.0
 _NODES = 500
 # Of `python -m benchmarks.trust`: logit of the probability that the mean error x100 is below 5, and the logarithm of the error of a
 # vertex, both linear in what :func:`signs` and :func:`local_signs` give.
-_LOGIT = (-10.8, -3.5, 3.0, 0.0, 0.0, 0.0)
-_LOCAL = (-0.46, 0.44, 0.21, -0.12, 0.34, -0.36) * 2
+_LOGIT = (-17.720, -3.951, 1.375, -1.529, -9.665, -2.144)
+_LOCAL = (1.727, 0.836, -0.032, -0.073, 0.440, -1.558, -0.761, 0.241, 0.223, -0.239, 0.605, -0.405)
 
 
 @dataclass(frozen=True, eq=False)

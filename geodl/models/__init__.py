@@ -27,6 +27,7 @@ from geodl.models.lenet5 import LeNet5
 from geodl.models.mode_adaptive import ModeAdaptiveNetwork
 from geodl.models.monet import MoNet
 from geodl.models.node_classifier import NodeClassifier
+from geodl.models.partial_functional_map_net import PartialFeatures, PartialFunctionalMapNet
 from geodl.models.perceptron import MultilayerPerceptron, Perceptron
 from geodl.models.phase_functioned import PhaseFunctionedNetwork
 from geodl.models.pointnet import PointNet, feature_transform_regularizer
@@ -91,6 +92,8 @@ __all__ = [
     "ModeAdaptiveNetwork",
     "MultilayerPerceptron",
     "NodeClassifier",
+    "PartialFeatures",
+    "PartialFunctionalMapNet",
     "Perceptron",
     "PhaseFunctionedNetwork",
     "PointNeXt",

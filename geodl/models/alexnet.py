@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from geodl.models.published import Published, named, state_dict
 from geodl.models.stack import AdaptiveMean, ResponseNorm, Stack
 from geodl.nn import GridConv, Level, MaxPool
 
@@ -69,6 +70,26 @@ class AlexNet(nn.Module):
             nn.Dropout(dropout), nn.Linear(256 * 6 * 6, 4096), nn.ReLU(inplace=True),
             nn.Dropout(dropout), nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Linear(4096, out_channels),
         )  # fmt: skip
+
+    @classmethod
+    def from_published(cls, weights: Published, dropout: float = 0.5) -> AlexNet:
+        """A network with the weights of torchvision's ``alexnet``; sizes are read off them.
+
+        Args:
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
+            dropout: as for the network.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: these are no weights of such a network; the message says what is missing, what is too much, what does not
+                fit.
+        """
+        found = state_dict(weights)
+        with named("AlexNet"):
+            channels, classes = found["features.0.weight"].shape[1], found["classifier.6.weight"].shape[0]
+            model = cls(channels, classes, dropout=dropout)
+            model.load_state_dict(found)
+        return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
         x = self.avgpool(self.features(x, level=level), self.features.after(level))

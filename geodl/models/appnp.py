@@ -39,6 +39,6 @@ class APPNP(PredictThenPropagate):
         self.head = nn.Linear(hidden, out_channels)
         self.propagation = PersonalizedPageRank(K, alpha)
 
-    def scores(self, x: Features, neighbors: Neighbors) -> Tensor:
-        y: Tensor = self.propagation(self.head(self.hidden(x)), neighbors)
+    def scores(self, x: Features, neighbors: Neighbors, edge_weight: Tensor | None) -> Tensor:
+        y: Tensor = self.propagation(self.head(self.hidden(x)), neighbors, edge_weight)
         return y

@@ -31,6 +31,6 @@ class BernNet(PredictThenPropagate):
         super().__init__(in_channels, hidden, dropout)
         self.conv = BernConv(hidden, out_channels, order)
 
-    def scores(self, x: Features, neighbors: Neighbors) -> Tensor:
-        y: Tensor = self.conv(self.hidden(x), neighbors)
+    def scores(self, x: Features, neighbors: Neighbors, edge_weight: Tensor | None) -> Tensor:
+        y: Tensor = self.conv(self.hidden(x), neighbors, edge_weight)
         return y

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geodl.models.published import Published, named, state_dict
 from geodl.models.stack import AdaptiveMean, ResponseNorm
 from geodl.nn import GlobalMeanPool, GridConv, Level, MaxPool, MeanPool, SignalBatchNorm
 
@@ -159,6 +160,26 @@ class InceptionV1(nn.Module):
         self.response: nn.Module = ResponseNorm(5) if published else nn.Identity()
         self.dropout = nn.Dropout((0.4 if published else 0.2) if dropout is None else dropout)
         self.fc = nn.Linear(read, out_channels)
+
+    @classmethod
+    def from_published(cls, weights: Published, dropout: float | None = None) -> InceptionV1:
+        """A network with the weights of torchvision's ``googlenet``, with its auxiliary heads or without; sizes are read off them.
+
+        Args:
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
+            dropout: as for the network.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: these are no weights of such a network; the message says what is missing, what is too much, what does not
+                fit.
+        """
+        found = state_dict(weights)
+        with named("InceptionV1"):
+            channels, classes = found["conv1.conv.weight"].shape[1], found["fc.weight"].shape[0]
+            model = cls(channels, classes, auxiliary="aux1.fc1.weight" in found, dropout=dropout)
+            model.load_state_dict(found)
+        return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor | Scores:
         x = self.conv1(x, level)
@@ -338,6 +359,26 @@ class InceptionV3(nn.Module):
                 nn.init.trunc_normal_(
                     module.weight, std=0.1 if isinstance(module, GridConv) else 0.01, a=-2, b=2
                 )
+
+    @classmethod
+    def from_published(cls, weights: Published, dropout: float = 0.5) -> InceptionV3:
+        """A network with the weights of torchvision's ``inception_v3``; sizes and whether there is an auxiliary head are read off.
+
+        Args:
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
+            dropout: as for the network.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: these are no weights of such a network; the message says what is missing, what is too much, what does not
+                fit.
+        """
+        found = state_dict(weights)
+        with named("InceptionV3"):
+            channels, classes = found["Conv2d_1a_3x3.conv.weight"].shape[1], found["fc.weight"].shape[0]
+            model = cls(channels, classes, "AuxLogits.fc.weight" in found, dropout)
+            model.load_state_dict(found)
+        return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor | Scores:
         x = self.Conv2d_1a_3x3(x, level)

@@ -20,7 +20,7 @@ class ModeAdaptiveNetwork(BlendedNetwork):
         gate_channels: G, how many of the first of them the gating network reads, in the paper the velocities of the feet and what
             is wanted; all if not given.
         width: of both hidden layers.
-        experts: K.
+        experts: ``K``.
         gate_width: of both hidden layers of the gating network.
         dropout: of the inputs of every layer.
 

@@ -53,7 +53,8 @@ class _OnDegrees(nn.Module):
         super().__init__()
         self.conv, self.coordinates = conv, nn.Linear(2, dim)
 
-    def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
+    def forward(self, x: Features, neighbors: Neighbors, edge_weight: Tensor | None = None) -> Tensor:
         charts = degree_charts(neighbors, x.dtype)
-        y: Tensor = self.conv(x, Charts(neighbors, torch.tanh(self.coordinates(charts.coords)), "cartesian"))
+        coords = torch.tanh(self.coordinates(charts.coords))
+        y: Tensor = self.conv(x, Charts(neighbors, coords, "cartesian"), None, edge_weight)
         return y

@@ -10,8 +10,10 @@ from torch_geometric.data import Data
 
 from geodl.data import graph_neighbors
 from geodl.nn import SparseFeatures
+from geodl.nn.graph_layer import Adjacency, as_neighbors, checked_weight
 from geodl.nn.sparse_features import Features, dropout
 from geodl.ops import Neighbors
+from geodl.ops.edge_index import in_csr_order
 from geodl.ops.remembered import remembered
 
 __all__ = ["ConvolutionalClassifier", "NodeClassifier"]
@@ -41,30 +43,42 @@ class NodeClassifier(nn.Module):
 
     ``network(data)`` takes PyG ``Data`` (:class:`~geodl.data.Graph`) with ``x`` and ``edge_index``: neighbourhoods and the
     matrices of the layers are made once for an ``edge_index``, and an ``x`` that is mostly zeros is read by its nonzeros alone.
-    ``network(x, neighbors)`` takes both ready-made.
+    ``network(x, edge_index)`` and ``network(x, edge_index, edge_weight)`` are PyG's forms, which its explainers call, and
+    ``network(x, neighbors)`` takes :class:`~geodl.ops.Neighbors` (see :class:`~geodl.nn.GraphLayer`).
 
     Shapes:
-        x ``[N, in_channels]`` or :class:`~geodl.nn.SparseFeatures`, neighbors of N nodes -> ``[N, out_channels]``, before the
+        x ``[N, in_channels]`` or :class:`~geodl.nn.SparseFeatures`, a graph of N nodes -> ``[N, out_channels]``, before the
         softmax. Graphs side by side (PyG's ``Batch``) get the scores of each alone.
+
+    Raises:
+        ValueError: something else in the place of one of them; ``data`` with ``edge_weight``, which must be given to be read.
     """
 
-    def forward(self, x: Data | Features, neighbors: Neighbors | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Data | Features,
+        neighbors: Adjacency | None = None,
+        edge_weight: Tensor | None = None,
+    ) -> Tensor:
         if isinstance(x, Data):
+            if neighbors is not None or edge_weight is not None:
+                raise ValueError("network(data) reads all of the graph: nothing may be given beside it")
             if x.edge_weight is not None:
                 raise ValueError(
-                    "the data has edge_weight, which this network does not read: delete it, or give the layers a GraphMatrix"
+                    "the data has edge_weight, which network(data) does not read: call network(data.x, data.edge_index, "
+                    "data.edge_weight), or delete it"
                 )
             x, neighbors = node_features(x), graph_neighbors(x)
         if not isinstance(x, (Tensor, SparseFeatures)):
             raise ValueError(f"x must be Data, a tensor or SparseFeatures, not {type(x).__name__}")
-        if not isinstance(neighbors, Neighbors):
-            raise ValueError(
-                f"neighbors must be given as Neighbors, not {type(neighbors).__name__}: "
-                "Neighbors.from_edge_index(edge_index, len(x)) makes them of an edge_index; network(data) takes a graph as it is"
-            )
-        return self.scores(x, neighbors)
+        known = as_neighbors(neighbors, x.shape[0])
+        if edge_weight is not None:
+            order = known.order if isinstance(neighbors, Tensor) else None
+            edge_weight = in_csr_order(checked_weight(edge_weight, known), known, order, x.dtype)
+        return self.scores(x, known, edge_weight)
 
-    def scores(self, x: Features, neighbors: Neighbors) -> Tensor:
+    def scores(self, x: Features, neighbors: Neighbors, edge_weight: Tensor | None) -> Tensor:
+        """The scores, for weights in the order of the rows of neighbors."""
         raise NotImplementedError
 
 
@@ -72,7 +86,7 @@ class ConvolutionalClassifier(NodeClassifier):
     """Convolutions with an activation between, and dropout before each.
 
     Args:
-        convs: layers that take ``(x, neighbors)``.
+        convs: layers that take ``(x, neighbors, edge_weight)``.
         activation: between layers.
         dropout: before every layer, in training.
         input_dropout: before the first; as ``dropout`` if not given.
@@ -90,9 +104,9 @@ class ConvolutionalClassifier(NodeClassifier):
         self.activation, self.dropout = activation, dropout
         self.input_dropout = dropout if input_dropout is None else input_dropout
 
-    def scores(self, x: Features, neighbors: Neighbors) -> Tensor:
+    def scores(self, x: Features, neighbors: Neighbors, edge_weight: Tensor | None) -> Tensor:
         first, *rest = self.convs
-        y: Tensor = first(dropout(x, self.input_dropout, self.training), neighbors)
+        y: Tensor = first(dropout(x, self.input_dropout, self.training), neighbors, edge_weight)
         for conv in rest:
-            y = conv(dropout(self.activation(y), self.dropout, self.training), neighbors)
+            y = conv(dropout(self.activation(y), self.dropout, self.training), neighbors, edge_weight)
         return y

@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
+
+from geodl.ops.edge_index import ptr_of
 
 __all__ = ["arguments", "on_batch"]
 
@@ -68,21 +69,3 @@ def arguments(function: Callable[..., Any], model: nn.Module, batch: Any) -> dic
         elif parameter.default is inspect.Parameter.empty:
             raise ValueError(f"{type(model).__name__} reads {name}, which the batch does not have")
     return given
-
-
-def ptr_of(batch: Tensor) -> Tensor:
-    """Where clouds begin ``[B + 1]``, of the cloud of every point ``[P]``.
-
-    Raises:
-        ValueError: it is no ascending vector of whole numbers from 0 on.
-    """
-    if not isinstance(batch, Tensor):
-        raise ValueError(
-            f"batch must be a tensor, not {type(batch).__name__}; a packed batch is given alone: network(batch)"
-        )
-    if batch.dim() != 1 or batch.dtype != torch.int64 or not batch.numel():
-        raise ValueError(f"batch must be int64 of shape [P], not {batch.dtype} {list(batch.shape)}")
-    if int(batch[0]) < 0 or bool((batch.diff() < 0).any()):
-        raise ValueError("batch must ascend: the points of a cloud stand together, clouds in their order")
-    ends = torch.arange(int(batch[-1]) + 2, device=batch.device)
-    return torch.searchsorted(batch, ends)

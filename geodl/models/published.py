@@ -82,5 +82,7 @@ def named(model: str) -> Iterator[None]:
     """Says which network the weights are not of."""
     try:
         yield
-    except (KeyError, IndexError, RuntimeError) as error:
+    except KeyError as error:
+        raise ValueError(f"these are no weights of a published {model}: there is no {error}") from error
+    except (IndexError, RuntimeError, ValueError) as error:
         raise ValueError(f"these are no weights of a published {model}: {error}") from error

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from geodl.models.published import Published, named, state_dict
 from geodl.models.stack import run
 from geodl.nn import GlobalMeanPool, GridConv, Level, MaxPool, SignalBatchNorm
 
@@ -106,6 +107,32 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, GridConv):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @classmethod
+    def from_published(cls, weights: Published) -> ResNet:
+        """A network with the weights of torchvision's ``resnet18`` ... ``resnet152``; sizes are read off them.
+
+        Args:
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: these are no weights of such a network; the message says what is missing, what is too much, what does not
+                fit.
+        """
+        found = state_dict(weights)
+        with named("ResNet"):
+            blocks = {name.rpartition(".conv1.")[0] for name in found if name.endswith(".conv1.weight")}
+            stages = tuple(
+                sum(name.startswith(f"layer{stage}.") for name in blocks) for stage in (1, 2, 3, 4)
+            )
+            plan = ("layer1.0.conv3.weight" in found, stages)
+            depth = next((depth for depth, known in _STAGES.items() if known == plan), None)
+            if depth is None:
+                raise ValueError(f"no such network has stages of {', '.join(map(str, stages))} blocks")
+            model = cls(depth, found["conv1.weight"].shape[1], found["fc.weight"].shape[0])
+            model.load_state_dict(found)
+        return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
         x, level, _ = run(self._layers(), x, level)

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from geodl.models.published import Published, named, state_dict
 from geodl.models.stack import Stack
 from geodl.nn import GlobalMeanPool, GridConv, Level, MaxPool
 
@@ -82,6 +83,27 @@ class SqueezeNet(nn.Module):
                 nn.init.kaiming_uniform_(module.weight)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         nn.init.normal_(self.classifier[1].weight, std=0.01)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_published(cls, weights: Published, dropout: float = 0.5) -> SqueezeNet:
+        """A network with the weights of torchvision's ``squeezenet1_0`` or ``squeezenet1_1``; sizes are read off them.
+
+        Args:
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
+            dropout: as for the network.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: these are no weights of such a network; the message says what is missing, what is too much, what does not
+                fit.
+        """
+        found = state_dict(weights)
+        with named("SqueezeNet"):
+            width, channels = found["features.0.weight"].shape[:2]
+            version: Literal["1.0", "1.1"] = "1.0" if width == 96 else "1.1"
+            model = cls(channels, found["classifier.1.weight"].shape[0], version, dropout)
+            model.load_state_dict(found)
+        return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
         x = self.features(x, level=level)

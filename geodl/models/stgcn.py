@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from geodl.models.motion_stack import level_of, parents_of
-from geodl.nn import GlobalMeanPool, GridConv, GridWindows, Level, SignalBatchNorm
+from geodl.models.motion_stack import parents_of
+from geodl.nn import GridConv, SignalBatchNorm, motion_levels
 
 __all__ = ["STGCN"]
 
@@ -21,41 +23,45 @@ _WIDTHS = (64, 64, 64, 64, 128, 128, 128, 256, 256, 256)
 class Block(nn.Module):
     """A convolution over joints whose bones weigh as they are learned to, one over frames, and what goes past both."""
 
-    def __init__(self, read: int, width: int, joints: int, frames: int, stride: int, dropout: float) -> None:
+    def __init__(
+        self, read: int, width: int, joints: int, frames: int, stride: int, dropout: float, adaptive: bool
+    ) -> None:
         super().__init__()
         self.stride = stride
         self.importance = nn.Parameter(torch.ones(joints, joints))
+        self.beyond = nn.Parameter(1e-6 * torch.randn(3, joints, joints)) if adaptive else None
         self.over_joints = GridConv(read, width, (3, 1))
         self.norm = SignalBatchNorm(width)
-        self.over_frames = GridConv(width, width, (1, frames), (1, stride))
+        self.over_frames = GridConv(width, width, (1, frames), (1, stride), (0, frames // 2))
         self.norm_after = SignalBatchNorm(width)
         self.dropout = nn.Dropout(dropout)
         past: list[nn.Module] = [GridConv(read, width, (1, 1), (1, stride)), SignalBatchNorm(width)]
-        self.past = nn.ModuleList(past if stride > 1 or read != width else [])
+        self.past = nn.Sequential(*(past if stride > 1 or read != width else []))
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
-        past = x
-        for layer in self.past:
-            past = layer(past, level) if isinstance(layer, GridConv) else layer(past)
-        x = self.norm(self.over_joints(x, self._weighed(level))).relu()
-        x = self.dropout(self.norm_after(self.over_frames(x, level)))
-        return (x + past).relu()
+    def forward(self, x: Tensor, windows: Tensor) -> Tensor:
+        y = self.norm(self._mixed(x, windows)).relu()
+        y = self.dropout(self.norm_after(self.over_frames(y)))
+        out: Tensor = (y + self.past(x)).relu()
+        return out
 
-    def _weighed(self, level: Level) -> GridWindows:
-        windows = level.windows((3, 1))
-        near = windows.neighbors
-        frames = level.num_nodes // len(self.importance)
-        weight = self.importance[near.row // frames, near.col // frames]
-        return GridWindows(near, windows.weight.to(weight) * weight[:, None], windows.index, (3, 1))
+    def _mixed(self, x: Tensor, windows: Tensor) -> Tensor:
+        """The convolution over joints: windows ``[3, J, J]`` are the same in every frame, so that it is two matrix products."""
+        windows = windows.to(self.importance) * self.importance
+        windows = windows if self.beyond is None else windows + self.beyond
+        conv = self.over_joints
+        filtered = F.conv2d(x, conv.weight.permute(2, 0, 1, 3).flatten(0, 1)[..., None])
+        mixed = torch.einsum("mij,bmcjt->bcit", windows, filtered.unflatten(1, (3, -1)))
+        return mixed if conv.bias is None else mixed + conv.bias[:, None, None]
 
 
 class STGCN(nn.Module):
     r"""Spatial temporal graph convolutional network: classes of motions.
 
     Each block is a :class:`~geodl.nn.GridConv` of (3, 1) taps over parent, joint and children, another of (1, 9) taps over frames,
-    and a shortcut, on :func:`~geodl.nn.motion_levels`. Every block has a learned importance :math:`M_{ij}` of each bone,
+    and a shortcut, on :func:`~geodl.nn.motion_levels`. Every block has a learned importance :math:`M_{ij}` of each bone, and, if
+    it is adaptive, a learned matrix :math:`B_m` by which joints read others however far away,
 
-    .. math:: y_i = \sum_m \sum_j M_{ij} \, w_m(u_{ij}) \, x_j \, W_m .
+    .. math:: y_i = \sum_m \sum_j \left( M_{ij} \, w_m(u_{ij}) + B_{mij} \right) x_j \, W_m .
 
     Args:
         in_channels: numbers a joint and frame.
@@ -64,6 +70,9 @@ class STGCN(nn.Module):
         widths: of the blocks; those of the paper if not given. Where the width grows, the number of frames halves.
         kernel_size: frames that the convolution over time reads, odd.
         dropout: in every block.
+        adaptive: with :math:`B_m`, which a published network does not have. A block reads one bone far, a hand and a foot are nine
+            bones apart, so that a few blocks see how they move together only so.
+        moments: classes are told by the mean and the deviation over frames of what the last block gives, not by the mean alone.
 
     Shapes:
         x ``[B, in_channels, J, T]`` -> ``[B, out_channels]``.
@@ -71,8 +80,11 @@ class STGCN(nn.Module):
     Raises:
         ValueError: another number of joints or channels; an even kernel.
 
-    Yan, Xiong, Lin, "Spatial temporal graph convolutional networks for skeleton-based action recognition", 2018.
+    Yan, Xiong, Lin, "Spatial temporal graph convolutional networks for skeleton-based action recognition", 2018; ``adaptive``: Shi,
+    Zhang, Cheng, Lu, "Two-stream adaptive graph convolutional networks for skeleton-based action recognition", 2019.
     """
+
+    windows: Tensor
 
     def __init__(
         self,
@@ -82,48 +94,61 @@ class STGCN(nn.Module):
         widths: Sequence[int] = _WIDTHS,
         kernel_size: int = 9,
         dropout: float = 0.0,
+        adaptive: bool = False,
+        moments: bool = False,
     ) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
             raise ValueError(f"the convolution over time has an odd number of taps, not {kernel_size}")
-        self.parents = parents_of(skeleton)
-        self.kernel_size = kernel_size
-        joints = len(self.parents)
-        self.norm = nn.BatchNorm1d(in_channels * joints)
+        parents = parents_of(skeleton)
+        self.joints, self.moments = len(parents), moments
+        self.register_buffer("windows", _windows(parents), persistent=False)
+        self.norm = nn.BatchNorm1d(in_channels * self.joints)
         read, strides = (in_channels, *widths), [1] + [1 + (b > a) for a, b in pairwise(widths)]
         self.blocks = nn.ModuleList(
-            Block(a, b, joints, kernel_size, stride, dropout)
+            Block(a, b, self.joints, kernel_size, stride, dropout, adaptive)
             for (a, b), stride in zip(pairwise(read), strides, strict=True)
         )
-        self.pool = GlobalMeanPool()
-        self.output = nn.Linear(widths[-1], out_channels)
+        self.output = nn.Linear((1 + moments) * widths[-1], out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.output(self.features(x))
         return y
 
     def features(self, x: Tensor) -> Tensor:
-        """The means over joints and frames before the last layer, ``[B, widths[-1]]``."""
-        level, signals = self._run(x)
-        pooled: Tensor = self.pool(signals[-1], level)
-        return pooled
+        """The means over joints and frames before the last layer, ``[B, widths[-1]]``; with ``moments`` also the deviations over
+        frames, ``[B, 2 widths[-1]]``."""
+        last = self.signals(x)[-1]
+        mean = last.mean((2, 3))
+        if not self.moments:
+            return mean
+        # The root has no gradient at 0, where a signal stands still.
+        spread = (last.var(3, correction=0) + 1e-4).sqrt().mean(2)
+        return torch.cat([mean, spread], 1)
 
     def signals(self, x: Tensor) -> list[Tensor]:
-        """What every block gives, ``[B, widths[k], J T_k]``."""
-        return self._run(x)[1]
-
-    def _run(self, x: Tensor) -> tuple[Level, list[Tensor]]:
-        halved = len([block for block in self.blocks if block.stride > 1])  # type: ignore[operator]
-        level = level_of(self.parents, x, ["time"] * halved, self.kernel_size)
-        if x.shape[1] * len(self.parents) != self.norm.num_features:
-            raise ValueError(
-                f"x has {x.shape[1]} channels, not {self.norm.num_features // len(self.parents)}"
-            )
-        x = self.norm(x.flatten(1, 2)).flatten(1).view(len(x), -1, level.num_nodes)
+        """What every block gives, ``[B, widths[k], J, T_k]``."""
+        if x.dim() != 4 or x.shape[2] != self.joints:
+            raise ValueError(f"x must be [B, C, {self.joints}, T], one column a joint, not {list(x.shape)}")
+        if x.shape[1] * self.joints != self.norm.num_features:
+            raise ValueError(f"x has {x.shape[1]} channels, not {self.norm.num_features // self.joints}")
+        x = self.norm(x.flatten(1, 2)).view_as(x)
         found = []
         for block in self.blocks:
-            assert isinstance(block, Block)
-            x = block(x, level)
+            x = block(x, self.windows)
             found.append(x)
-            level = level.after(block.stride)
-        return level, found
+        return found
+
+
+def _windows(parents: tuple[int, ...]) -> Tensor:
+    """How much of joint j the tap m of joint i sees, ``[3, J, J]``: the windows of a level of one frame."""
+    joints = len(parents)
+    taps = motion_levels(SimpleNamespace(parents=torch.tensor(parents)), 1).windows((3, 1))
+    near = taps.neighbors
+    made = torch.zeros(3, joints, joints)
+    made.index_put_(
+        (taps.index, near.row[:, None].expand_as(taps.index), near.col[:, None].expand_as(taps.index)),
+        taps.weight.to(made),
+        accumulate=True,
+    )
+    return made

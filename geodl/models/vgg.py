@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from geodl.models.published import Published, named, state_dict
 from geodl.models.stack import AdaptiveMean, Stack
 from geodl.nn import GridConv, Level, MaxPool, SignalBatchNorm
 
@@ -72,6 +73,29 @@ class VGG(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, 0, 0.01)
                 nn.init.zeros_(layer.bias)
+
+    @classmethod
+    def from_published(cls, weights: Published, dropout: float = 0.5) -> VGG:
+        """A network with the weights of torchvision's ``vgg11`` ... ``vgg19_bn``; sizes are read off them.
+
+        Args:
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
+            dropout: as for the network.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: these are no weights of such a network; the message says what is missing, what is too much, what does not
+                fit.
+        """
+        found = state_dict(weights)
+        with named("VGG"):
+            depth = 3 + sum(
+                name.startswith("features.") and tensor.dim() == 4 for name, tensor in found.items()
+            )
+            channels, classes = found["features.0.weight"].shape[1], found["classifier.6.weight"].shape[0]
+            model = cls(depth, channels, classes, "features.1.running_mean" in found, dropout)
+            model.load_state_dict(found)
+        return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
         x = self.avgpool(self.features(x, level=level), self.features.after(level))

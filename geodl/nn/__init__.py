@@ -21,6 +21,7 @@ from geodl.nn.gcn import GCNConv
 from geodl.nn.geodesic import GeodesicConv, gaussian_windows
 from geodl.nn.gin import GINConv
 from geodl.nn.gmm_conv import GMMConv, degree_charts
+from geodl.nn.graph_layer import EdgeMask, GraphLayer
 from geodl.nn.graph_matrix import (
     GraphMatrix,
     normalized_adjacency,
@@ -59,6 +60,7 @@ __all__ = [
     "DeformableKPConv",
     "DiffusionBlock",
     "EdgeConv",
+    "EdgeMask",
     "FeaStConv",
     "FeaturePropagation",
     "GATConv",
@@ -68,6 +70,7 @@ __all__ = [
     "GMMConv",
     "GeodesicConv",
     "GlobalMeanPool",
+    "GraphLayer",
     "GraphMatrix",
     "GridConv",
     "GridConvTranspose",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geodl.nn.glorot import glorot
+from geodl.nn.graph_layer import GraphLayer
 from geodl.nn.graph_matrix import GraphMatrix, normalized_adjacency
 from geodl.nn.sparse_features import Features, dropout, linear
 from geodl.ops import Neighbors, arma
@@ -16,7 +17,7 @@ from geodl.ops import Neighbors, arma
 __all__ = ["ARMAConv"]
 
 
-class ARMAConv(nn.Module):
+class ARMAConv(GraphLayer):
     r"""Auto-regressive moving-average convolution: S recursions side by side, and their mean,
 
     .. math:: x^{(1)}_s = \sigma(\hat A x A_s + x V_s + b_s), \quad
@@ -26,21 +27,23 @@ class ARMAConv(nn.Module):
     without self-loops: it is x V_s that brings back what the graph smooths away. The steps share their weights.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
-        num_stacks: S.
-        num_layers: T.
+        num_stacks: ``S``.
+        num_layers: ``T``.
         activation: sigma; None for the identity.
         dropout: of x in x V_s.
         bias: whether b is learned.
         recursion_dropout: of the numbers of x A_s.
 
     Shapes:
-        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), neighbors of N points or a
-        :class:`~geodl.nn.GraphMatrix` -> ``[N, C']``.
+        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), a graph of N points
+        (:class:`~geodl.nn.GraphLayer`) or a :class:`~geodl.nn.GraphMatrix` -> ``[N, C']``.
 
     Bianchi, Grattarola, Livi and Alippi, "Graph neural networks with convolutional ARMA filters", IEEE TPAMI 2021.
     """
+
+    reads_matrices = True
 
     def __init__(
         self,
@@ -65,8 +68,14 @@ class ARMAConv(nn.Module):
         self.skip = glorot(num_stacks, in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(num_stacks * out_channels)) if bias else None
 
-    def forward(self, x: Features, neighbors: Neighbors | GraphMatrix) -> Tensor:
-        matrix = normalized_adjacency(neighbors, self_loops=False, dtype=self.skip.dtype)
+    def convolve(
+        self,
+        x: Features,
+        neighbors: Neighbors | GraphMatrix,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        matrix = normalized_adjacency(neighbors, weight, self_loops=False, dtype=self.skip.dtype, mask=mask)
         stacks, channels, out_channels = self.skip.shape
         read = linear(x, self.initial.transpose(0, 1).reshape(channels, -1))
         read = functional.dropout(read, self.recursion_dropout, self.training)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.nn.glorot import glorot
+from geodl.nn.graph_layer import GraphLayer
 from geodl.nn.graph_matrix import GraphMatrix, normalized_laplacian
 from geodl.nn.sparse_features import Features, multiply_first
 from geodl.ops import Neighbors, cayley
@@ -13,7 +14,7 @@ from geodl.ops import Neighbors, cayley
 __all__ = ["CayleyConv"]
 
 
-class CayleyConv(nn.Module):
+class CayleyConv(GraphLayer):
     r"""Cayley convolution: a rational function of the normalised Laplacian :math:`\Delta` that zooms into its spectrum,
 
     .. math:: y = x \, W_0 + 2 \, \mathrm{Re} \sum_{j=1}^{r} Q^j x \, W_j + b,
@@ -22,20 +23,22 @@ class CayleyConv(nn.Module):
     with complex W_j and a learned zoom h > 0 (its logarithm is what is learned). The inverse is some of Jacobi's iterations.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
-        order: r.
+        order: ``r``.
         iterations: of Jacobi.
         zoom: h at the beginning.
         bias: whether b is learned.
 
     Shapes:
-        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), neighbors of N points or a Laplacian with its diagonal as
-        :class:`~geodl.nn.GraphMatrix` -> ``[N, C']``.
+        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), a graph of N points (:class:`~geodl.nn.GraphLayer`) or a Laplacian
+        with its diagonal as :class:`~geodl.nn.GraphMatrix` -> ``[N, C']``.
 
     Levie, Monti, Bresson and Bronstein, "CayleyNets: graph convolutional neural networks with complex rational spectral
     filters", IEEE TSP 2018.
     """
+
+    reads_matrices = True
 
     def __init__(
         self,
@@ -54,8 +57,14 @@ class CayleyConv(nn.Module):
         self.log_zoom = nn.Parameter(torch.tensor([zoom]).log())  # sharding takes no scalars
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def forward(self, x: Features, neighbors: Neighbors | GraphMatrix) -> Tensor:
-        matrix = normalized_laplacian(neighbors, self.filters.dtype)
+    def convolve(
+        self,
+        x: Features,
+        neighbors: Neighbors | GraphMatrix,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        matrix = normalized_laplacian(neighbors, self.filters.dtype, weight, mask)
         signal, filters = multiply_first(x, self.filters)
         y = cayley(
             signal,

@@ -21,7 +21,7 @@ class DecoupledAggregation(nn.Module):
     It costs a product a point, and nothing an edge but to compare. An empty row counts as the maximum 0.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         scale: of the batch norm at first; 0, as in a residual branch that begins as none, or more.
 

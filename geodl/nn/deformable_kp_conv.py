@@ -21,7 +21,7 @@ class DeformableKPConv(nn.Module):
     At first they stay: the filter of :math:`\Delta` is 0. The authors learn it ten times slower than the rest.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         extent: sigma, as for :class:`~geodl.nn.KPConv`.
         kernel_size: K, the number of kernel points.

@@ -37,7 +37,7 @@ class LearnedTimeDiffusion(nn.Module):
     The time is in the squared unit of length. In training it is projected to at least 1e-8 before it is used.
 
     Args:
-        channels: C.
+        channels: ``C``.
         method: "spectral" or "direct".
 
     Shapes:
@@ -94,7 +94,7 @@ class DiffusionBlock(nn.Module):
     channel with two hidden layers, until it is evaluated or gone.
 
     Args:
-        channels: C.
+        channels: ``C``.
         hidden: widths of the MLP's hidden layers; C and C if not given.
         dropout: probability of dropping a hidden unit in training.
         features: variant of the gradient features, or None for a block without them.

@@ -30,7 +30,7 @@ class SpatialGradientFeatures(nn.Module):
     The map is applied to the signal and not to its gradients: it commutes with them, and there are half as many numbers.
 
     Args:
-        channels: C.
+        channels: ``C``.
         variant: "complex"; "real" for shapes without consistent normals, where a left turn has no meaning; or "frame-dependent",
             :math:`\operatorname{Im} A w` taken as :math:`A_\text{re} w_\text{re} + A_\text{im} w_\text{im}`, a slip of the first
             published version that changes with the frames, for weights which were trained with it.

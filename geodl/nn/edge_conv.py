@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from geodl.nn.edge_max import is_plain_norm, message_max, statistics
 from geodl.nn.edge_sum import edge_sum
+from geodl.nn.graph_layer import Adjacency, as_neighbors
 from geodl.nn.mlp import mlp
 from geodl.nn.plain import is_plain
 from geodl.ops import Neighbors, edge_conv
@@ -29,13 +30,14 @@ class EdgeConv(nn.Module):
     fused with its norm and the maximum.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         hidden: widths of layers before the last; none if not given.
         negative_slope: of the leaky ReLU; 0 for the ReLU.
 
     Shapes:
-        x ``[num_src, C]``, neighbors, and ``x_dst [N, C]`` where the destinations are not the sources -> ``[N, C']``.
+        x ``[num_src, C]``, neighbors, and ``x_dst [N, C]`` where the destinations are not the sources -> ``[N, C']``. As in PyG
+        ``edge_index [2, E]`` may stand for neighbors, and the pair ``(x, x_dst)`` for x.
         An empty row gives 0.
 
     Raises:
@@ -56,9 +58,14 @@ class EdgeConv(nn.Module):
         self.norm = nn.BatchNorm1d(widths[0])
         self.rest = mlp(widths, bias=False, negative_slope=negative_slope)
 
-    def forward(self, x: Tensor, neighbors: Neighbors, x_dst: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor | tuple[Tensor, Tensor], neighbors: Adjacency, x_dst: Tensor | None = None
+    ) -> Tensor:
+        if isinstance(x, tuple):
+            x, x_dst = x
         if x.dim() != 2 or x.shape[1] != self.in_channels:
             raise ValueError(f"x must have shape [num_src, {self.in_channels}], not {list(x.shape)}")
+        neighbors = as_neighbors(neighbors, (x if x_dst is None else x_dst).shape[0], x.shape[0])
         at_least(neighbors.num_edges, 2 if self.training else 1)
         if is_plain(self.rest, nn.Sequential) and not len(self.rest) and is_plain_norm(self.norm):
             norm = statistics(self.norm)

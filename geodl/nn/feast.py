@@ -6,28 +6,29 @@ import torch
 from torch import Tensor, nn
 
 from geodl.nn.glorot import glorot
-from geodl.nn.graph_matrix import with_self_loops
+from geodl.nn.graph_layer import GraphLayer, product, shares
+from geodl.nn.graph_matrix import with_weighted_loops
 from geodl.nn.sparse_features import Features, linear, patch_conv_of
 from geodl.ops import Neighbors
 
 __all__ = ["FeaStConv"]
 
 
-class FeaStConv(nn.Module):
+class FeaStConv(GraphLayer):
     r"""Feature-steered convolution: each neighbour is shared out among M filters by what it is, relative to the centre,
 
     .. math:: y_i = b + \frac{1}{|N_i|} \sum_{j \in N_i} \sum_m q_m(x_i, x_j) \, x_j W_m, \qquad
         q(x_i, x_j) = \operatorname{softmax}_m\bigl((x_j - x_i) \, U + c\bigr), \qquad N_i = N(i) \cup i .
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
-        windows: M.
+        windows: ``M``.
         self_loops: whether a point reads itself.
         bias: whether b is learned.
 
     Shapes:
-        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), neighbors of N points -> ``[N, C']``.
+        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), a graph of N points (:class:`~geodl.nn.GraphLayer`) -> ``[N, C']``.
 
     Verma, Boyer and Verbeek, "FeaStNet: feature-steered graph convolutions for 3D shape analysis", CVPR 2018.
     """
@@ -49,13 +50,17 @@ class FeaStConv(nn.Module):
         self.shift = nn.Parameter(0.1 * torch.randn(windows))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
-        neighbors = with_self_loops(neighbors) if self.self_loops else neighbors
+    def convolve(
+        self, x: Features, neighbors: Neighbors, weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        if self.self_loops:
+            neighbors, weight, mask = with_weighted_loops(neighbors, weight, mask)
         with torch.inference_mode(False):  # what neighbors keep must be fit for training
             row = neighbors.row
         u = linear(x, self.steer)
         q = (u[neighbors.col] - u[row] + self.shift).softmax(1)
-        q = q / neighbors.degree()[row, None]
+        share = 1 / neighbors.degree().to(q.dtype)[row] if weight is None else shares(neighbors, weight)
+        q = q * product(share, mask).to(q.dtype)[:, None]
         y = patch_conv_of(x, neighbors, q, self.filters)
         return y if self.bias is None else y + self.bias
 

@@ -7,14 +7,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geodl.nn.glorot import glorot
-from geodl.nn.graph_matrix import with_self_loops
+from geodl.nn.graph_layer import GraphLayer
+from geodl.nn.graph_matrix import with_weighted_loops
 from geodl.nn.sparse_features import Features, linear
 from geodl.ops import Neighbors, attention
 
 __all__ = ["GATConv", "GATv2Conv"]
 
 
-class _Attention(nn.Module):
+class _Attention(GraphLayer):
     """What both layers share: heads, dropout of the attention, self-loops and bias."""
 
     def __init__(
@@ -37,14 +38,31 @@ class _Attention(nn.Module):
         )
 
     def _attend(
-        self, h: Tensor, neighbors: Neighbors, source: Tensor, target: Tensor, vector: Tensor | None = None
+        self,
+        h: Tensor,
+        neighbors: Neighbors,
+        weight: Tensor | None,
+        mask: Tensor | None,
+        source: Tensor,
+        target: Tensor,
+        vector: Tensor | None = None,
     ) -> Tensor:
-        mask = None
+        scores = neighbors, source, target, vector
+        scale, whole = None if mask is None else self._of_heads(mask, h), None
+        if weight is not None:  # w exp(s) over its sum is the softmax of w edges
+            counted = self._of_heads(weight, h)
+            whole = attention(h.new_ones(*h.shape[:2], 1), *scores, counted, self.negative_slope)
+            scale = counted if scale is None else counted * scale
         if self.training and self.dropout > 0:
-            mask = functional.dropout(h.new_ones(neighbors.num_edges, self.heads), self.dropout)
-        y = attention(h, neighbors, source, target, vector, mask, self.negative_slope)
+            kept = functional.dropout(h.new_ones(neighbors.num_edges, self.heads), self.dropout)
+            scale = kept if scale is None else scale * kept
+        y = attention(h, *scores, scale, self.negative_slope)
+        y = y if whole is None else y / whole.masked_fill(whole == 0, 1)
         y = y.flatten(1) if self.concat else y.mean(1)
         return y if self.bias is None else y + self.bias
+
+    def _of_heads(self, value: Tensor, h: Tensor) -> Tensor:
+        return value[:, None].expand(-1, self.heads).to(h.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.out_channels}, heads={self.heads}, concat={self.concat}, dropout={self.dropout}"
@@ -57,9 +75,9 @@ class GATConv(_Attention):
         a_h \cdot x_j W_h + b_h \cdot x_i W_h)\bigr) \; x_j W_h + c .
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C' of a head.
-        heads: H.
+        heads: ``H``.
         concat: heads side by side, or their mean.
         negative_slope: of LeakyReLU.
         dropout: probability of dropping a neighbour, by head, after the softmax, and a number of x W, as the authors do,
@@ -68,7 +86,8 @@ class GATConv(_Attention):
         bias: whether c is learned.
 
     Shapes:
-        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), neighbors of N points -> ``[N, H C']`` or ``[N, C']``.
+        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), a graph of N points (:class:`~geodl.nn.GraphLayer`) ->
+        ``[N, H C']`` or ``[N, C']``.
 
     Velickovic et al., "Graph attention networks", ICLR 2018.
     """
@@ -88,11 +107,14 @@ class GATConv(_Attention):
         self.weight = glorot(in_channels, heads * out_channels)
         self.source, self.target = glorot(heads, out_channels), glorot(heads, out_channels)
 
-    def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
-        neighbors = with_self_loops(neighbors) if self.self_loops else neighbors
+    def convolve(
+        self, x: Features, neighbors: Neighbors, weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        if self.self_loops:
+            neighbors, weight, mask = with_weighted_loops(neighbors, weight, mask)
         h = linear(x, self.weight).view(-1, self.heads, self.out_channels)
         read = functional.dropout(h, self.dropout, self.training)
-        return self._attend(read, neighbors, (h * self.source).sum(2), (h * self.target).sum(2))
+        return self._attend(read, neighbors, weight, mask, (h * self.source).sum(2), (h * self.target).sum(2))
 
 
 class GATv2Conv(_Attention):
@@ -123,9 +145,12 @@ class GATv2Conv(_Attention):
         self.shift = nn.Parameter(torch.zeros(2 * width)) if bias else None
         self.vector = glorot(heads, out_channels)
 
-    def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
-        neighbors = with_self_loops(neighbors) if self.self_loops else neighbors
+    def convolve(
+        self, x: Features, neighbors: Neighbors, weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        if self.self_loops:
+            neighbors, weight, mask = with_weighted_loops(neighbors, weight, mask)
         both = linear(x, torch.cat([self.weight, self.target], 1))
         both = both if self.shift is None else both + self.shift
         source, target = both.view(-1, 2, self.heads, self.out_channels).unbind(1)
-        return self._attend(source, neighbors, source, target, self.vector)
+        return self._attend(source, neighbors, weight, mask, source, target, self.vector)

@@ -90,7 +90,7 @@ class GeodesicConv(nn.Module):
     rotation of the shape does.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         rings: number of radial windows.
         rays: number of angular windows.

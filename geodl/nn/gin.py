@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.nn.gin_fused import fused_gin, two_layers
+from geodl.nn.graph_layer import GraphLayer, product
 from geodl.nn.plain import plain_first
 from geodl.nn.sparse_features import Features, linear
 from geodl.ops import Neighbors, aggregate
@@ -13,7 +14,7 @@ from geodl.ops import Neighbors, aggregate
 __all__ = ["GINConv"]
 
 
-class GINConv(nn.Module):
+class GINConv(GraphLayer):
     r"""Graph isomorphism convolution,
 
     .. math:: y_i = \text{mlp}\Bigl((1 + \epsilon) \, x_i + \sum_{j \in N(i)} x_j\Bigr) .
@@ -28,7 +29,7 @@ class GINConv(nn.Module):
         train_eps: whether eps is learned.
 
     Shapes:
-        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), neighbors of N points -> ``[N, C']``.
+        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), a graph of N points (:class:`~geodl.nn.GraphLayer`) -> ``[N, C']``.
 
     Xu, Hu, Leskovec and Jegelka, "How powerful are graph neural networks?", ICLR 2019.
     """
@@ -43,17 +44,26 @@ class GINConv(nn.Module):
         else:
             self.register_buffer("eps", torch.tensor(eps))
 
-    def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
+    def convolve(
+        self, x: Features, neighbors: Neighbors, weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        factor = product(weight, mask)
         layers = two_layers(self.mlp)
-        if layers and isinstance(x, Tensor) and x.is_cpu and layers[0].in_features <= layers[0].out_features:
+        if (
+            layers
+            and factor is None
+            and isinstance(x, Tensor)
+            and x.is_cpu
+            and layers[0].in_features <= layers[0].out_features
+        ):
             return fused_gin(x, neighbors, self.eps, *layers)
         first, rest = plain_first(self.mlp)
         if first is None or (isinstance(x, Tensor) and first.in_features < first.out_features):
             x = x if isinstance(x, Tensor) else x.to_dense()
-            h: Tensor = self.mlp((1 + self.eps) * x + aggregate(x, neighbors))
+            h: Tensor = self.mlp((1 + self.eps) * x + aggregate(x, neighbors, factor))
             return h
         h = linear(x, first.weight.t())
-        h = (1 + self.eps) * h + aggregate(h, neighbors)
+        h = (1 + self.eps) * h + aggregate(h, neighbors, factor)
         h = h if first.bias is None else h + first.bias
         for layer in rest:
             h = layer(h)

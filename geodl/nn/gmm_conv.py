@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from geodl.geometry import Charts
 from geodl.nn.glorot import glorot
+from geodl.nn.graph_layer import Adjacency, GraphLayer, product
 from geodl.nn.sparse_features import Features, patch_conv_of
 from geodl.ops import Neighbors
 
@@ -34,7 +35,7 @@ def degree_charts(neighbors: Neighbors, dtype: torch.dtype = torch.float32) -> C
     return Charts(neighbors, coords, "cartesian")
 
 
-class GMMConv(nn.Module):
+class GMMConv(GraphLayer):
     r"""Mixture model convolution,
 
     .. math:: y_i = b + \sum_m \sum_{j \in N(i)} w_m(u_{ij}) \, x_j W_m, \qquad
@@ -44,15 +45,16 @@ class GMMConv(nn.Module):
     mesh, degrees on a graph (:func:`degree_charts`).
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
-        windows: M.
+        windows: ``M``.
         dim: of the coordinates.
         max_coord: the means begin uniformly in [0, max_coord], the widths at max_coord / 2.
         bias: whether b is learned.
 
     Shapes:
         x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`), charts with coordinates ``[E, dim]`` -> ``[N, C']``.
+        As in PyG also ``edge_index [2, E]`` and ``edge_attr [E, dim]`` in its order (:class:`~geodl.nn.GraphLayer`).
 
     Raises:
         ValueError: coordinates of another dimension.
@@ -80,11 +82,20 @@ class GMMConv(nn.Module):
         self.filters = glorot(windows, in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def forward(self, x: Features, charts: Charts) -> Tensor:
+    def forward(
+        self,
+        x: Features,
+        charts: Charts | Adjacency,
+        edge_attr: Tensor | None = None,
+        edge_weight: Tensor | None = None,
+    ) -> Tensor:
+        charts, counted, mask = self.coordinates(x, charts, edge_attr, edge_weight)
         u, dim = charts.coords, self.mean.shape[1]
         if u.shape[1] != dim:
             raise ValueError(f"charts have coordinates of dimension {u.shape[1]} but the layer reads {dim}")
         weight = (((u[:, None] - self.mean) / self.scale).square().sum(2) / -2).exp()
+        factor = product(counted, mask)
+        weight = weight if factor is None else weight * factor[:, None]
         y = patch_conv_of(x, charts.neighbors, weight, self.filters)
         return y if self.bias is None else y + self.bias
 

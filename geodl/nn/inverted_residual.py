@@ -27,7 +27,7 @@ class ResidualAbstraction(nn.Module):
     :class:`~geodl.nn.SetAbstraction`), the last is fused with its norm and the maximum (:func:`~geodl.ops.edge_conv`).
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         widths: of the layers of h.
         radius: r, in the unit of the positions.
         stride: a cloud of n points keeps the n / stride farthest, rounded down, but one at least.

@@ -17,7 +17,7 @@ class JointLinear(nn.Module):
 
     Args:
         in_channels, out_channels: numbers a joint and frame.
-        joints: J.
+        joints: ``J``.
 
     Shapes:
         x ``[B, in_channels, J, T]`` -> ``[B, out_channels, J, T]``.

@@ -82,7 +82,7 @@ class KPConv(nn.Module):
     each has a matrix. So they see points within :math:`2.5 \sigma`.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         extent: sigma, how far a kernel point sees, in the unit of the charts; about the distance of points from one another.
         kernel_size: K, the number of kernel points.

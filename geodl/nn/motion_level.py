@@ -30,7 +30,7 @@ def motion_levels(skeleton: Any, frames: int, pooling: Sequence[Pooling] = (), k
 
     Args:
         skeleton: with ``parents [J]`` int64, which come before their children; -1 for a root.
-        frames: T.
+        frames: ``T``.
         pooling: what every next coarser level is made by: "time" (two frames are one), "chains" (see :func:`collapse_chains`) or
             "both".
         kernel_size: taps along an axis of the widest kernel that will be asked for.

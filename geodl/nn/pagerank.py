@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from geodl.nn.graph_layer import GraphLayer
 from geodl.nn.graph_matrix import GraphMatrix, normalized_adjacency
+from geodl.nn.sparse_features import Features
 from geodl.ops import Neighbors
 
 __all__ = ["PersonalizedPageRank"]
 
 
-class PersonalizedPageRank(nn.Module):
+class PersonalizedPageRank(GraphLayer):
     r"""Personalised PageRank of predictions, by power iteration,
 
     .. math:: z^{(0)} = x, \qquad z^{(k+1)} = (1 - \alpha) \, \hat A z^{(k)} + \alpha x,
@@ -23,10 +25,12 @@ class PersonalizedPageRank(nn.Module):
         alpha: probability of the restart, in [0, 1].
 
     Shapes:
-        x ``[N, C]``, neighbors of N points or a :class:`~geodl.nn.GraphMatrix` -> ``[N, C]``.
+        x ``[N, C]``, a graph of N points (:class:`~geodl.nn.GraphLayer`) or a :class:`~geodl.nn.GraphMatrix` -> ``[N, C]``.
 
     Gasteiger, Bojchevski and Günnemann, "Predict then propagate: graph neural networks meet personalized PageRank", ICLR 2019.
     """
+
+    reads_matrices = True
 
     def __init__(self, K: int = 10, alpha: float = 0.1) -> None:
         super().__init__()
@@ -34,8 +38,15 @@ class PersonalizedPageRank(nn.Module):
             raise ValueError(f"K must not be negative and alpha lie in [0, 1], got {K} and {alpha}")
         self.K, self.alpha = K, alpha
 
-    def forward(self, x: Tensor, neighbors: Neighbors | GraphMatrix) -> Tensor:
-        matrix = normalized_adjacency(neighbors, dtype=x.dtype)
+    def convolve(
+        self,
+        x: Features,
+        neighbors: Neighbors | GraphMatrix,
+        weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        assert isinstance(x, Tensor)
+        matrix = normalized_adjacency(neighbors, weight, dtype=x.dtype, mask=mask)
         restart, z = self.alpha * x, x
         for _ in range(self.K):
             z = matrix.step(z, 1 - self.alpha, restart)

@@ -14,6 +14,7 @@ from geodl.geometry import Coarsening
 from geodl.geometry.coarsening import on_columns
 from geodl.nn.level import Level
 from geodl.ops import Neighbors, aggregate
+from geodl.ops.edge_index import shapes_of
 
 __all__ = ["GlobalMeanPool", "LpPool", "MaxPool", "MeanPool"]
 
@@ -34,7 +35,13 @@ class _Pool(nn.Module):
         self.kernel_size, self.padding, self.ceil_mode = kernel_size, padding, ceil_mode
         self.stride = kernel_size if stride is None else stride
 
-    def forward(self, x: Tensor, domain: Cells | None = None, area: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        domain: Cells | None = None,
+        area: Tensor | None = None,
+        batch: Tensor | None = None,
+    ) -> Tensor:
         """Pool ``x``.
 
         Args:
@@ -43,6 +50,8 @@ class _Pool(nn.Module):
                 :class:`~geodl.nn.Level`, or Neighbors, whose rows are pooled. With a stride of 1 a Level is pooled over the
                 points that the kernel covers around each.
             area: ``[V]``, what every point counts; on a coarsening its masses and on Neighbors 1, if not given.
+            batch: ``[V]`` int64 in the place of a domain: whole shapes are pooled, of which it holds the number for every point, in
+                any order.
 
         Returns:
             ``[B, C, *size']``, ``[N, C]`` or ``[B, C, N]``.
@@ -50,6 +59,8 @@ class _Pool(nn.Module):
         Raises:
             ValueError: shapes that do not fit, or a grid without a kernel size.
         """
+        if batch is not None:
+            domain = _whole(x, domain, batch)
         if domain is None:
             if self.kernel_size is None:
                 raise ValueError("a grid is pooled over windows: kernel_size must be given")
@@ -185,13 +196,17 @@ class LpPool(_Pool):
 class GlobalMeanPool(nn.Module):
     """The mean over a whole grid, ``[B, C, *size]`` -> ``[B, C]``, or by area over the points of a level.
 
-    On a level ``[V, C]`` gives ``[B, C]``, one row a packed shape, and ``[B, C, V]`` on one shape ``[B, C]``.
+    On a level ``[V, C]`` gives ``[B, C]``, one row a packed shape, and ``[B, C, V]`` on one shape ``[B, C]``. ``batch [V]`` int64,
+    the number of the shape of every point in any order, may stand for the level; there points count the same.
 
     Raises:
         ValueError: B signals on several packed shapes, or a signal that does not fit.
     """
 
-    def forward(self, x: Tensor, domain: Level | None = None) -> Tensor:
+    def forward(self, x: Tensor, domain: Level | None = None, batch: Tensor | None = None) -> Tensor:
+        if batch is not None:
+            mean: Tensor = MeanPool()(x, domain, batch=batch)
+            return mean
         if domain is None:
             return x.flatten(2).mean(2)
         ptr = torch.tensor([0, domain.num_nodes], device=x.device) if domain.ptr is None else domain.ptr
@@ -217,6 +232,17 @@ def _cells(domain: Cells, area: Tensor | None) -> tuple[Neighbors, Tensor | None
     if area is not None:
         return cells, _checked(area, cells)[cells.col]
     return cells, coarsening.weight * coarsening.mass.to(coarsening.weight)[cells.row]
+
+
+def _whole(x: Tensor, domain: Cells | None, batch: Tensor) -> Neighbors:
+    if domain is not None:
+        raise ValueError("give a domain or batch, not both")
+    shapes = shapes_of(batch)
+    if x.dim() != 2 or x.shape[0] != shapes.num_src:
+        raise ValueError(
+            f"x must have shape [{shapes.num_src}, C] where batch is given, one a point, not {list(x.shape)}"
+        )
+    return shapes
 
 
 def _checked(area: Tensor, cells: Neighbors) -> Tensor:

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from geodl.nn.glorot import glorot
+from geodl.nn.graph_layer import GraphLayer, product, shares
 from geodl.nn.sparse_features import Features, SparseFeatures, linear
 from geodl.ops import Neighbors, aggregate
 
 __all__ = ["SAGEConv"]
 
 
-class SAGEConv(nn.Module):
+class SAGEConv(GraphLayer):
     r"""Sample-and-aggregate convolution,
 
     .. math:: y_i = x_i W_0 + \operatorname{mean}_{j \in N(i)} x_j \, W_1 + b .
@@ -22,13 +23,14 @@ class SAGEConv(nn.Module):
     The mean commutes with :math:`W_1`, so the narrower side of it is what the graph carries; the maximum, by channel, does not.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         reduce: "mean" or "max" (of the x_j, without a network before it).
         bias: whether b is learned.
 
     Shapes:
-        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`, with the mean), neighbors of N points -> ``[N, C']``.
+        x ``[N, C]`` (or :class:`~geodl.nn.SparseFeatures`, with the mean), a graph of N points
+        (:class:`~geodl.nn.GraphLayer`) -> ``[N, C']``.
 
     Raises:
         ValueError: no such reduction, or the maximum of sparse features.
@@ -51,17 +53,26 @@ class SAGEConv(nn.Module):
         self.weight = glorot(in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def forward(self, x: Features, neighbors: Neighbors) -> Tensor:
+    def convolve(
+        self, x: Features, neighbors: Neighbors, weight: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         sparse = isinstance(x, SparseFeatures)
         if sparse and self.reduce == "max":
             raise ValueError("the maximum needs dense features: x.to_dense()")
         channels, out_channels = self.weight.shape
+        reduction = mask, self.reduce
+        if weight is not None and self.reduce == "mean":
+            reduction = product(shares(neighbors, weight), mask), "sum"
+        elif weight is not None:  # who is there counts, not how often
+            there = weight > 0
+            neighbors = neighbors.select(there)
+            reduction = None if mask is None else mask[there], "max"
         if sparse or (self.reduce == "mean" and out_channels <= channels):
             own, read = linear(x, torch.cat([self.root, self.weight], 1)).chunk(2, 1)
-            y = own + aggregate(read, neighbors, reduce=self.reduce)
+            y = own + aggregate(read, neighbors, *reduction)
         else:
             assert isinstance(x, Tensor)
-            y = x @ self.root + aggregate(x, neighbors, reduce=self.reduce) @ self.weight
+            y = x @ self.root + aggregate(x, neighbors, *reduction) @ self.weight
         return y if self.bias is None else y + self.bias
 
     def extra_repr(self) -> str:

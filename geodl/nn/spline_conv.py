@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from geodl.geometry import Charts
 from geodl.nn.geodesic import chart_reach
+from geodl.nn.graph_layer import Adjacency, GraphLayer, shares
 from geodl.nn.spline_windows import spline_windows
 from geodl.ops import patch_conv
 
 __all__ = ["SplineConv"]
 
 
-class SplineConv(nn.Module):
+class SplineConv(GraphLayer):
     r"""Convolution with a continuous filter, a tensor product of B-splines with a matrix at every control point.
 
     .. math:: y_i = b + x_i W_\text{root} + \frac{1}{|N(i)|} \sum_{j \in N(i)} \sum_m w_m(u_{ij}) \, x_j W_m
@@ -26,7 +27,7 @@ class SplineConv(nn.Module):
     the border.
 
     Args:
-        in_channels: C.
+        in_channels: ``C``.
         out_channels: C'.
         kernel_size: control points along each axis; its length is the number of coordinates.
         degree: of the splines, 1, 2 or 3.
@@ -36,7 +37,8 @@ class SplineConv(nn.Module):
         bias: whether b is.
 
     Shapes:
-        x ``[V, C]``, charts over V points -> ``[V, C']``.
+        x ``[V, C]``, charts over V points -> ``[V, C']``. As in PyG also ``edge_index [2, E]`` and ``edge_attr [E, axes]`` in its
+        order (:class:`~geodl.nn.GraphLayer`), which are u already: in [0, 1], beyond at the border.
 
     Raises:
         ValueError: a degree that is not 1, 2 or 3, charts that do not fit, or no radius.
@@ -78,25 +80,40 @@ class SplineConv(nn.Module):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor, charts: Charts) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        charts: Charts | Adjacency,
+        edge_attr: Tensor | None = None,
+        edge_weight: Tensor | None = None,
+    ) -> Tensor:
+        in_unit = not isinstance(charts, Charts)
+        charts, counted, mask = self.coordinates(x, charts, edge_attr, edge_weight)
         neighbors = charts.neighbors
         if x.shape[0] != neighbors.num_src:
             raise ValueError(f"charts have {neighbors.num_src} vertices but x has {x.shape[0]} rows")
-        weight, index = self._windows(charts)
-        if self.mean:
+        weight, index = self._windows(charts, in_unit)
+        if counted is not None:
+            weight = weight * (shares(neighbors, counted) if self.mean else counted)[:, None]
+        elif self.mean:
             weight = weight / neighbors.degree().clamp(min=1)[neighbors.row, None]
+        if mask is not None:
+            weight = weight * mask[:, None]
         y = patch_conv(x, neighbors, weight.to(x.dtype), self.filters, index)
         if self.root is not None:
             y = y + self.root(x)
         return y if self.bias is None else y + self.bias
 
-    def _windows(self, charts: Charts) -> tuple[Tensor, Tensor]:
+    def _windows(self, charts: Charts, in_unit: bool) -> tuple[Tensor, Tensor]:
         axes = len(self.kernel_size)
         if charts.coords.shape[1] != axes:
             raise ValueError(
                 f"charts have {charts.coords.shape[1]} coordinates but the kernel has {axes} axes"
             )
         size = charts.coords.new_tensor(self.kernel_size)
+        if in_unit:
+            unit = charts.coords.clamp(0, 1)
+            return spline_windows(unit * (size - self.degree), self.kernel_size, self.degree)
         radius = chart_reach(charts) if self.radius is None else charts.coords.new_tensor(self.radius)
         if charts.kind == "cartesian":
             unit = ((charts.coords / radius[..., None]).clamp(-1, 1) + 1) / 2

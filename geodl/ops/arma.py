@@ -33,7 +33,7 @@ def arma(
         X_s^{(t+1)} = \sigma(L \, X_s^{(t)} W_s + x \, V_s), \qquad \text{out} = \frac{1}{S} \sum_s X_s^{(T)}
 
     where row i of L has the numbers ``laplacian[e]`` in the columns ``col[e]``, scaled so that its spectrum lies in
-    [-1, 1]. Without activation and with scalars a and b for W and V, it converges where |a| < 1 to the rational filter
+    [-1, 1]. Without activation and with scalars a and b for W and V, it converges where ``abs(a) < 1`` to the rational filter
     b / (1 - a lambda), and S of them to a sum of such.
 
     Args:

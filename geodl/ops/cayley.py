@@ -90,7 +90,8 @@ class _Transform:
         on_diagonal = neighbors.row == neighbors.col
         ones = entries.new_ones(neighbors.num_src, 1)
         diagonal = aggregate(ones, neighbors, torch.where(on_diagonal, entries, 0))[:, :, None]
-        self.rest = Matrix(torch.where(on_diagonal, 0, entries), *matrix[1:])
+        _, graph, symmetric, transposed = matrix  # Dynamo of torch 2.6 slices no named tuples
+        self.rest = Matrix(torch.where(on_diagonal, 0, entries), graph, symmetric, transposed)
         self.diagonal, self.norm, self.iterations = diagonal, diagonal.square() + 1, iterations
 
     def __call__(self, signal: Tensor) -> Tensor:

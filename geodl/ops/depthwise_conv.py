@@ -31,14 +31,8 @@ def _(x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | No
 
 @depthwise_conv_adjoint.reference
 def _(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    filters: Tensor,
-    graph: CSR,
-    index: Tensor | None,
-    needs: Sequence[bool],
-) -> tuple[Tensor, Tensor, Tensor]:
+    grad: Tensor, x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, needs: Sequence[bool],
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     windows = Windows(graph, weight, index)
     by_x, by_weight = spread(grad[:, None] * filters, x, windows, needs[:2])
     by_filters = (gather(x, windows, len(filters)) * grad[:, None]).sum(0) if needs[2] else x.new_empty(0)
@@ -52,14 +46,8 @@ def _(x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | No
 
 @depthwise_conv_adjoint.native
 def _(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    filters: Tensor,
-    graph: CSR,
-    index: Tensor | None,
-    needs: Sequence[bool],
-) -> tuple[Tensor, Tensor, Tensor]:
+    grad: Tensor, x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, needs: Sequence[bool],
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     by_x = x.new_empty(0)
     _, by_weight, by_filters = wanted((x, weight, filters), (False, *needs[1:]))
     if needs[0]:
@@ -74,14 +62,8 @@ def _(
 
 
 def _native_sum(
-    x: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    edge: Tensor | None,
-    weight: Tensor,
-    index: Tensor | None,
-    filters: Tensor,
-) -> Tensor:
+    x: Tensor, rowptr: Tensor, col: Tensor, edge: Tensor | None, weight: Tensor, index: Tensor | None, filters: Tensor,
+) -> Tensor:  # fmt: skip
     """Over the CSR, or over its transpose, whose k-th edge is ``edge[k]``."""
     rows = rowptr.shape[0] - 1
     if weight.shape[1] == 0:  # a product over no windows, which the kernel would leave unwritten

@@ -185,15 +185,8 @@ Tensors = tuple[Tensor, ...]
 
 @edge_max.fake
 def new_results(
-    x: Tensor,
-    x_dst: Tensor | None,
-    weight: Tensor,
-    bias: Any,
-    gamma: Tensor | None,
-    beta: Any,
-    graph: CSR,
-    *_: Any,
-) -> Tensors:
+    x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Any, gamma: Tensor | None, beta: Any, graph: CSR, *_: Any,
+) -> Tensors:  # fmt: skip
     """Uninitialised results."""
     _check_destinations(x_dst, graph)
     points, channels = graph.rowptr.shape[0] - 1, weight.shape[1]
@@ -208,14 +201,8 @@ def new_results(
 
 @edge_max_backward.fake
 def new_gradients(
-    grad: Tensor,
-    x: Tensor,
-    x_dst: Tensor | None,
-    weight: Tensor,
-    gamma: Tensor | None,
-    graph: CSR,
-    *given: Any,
-) -> Tensors:
+    grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, *given: Any,
+) -> Tensors:  # fmt: skip
     """Uninitialised gradients; that of ``bias`` is zero where a norm takes the mean away."""
     *_, statistics, terms, need_x = given
     check_norm(x_dst, gamma, graph, statistics, terms)

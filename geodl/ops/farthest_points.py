@@ -15,6 +15,7 @@ from geodl.ops.core.fitting import Fitting
 from geodl.ops.core.memory import addresses
 from geodl.ops.core.operator import HALF
 from geodl.ops.dynamic_size import dynamic_size
+from geodl.ops.edge_index import pointer
 
 __all__ = ["farthest_points"]
 
@@ -22,7 +23,11 @@ _GIVEN = Fitting("; x:const[P,D] ptr[B+1] count[B]? start[B]?")
 
 
 def farthest_points(
-    x: Tensor, count: int | Tensor, ptr: Tensor | None = None, start: int | Tensor | None = None
+    x: Tensor,
+    count: int | Tensor,
+    ptr: Tensor | None = None,
+    start: int | Tensor | None = None,
+    batch: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Farthest-point sampling of every cloud of a packed batch,
 
@@ -50,6 +55,7 @@ def farthest_points(
         ptr: ``[B+1]`` int64, cloud ``b`` holds the points ``ptr[b]`` to ``ptr[b+1]``; one cloud if not given.
         start: ``[B]`` int64, the row of ``x`` that is the first sample of each cloud (of an empty cloud it is ignored),
             or for one cloud its number; the first point of each cloud if not given.
+        batch: ``[P]`` int64, the cloud of every point, ascending, in the place of `ptr`.
 
     Returns:
         ``(index, ptr)``: rows of ``x`` ``[M]`` int64, the samples of each cloud in the order in which they were taken, and
@@ -62,6 +68,7 @@ def farthest_points(
     """
     if isinstance(count, int) and count < 0:
         raise ValueError(f"count must not be negative, got {count}")
+    ptr = pointer(ptr, batch)
     single, counts = ptr is None, count if isinstance(count, Tensor) else None
     first = start if isinstance(start, Tensor) else None
     x, ptr, counts, first = _GIVEN(x.detach(), one_cloud(x) if ptr is None else ptr, counts, first)

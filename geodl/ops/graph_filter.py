@@ -174,18 +174,9 @@ def _(g: Tensor, a: Tensor, b: Tensor, needs: Sequence[bool]) -> Any:
 
 
 def recur(
-    step: Callable[..., None],
-    source: Tensor,
-    laplacian: Tensor,
-    graph: CSR,
-    symmetric: bool,
-    transposed: bool,
-    alpha: Sequence[float],
-    beta: Sequence[float],
-    sources: int,
-    keep: int,
-    backwards: bool,
-) -> Tensor:
+    step: Callable[..., None], source: Tensor, laplacian: Tensor, graph: CSR, symmetric: bool, transposed: bool,
+    alpha: Sequence[float], beta: Sequence[float], sources: int, keep: int, backwards: bool,
+) -> Tensor:  # fmt: skip
     """The recurrence by a ``step(x, *operand, alpha, d, beta, f, out)`` that writes ``alpha A x + d + beta f`` to ``out``.
 
     Its d and f may be None, and its dense tensors have adjacent channels, but rows that may lie apart.

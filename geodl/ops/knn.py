@@ -21,6 +21,7 @@ from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses
 from geodl.ops.dynamic_size import dynamic_size
+from geodl.ops.edge_index import pointers
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.remembered import remembered
 
@@ -38,6 +39,9 @@ def knn(
     query_ptr: Tensor | None = ...,
     loop: bool = ...,
     return_distance: Literal[False] = ...,
+    *,
+    batch: Tensor | None = ...,
+    query_batch: Tensor | None = ...,
 ) -> Neighbors: ...
 
 
@@ -51,6 +55,8 @@ def knn(
     loop: bool = ...,
     *,
     return_distance: Literal[True],
+    batch: Tensor | None = ...,
+    query_batch: Tensor | None = ...,
 ) -> tuple[Neighbors, Tensor]: ...
 
 
@@ -62,6 +68,9 @@ def knn(
     query_ptr: Tensor | None = None,
     loop: bool = True,
     return_distance: bool = False,
+    *,
+    batch: Tensor | None = None,
+    query_batch: Tensor | None = None,
 ) -> Neighbors | tuple[Neighbors, Tensor]:
     r"""The nearest points in Euclidean distance,
 
@@ -84,6 +93,8 @@ def knn(
         loop: whether a point is its own neighbour (as in DGCNN). Without, it is left out of its own row, by its index: its
             duplicates remain.
         return_distance: also return the distances.
+        batch, query_batch: PyG's vectors ``[P]`` and ``[Q]`` int64 of the cloud of every point and query, ascending, in the place
+            of `ptr` and `query_ptr`.
 
     Returns:
         Neighbors with a row for every query (or point); with `return_distance` also ``[E]`` Euclidean distances in the dtype
@@ -94,6 +105,7 @@ def knn(
         ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``k`` below 1, or on the CPU a point
             that is not finite.
     """
+    ptr, query_ptr = pointers(ptr, batch, query_ptr, query_batch)
     check_queries(ptr, queries, query_ptr, loop)
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")

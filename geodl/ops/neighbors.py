@@ -86,7 +86,8 @@ class Neighbors(Structure):
             Neighbors whose rows keep the order of ``edge_index`` and whose ``order`` holds the permutation.
         """
         if edge_index.dim() != 2 or edge_index.shape[0] != 2:
-            raise ValueError(f"edge_index must have shape [2, E], not {list(edge_index.shape)}")
+            hint = "; transpose it" if edge_index.dim() == 2 and edge_index.shape[1] == 2 else ""
+            raise ValueError(f"edge_index must have shape [2, E], not {list(edge_index.shape)}{hint}")
         if edge_index.dtype != torch.int64:
             raise ValueError(f"edge_index must be int64, not {edge_index.dtype}")
         num_src = num_dst if num_src is None else num_src

@@ -95,14 +95,8 @@ def _(x: Tensor, weight: Tensor, graph: CSR, index: Tensor | None, num_windows: 
 
 @read_patches_adjoint.reference
 def _(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    graph: CSR,
-    index: Tensor | None,
-    num_windows: int,
-    needs: Sequence[bool],
-) -> tuple[Tensor, Tensor]:
+    grad: Tensor, x: Tensor, weight: Tensor, graph: CSR, index: Tensor | None, num_windows: int, needs: Sequence[bool],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     return spread(grad, x, Windows(graph, weight, index), needs)
 
 
@@ -122,14 +116,8 @@ def _(x: Tensor, weight: Tensor, graph: CSR, index: Tensor | None, num_windows: 
 
 @read_patches_adjoint.native
 def _(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    graph: CSR,
-    index: Tensor | None,
-    num_windows: int,
-    needs: Sequence[bool],
-) -> tuple[Tensor, Tensor]:
+    grad: Tensor, x: Tensor, weight: Tensor, graph: CSR, index: Tensor | None, num_windows: int, needs: Sequence[bool],
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     by_x, by_weight = map(in_huge_pages, wanted((x, weight), needs))
     kernel("patch_gather_backward", x.dtype)(
         *Windows(graph, weight, index).addresses(), num_windows, x.data_ptr(), *x.shape, grad.data_ptr(),

@@ -23,9 +23,8 @@ class PolarWindows(Structure):
 
     Window ``m = ring * rays + ray``. Turning the chart of a point by one ray spacing moves what ray ``a`` saw
     to ray ``a + 1``. Dense (``index`` None): every window has a weight at every edge, as Gaussian bins do.
-    Sparse: an edge is seen by few windows, as with barycentric template points (S = 1, one edge for each
-        corner of the triangle that
-    a template point falls in).
+    Sparse: an edge is seen by few windows, as with barycentric template points (S = 1, one edge for each corner of the
+    triangle that a template point falls in).
 
     Args:
         neighbors: which sources each of the N points reads; rows may hold duplicates.

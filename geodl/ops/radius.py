@@ -16,6 +16,7 @@ from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses
 from geodl.ops.dynamic_size import dynamic_size
+from geodl.ops.edge_index import pointers
 from geodl.ops.knn import (
     Layout,
     arrange,
@@ -42,6 +43,9 @@ def radius(
     max_neighbors: int | None = ...,
     loop: bool = ...,
     return_distance: Literal[False] = ...,
+    *,
+    batch: Tensor | None = ...,
+    query_batch: Tensor | None = ...,
 ) -> Neighbors: ...
 
 
@@ -56,6 +60,8 @@ def radius(
     loop: bool = ...,
     *,
     return_distance: Literal[True],
+    batch: Tensor | None = ...,
+    query_batch: Tensor | None = ...,
 ) -> tuple[Neighbors, Tensor]: ...
 
 
@@ -68,6 +74,9 @@ def radius(
     max_neighbors: int | None = None,
     loop: bool = True,
     return_distance: bool = False,
+    *,
+    batch: Tensor | None = None,
+    query_batch: Tensor | None = None,
 ) -> Neighbors | tuple[Neighbors, Tensor]:
     r"""All points in a closed ball,
 
@@ -90,6 +99,8 @@ def radius(
         loop: whether a point is its own neighbour. Without, it is left out of its own row, by its index: its duplicates
             remain.
         return_distance: also return the distances.
+        batch, query_batch: PyG's vectors ``[P]`` and ``[Q]`` int64 of the cloud of every point and query, ascending, in the place
+            of `ptr` and `query_ptr`.
 
     Returns:
         Neighbors with a row for every query (or point); with `return_distance` also ``[E]`` Euclidean distances in the dtype
@@ -100,6 +111,7 @@ def radius(
         ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``r`` negative or NaN,
             ``max_neighbors`` below 1, or on the CPU a point that is not finite.
     """
+    ptr, query_ptr = pointers(ptr, batch, query_ptr, query_batch)
     check_queries(ptr, queries, query_ptr, loop)
     if not r >= 0:
         raise ValueError(f"r must not be negative, got {r}")
@@ -131,14 +143,9 @@ def in_balls(search: Callable[..., Found]) -> Callable[..., Found]:
     """What a backend does, for the arguments of the operator."""
 
     def run(
-        x: Tensor,
-        ptr: Tensor | None,
-        queries: Tensor | None,
-        query_ptr: Tensor | None,
-        r: float,
-        max_neighbors: int | None,
-        loop: bool,
-    ) -> Found:
+        x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, r: float,
+        max_neighbors: int | None, loop: bool,
+    ) -> Found:  # fmt: skip
         if not r >= 0 or (max_neighbors is not None and max_neighbors < 1):
             raise ValueError(
                 f"r must not be negative and max_neighbors at least 1, got {r} and {max_neighbors}"

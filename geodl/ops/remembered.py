@@ -105,6 +105,29 @@ def remembered(owner: Tensor | Remembers, key: Hashable, make: Callable[[], Made
     return cast(Made, found[0])
 
 
+class _Beside:
+    """An answer of a tensor and of one object beside it, the last that was asked for."""
+
+    memory: Memory | None = None
+    answer: Any = None
+    mark: Hashable = None
+
+
+def remembered_beside(owner: Tensor, other: Remembers, key: Hashable, make: Callable[[], Made]) -> Made:
+    """``make()``, called once for a tensor and an object beside it (the last that came), and anew after a change of either.
+
+    As of :func:`remembered`. What is made must not hold the tensor.
+    """
+    memory = other.memory()
+    if UNMARKED in memory.mark:
+        return make()
+    known = remembered(owner, key, _Beside)
+    if known.memory is not memory or known.mark != mark(known.answer):
+        known.answer = plainly(make)
+        known.memory, known.mark = memory, mark(known.answer)
+    return cast(Made, known.answer)
+
+
 def plainly(make: Callable[[], Made], anywhere: bool = False) -> Made:
     """``make()`` in no mode; what has no device of its own is on the CPU, whatever device networks are being made on."""
     with ExitStack() as stack:

@@ -13,10 +13,14 @@ from geodl.ops.neighbors import Neighbors
 __all__ = ["change_self_loops", "first_of_rows"]
 
 
-def change_self_loops(neighbors: Neighbors, add: bool) -> Neighbors:
-    """The other neighbours of every point, in their order; with ``add``, the point itself follows them once."""
-    rowptr, col = self_loops(neighbors.rowptr, neighbors.col, add)
-    return Neighbors.trusted(rowptr, col, neighbors.num_src)
+def change_self_loops(neighbors: Neighbors, add: bool) -> tuple[Neighbors, Tensor]:
+    """The other neighbours of every point, in their order; with ``add``, the point itself follows them once.
+
+    Returns:
+        ``(changed, edge)``: edge ``e`` was ``edge[e]``, a loop the last that the point had, or -1.
+    """
+    rowptr, col, edge = self_loops(neighbors.rowptr, neighbors.col, add)
+    return Neighbors.trusted(rowptr, col, neighbors.num_src), edge
 
 
 def first_of_rows(neighbors: Neighbors, most: int) -> Neighbors:
@@ -25,22 +29,24 @@ def first_of_rows(neighbors: Neighbors, most: int) -> Neighbors:
     return Neighbors.trusted(rowptr, col, neighbors.num_src)
 
 
-self_loops = Operator("self_loops", "; rowptr[N+1] col[E] add:bool -> rowptr:int[N+1] col:int[E]")
+self_loops = Operator("self_loops", "; rowptr[N+1] col[E] add:bool -> rowptr:int[N+1] col:int[E] edge:int[E]")
 first_edges = Operator(
     "first_edges", "; rowptr[N+1] col[E] num_src:int most:int -> rowptr:int[N+1] col:int[E]"
 )
 
 
 @self_loops.reference
-def _(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor]:
-    row = edge_rows(rowptr, col)
+def _(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor, Tensor]:
+    row, edge = edge_rows(rowptr, col), torch.arange(col.shape[0], device=col.device)
     kept = row != col
-    row, col = row[kept], col[kept]
     if add:
         own = torch.arange(rowptr.shape[0] - 1, device=rowptr.device)
-        row, col = torch.cat([row, own]), torch.cat([col, own])
-    changed, col, _ = group_edges(row, col, rowptr.shape[0] - 1)
-    return changed, col
+        loop = torch.full_like(own, -1).scatter_reduce(0, row[~kept], edge[~kept], "amax")
+        row, col, edge = (torch.cat(two) for two in ((row[kept], own), (col[kept], own), (edge[kept], loop)))
+    else:
+        row, col, edge = row[kept], col[kept], edge[kept]
+    changed, col, order = group_edges(row, col, rowptr.shape[0] - 1)
+    return changed, col, edge[order]
 
 
 @first_edges.reference
@@ -53,8 +59,9 @@ def _(rowptr: Tensor, col: Tensor, num_src: int, most: int) -> tuple[Tensor, Ten
 
 
 @self_loops.fake
-def _(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(rowptr), col.new_empty(dynamic_size())
+def _(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor, Tensor]:
+    size = dynamic_size()
+    return torch.empty_like(rowptr), col.new_empty(size), col.new_empty(size)
 
 
 @first_edges.fake

@@ -14,6 +14,7 @@ from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.fitting import Fitting
 from geodl.ops.dynamic_size import dynamic_size
+from geodl.ops.edge_index import pointer
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["VoxelPool", "voxel_neighbors", "voxel_pool"]
@@ -41,7 +42,12 @@ class VoxelPool(NamedTuple):
 
 
 def voxel_pool(
-    x: Tensor, pos: Tensor, size: float | Tensor, ptr: Tensor | None = None, reduce: str = "mean"
+    x: Tensor,
+    pos: Tensor,
+    size: float | Tensor,
+    ptr: Tensor | None = None,
+    reduce: str = "mean",
+    batch: Tensor | None = None,
 ) -> VoxelPool:
     r"""Pooling over the occupied cells of a grid,
 
@@ -58,6 +64,7 @@ def voxel_pool(
         size: the side of a cell, or ``[D]`` its sides along the axes.
         ptr: ``[B+1]`` int64, cloud ``b`` holds the points ``ptr[b]`` to ``ptr[b+1]``; one cloud if not given.
         reduce: "mean", "sum", "max" or "min", what becomes of the signal.
+        batch: ``[P]`` int64, the cloud of every point, ascending, in the place of `ptr`.
 
     Returns:
         The pooled signal and positions, where each cloud begins, and the voxel of every point.
@@ -68,13 +75,15 @@ def voxel_pool(
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
     pos, x = _SIGNAL(pos, x)
-    neighbors, voxel_ptr = voxel_neighbors(pos, size, ptr)
+    neighbors, voxel_ptr = voxel_neighbors(pos, size, ptr, batch)
     pooled = aggregate(x, neighbors, reduce=reduce)
     cluster = neighbors.t()[0].col  # every point is read by one voxel
     return VoxelPool(pooled, aggregate(pos, neighbors, reduce="mean"), voxel_ptr, cluster)
 
 
-def voxel_neighbors(pos: Tensor, size: float | Tensor, ptr: Tensor | None = None) -> tuple[Neighbors, Tensor]:
+def voxel_neighbors(
+    pos: Tensor, size: float | Tensor, ptr: Tensor | None = None, batch: Tensor | None = None
+) -> tuple[Neighbors, Tensor]:
     r"""The voxels of packed point clouds, each of which reads its points.
 
     A voxel is a cell :math:`\lfloor p / \text{size} \rfloor` of the grid through the origin of the coordinates that holds
@@ -90,6 +99,7 @@ def voxel_neighbors(pos: Tensor, size: float | Tensor, ptr: Tensor | None = None
         pos: ``[P, D]`` floating point.
         size: the side of a cell, or ``[D]`` its sides along the axes.
         ptr: ``[B+1]`` int64, cloud ``b`` holds the points ``ptr[b]`` to ``ptr[b+1]``; one cloud if not given.
+        batch: ``[P]`` int64, the cloud of every point, ascending, in the place of `ptr`.
 
     Returns:
         ``(neighbors, ptr)``: Q voxels that read P points, and ``[B+1]`` int64, where those of each cloud begin. The voxel
@@ -99,6 +109,7 @@ def voxel_neighbors(pos: Tensor, size: float | Tensor, ptr: Tensor | None = None
         ValueError: a shape, dtype or device that does not fit, a size that is not positive and finite, a ``ptr`` that does
             not ascend from 0 to P, or a point that is not finite, or not after division by the size.
     """
+    ptr = pointer(ptr, batch)
     sides = size.detach().double() if isinstance(size, Tensor) else None
     pos, ptr, sides = _GIVEN(pos.detach(), one_cloud(pos) if ptr is None else ptr, sides)
     if sides is None:

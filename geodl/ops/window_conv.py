@@ -70,14 +70,8 @@ def _(
 
 @window_conv_at.reference
 def _(
-    x: Tensor,
-    weight: Tensor,
-    filters: Tensor,
-    graph: CSR,
-    index: Tensor | None,
-    rotations: int,
-    selection: Tensor,
-) -> Tensor:
+    x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int, selection: Tensor,
+) -> Tensor:  # fmt: skip
     every = reference(x, weight, filters, graph, index, rotations)
     return every.gather(1, selection.long().unsqueeze(1)).squeeze(1)
 
@@ -146,14 +140,8 @@ def _(
 
 @window_conv_at.native
 def _(
-    x: Tensor,
-    weight: Tensor,
-    filters: Tensor,
-    graph: CSR,
-    index: Tensor | None,
-    rotations: int,
-    selection: Tensor,
-) -> Tensor:
+    x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int, selection: Tensor,
+) -> Tensor:  # fmt: skip
     return _native(x, Windows(graph, weight, index), filters, rotations, _Pool.GIVEN, selection)
 
 
@@ -187,14 +175,9 @@ def _(
 
 
 def _native_adjoint(
-    grad: Tensor,
-    x: Tensor,
-    windows: Windows,
-    filters: Tensor,
-    rotations: int,
-    selection: Tensor | None,
+    grad: Tensor, x: Tensor, windows: Windows, filters: Tensor, rotations: int, selection: Tensor | None,
     needs: Sequence[bool],
-) -> Gradients:
+) -> Gradients:  # fmt: skip
     rings, rays, _, out_channels = filters.shape
     by_x, by_weight, by_filters = map(in_huge_pages, wanted((x, windows.weight, filters), needs))
     results = [by if need else None for by, need in zip((by_x, by_weight, by_filters), needs, strict=True)]

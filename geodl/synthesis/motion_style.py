@@ -101,6 +101,5 @@ def _about_root(positions: Tensor) -> Tensor:
 
 def _statistics(network: STGCN, positions: Tensor, sides: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
     """Mean and deviation over time of every joint's channels after every block."""
-    joints = positions.shape[1]
-    found = [x[0].unflatten(1, (joints, -1)) for x in network.signals(motion_signal(positions, *sides)[None])]
+    found = [x[0] for x in network.signals(motion_signal(positions, *sides)[None])]
     return [(x.mean(2), (x.var(2, unbiased=False) + 1e-8).sqrt()) for x in found]

@@ -39,7 +39,7 @@ def sliced_wasserstein(
     Args:
         one, two: ``[C, H, W]``, or ``[V, C]`` with a level.
         level_one, level_two: where they lie; None for a grid.
-        kernel_size: k.
+        kernel_size: ``k``.
         octaves: how many, each at half the resolution of the one before.
         projections: directions.
         seed: of the directions.

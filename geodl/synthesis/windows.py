@@ -35,7 +35,7 @@ def surface_windows(level: Level, kernel_size: int, stride: int = 1) -> GridWind
 
     Args:
         level: with charts in units of the taps.
-        kernel_size: k.
+        kernel_size: ``k``.
         stride: 2 gives the windows of the points of the next coarser level alone.
 
     Shepard, "A two-dimensional interpolation function for irregularly-spaced data", 1968, for the correction (moving least squares

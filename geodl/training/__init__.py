@@ -16,6 +16,7 @@ from geodl.training.image_data import ImageData
 from geodl.training.labelling import LabellingModule
 from geodl.training.locomotion import LocomotionModule
 from geodl.training.markers import MarkerModule
+from geodl.training.partial_maps import PartialMapModule
 from geodl.training.regression import RegressionModule
 from geodl.training.retargeting import Limbs, RetargetingModule
 from geodl.training.segmentation import SegmentationModule
@@ -36,6 +37,7 @@ __all__ = [
     "Limbs",
     "LocomotionModule",
     "MarkerModule",
+    "PartialMapModule",
     "RegressionModule",
     "RetargetingModule",
     "SegmentationModule",

@@ -15,7 +15,7 @@ def confusion(predicted: Tensor, y: Tensor, num_classes: int, weight: Tensor | N
 
     Args:
         predicted, y: ``[N]`` int64 in ``[0, C)``.
-        num_classes: C.
+        num_classes: ``C``.
         weight: ``[N]``, what each counts, such as its area; 1 if not given.
 
     Returns:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import lightning as L
 from torch.utils.data import DistributedSampler
-from tqdm.auto import tqdm
 
 from geodl.data import DataLoader, Mesh, OperatorCache, VertexSignal
+from geodl.data.progress import progress
 from geodl.geometry import surface_area
 
 
@@ -60,8 +60,8 @@ class CorrespondenceData(L.LightningDataModule):
         radius = self.cache.chart_radius(self.reference, self.patch_size)
         fraction = radius / float(surface_area(self.reference).sqrt())
         for split, shapes in self.shapes.items():
-            progress = tqdm(shapes, desc=f"polar windows, {split}", leave=False, disable=None)
-            self.ready[split] = [self.prepare(mesh, fraction) for mesh in progress]
+            shown = progress(shapes, len(shapes), f"polar windows, {split}")
+            self.ready[split] = [self.prepare(mesh, fraction) for mesh in shown]
 
     def prepare(self, mesh: Mesh, fraction: float) -> Mesh:
         """A copy of a shape with its input signal ``x`` and its ``windows``, of radius fraction * sqrt(area)."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import lightning as L
 from torch.utils.data import DistributedSampler
-from tqdm.auto import tqdm
 
 from geodl.data import DataLoader, InvariantSignal, Mesh, OperatorCache, SpectralOperators, UnitArea
+from geodl.data.progress import progress
 
 
 class FunctionalMapData(L.LightningDataModule):
@@ -47,8 +47,8 @@ class FunctionalMapData(L.LightningDataModule):
         if self.ready:
             return
         for split, shapes in self.shapes.items():
-            progress = tqdm(range(len(shapes)), desc=f"spectra, {split}", leave=False, disable=None)
-            self.ready[split] = [self.prepare(shapes[k]) for k in progress]
+            shown = progress(range(len(shapes)), len(shapes), f"spectra, {split}")
+            self.ready[split] = [self.prepare(shapes[k]) for k in shown]
 
     def prepare(self, mesh: Mesh) -> Mesh:
         """A copy of a shape, of unit area, with its operators and its input signal."""

@@ -54,7 +54,7 @@ class FunctionalMapModule(CorrespondenceModule):
         learning_rate: of Adam; it falls to a hundredth along half a cosine.
         sample: points that soft maps and cross entropies look at in every step, new random ones each time; all if not given.
         temperature: tau.
-        contrast: w.
+        contrast: ``w``.
 
     Cao, Roetzer & Bernard, "Unsupervised learning of robust spectral shape matching", ACM TOG 2023; Donati et al., CVPR 2020.
     """
@@ -108,7 +108,7 @@ class FunctionalMapModule(CorrespondenceModule):
                 maps = maps + coupling_loss(c, fit(evecs[y], evecs[x])) / c.shape[-1]
             score = features[at_b] @ features[at_a].mT / self.temperature
             # Several common points may share a vertex: any of its columns is right, and the first stands for all.
-            contrast = contrast + _found(score, at_a) + _found(score.mT, at_b)
+            contrast = contrast + find_loss(score, at_a) + find_loss(score.mT, at_b)
         count = len(pairs.numbers)
         return {"map": maps / count, "contrast": self.contrast * contrast / (2 * count)}
 
@@ -141,7 +141,7 @@ class FunctionalMapModule(CorrespondenceModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": fall, "interval": "step"}}
 
 
-def _found(score: Tensor, vertex: Tensor) -> Tensor:
+def find_loss(score: Tensor, vertex: Tensor) -> Tensor:
     """Cross entropy of finding column i in row i, columns of one vertex counted once."""
     order = torch.arange(vertex.shape[0], device=vertex.device)
     _, which = vertex.unique(return_inverse=True)

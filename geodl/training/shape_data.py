@@ -7,9 +7,9 @@ from typing import Any
 
 import lightning as L
 from torch.utils.data import DistributedSampler
-from tqdm.auto import tqdm
 
 from geodl.data import DataLoader
+from geodl.data.progress import progress
 
 __all__ = ["ShapeData"]
 
@@ -53,8 +53,8 @@ class ShapeData(L.LightningDataModule):
         if self.ready:
             return
         for split, shapes in self.shapes.items():
-            progress = tqdm(range(len(shapes)), desc=f"shapes, {split}", leave=False, disable=None)
-            self.ready[split] = [self._prepared(shapes[k]) for k in progress]
+            shown = progress(range(len(shapes)), len(shapes), f"shapes, {split}")
+            self.ready[split] = [self._prepared(shapes[k]) for k in shown]
 
     def train_dataloader(self) -> DataLoader:
         shapes = self.ready["train"]

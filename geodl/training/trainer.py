@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, Timer, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from geodl.training.epoch_lines import EpochLines
+from geodl.training.quiet import quiet
 
 
 def resume_point(folder: Path) -> Path | None:
@@ -32,13 +36,15 @@ def make_trainer(
         device: "cpu" or "cuda".
         devices: how many of them; several train data-parallel (DDP), by Lightning's own launcher or under torchrun.
         precision: as Lightning names it; 16-bit mixed (bfloat16) on CUDA and 32-bit on the CPU if not given.
-        progress: whether to draw a progress bar.
+        progress: whether to say how far it is: by a bar on a terminal, else by a line an epoch.
 
     Raises:
         ValueError: epochs or devices is not positive.
     """
     if epochs < 1 or devices < 1:
         raise ValueError(f"epochs and devices must be positive, got {epochs} and {devices}")
+    quiet()
+    bar = progress and sys.stderr.isatty()
     callbacks: list[Callback] = [
         # The file of the last epoch is written beside the previous one and then takes its name.
         ModelCheckpoint(
@@ -47,8 +53,10 @@ def make_trainer(
         LearningRateMonitor("epoch"),
         Timer(),  # its clock is kept in the checkpoint
     ]
-    if progress:
+    if bar:
         callbacks.append(TQDMProgressBar(refresh_rate=10))
+    elif progress:
+        callbacks.append(EpochLines())
     return L.Trainer(
         accelerator="gpu" if device == "cuda" else device,
         devices=devices,
@@ -57,7 +65,7 @@ def make_trainer(
         max_epochs=epochs,
         logger=[CSVLogger(folder, "logs"), TensorBoardLogger(folder, "tensorboard", "")],
         callbacks=callbacks,
-        enable_progress_bar=progress,
+        enable_progress_bar=bar,
         enable_model_summary=False,
         log_every_n_steps=1,
         num_sanity_val_steps=0,

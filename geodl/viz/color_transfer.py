@@ -10,8 +10,8 @@ import torch
 
 from geodl.geometry.shapes import IndexLike
 from geodl.viz.colors import NO_LABEL, position_colors, rgb
-from geodl.viz.picture import deliver
-from geodl.viz.scene import View, checked, checked_map, side_by_side
+from geodl.viz.picture import Size, write_picture
+from geodl.viz.scene import Direction, View, checked, checked_map, side_by_side, unmatched
 
 __all__ = ["correspondence"]
 
@@ -20,14 +20,15 @@ def correspondence(
     reference: Any,
     shape: Any,
     p2p: IndexLike,
-    path: str | os.PathLike[str] | None = None,
+    path: str | os.PathLike[str],
     *,
     true: IndexLike | None = None,
     title: str = "",
-    up: str = "y",
-    front: str | None = None,
-    show: bool | None = None,
-) -> Path | None:
+    up: Direction = "y",
+    front: Direction | None = None,
+    size: Size | None = None,
+    dpi: int = 100,
+) -> Path:
     """The reference coloured by position, and the shape whose vertex v wears the colour of vertex ``p2p[v]``.
 
     Where the match is right, both wear the same colours at the same places. From left to right: the reference,
@@ -36,29 +37,33 @@ def correspondence(
     Args:
         reference: mesh that ``p2p`` points into: ``pos`` ``[V1, 3]``, ``face`` ``[3, F1]``.
         shape: the matched mesh, ``pos`` ``[V2, 3]``, ``face`` ``[3, F2]``.
-        p2p: ``[V2]`` integers, a vertex of ``reference`` for every vertex of ``shape`` (p2p_21); -1 is drawn grey.
-        path: of the PNG to write (atomically); None opens a window.
+        p2p: ``[V2]`` integers, a vertex of ``reference`` for every vertex of ``shape`` (p2p_21); -1 is drawn grey, and their number
+            stands below.
+        path: of the picture to write (atomically): png, pdf or svg.
         true: ``[V2]`` integers, the right ``p2p``.
         title: written above the picture.
-        up: axis that points up: "x", "y" or "z".
-        front: side that is seen, such as "+z"; if None, the one from which the reference looks widest.
-        show: open an Open3D window; if None, only where there is no ``path``.
+        up: what points up: an axis such as "y" or "-z", or a direction ``[3]``.
+        front: the side that is seen, in the same form, not parallel to ``up``; if None, +z where y is up, -y where z, +y where x,
+            whatever the shape, so that all of its pictures agree.
+        size: width and height in inches that the drawing fits into; (24, 9) if not given.
+        dpi: pixels an inch.
 
     Returns:
-        The path written, or None.
+        The path written.
 
     Raises:
         ValueError, IndexError: a mesh that cannot be drawn, or a map that does not fit the meshes.
         ImportError: what draws is not installed; the message says how to get it.
-        RuntimeError: a window is asked for where there is no display.
     """
     base, target = checked("reference", reference), checked("shape", shape)
-    view = View.of(base, up, front)
+    view = View.of(up, front)
     color = position_colors(base, up, front)
     # Where there is no match, a point wears the last row, grey.
     color = torch.cat([color, rgb([NO_LABEL])])
     parts = [("reference", "reference", base, color[:-1], view)]
     if true is not None:
-        parts.append(("shape", "ground truth", target, color[checked_map("true", true, target, base)], view))
-    parts.append(("shape", "prediction", target, color[checked_map("p2p", p2p, target, base)], view))
-    return deliver(side_by_side(parts), path, show, title)
+        right = checked_map("true", true, target, base)
+        parts.append(("shape", "ground truth" + unmatched(right), target, color[right], view))
+    onto = checked_map("p2p", p2p, target, base)
+    parts.append(("shape", "prediction" + unmatched(onto), target, color[onto], view))
+    return write_picture(side_by_side(parts), path, title, None, size, dpi)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from geodl.viz.scene import View, checked
+from geodl.viz.scene import Direction, View, checked
 
 __all__ = ["label_colors", "position_colors", "ramp"]
 
@@ -35,6 +35,8 @@ _LABELS = (
     "#9bbf3b",
 )
 NO_LABEL = "#c4c6ca"
+# From dark to light, as viridis, whose darkest end would look like shade.
+SEQUENTIAL = ["#482878", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"]
 
 
 def ramp(hexes: Sequence[str], place: Tensor) -> Tensor:
@@ -67,22 +69,23 @@ def rgb(hexes: Sequence[str]) -> Tensor:
     )
 
 
-def position_colors(mesh: Any, up: str = "y", front: str | None = None) -> Tensor:
+def position_colors(mesh: Any, up: Direction = "y", front: Direction | None = None) -> Tensor:
     """A colour for every vertex by its position: smooth, different left and right, top and bottom, front and back.
 
     Each coordinate is stretched half linearly and half by the share of vertices below it, so that the legs of a
     body with outstretched arms still differ.
 
     Args:
-        mesh: with ``pos`` ``[V, 3]`` and ``face`` ``[3, F]``.
-        up: axis that points up: "x", "y" or "z".
-        front: side seen, such as "+z"; if None, the horizontal one from which the mesh looks widest.
+        mesh: with ``pos`` ``[V, 3]``; a cloud too.
+        up: what points up, an axis such as "y" or "-z", or a direction ``[3]``.
+        front: side seen, in the same form; if None, +z where y is up, -y where z, +y where x.
 
     Returns:
         ``[V, 3]`` float64, sRGB in 0..1.
     """
-    surface = checked("mesh", mesh)
-    pos = surface.pos @ torch.from_numpy(View.of(surface, up, front).axes).T
+    is_cloud = isinstance(getattr(mesh, "pos", None), Tensor) and getattr(mesh, "face", None) is None
+    pos = mesh.pos.detach().cpu().double() if is_cloud else checked("mesh", mesh).pos
+    pos = pos @ torch.from_numpy(View.of(up, front).axes).T
     extent = (pos.amax(0) - pos.amin(0)).clamp(min=torch.finfo(torch.float64).tiny)
     linear = (pos - pos.amin(0)) / extent
     ranks = torch.stack([_rank(column) for column in pos.unbind(1)], dim=1)

@@ -14,8 +14,8 @@ from torch import Tensor
 from geodl.geometry import surface_area
 from geodl.geometry.shapes import IndexLike
 from geodl.viz.colors import position_colors
-from geodl.viz.picture import deliver
-from geodl.viz.scene import View, checked, checked_map, side_by_side
+from geodl.viz.picture import Size, write_picture
+from geodl.viz.scene import Direction, View, checked, checked_map, side_by_side, unmatched
 
 __all__ = ["lines"]
 
@@ -28,29 +28,30 @@ def lines(
     reference: Any,
     shape: Any,
     p2p: IndexLike,
-    path: str | os.PathLike[str] | None = None,
+    path: str | os.PathLike[str],
     *,
     true: IndexLike | None = None,
     count: int = 60,
     tolerance: float = 0.0,
     title: str = "",
-    up: str = "y",
-    front: str | None = None,
-    show: bool | None = None,
-) -> Path | None:
+    up: Direction = "y",
+    front: Direction | None = None,
+    size: Size | None = None,
+    dpi: int = 100,
+) -> Path:
     """Lines from points spread over the shape to the points of the reference that they are matched to.
 
     With ``true``, right matches are green and wrong ones red, drawn last; without, a line wears the colour of its
     point on the reference (see :func:`geodl.viz.position_colors`).
 
     Args:
-        reference, shape, p2p, path, true, title, up, front, show: as in :func:`geodl.viz.correspondence`.
+        reference, shape, p2p, path, true, title, up, front, size, dpi: as in :func:`geodl.viz.correspondence`.
         count: number of lines, from points far from each other (farthest-point sampling).
         tolerance: with ``true``: straight distance on the reference between match and truth, in units of
             sqrt(area), up to which a match still counts as right.
 
     Returns:
-        The path written, or None.
+        The path written.
 
     Raises:
         ValueError, IndexError: as in :func:`geodl.viz.correspondence`; ``count`` < 1 or ``tolerance`` < 0.
@@ -61,12 +62,12 @@ def lines(
         raise ValueError(f"count must be at least 1, not {count}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, it is {tolerance}")
-    view = View.of(base, up, front)
+    view = View.of(up, front)
     grey = torch.tensor(_BODY, dtype=torch.float64)
     scene = side_by_side(
         [
             ("reference", "reference", base, grey.expand(base.pos.shape[0], 3), view),
-            ("shape", "shape", target, grey.expand(target.pos.shape[0], 3), view),
+            ("shape", "shape" + unmatched(match), target, grey.expand(target.pos.shape[0], 3), view),
         ],
         gap=_GAP,
     )
@@ -92,7 +93,7 @@ def lines(
     scene.line_ends = np.stack([scene.bodies[body].pos[vertex] for body, vertex in ends], axis=1)
     scene.line_front = np.stack([scene.bodies[body].normal[vertex, 2] > 0 for body, vertex in ends], axis=1)
     scene.line_color = color.double().numpy()
-    return deliver(scene, path, show, title)
+    return write_picture(scene, path, title, None, size, dpi)
 
 
 def _spread(pos: Tensor, count: int) -> Tensor:

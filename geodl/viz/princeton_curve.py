@@ -7,26 +7,33 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from geodl.matching import CorrespondenceReport
-from geodl.viz.picture import save_figure
+from geodl.viz.picture import Size, save_figure
 
 __all__ = ["curve"]
 
 
 def curve(
-    reports: Mapping[str, CorrespondenceReport], path: str | os.PathLike[str], *, title: str = ""
+    reports: Mapping[str, CorrespondenceReport],
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+    size: Size = (7.5, 5.0),
+    dpi: int = 150,
 ) -> Path:
     """Plot the fraction of points whose geodesic error is at most a threshold, a line a report (Kim 2011).
 
     Args:
         reports: name of the line -> report of :func:`geodl.matching.evaluate`.
-        path: of the PNG to write (atomically).
+        path: of the plot to write (atomically): png, pdf or svg.
         title: written above the plot.
+        size: width and height in inches.
+        dpi: pixels an inch, of a png.
 
     Returns:
         The path written.
 
     Raises:
-        ValueError: no reports, reports of different protocols, or a path that does not end in .png.
+        ValueError: no reports, reports of different protocols, or a path of another kind.
         ImportError: matplotlib is not installed.
     """
     if not reports:
@@ -42,7 +49,7 @@ def curve(
     except ImportError as error:
         raise ImportError(f"curves need matplotlib: pip install matplotlib ({error})") from error
 
-    figure = Figure(figsize=(7.5, 5), dpi=150, layout="constrained")
+    figure = Figure(figsize=size, dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for name, report in reports.items():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,42 +16,72 @@ from geodl.data.shapes import as_shape
 from geodl.geometry import surface_area, vertex_normals
 from geodl.geometry.shapes import IndexLike, as_index
 
-__all__ = ["Body", "Buffers", "Scene", "View", "checked", "checked_map", "side_by_side"]
+__all__ = [
+    "Body",
+    "Buffers",
+    "Direction",
+    "Scene",
+    "View",
+    "checked",
+    "checked_map",
+    "in_rows",
+    "side_by_side",
+]
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
-# Horizontal directions from which a shape may be seen, for every axis that may point up.
-_FRONTS = {"x": ("+y", "+z"), "y": ("+z", "+x"), "z": ("-y", "+x")}
+Direction: TypeAlias = str | Sequence[float] | Floats
+# The side that is seen where none is named, for every axis that may point up.
+_FRONTS = {"x": "+y", "y": "+z", "z": "-y"}
 
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera stands: rows of ``axes`` are its right, its up and the direction towards it."""
+    """Where the camera stands: rows of ``axes`` are its right, its up and the way towards it; ``upward`` is the world's up."""
 
     axes: Floats
+    upward: Floats
 
     @staticmethod
-    def of(mesh: Any, up: str, front: str | None) -> View:
-        """From the side ``front`` of a mesh, or, if None, from where the mesh looks widest."""
-        if up not in _FRONTS:
-            raise ValueError(f"up must be one of x, y, z, not {up!r}")
-        directions = [sign + axis for axis in "xyz" if axis != up for sign in "+-"]
+    def of(up: Direction = "y", front: Direction | None = None) -> View:
+        """From the side ``front``, with ``up`` upward in the picture: an axis such as "y" or "-z", or any direction ``[3]``.
+
+        If ``front`` is None, y is seen from +z, z from -y and x from +y, so that all pictures of a shape agree.
+        """
+        upward = _direction("up", up)
         if front is None:
-            pos = mesh.pos.detach().cpu().double()
-            extent = dict(zip("xyz", (pos.amax(0) - pos.amin(0)).tolist(), strict=True))
-            front = min(_FRONTS[up], key=lambda direction: extent[direction[1]])
-        if front not in directions:
-            raise ValueError(
-                f"front must be one of {', '.join(directions)} when {up} points up, not {front!r}"
-            )
-        upward, toward = np.eye(3)["xyz".index(up)], np.eye(3)["xyz".index(front[1])]
-        toward = toward if front[0] == "+" else -toward
-        return View(np.stack([np.cross(upward, toward), upward, toward]))
+            if upward.max() < 1:
+                raise ValueError(f"front is needed where up is not an axis but {up}")
+            front = _FRONTS["xyz"[int(upward.argmax())]]
+        toward = _direction("front", front)
+        right = np.cross(upward, toward)
+        length = float(np.linalg.norm(right))
+        if length < 1e-6:
+            raise ValueError(f"front must not be parallel to up, but they are {front} and {up}")
+        right /= length
+        return View(np.stack([right, np.cross(toward, right), toward]), upward)
 
     def behind(self) -> View:
         """From the opposite side."""
-        return View(self.axes * np.array([[-1.0], [1.0], [-1.0]]))
+        axes = self.axes * np.array([[-1.0], [1.0], [-1.0]])
+        return View(axes, self.upward)
+
+
+def _direction(argument: str, direction: Direction) -> Floats:
+    if isinstance(direction, str):
+        sign, axis = ("-", direction[1:]) if direction.startswith("-") else ("+", direction.removeprefix("+"))
+        if axis not in ("x", "y", "z"):
+            raise ValueError(
+                f"{argument} must be x, y, z, one of them behind + or -, or three numbers, not {direction!r}"
+            )
+        unit: Floats = np.eye(3)["xyz".index(axis)] * (-1.0 if sign == "-" else 1.0)
+        return unit
+    vector = np.asarray(direction, dtype=np.float64)
+    length = float(np.linalg.norm(vector)) if vector.shape == (3,) else math.nan
+    if not 0 < length < math.inf:
+        raise ValueError(f"{argument} must be a direction of three finite numbers, not {direction}")
+    return vector / length
 
 
 @dataclass(frozen=True)
@@ -105,7 +135,10 @@ class Buffers:
     normal: Pixels  # [H, W, 3]
 
 
-def side_by_side(parts: Sequence[tuple[str, str, Any, Tensor, View]], gap: float = 0.12) -> Scene:
+Part = tuple[str, str, Any, Tensor, View]
+
+
+def side_by_side(parts: Sequence[Part], gap: float = 0.12) -> Scene:
     """Place meshes from left to right on one floor, each scaled to unit area so that none dwarfs another.
 
     Args:
@@ -115,19 +148,39 @@ def side_by_side(parts: Sequence[tuple[str, str, Any, Tensor, View]], gap: float
     Raises:
         ValueError: a mesh without area, with vertices that are not finite or faces that name no vertex.
     """
-    bodies, left = [], 0.0
-    for argument, label, mesh, color, view in parts:
-        surface = checked(argument, mesh)
-        area = float(surface_area(surface))
-        if not area > 0:
-            raise ValueError(f"{argument}: there is no surface to draw, the area is {area:g}")
-        pos = surface.pos.numpy() @ view.axes.T / math.sqrt(area)
-        low, high = pos.min(0), pos.max(0)
-        pos = pos - np.array([low[0] - left, low[1], (low[2] + high[2]) / 2])
-        left += high[0] - low[0] + gap
-        normal = vertex_normals(surface).numpy() @ view.axes.T
-        bodies.append(Body(label, pos, surface.face.T.contiguous().numpy(), normal, color.numpy()))
+    return in_rows([parts], gap)
+
+
+def in_rows(rows: Sequence[Sequence[Part]], gap: float = 0.12, below: float = 0.3) -> Scene:
+    """The same in rows, from the top down, with columns as wide as the widest of them and room for labels ``below`` each row."""
+    placed = [[_at_origin(*part) for part in row] for row in rows]
+    columns = [0.0] * max(map(len, placed))
+    for row in placed:
+        for column, body in enumerate(row):
+            columns[column] = max(columns[column], float(np.ptp(body.pos[:, 0])))
+    bodies: list[Body] = []
+    floor = 0.0
+    for number, row in enumerate(placed):
+        floor -= (max(float(body.pos[:, 1].max()) for body in row) + below) if number else 0.0
+        left = 0.0
+        for width, body in zip(columns, row, strict=False):
+            shift = np.array([left + width / 2, floor, 0.0])
+            bodies.append(replace(body, pos=body.pos + shift))
+            left += width + gap
     return Scene(bodies)
+
+
+def _at_origin(argument: str, label: str, mesh: Any, color: Tensor, view: View) -> Body:
+    """A mesh of unit area that stands on the origin."""
+    surface = checked(argument, mesh)
+    area = float(surface_area(surface))
+    if not area > 0:
+        raise ValueError(f"{argument}: there is no surface to draw, the area is {area:g}")
+    pos = surface.pos.numpy() @ view.axes.T / math.sqrt(area)
+    low, high = pos.min(0), pos.max(0)
+    pos = pos - np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2])
+    normal = vertex_normals(surface).numpy() @ view.axes.T
+    return Body(label, pos, surface.face.T.contiguous().numpy(), normal, color.numpy())
 
 
 @dataclass(frozen=True)
@@ -178,3 +231,9 @@ def checked_map(argument: str, index: IndexLike, shape: Surface, reference: Surf
         raise IndexError(f"{argument} holds {found}, but reference has {reference.pos.shape[0]} vertices")
     onto: Tensor = index.cpu()
     return onto
+
+
+def unmatched(onto: Tensor) -> str:
+    """How many vertices a point map leaves without a point, for the label of a picture; nothing if there are none."""
+    count = int((onto < 0).sum())
+    return f" ({count:,} unmatched)" if count else ""

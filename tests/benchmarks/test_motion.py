@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.motion import locomotion, retarget
 from benchmarks.motion.__main__ import arguments, main
-from benchmarks.motion.action import Windows, accuracy, ridge
-from benchmarks.motion.data import GAITS, random_windows, windows
+from benchmarks.motion.action import Scores, Windows, judged, ridge
+from benchmarks.motion.data import GAITS, mirrored_labels, random_windows, windows
 from benchmarks.motion.training import size, widest
 from benchmarks.tables import motion_tables
 from geodl.datasets.gaits import body_skeleton
@@ -23,11 +23,16 @@ def test_ridge_tells_apart_what_a_line_does_and_motions_are_counted_not_windows(
     y = torch.tensor([0, 1, 0, 1])
     motion = torch.arange(4).repeat_interleave(10)
     x = torch.randn(40, 1, 1, 3) + 3 * y[motion][:, None, None, None]
-    cut = {split: Windows(x, motion, y) for split in ("train", "val", "test")}
-    assert ridge(cut, lambda x: x.flatten(1)) == 1
+    cut = {split: Windows(x, motion, y[motion]) for split in ("train", "val", "test")}
+    assert ridge(cut, lambda x: x.flatten(1)) == Scores(1, 1)
     scores = torch.tensor([[1.0, 0.9], [0.0, 0.9], [1.0, 0.0]])
-    part = Windows(torch.zeros(3, 1), torch.tensor([0, 0, 1]), torch.tensor([1, 1]))
-    assert accuracy(scores, part) == 0.5
+    part = Windows(torch.zeros(3, 1), torch.tensor([0, 0, 1]), torch.tensor([1, 1, 1]))
+    assert judged(scores, part) == pytest.approx((1 / 3, 0.5))
+
+
+def test_a_mirror_changes_the_names_of_classes() -> None:
+    assert mirrored_labels(["walk", "walk-left", "walk-right"]) == [0, 2, 1]
+    assert mirrored_labels(["gallop-right", "lead", "gallop-left"]) == [2, 1, 0]
 
 
 def test_the_truth_is_the_best_walk_and_a_statue_no_walk() -> None:

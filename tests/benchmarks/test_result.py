@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from pathlib import Path
 
 import pytest
 
-from benchmarks.result import hardware, versions, write_result
+from benchmarks.result import hardware, portable, versions, write_result
 
 GIVEN = dict(benchmark="b", data="d", model="m", seconds=1.25, parameters=7, seeds=[0], command="python -m b")
 
@@ -37,3 +39,11 @@ def test_a_number_that_json_cannot_hold_leaves_the_old_file(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_result(tmp_path, **GIVEN, metrics={"accuracy": float("nan")})
     assert (tmp_path / "result.json").read_text() == before
+
+
+def test_a_command_names_no_folder_of_the_machine() -> None:
+    chosen = argparse.Namespace(
+        root=Path("/data/set"), out=Path("runs/a"), styles=[Path("/data/one.jpg"), Path("two.png")], seed=1
+    )
+    line = "python -m some --root /data/set --out runs/a --styles /data/one.jpg two.png --seed 1"
+    assert portable(line, chosen) == "python -m some --root ROOT --out OUT --styles one.jpg two.png --seed 1"

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from geodl.data import Mesh
 from geodl.datasets import ShadedShapes
+from geodl.geometry import vertex_normals
+from tests.geometry.shapes import icosphere
 
 pytest.importorskip("rich")
 pytest.importorskip("lightning")
 from benchmarks.shading import __main__ as shading
 from benchmarks.shading.baseline import ridge
-from benchmarks.shading.data import CHANNELS, SIDE, Clouds, surroundings, view_of
+from benchmarks.shading.data import CHANNELS, SIDE, STEPS, Clouds, buried, hidden, surroundings, view_of
 from benchmarks.shading.networks import OnCloud
 from geodl.data import collate
 from geodl.training.arguments import apply
@@ -26,6 +29,32 @@ def test_a_view_and_what_other_domains_say_of_its_pixels() -> None:
     assert view.x.shape == (CHANNELS, SIDE, SIDE) and 0.02 < float(view.valid.float().mean()) < 0.9
     torch.testing.assert_close(view.of_vertices(mesh.occlusion), view.occlusion[view.valid])
     assert float(view.x[2][view.valid].min()) > -0.6  # outer sides face the camera, up to interpolation
+
+
+def test_a_wall_hides_half_of_the_sky_from_what_lies_at_its_foot() -> None:
+    depth = torch.full((SIDE, SIDE), 40.0)
+    depth[:, :20] = 10.0
+    normal, shown = torch.zeros(3, SIDE, SIDE), torch.ones(SIDE, SIDE)
+    normal[2] = 1
+    columns = torch.tensor([10, 20, 24, 32, 60])
+    found = hidden(depth, normal, shown, SIDE * (SIDE // 2) + columns).view(5, len(STEPS), -1)
+    far = columns - 19.5
+    expected = (1 - far / (far.square() + 30**2).sqrt()) / 2
+    assert found[0].max() == 0 and found[4].max() == 0  # on the wall; too far away for rays of 28 pixels
+    assert (found[1:4, -1, -1] - expected[1:4]).abs().max() < 0.12
+    assert bool((found.diff(dim=1) >= 0).all()) and bool((found.diff(dim=2) >= 0).all())
+
+
+def test_vertices_inside_of_another_ball_are_buried() -> None:
+    ball = icosphere(3)
+    pos = torch.cat([ball.pos, 0.5 * ball.pos + torch.tensor([0.8, 0.0, 0.0])])
+    mesh = Mesh(pos.float(), torch.cat([ball.face, ball.face + ball.size], dim=1))
+    mesh.normal = vertex_normals(mesh)
+    away = torch.cat([pos[: ball.size] - torch.tensor([0.8, 0.0, 0.0]), pos[ball.size :]]).norm(dim=1)
+    depth = torch.tensor([0.5, 1.0]).repeat_interleave(ball.size) - away  # below the other ball's surface
+    sure = depth.abs() > 0.01  # facets lie inside of their balls
+    assert torch.equal(buried(mesh)[sure], depth[sure] > 0)
+    assert 20 < int(buried(mesh).sum()) < ball.size and float(sure.double().mean()) > 0.97
 
 
 def test_signals_do_not_turn_with_the_shape() -> None:

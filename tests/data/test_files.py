@@ -161,8 +161,7 @@ def test_clouds_come_back(name: str, dtype: torch.dtype, tmp_path: Path) -> None
     cloud.y, cloud.height, cloud.x = torch.arange(9), torch.rand(9), torch.rand(9, 2)
     cloud.save(tmp_path / name)
     again = PointCloud.load(tmp_path / name)
-    text_file = name.endswith(("xyz", "txt"))
-    assert torch.equal(again.pos, cloud.pos.float() if text_file else cloud.pos)
+    assert torch.equal(again.pos, cloud.pos) and again.pos.dtype == dtype
     for key in ("normal", "color", "y", "height", "x"):
         assert torch.equal(again[key], cloud[key]) and again[key].dtype == cloud[key].dtype, key
 
@@ -360,10 +359,102 @@ def test_colours_come_back(suffix: str, tmp_path: Path) -> None:
     mesh = Mesh(SPHERE.vertices, SPHERE.faces, color=torch.randint(2, 256, (162, 3), dtype=torch.uint8))
     mesh.save(tmp_path / f"a.{suffix}")
     again = Mesh.load(tmp_path / f"a.{suffix}")
-    color = again.color if again.color.dtype == torch.uint8 else (255 * again.color).round().byte()
-    assert torch.equal(color, mesh.color) and torch.equal(
-        again.pos, mesh.pos.float() if suffix != "ply" else mesh.pos
+    assert torch.equal(again.color, mesh.color) and torch.equal(again.pos, mesh.pos)
+
+
+@pytest.mark.parametrize("suffix", ["off", "obj", "xyz", "txt"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_text_gives_back_dtypes_and_is_read_by_others(
+    suffix: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    pos = torch.as_tensor(SPHERE.vertices / 3, dtype=dtype)
+    path = tmp_path / f"a.{suffix}"
+    if suffix in ("off", "obj"):
+        for color in (None, pos.abs(), (255 * pos.abs()).byte() // 200):
+            mesh = Mesh(pos, SPHERE.faces, **({} if color is None else {"color": color}))
+            mesh.save(path)
+            again = Mesh.load(path)
+            assert again.pos.dtype == dtype and torch.equal(again.pos, pos)
+            if color is not None:
+                assert again.color.dtype == color.dtype and torch.equal(again.color, color)
+            theirs = trimesh.load(path, process=False)
+            np.testing.assert_allclose(theirs.vertices, pos.numpy(), atol=1e-7)
+            assert np.array_equal(theirs.faces, SPHERE.faces)
+        return
+    cloud = PointCloud(
+        pos, Height=pos[:, 0] / 7, whole=torch.ones(162), mark=pos[:, 0] > 0, rank=torch.arange(162)
     )
+    cloud.save(path)
+    again = PointCloud.load(path)
+    assert torch.equal(again.pos, pos) and again.pos.dtype == dtype
+    for name in ("Height", "whole", "mark", "rank"):
+        assert again[name].dtype == cloud[name].dtype and torch.equal(again[name], cloud[name]), name
+    np.testing.assert_array_equal(np.loadtxt(path)[:, :3].astype(pos.numpy().dtype), pos.numpy())
+    with pytest.raises(ValueError, match="would share a name: x, y, z, x"):
+        PointCloud(pos, x=pos[:, 0]).save(path)
+
+
+def test_attributes_that_a_format_does_not_hold_are_named(tmp_path: Path) -> None:
+    mesh = Mesh(SPHERE.vertices, SPHERE.faces, y=torch.arange(162), face_group=torch.arange(320))
+    for suffix in ("off", "obj", "stl"):
+        with pytest.warns(UserWarning, match=f"{suffix} holds no face_group, y"):
+            mesh.save(tmp_path / f"a.{suffix}")
+    mesh.save(tmp_path / "a.npz")
+    again = Mesh.load(tmp_path / "a.npz")
+    assert torch.equal(again.face_group, mesh.face_group) and torch.equal(again.y, mesh.y)
+
+
+HEAD = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+HEAD += "element face 1\nproperty list uchar int vertex_index\nend_header\n"
+PCD = "FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 2\nHEIGHT 1\nPOINTS 2\nDATA ascii\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        (
+            "a.off",
+            "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n3 2 1 0\n",
+            "4 numbers behind its 3 vertices and 1 faces",
+        ),
+        (
+            "b.off",
+            "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2 1 7\n",
+            "numbers behind the corners of its faces",
+        ),
+        (
+            "a.ply",
+            HEAD + "0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n3 2 1 0\n",
+            "4 numbers behind what its header announces",
+        ),
+        ("b.ply", HEAD + "0 0 0 9\n1 0 0 9\n0 1 0 9\n3 0 1 2\n", "behind the properties of vertex"),
+        ("c.ply", HEAD + "0 0 0\n1 0 0\n0 1 0\n3 0 1 2 255 0 0\n", "behind the properties of face"),
+        ("a.pcd", PCD + "0 0 0\n1 0 0\n0 1 0\n", "3 numbers behind its 2 points"),
+        ("a.pts", "2\n0 0 0\n1 0 0\n0 1 0\n", "announces 2 points, it has 3, which were all read"),
+    ],
+)
+def test_what_is_behind_the_announced_rows_is_said(name: str, data: str, said: str, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=said):
+        shape = as_shape(written(tmp_path / name, data))
+    assert shape.pos[:2].tolist() == [[0, 0, 0], [1, 0, 0]]
+    if not name.endswith(("pcd", "pts")):
+        assert shape.face.t().tolist() == [[0, 1, 2]]
+
+
+def test_a_damaged_first_row_is_no_heading(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="line 1: 'O' is no number"):
+        PointCloud.load(written(tmp_path / "a.xyz", "O 0 1\n1 2 3\n4 5 6\n"))
+    with pytest.raises(ValueError, match=r"first line is 2\.5, which is no number of points"):
+        PointCloud.load(written(tmp_path / "b.xyz", "2.5\n1 2 3\n4 5 6\n"))
+
+
+def test_an_npz_whose_directory_lost_an_array_is_damaged(tmp_path: Path) -> None:
+    Mesh(SPHERE.vertices, SPHERE.faces).save(tmp_path / "a.npz")
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    first = data.index(b"PK\1\2")
+    data[first + 32] = len(data) - 22 - data.index(b"PK\1\2", first + 4)  # its comment swallows what follows
+    with pytest.raises(ValueError, match="announces 2 arrays, it has 1"):
+        as_shape(written(tmp_path / "b.npz", bytes(data)))
 
 
 def test_strange_names_of_properties(tmp_path: Path) -> None:
@@ -477,3 +568,89 @@ def test_columns_that_do_not_fit_their_names_are_refused(tmp_path: Path, rows: s
     (tmp_path / "a.csv").write_text(rows)
     with pytest.raises(ValueError, match=r"its first line names \d columns, but its rows have \d numbers"):
         PointCloud.load(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("version", ["3.0", "4.2", "5.1"])
+@pytest.mark.parametrize("kind", ["POLYDATA", "UNSTRUCTURED_GRID"])
+def test_legacy_vtk_surfaces(binary: bool, version: str, kind: str, tmp_path: Path) -> None:
+    """What VTK, ParaView and Slicer write of a surface, whose commonest form meshio does not read."""
+
+    def numbers(values: Any, code: str) -> bytes:
+        flat = np.asarray(values).reshape(-1)
+        return (
+            flat.astype(">" + code).tobytes()
+            if binary
+            else " ".join(f"{v:.9g}" for v in flat.tolist()).encode()
+        )
+
+    color, height = np.arange(24).reshape(8, 3) * 10, np.arange(8) / 7
+    cells = [*QUADS[:4], QUADS[4][:3], [QUADS[4][k] for k in (0, 2, 3)], QUADS[5]]
+    out = f"# vtk DataFile Version {version}\n\n{'BINARY' if binary else 'ASCII'}\nDATASET {kind}\nPOINTS 8 double\n".encode()
+    out += numbers(CUBE, "f8") + b"\n"
+    name, flat = "POLYGONS" if kind == "POLYDATA" else "CELLS", [v for cell in cells for v in cell]
+    if version == "5.1":
+        offsets = np.cumsum([0, *map(len, cells)])
+        out += (
+            f"METADATA\nINFORMATION 0\n\n{name} {len(offsets)} {len(flat)}\nOFFSETS vtktypeint64\n".encode()
+        )
+        out += numbers(offsets, "i8") + b"\nCONNECTIVITY vtktypeint64\n" + numbers(flat, "i8") + b"\n"
+    else:
+        rows = [v for cell in cells for v in (len(cell), *cell)]
+        out += f"{name} {len(cells)} {len(rows)}\n".encode() + numbers(rows, "i4") + b"\n"
+    if kind != "POLYDATA":
+        out += f"CELL_TYPES {len(cells)}\n".encode() + numbers([9, 9, 9, 9, 5, 5, 9], "i4") + b"\n"
+    out += b"CELL_DATA 7\nSCALARS part int 1\nLOOKUP_TABLE default\n" + numbers(range(7), "i4") + b"\n"
+    out += b"POINT_DATA 8\nNORMALS Normals float\n" + numbers(CUBE[::-1], "f4")
+    out += b"\nFIELD FieldData 2\nheight 1 8 float\n" + numbers(height, "f4")
+    out += b"\nRGB 3 8 unsigned_char\n" + numbers(color, "u1") + b"\n"
+    mesh = Mesh.load(written(tmp_path / "a.vtk", out))
+    assert (
+        area(mesh) == pytest.approx(6)
+        and mesh.face.shape == (3, 12)
+        and torch.equal(mesh.pos.double(), torch.tensor(CUBE))
+    )
+    assert mesh.color.tolist() == color.tolist() and np.allclose(mesh.height.numpy(), height)
+    assert torch.equal(mesh.normal.double(), torch.tensor(CUBE[::-1].copy()))
+    assert mesh.face_part.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 6]
+    for cut in (out.index(b"POINTS") + 60, out.index(name.encode()) + 30):
+        with pytest.raises(ValueError, match="truncated or damaged vtk file"):
+            Mesh.load(written(tmp_path / "b.vtk", out[:cut]))
+
+
+def test_vtk_strips(tmp_path: Path) -> None:
+    head = "# vtk DataFile Version 3.0\nsheet\nASCII\nDATASET POLYDATA\nPOINTS 6 float\n0 0 0 0 1 0 1 0 0 1 1 0 2 0 0 2 1 0\n"
+    path = written(
+        tmp_path / "a.vtk",
+        head + "LINES 1 3\n2 0 1\nTRIANGLE_STRIPS 1 7\n6 0 1 2 3 4 5\nCELL_DATA 2\n"
+        "TENSORS t float\n0 0 0 0 0 0 0 0 0 1 0 0 0 0 0 0 0 0\nSCALARS s int\nLOOKUP_TABLE default\n7 8\n",
+    )
+    with pytest.warns(UserWarning, match="1 cells that are no faces"):
+        mesh = Mesh.load(path)
+    corners = mesh.pos[mesh.face.t()]
+    normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    assert normals.tolist() == [[0, 0, -1]] * 4 and mesh.face_s.tolist() == [8] * 4
+
+
+def test_small_liberties_of_other_programs(tmp_path: Path) -> None:
+    """Capitals in ply, a count that was never filled in, quoted names, three rows of coordinates; empty files say that they are."""
+    capitals = (
+        HEAD.replace("float x", "double X").replace("float y", "double Y").replace("float z", "double Z")
+    )
+    mesh = Mesh.load(written(tmp_path / "a.ply", capitals + "0 0 0\n1 0 0\n0 1.1 0\n3 0 1 2\n"))
+    assert mesh.pos.dtype == torch.float64 and mesh.pos[2].tolist() == [0, 1.1, 0]
+    data = SPHERE.export(file_type="stl")
+    for count in (b"\0" * 4, b"\xff" * 4):
+        with pytest.warns(UserWarning, match="facets, it has 320"):
+            mesh = Mesh.load(written(tmp_path / "a.stl", data[:80] + count + data[84:]))
+        assert mesh.face.shape == (3, 320)
+    cloud = PointCloud.load(written(tmp_path / "a.csv", '"x","y","z","rank"\n0,0,0,4\n1,0,0,5\n'))
+    assert cloud["rank"].tolist() == [4, 5] and cloud.pos.tolist() == [[0, 0, 0], [1, 0, 0]]
+    np.save(tmp_path / "a.npy", CUBE.repeat(3, axis=0).T)
+    with pytest.warns(UserWarning, match=r"\[3, 24\] was read as 24 points"):
+        assert torch.equal(PointCloud.load(tmp_path / "a.npy").pos, torch.tensor(CUBE.repeat(3, axis=0)))
+    for suffix in ("ply", "off", "obj", "stl", "xyz", "npy", "npz", "pcd", "vtk", "glb"):
+        with pytest.raises(
+            ValueError, match=rf"empty\.{suffix}: truncated or damaged {suffix} file \(it is empty\)"
+        ):
+            as_shape(written(tmp_path / f"empty.{suffix}", ""))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from geodl.data import DataLoader, Mesh
 from geodl.datasets import COSEG, FAUSTParts, HumanSegmentation, SegmentationSet
-from geodl.datasets.faust_parts import _by_points, read_parts
+from geodl.datasets.faust_parts import _aligned, _by_points, _by_surface, read_parts
 from geodl.geometry import vertex_areas
 from tests.datasets.layouts import template
 
@@ -101,6 +101,27 @@ def test_published_parts(shared_data: Path) -> None:
     remeshed = FAUSTParts(shared_data, shared_data / SMPL, "remeshed", "test")
     for k in (0, 13):
         torch.testing.assert_close(areas(bodies[k], 24), areas(remeshed[k], 24), rtol=0, atol=0.01)
+    overlaid = FAUSTParts(shared_data, shared_data / SMPL, "remeshed", "test", registrations=shared_data)
+    for k in (0, 13):
+        torch.testing.assert_close(areas(bodies[k], 24), areas(overlaid[k], 24), rtol=0, atol=0.003)
+        assert 0.94 < float((overlaid[k].y == remeshed[k].y).double().mean()) < 0.99
+    with pytest.raises(ValueError, match='registrations are for the variant "remeshed"'):
+        FAUSTParts(shared_data, shared_data / SMPL, registrations=shared_data)
+
+
+def test_parts_of_a_surface_that_was_moved() -> None:
+    body = template()
+    part = (body.pos[:, 2] > 0.01).long()
+    turn = torch.linalg.qr(
+        torch.randn(3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ).Q
+    turn = turn * torch.linalg.det(turn)
+    moved = 2.5 * body.pos.double() @ turn.T + torch.tensor([1.0, -2.0, 0.5])
+    there = _aligned(body.pos, body.pos[::3], moved[::3])
+    torch.testing.assert_close(there, moved, rtol=0, atol=1e-5)
+    body.pos = there
+    other = Mesh(moved.flip(0), body.face)
+    assert torch.equal(_by_surface(other, body, part), part.flip(0))
 
 
 def write_labels(path: Path, labels: Tensor) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import get_laplacian, to_dense_adj
 
-from geodl.geometry import grid_laplacian, laplacian, surface_area
+from geodl.data import collate
+from geodl.geometry import gradient, grid_laplacian, laplacian, point_normals, surface_area, tangent_frames
 
 from .shapes import Shape, bumpy, flat_random, icosphere, moebius, shape
 
@@ -154,3 +155,22 @@ def test_errors_say_what_is_wrong() -> None:
         laplacian(Data(edge_index=torch.tensor([[0, 9], [1, 1]]), num_nodes=3))
     with pytest.raises(ValueError, match="at least one point along each axis"):
         grid_laplacian([3, 0])
+
+
+@pytest.mark.parametrize("normals", [False, True])
+def test_a_packed_batch_of_clouds_has_the_blocks_of_each_alone(normals: bool) -> None:
+    clouds = []
+    for seed, size in enumerate((60, 7, 90)):  # in one place, so that neighbours lie in other clouds too
+        torch.manual_seed(seed)
+        pos = torch.nn.functional.normalize(torch.randn(size, 3, dtype=torch.float64), dim=1)
+        clouds.append(Data(pos=pos, normal=pos) if normals else Data(pos=pos))
+    batch = collate(clouds)
+    for operator in (laplacian, gradient):
+        whole, alone = operator(batch), type(operator(clouds[0])).cat([operator(cloud) for cloud in clouds])
+        assert torch.equal(whole.neighbors.rowptr, alone.neighbors.rowptr)
+        assert torch.equal(whole.neighbors.col, alone.neighbors.col)
+        assert torch.equal(whole.values, alone.values)
+    for field in (tangent_frames, point_normals):
+        assert torch.equal(field(batch), torch.cat([field(cloud) for cloud in clouds]))
+    with pytest.raises(ValueError, match="ptr is of 3 points but pos has 60"):
+        laplacian(Data(pos=clouds[0].pos, ptr=torch.tensor([0, 1, 3])))

@@ -95,7 +95,7 @@ def test_rays_along_axes_and_in_planes() -> None:
 
 
 # Rays, and the errors that may be left: the mean of all points, and that of the worst.
-BOUNDS = [(256, 0.005, 0.024), (1024, 0.002, 0.01), (4096, 0.001, 0.006)]
+BOUNDS = [(256, 0.003, 0.01), (1024, 0.001, 0.004), (4096, 0.0005, 0.002)]
 
 
 @pytest.mark.parametrize(("rays", "mean", "worst"), BOUNDS)

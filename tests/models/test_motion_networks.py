@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -17,15 +18,22 @@ from geodl.models import (
     RetargetingNetwork,
     SkeletonUNet,
 )
+from geodl.models.stgcn import Block
+from geodl.nn import motion_levels
 
 PARENTS = torch.tensor([-1, 0, 1, 2, 0, 4, 0, 6])
 BODY = SimpleNamespace(parents=PARENTS, offsets=torch.randn(8, 3, generator=torch.Generator().manual_seed(0)))
 
 
+def _blocks(network: STGCN) -> list[Any]:
+    assert all(isinstance(block, Block) for block in network.blocks)
+    return list(network.blocks)
+
+
 def test_a_block_of_stgcn_is_the_published_equation() -> None:
     torch.manual_seed(0)
     network = STGCN(3, 5, BODY, widths=(4,), kernel_size=3).double().eval()
-    block = network.blocks[0]
+    block = _blocks(network)[0]
     with torch.no_grad():
         block.importance.normal_()
     x = torch.randn(2, 3, 8, 7, dtype=torch.float64)
@@ -40,6 +48,50 @@ def test_a_block_of_stgcn_is_the_published_equation() -> None:
     features = F.relu(block.norm_after(timed) + past).mean((2, 3))
     torch.testing.assert_close(network.features(x), features)
     torch.testing.assert_close(network(x), network.output(features))
+
+
+@pytest.mark.parametrize("frames", [7, 8])
+def test_stgcn_is_a_grid_convolution_on_skeleton_x_time(frames: int) -> None:
+    torch.manual_seed(0)
+    network = STGCN(3, 5, BODY, widths=(4, 6), kernel_size=3).double().eval()
+    x = torch.randn(2, 3, 8, frames, dtype=torch.float64)
+    level = motion_levels(BODY, frames, ["time"])
+    y = network.norm(x.flatten(1, 2)).view_as(x).flatten(2)
+    for block, given in zip(_blocks(network), network.signals(x), strict=True):
+        mixed = block.norm(block.over_joints(y, level)).relu()
+        past = y if not len(block.past) else block.past[1](block.past[0](y, level))
+        y = (block.norm_after(block.over_frames(mixed, level)) + past).relu()
+        torch.testing.assert_close(given.flatten(2), y)
+        level = level.after(block.stride)
+
+
+def test_adaptive_stgcn_reads_all_joints_and_tells_moments() -> None:
+    torch.manual_seed(0)
+    plain = STGCN(3, 5, BODY, widths=(4,), kernel_size=3).double().eval()
+    network = STGCN(3, 5, BODY, widths=(4,), kernel_size=3, adaptive=True, moments=True).double().eval()
+    weights = {name: value for name, value in plain.state_dict().items() if not name.startswith("output")}
+    assert network.load_state_dict(weights, strict=False).missing_keys == [
+        "blocks.0.beyond", "output.weight", "output.bias",
+    ]  # fmt: skip
+    x = torch.randn(2, 3, 8, 7, dtype=torch.float64)
+    block = _blocks(network)[0]
+    with torch.no_grad():
+        block.beyond.zero_()
+    torch.testing.assert_close(network.signals(x)[0], plain.signals(x)[0])
+    with torch.no_grad():
+        block.beyond[1, 3, 7] = 0.5
+    y = network.norm(x.flatten(1, 2)).view_as(x)
+    more = 0.5 * torch.einsum("oc,bct->bot", block.over_joints.weight[:, :, 1, 0], y[:, :, 7])
+    before, after = (_blocks(net)[0]._mixed(y, net.windows) for net in (plain, network))
+    torch.testing.assert_close(after[:, :, 3], before[:, :, 3] + more)
+    others = [0, 1, 2, 4, 5, 6, 7]
+    torch.testing.assert_close(after[:, :, others], before[:, :, others])
+    last = network.signals(x)[-1]
+    spread = (last.var(3, correction=0) + 1e-4).sqrt()
+    torch.testing.assert_close(network.features(x), torch.cat([last.mean((2, 3)), spread.mean(2)], 1))
+    # A motion that stands still has gradients.
+    network.features(torch.zeros_like(x)).sum().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in network.parameters() if p.grad is not None)
 
 
 def test_stgcn_of_renumbered_joints() -> None:
@@ -66,7 +118,7 @@ def test_stgcn_of_renumbered_joints() -> None:
 def test_stgcn_learns_through_the_importance_and_refuses_what_does_not_fit() -> None:
     network = STGCN(3, 5, BODY, widths=(4, 6))
     network(torch.randn(2, 3, 8, 9)).sum().backward()
-    assert all(block.importance.grad.abs().sum() > 0 for block in network.blocks)
+    assert all(block.importance.grad.abs().sum() > 0 for block in _blocks(network))
     with pytest.raises(ValueError, match=r"\[B, C, 8, T\]"):
         network(torch.randn(2, 3, 7, 9))
     with pytest.raises(ValueError, match="x has 4 channels, not 3"):

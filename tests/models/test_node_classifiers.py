@@ -87,11 +87,15 @@ def test_a_network_that_was_first_asked_in_inference_mode_can_be_trained(name: s
 
 def test_what_is_no_graph_is_told_what_one_is() -> None:
     net, x, edge_index = GCN(6, 3), torch.randn(4, 6), torch.tensor([[0, 1], [1, 2]])
-    with pytest.raises(ValueError, match=r"not Tensor: Neighbors\.from_edge_index"):
-        net(x, edge_index)
+    with pytest.raises(ValueError, match=r"Neighbors or an edge_index \[2, E\], not list"):
+        net(x, edge_index.tolist())
+    with pytest.raises(ValueError, match="sparse_coo"):
+        net(x, torch.eye(4).to_sparse())
+    with pytest.raises(ValueError, match="nothing may be given beside it"):
+        net(Data(x=x, edge_index=edge_index), edge_index)
     with pytest.raises(ValueError, match="not HeteroData"):
         net(HeteroData())
-    with pytest.raises(ValueError, match="edge_weight, which this network does not read"):
+    with pytest.raises(ValueError, match=r"edge_weight, which network\(data\) does not read"):
         net(Data(x=x, edge_index=edge_index, edge_weight=torch.rand(2)))
     with pytest.raises(ValueError, match=r"x must have shape \[N, 6\], not \[4, 7\]"):
         net(Data(x=torch.randn(4, 7), edge_index=edge_index))

@@ -364,12 +364,17 @@ def test_arma_drops_out_either_term(sparse: bool) -> None:
     torch.testing.assert_close(half.eval()(given, neighbors), both(given, neighbors))
 
 
-def test_matrices_are_made_once_and_weights_are_not_kept() -> None:
+def test_matrices_are_made_once() -> None:
     neighbors = Neighbors.from_edge_index(graph(), 40)
     assert normalized_adjacency(neighbors) is normalized_adjacency(neighbors)
     assert normalized_adjacency(neighbors) is not normalized_adjacency(neighbors, self_loops=False)
     weight = torch.rand(neighbors.num_edges)
-    assert normalized_adjacency(neighbors, weight) is not normalized_adjacency(neighbors, weight)
+    weighted = normalized_adjacency(neighbors, weight)
+    assert normalized_adjacency(neighbors, weight) is weighted
+    weight.mul_(2)
+    assert normalized_adjacency(neighbors, weight) is not weighted
+    learned = weight.clone().requires_grad_()
+    assert normalized_adjacency(neighbors, learned) is not normalized_adjacency(neighbors, learned)
 
 
 def test_errors_say_what_was_wrong() -> None:

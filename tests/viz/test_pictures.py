@@ -12,14 +12,14 @@ import trimesh
 from geodl import viz
 from geodl.matching import MatchedPair, evaluate
 from geodl.viz import open3d_renderer, picture, renderer
-from geodl.viz.scene import View, checked, side_by_side
+from geodl.viz.scene import View, in_rows, side_by_side
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install matplotlib")
 
 
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch):
-    monkeypatch.setattr(picture, "_HEIGHT", 240)
+    monkeypatch.setattr(picture, "SIZE", (24.0, 2.4))
 
 
 @pytest.fixture(params=["open3d", "matplotlib"])
@@ -36,6 +36,9 @@ def body(scale=1.0):
     pos = np.array(trunk.vertices)[:, [0, 2, 1]] * [1.4, 1.0, -0.8]
     pos[:, 0] += 0.2 * pos[:, 1] ** 2
     return SimpleNamespace(pos=torch.tensor(pos * scale), face=torch.tensor(np.array(trunk.faces).T.copy()))
+
+
+IDENTITY = torch.arange(body().pos.shape[0])
 
 
 def pixels(path):
@@ -138,7 +141,7 @@ def test_the_nearer_of_two_surfaces_hides_the_other(drawn_by):
         pos=torch.cat([sheet + torch.tensor([0, 0, 0.5]), sheet]), face=torch.cat([face, face + 4], dim=1)
     )
     color = torch.tensor([[1.0, 0, 0]] * 4 + [[0, 0, 1.0]] * 4, dtype=torch.float64)
-    scene = side_by_side([("mesh", "", mesh, color, View.of(checked("mesh", mesh), "y", "+z"))])
+    scene = side_by_side([("mesh", "", mesh, color, View.of("y", "+z"))])
     middle = renderer.render(scene, 64, 64).color[16:48, 16:48]
     assert (np.abs(middle.astype(int) - [255, 0, 0]) <= 1).all()
 
@@ -213,15 +216,14 @@ def test_renderers_are_named():
 
 
 def test_a_window_needs_a_display(monkeypatch):
-    monkeypatch.setattr(picture.sys, "platform", "linux")
+    monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    mesh = body()
-    with pytest.raises(RuntimeError, match=r"no display.*path='picture\.png'"):
-        viz.correspondence(mesh, mesh, torch.arange(mesh.pos.shape[0]))
+    with pytest.raises(RuntimeError, match=r"no display.*viz\.show makes a page"):
+        viz.window(body())
 
 
-def test_a_window_gets_both_shapes_and_the_lines(monkeypatch):
+def test_a_window_gets_all_shapes_in_their_colours(monkeypatch):
     open3d = pytest.importorskip(
         "open3d", reason="needs Open3D and the system's libusb", exc_type=ImportError
     )
@@ -229,10 +231,95 @@ def test_a_window_gets_both_shapes_and_the_lines(monkeypatch):
     monkeypatch.setenv("DISPLAY", ":99")
     monkeypatch.setattr(open3d.visualization, "draw_geometries", lambda things, **_: shown.extend(things))
     mesh = body()
-    identity = torch.arange(mesh.pos.shape[0])
-    viz.lines(mesh, mesh, identity, true=identity, count=7)
-    assert len(shown[0].vertices) == 2 * mesh.pos.shape[0] and shown[0].has_vertex_colors()
-    assert len(shown[1].lines) == 7
+    viz.window([mesh, mesh], map=IDENTITY.flip(0))
+    one, two = (np.asarray(shape.vertex_colors) for shape in shown)
+    assert np.allclose(one, viz.position_colors(mesh)) and np.allclose(two, one[::-1])
+    assert np.asarray(shown[0].vertices)[:, 0].max() < np.asarray(shown[1].vertices)[:, 0].min()
+    viz.window(mesh.pos, scalar=mesh.pos[:, 1])
+    assert len(shown[2].points) == len(mesh.pos) and shown[2].has_colors()
+    for shapes, more, message in (
+        ([], {}, "shapes is empty"),
+        ([mesh], {"map": IDENTITY}, "a map joins two shapes"),
+        ([mesh, mesh], {"scalar": [mesh.pos[:, 0]]}, "one entry for each of the 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            viz.window(shapes, **more)
+
+
+def test_pictures_are_as_large_and_as_fine_as_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture, "SIZE", (24.0, 9.0))
+    mesh = body()
+    with viz.use_renderer("matplotlib"):
+        small = pixels(viz.correspondence(mesh, mesh, IDENTITY, tmp_path / "a.png", size=(3, 2), dpi=60))
+        fine = pixels(viz.correspondence(mesh, mesh, IDENTITY, tmp_path / "b.png", size=(3, 2), dpi=180))
+        assert np.allclose(np.array(fine.shape[:2]), 3 * np.array(small.shape[:2]), atol=6)
+        assert small.shape[1] < 3.6 * 60 and small.shape[0] < 3 * 60
+        for kind, start in (("pdf", b"%PDF"), ("svg", b"<?xml")):
+            path = viz.error_map(mesh, IDENTITY * 0.0, tmp_path / f"a.{kind}", size=(3, 2), dpi=60)
+            assert path.read_bytes().startswith(start)
+        for more, message in (
+            ({"size": (0, 2)}, "size must be"),
+            ({"dpi": 0}, "dpi must be"),
+            ({"dpi": 10**5}, "dpi must"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                viz.surface(mesh, tmp_path / "c.png", **more)
+
+
+def test_curves_for_print(tmp_path):
+    true = IDENTITY
+    reports = {"good": evaluate([MatchedPair(body(), true, true)])}
+    for kind, start in (("pdf", b"%PDF"), ("svg", b"<?xml")):
+        path = viz.curve(reports, tmp_path / f"curve.{kind}", size=(3.3, 2.5))
+        assert path.read_bytes().startswith(start)
+    assert pixels(viz.curve(reports, tmp_path / "c.png", size=(4, 3), dpi=50)).shape == (150, 200, 3)
+
+
+def test_errors_and_colours_of_a_shape_are_seen_from_the_same_side(tmp_path):
+    """A shape that is deeper than wide, which once was seen from its side where it was alone."""
+    mesh = body()
+    mesh.pos = mesh.pos[:, [2, 1, 0]] * torch.tensor([1.0, 1, -1])
+    with viz.use_renderer("matplotlib"):
+        colours = viz.correspondence(body(), mesh, IDENTITY, tmp_path / "a.png")
+        errors = viz.error_map(mesh, IDENTITY * 0.0 + 0.1, tmp_path / "b.png")
+    assert widths(colours)[1] == pytest.approx(widths(errors)[0], abs=2)
+
+
+def widths(path):
+    """Columns of every drawing of a picture."""
+    image = pixels(path)
+    inked = (image[: int(0.78 * len(image))].min(2) < 0.9).any(0)
+    edge = np.flatnonzero(np.diff(np.pad(inked, 1).astype(int)))
+    return [b - a for a, b in zip(edge[::2], edge[1::2], strict=True)]
+
+
+def test_several_methods_and_shapes_in_one_figure(tmp_path):
+    mesh, still = body(), IDENTITY * 0.0
+    maps = {"good": [IDENTITY, IDENTITY], "bad": [IDENTITY.flip(0), IDENTITY.flip(0)]}
+    errors = {"good": [still, still], "bad": [still + 0.1, still + 0.1]}
+    with viz.use_renderer("matplotlib"):
+        path = viz.comparison(mesh, [mesh, mesh], maps, tmp_path / "a.png", true=maps["good"], errors=errors)
+    image = pixels(path)
+    assert image.std() > 0.05
+    more = (
+        ([], maps, {}, "nothing to compare"),
+        ([mesh], {"bad": []}, {}, "there are 1 shapes, but bad has 0"),
+        ([mesh], {"one": [IDENTITY]}, {"errors": {"two": [still]}}, "errors are of two, but maps of one"),
+        ([mesh], {"one": [IDENTITY]}, {"true": []}, "true has 0 entries"),
+        ([mesh], {"one": [IDENTITY[1:]]}, {}, "map 0 of one must have shape"),
+    )
+    for shapes, given, options, message in more:
+        with pytest.raises(ValueError, match=message):
+            viz.comparison(mesh, shapes, given, tmp_path / "b.png", **options)
+
+
+def test_rows_stand_below_one_another():
+    mesh, color = body(), torch.ones(len(body().pos), 3, dtype=torch.float64)
+    part = ("mesh", "", mesh, color, View.of("y"))
+    scene = in_rows([[part, part], [part]])
+    first, second, third = scene.bodies
+    assert first.pos[:, 1].min() > third.pos[:, 1].max() and first.pos[:, 0].max() < second.pos[:, 0].min()
+    assert np.allclose(first.pos[:, 0], third.pos[:, 0])
 
 
 def test_import_is_light():
@@ -241,9 +328,6 @@ def test_import_is_light():
         "heavy = {'open3d', 'matplotlib', 'trimesh', 'lightning'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-IDENTITY = torch.arange(body().pos.shape[0])
 
 
 @pytest.mark.parametrize(
@@ -273,13 +357,13 @@ IDENTITY = torch.arange(body().pos.shape[0])
         (
             lambda m, p: viz.correspondence(m, m, IDENTITY, p, up="w"),
             ValueError,
-            "up must be one of x, y, z, not 'w'",
+            "up must be x, y, z, one of them behind",
         ),
-        (lambda m, p: viz.correspondence(m, m, IDENTITY, p, front="+y"), ValueError, "front must be one of"),
+        (lambda m, p: viz.correspondence(m, m, IDENTITY, p, front="+y"), ValueError, "not be parallel to up"),
         (
             lambda m, p: viz.correspondence(m, m, IDENTITY, p.with_suffix(".gif")),
             ValueError,
-            r"path must end in \.png",
+            r"path must end in \.png, \.pdf, \.svg",
         ),
         (
             lambda m, p: viz.correspondence(m.pos, m, IDENTITY, p),
@@ -344,6 +428,20 @@ def test_clouds_stand_side_by_side(drawn_by, tmp_path):
     assert drawn[:, columns[0] : columns[1]].any(1).sum() < drawn[:, columns[-2] :].any(1).sum()
 
 
+def test_clouds_do_not_overlap_and_wear_labels(tmp_path):
+    """Seen from aside, a square's diagonal is longer than its side."""
+    draw = torch.Generator().manual_seed(0)
+    square = torch.rand(400, 3, generator=draw) * torch.tensor([1.0, 1, 0.01])
+    label = [(square[:, 0] > 0.5).long(), (square[:, 1] > 0.5).long() + 1]
+    with viz.use_renderer("matplotlib"):
+        path = viz.point_clouds([square, square], tmp_path / "a.png", label=label, front=(1, -1, 0.3))
+    image = pixels(path)
+    part = image[: int(0.75 * len(image)), : int(0.85 * image.shape[1])]
+    assert int((np.diff((part.min(2) < 0.97).any(0).astype(int)) == 1).sum()) >= 2
+    blue = (part[..., 2] > part[..., 0] + 0.2).mean(), (part[..., 0] > part[..., 2] + 0.3).mean()
+    assert min(blue) > 0.02
+
+
 def test_clouds_that_cannot_be_drawn_are_named():
     cloud = torch.rand(5, 3)
     for given, more, trouble in (
@@ -351,7 +449,9 @@ def test_clouds_that_cannot_be_drawn_are_named():
         ([cloud], {"labels": ["a", "b"]}, "1 clouds but 2 labels"),
         ([cloud, cloud[:0]], {}, "cloud 1 must have shape"),
         ([cloud * torch.nan], {}, "cloud 0 has points that are NaN"),
-        ([cloud], {"up": "w"}, "up must be one of x, y, z"),
+        ([cloud], {"up": "w"}, "up must be x, y, z"),
+        ([cloud], {"label": []}, "one entry for each of the 1 clouds"),
+        ([cloud], {"label": [torch.zeros(4, dtype=torch.long)]}, "label of cloud 0 has shape"),
     ):
         with pytest.raises(ValueError, match=trouble):
-            viz.point_clouds(given, **more)
+            viz.point_clouds(given, "a.png", **more)

@@ -18,7 +18,7 @@ Image = pytest.importorskip("PIL.Image", reason="films need Pillow: pip install 
 
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch):
-    monkeypatch.setattr(picture, "_HEIGHT", 200)
+    monkeypatch.setattr(picture, "SIZE", (24.0, 2.0))
     with viz.use_renderer("matplotlib"):
         yield
 

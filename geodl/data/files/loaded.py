@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,16 @@ from numpy.typing import NDArray
 
 from geodl.geometry.triangulation import Polygons
 
-__all__ = ["Attributes", "Loaded", "grouped", "held_by_float32", "typed_color", "without_mark"]
+__all__ = [
+    "Attributes",
+    "Loaded",
+    "dtype_note",
+    "grouped",
+    "held_by_float32",
+    "noted_dtypes",
+    "typed_color",
+    "without_mark",
+]
 
 Attributes = dict[str, NDArray[Any]]
 
@@ -71,6 +81,26 @@ def typed_color(values: NDArray[np.float64]) -> NDArray[Any]:
     whole = values.size > 0 and bool((values == np.rint(values)).all())
     is_bytes = whole and 1 < values.max() <= 255 and values.min() >= 0
     return values.astype(np.uint8 if is_bytes else np.float32)
+
+
+_NOTE = re.compile(rb"^# dtypes:((?: \S+ \w+)+)\r?$", re.MULTILINE)
+
+
+def dtype_note(dtypes: dict[str, NDArray[Any]]) -> str:
+    """A comment that says what the numbers of a text were; other programs pass over it."""
+    return f"# dtypes: {' '.join(f'{name} {value.dtype.name}' for name, value in dtypes.items())}\n"
+
+
+def noted_dtypes(data: bytes) -> dict[str, np.dtype[Any]]:
+    """What :func:`dtype_note` has written near the beginning of a text; empty if nothing is there."""
+    note = _NOTE.search(data, 0, 4096)
+    words = note[1].decode("utf-8", "replace").split() if note else []
+    known = {
+        kind: np.dtype(kind)
+        for kind in words[1::2]
+        if re.fullmatch(r"bool|u?int(8|16|32|64)|float(16|32|64)", kind)
+    }
+    return {name: known[kind] for name, kind in zip(words[::2], words[1::2], strict=True) if kind in known}
 
 
 def without_mark(data: bytes) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodl.data.files.loaded import Attributes, Loaded, typed_color, without_mark
+from geodl.data.files.loaded import Attributes, Loaded, dtype_note, noted_dtypes, typed_color, without_mark
 from geodl.data.files.text import Table, table
 from geodl.geometry.triangulation import Polygons
 
@@ -39,15 +39,27 @@ def read_off(data: bytes) -> Loaded:
         raise ValueError(f"its vertices live in {dimension} dimensions, not in 3")
     position = dimension + four
     head, tail = position + (dimension if normal else 0), 2 * texture
+    first_vertex = at
     rows, at = _rows(words, at, vertices, faces, head + tail, color)
-    loaded = Loaded(_positions(rows[:, :position], four))
+    noted = noted_dtypes(data)
+    loaded = Loaded(_positions(rows[:, :position], four), exact=noted.get("pos") == np.float64)
     if normal and dimension == 3:
         loaded.vertex["normal"] = rows[:, position:head].astype(np.float32)
     if texture:
         loaded.vertex["texture"] = rows[:, -2:].astype(np.float32)
-    loaded.vertex |= _color(rows[:, head : rows.shape[1] - tail])
-    loaded.polygons, face_colors = _faces(words, at, faces)
+    loaded.vertex |= _color(rows[:, head : rows.shape[1] - tail], noted.get("color"))
+    first_face = at
+    loaded.polygons, face_colors, at, extra = _faces(words, at, faces)
     loaded.polygon |= _color(face_colors)
+    line = int(np.searchsorted(words.starts, first_vertex))
+    if vertices and words.lengths[line] == rows.shape[1] and not (words.starts == first_face).any():
+        loaded.notes.append("its numbers of vertices and faces do not fit its lines")
+    if extra:
+        loaded.notes.append("numbers behind the corners of its faces, such as colours, were left out")
+    if at < len(words.values):
+        loaded.notes.append(
+            f"{len(words.values) - at} numbers behind its {vertices} vertices and {faces} faces were left out"
+        )
     return loaded
 
 
@@ -93,11 +105,12 @@ def _rows(
     return words.values[at:end].reshape(vertices, width), end
 
 
-def _faces(words: Table, at: int, faces: int) -> tuple[Polygons, NDArray[np.float64]]:
-    """Polygons, and what follows each of them on its line ``[P, 0 to 4]`` if it is the same number of numbers for all."""
+def _faces(words: Table, at: int, faces: int) -> tuple[Polygons, NDArray[np.float64], int, bool]:
+    """Polygons, the colour that follows each of them on its line ``[P, 0, 3 or 4]`` if all have one, the word behind the last, and
+    whether something else followed one of them."""
     values = words.values
     if faces == 0:
-        return Polygons.none(), np.zeros((0, 0))
+        return Polygons.none(), np.zeros((0, 0)), at, False
     line = int(np.searchsorted(words.starts, at))
     if line < len(words.starts) and words.starts[line] == at and line + faces < len(words.starts):
         starts = words.starts[line : line + faces]
@@ -110,15 +123,21 @@ def _faces(words: Table, at: int, faces: int) -> tuple[Polygons, NDArray[np.floa
             and (extra >= 0).all()
             and (extra <= 4).all()
         ):
-            more = int(extra[0]) if (extra == extra[0]).all() else 0
+            more = int(extra[0]) if (extra == extra[0]).all() and extra[0] in (3, 4) else 0
             whole = sizes.astype(np.int64)
             rest = values[(starts + 1 + whole)[:, None] + np.arange(more)]
-            return _polygons(values, starts + 1, whole), rest
+            return (
+                _polygons(values, starts + 1, whole),
+                rest,
+                int(words.starts[line + faces]),
+                not more and bool(extra.any()),
+            )
     begin, counts, end = _walked(words, at, faces, False)
-    if end != len(values):
+    colors = end != len(values)
+    if colors:
         # What is left of a face's last line is its colour.
-        begin, counts, _ = _walked(words, at, faces, True)
-    return _polygons(values, np.array(begin), np.array(counts)), np.zeros((faces, 0))
+        begin, counts, end = _walked(words, at, faces, True)
+    return _polygons(values, np.array(begin), np.array(counts)), np.zeros((faces, 0)), end, colors
 
 
 def _walked(words: Table, at: int, faces: int, colors: bool) -> tuple[list[int], list[int], int]:
@@ -154,11 +173,11 @@ def _polygons(values: NDArray[np.float64], begin: NDArray[np.int64], sizes: NDAr
     return Polygons(corners.astype(np.int64), starts)
 
 
-def _color(values: NDArray[np.float64]) -> Attributes:
+def _color(values: NDArray[np.float64], kind: np.dtype[Any] | None = None) -> Attributes:
     """``color`` and ``alpha``: whole numbers beyond 1 are bytes. A single number is the place in a colour map that nobody has."""
     if values.shape[1] < 3:
         return {}
-    typed = typed_color(values)
+    typed = typed_color(values) if kind is None else values.astype(kind)
     return {"color": typed[:, :3]} | ({"alpha": typed[:, 3]} if values.shape[1] == 4 else {})
 
 
@@ -197,6 +216,8 @@ def _binary(data: bytes, at: int, texture: bool, color: bool, normal: bool, four
         take(">f4", int(take(">i4", 1, f"{faces} faces")[0]), "colours of faces")
     flat = np.concatenate([*corners, np.zeros(0, dtype=np.int32)]).astype(np.int64)
     loaded.polygons = Polygons(flat, np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64))
+    if data[at:].strip():
+        loaded.notes.append(f"{len(data) - at} bytes behind its last face were left out")
     return loaded
 
 
@@ -210,8 +231,10 @@ def off_bytes(pos: NDArray[Any], face: NDArray[np.int64], vertex: Attributes, di
     if kept and color is not None:
         alpha = np.full((len(pos), 1), 255 if color.dtype == np.uint8 else 1)
         rows += [color, alpha]
-        form += ["%d" if color.dtype == np.uint8 else "%.9g"] * 4
-    lines = [f"{'COFF' if kept else 'OFF'}", f"{len(pos)} {len(face)} 0"]
+        form += ["%d" if color.dtype.kind == "u" else "%.17g" if color.dtype == np.float64 else "%.9g"] * 4
+    dtypes = {"pos": pos} | ({"color": color} if kept and color is not None else {})
+    note = dtype_note(dtypes) if any(value.dtype == np.float64 for value in dtypes.values()) else ""
+    lines = [f"{'COFF' if kept else 'OFF'}", f"{note}{len(pos)} {len(face)} 0"]
     line = " ".join(form)
     lines += [line % tuple(row) for row in np.concatenate(rows, axis=1).tolist()]
     lines += [f"3 {a} {b} {c}" for a, b, c in face.tolist()]

@@ -47,6 +47,7 @@ class _Read:
 
     scalars: dict[str, NDArray[Any]]
     lists: dict[str, tuple[NDArray[Any], NDArray[np.int64]]]
+    notes: list[str] = field(default_factory=list)
 
 
 def read_ply(data: bytes) -> Loaded:
@@ -58,10 +59,16 @@ def read_ply(data: bytes) -> Loaded:
         words, at, line = table(data, begin), 0, 0
         for element in elements:
             found[element.name], at, line = _text_element(words, at, line, element)
+        rest = f"{len(words.values) - at} numbers" if at < len(words.values) else ""
     else:
         for element in elements:
             found[element.name], begin = _binary_element(data, begin, element, _ORDERS[form])
-    return _shape(form, elements, found)
+        rest = f"{len(data) - begin} bytes" if data[begin:].strip(b"\r\n") else ""
+    loaded = _shape(form, elements, found)
+    loaded.notes += [note for read in found.values() for note in read.notes]
+    if rest:
+        loaded.notes.append(f"{rest} behind what its header announces were left out")
+    return loaded
 
 
 def _header(data: bytes) -> tuple[str, list[_Element], int]:
@@ -216,25 +223,31 @@ def _binary_lists(data: bytes, begin: int, element: _Element, order: str) -> tup
 def _text_element(words: Table, at: int, line: int, element: _Element) -> tuple[_Read, int, int]:
     """Rows of an ascii file from the word ``at``, which begins line ``line`` where that is known (not negative)."""
     values, width = words.values, len(element.properties)
+    lengths = words.lengths[line : line + element.length] if line >= 0 else np.zeros(0, dtype=np.int64)
+    apart = len(lengths) == element.length > 0  # rows that may have lines of their own
     if element.is_plain:
-        end = at + element.length * width
+        # Who writes more numbers a line than the header names means the first ones.
+        wide = (
+            int(lengths[0]) if apart and (lengths == lengths[0]).all() and lengths[0] > width > 0 else width
+        )
+        end = at + element.length * wide
         if end > len(values):
-            raise _too_short(element, (len(values) - at) // max(width, 1))
-        block = values[at:end].reshape(element.length, width)
-        read = _Read({}, {})
+            raise _too_short(element, (len(values) - at) // max(wide, 1))
+        block = values[at:end].reshape(element.length, wide)
+        read = _Read({}, {}, [] if wide == width else [_beyond(element)])
         for k, p in enumerate(element.properties):
             read.scalars.setdefault(p.name, _typed(block[:, k], p, element))
         return read, end, _line_at(words, end, line + element.length)
     offsets: list[NDArray[np.int64]] = []  # of every property, where its value or its list's length stands
-    lengths = words.lengths[line : line + element.length] if line >= 0 else np.zeros(0)
-    single = len(element.properties) == 1 and line >= 0 and len(lengths) == element.length
+    single = len(element.properties) == 1 and apart
     starts = words.starts[line : line + element.length] if single else np.zeros(0, dtype=np.int64)
-    if single and (values[starts] == lengths - 1).all():
+    read = _Read({}, {})
+    if single and (values[starts] <= lengths - 1).all():
         offsets = [starts]
         end = int(words.starts[line + element.length])
+        read.notes += [_beyond(element)] if (values[starts] < lengths - 1).any() else []
     else:
         offsets, end = _walked(values, at, element)
-    read = _Read({}, {})
     for p, where in zip(element.properties, offsets, strict=True):
         if p.count is None:
             read.scalars.setdefault(p.name, _typed(values[where], p, element))
@@ -244,6 +257,10 @@ def _text_element(words: Table, at: int, line: int, element: _Element) -> tuple[
         which = np.repeat(where + 1 - ends[:-1], sizes) + np.arange(ends[-1])
         read.lists.setdefault(p.name, (_typed(values[which], p, element), ends))
     return read, end, _line_at(words, end, line + element.length)
+
+
+def _beyond(element: _Element) -> str:
+    return f"numbers behind the properties of {element.name} that its header names were left out"
 
 
 def _walked(values: NDArray[np.float64], at: int, element: _Element) -> tuple[list[NDArray[np.int64]], int]:
@@ -272,7 +289,7 @@ def _typed(values: NDArray[np.float64], p: _Property, element: _Element) -> NDAr
     kind = np.dtype(p.type)
     if kind.kind == "f":
         # Text may hold more than the type that its header names.
-        return values.astype(kind) if p.name not in ("x", "y", "z") else values
+        return values.astype(kind) if p.name.lower() not in ("x", "y", "z") else values
     bounds = np.iinfo(kind)
     if values.size and not (
         np.isfinite(values).all()
@@ -292,15 +309,21 @@ def _shape(form: str, elements: list[_Element], found: dict[str, _Read]) -> Load
     if name is None:
         raise ValueError("its header has no element vertex")
     vertex = found[name]
+    # Some name them in capitals.
+    for axis in "xyz":
+        if axis not in vertex.scalars and axis.upper() in vertex.scalars:
+            vertex.scalars[axis] = vertex.scalars.pop(axis.upper())
     missing = [axis for axis in "xyz" if axis not in vertex.scalars]
     if missing:
         raise ValueError(f"its vertices have no {', '.join(missing)}")
     stored = next(e for e in elements if e.name == name).properties
-    exact = any(p.name in ("x", "y", "z") and p.type in ("f8", "i4", "u4", "i8", "u8") for p in stored)
+    exact = any(
+        p.name.lower() in ("x", "y", "z") and p.type in ("f8", "i4", "u4", "i8", "u8") for p in stored
+    )
     pos = np.stack([vertex.scalars[axis] for axis in "xyz"], axis=1)
     if pos.dtype.kind != "f" or exact or form == "ascii":
         pos = pos.astype(np.float64)
-    loaded = Loaded(pos, exact=any(p.name == "x" and p.type == "f8" for p in stored))
+    loaded = Loaded(pos, exact=any(p.name.lower() == "x" and p.type == "f8" for p in stored))
     loaded.vertex = grouped(
         {key: value for key, value in vertex.scalars.items() if key not in ("x", "y", "z")}
     )

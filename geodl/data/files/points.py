@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geodl.data.files.loaded import Attributes, Loaded, grouped, without_mark
+from geodl.data.files.loaded import Attributes, Loaded, dtype_note, grouped, noted_dtypes, without_mark
 from geodl.data.files.text import table
 
 __all__ = ["npy_bytes", "npz_bytes", "pcd_bytes", "read_npy", "read_npz", "read_pcd", "read_xyz", "xyz_bytes"]
@@ -28,12 +28,18 @@ def read_xyz(data: bytes) -> Loaded:
     words = table(data, begin, separators=b",;", comments=b"#%")
     lengths = words.lengths
     values = words.values
+    notes: list[str] = []
     if len(lengths) > 1 and lengths[0] == 1 and lengths[1] > 1:
-        if values[0] == np.rint(values[0]) and int(values[0]) > len(lengths) - 1:
-            raise ValueError(f"it announces {int(values[0])} points, it has {len(lengths) - 1}")
+        count, points = values[0], len(lengths) - 1
+        if not (count >= 0 and count == np.rint(count)):
+            raise ValueError(f"its first line is {count:g}, which is no number of points")
+        if count > points:
+            raise ValueError(f"it announces {int(count)} points, it has {points}")
+        if count < points:
+            notes.append(f"it announces {int(count)} points, it has {points}, which were all read")
         values, lengths = values[1:], lengths[1:]
     if len(lengths) == 0:
-        return Loaded(np.zeros((0, 3)))
+        return Loaded(np.zeros((0, 3)), notes=notes)
     if (lengths != lengths[0]).any():
         odd = int((lengths != lengths[0]).argmax())
         raise ValueError(f"row {odd} has {int(lengths[odd])} numbers, those before it have {int(lengths[0])}")
@@ -47,21 +53,33 @@ def read_xyz(data: bytes) -> Loaded:
             "cell is none)"
         )
     if known:
-        columns = {name: _typed(rows[:, k]) for k, name in enumerate(names)}
+        noted = noted_dtypes(data)
+        names = list(noted) if [name.lower() for name in noted] == names else names
+        columns = {name: _typed(rows[:, k], noted.get(name)) for k, name in enumerate(names)}
         return Loaded(
-            np.stack([rows[:, names.index(axis)] for axis in "xyz"], axis=1), vertex=_others(columns)
+            np.stack([rows[:, names.index(axis)] for axis in "xyz"], axis=1),
+            vertex=_others(columns, noted),
+            exact=noted.get("x") == np.float64,
+            notes=notes,
         )
-    return Loaded(np.ascontiguousarray(rows[:, :3]), vertex=_unnamed(rows[:, 3:]))
+    return Loaded(np.ascontiguousarray(rows[:, :3]), vertex=_unnamed(rows[:, 3:]), notes=notes)
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|[+-]?inf")
 
 
 def _heading(data: bytes) -> tuple[list[str], int]:
     """Names of columns in a first line, a comment or not, and where the numbers begin."""
-    line = re.match(rb"\s*(?:[#%/]+[ \t]*)?([A-Za-z_][^\r\n]*)(\r\n|\n|\r|\Z)", data)
+    line = re.match(rb"\s*(?:[#%/]+[ \t]*)?(\x22?[A-Za-z_][^\r\n]*)(\r\n|\n|\r|\Z)", data)
     if line is None or re.match(rb"(nan|inf)", line[1], re.IGNORECASE):
         return [], 0
     names = [
-        name.strip().lower() for name in re.split(r"[\s,;]+", line[1].decode("latin-1").strip().strip(",;"))
+        name.strip().strip('"').lower()
+        for name in re.split(r"[\s,;]+", line[1].decode("latin-1").strip().strip(",;"))
     ]
+    # A row whose first word is damaged is no heading.
+    if line[0].lstrip().startswith(line[1]) and any(_NUMBER.fullmatch(name) for name in names[1:]):
+        return [], 0
     return names, line.end()
 
 
@@ -92,14 +110,20 @@ def _unnamed(rest: NDArray[np.float64]) -> Attributes:
     return {"x": rest.astype(np.float32)}
 
 
-def _typed(column: NDArray[np.float64]) -> NDArray[Any]:
+def _typed(column: NDArray[np.float64], kind: np.dtype[Any] | None = None) -> NDArray[Any]:
+    if kind is not None and (
+        kind.kind == "f" or (np.isfinite(column).all() and (column == np.rint(column)).all())
+    ):
+        return column.astype(kind)
     if (column == np.rint(column)).all() and np.abs(column).max(initial=0) < 2**53:
         return column.astype(np.int64)
     return column.astype(np.float32)
 
 
-def _others(columns: Attributes) -> Attributes:
+def _others(columns: Attributes, noted: dict[str, np.dtype[Any]]) -> Attributes:
     found = grouped({name: value for name, value in columns.items() if name not in ("x", "y", "z", "")})
+    if noted:
+        return found
     color = found.get("color")
     if color is not None and color.dtype.kind in "iu":
         found["color"] = (
@@ -158,19 +182,22 @@ def read_pcd(data: bytes) -> Loaded:
         ) from error
     if points < 0 or any(count < 0 for count in counts):
         raise ValueError("its header announces a negative number")
-    columns = _pcd_columns(data, at, form, fields, points)
-    return _cloud_of(columns)
+    columns, notes = _pcd_columns(data, at, form, fields, points)
+    loaded = _cloud_of(columns)
+    loaded.notes += notes
+    return loaded
 
 
 def _pcd_columns(
     data: bytes, at: int, form: str, fields: list[tuple[str, str, int]], points: int
-) -> Attributes:
+) -> tuple[Attributes, list[str]]:
     row = sum(np.dtype(kind).itemsize * count for _, kind, count in fields)
     short = f"its header announces {points} points"
     columns: Attributes = {}
     if form == "ascii":
         width = sum(count for *_, count in fields)
         values = table(data, at).values
+        rest = f"{len(values) - points * width} numbers" if len(values) > points * width else ""
         if len(values) < points * width:
             raise ValueError(f"{short}, it has {len(values) // max(width, 1)}")
         rows = values[: points * width].reshape(points, width)
@@ -190,6 +217,7 @@ def _pcd_columns(
             if len(body) < 8 + packed or whole < points * row:
                 raise ValueError(f"{short}, but its data are cut short")
             body = _lzf(body[8 : 8 + packed], whole)
+        rest = f"{len(body) - points * row} bytes" if body[points * row :].strip(b"\r\n\0") else ""
         if len(body) < points * row:
             raise ValueError(f"{short}, it has {len(body) // max(row, 1)}")
         offset = 0
@@ -210,7 +238,8 @@ def _pcd_columns(
             columns.setdefault(name, values[:, 0] if count == 1 else values)
     else:
         raise ValueError(f"its DATA is {form!r}, not ascii, binary or binary_compressed")
-    return columns
+    notes = [f"{rest} behind its {points} points were left out"] if rest else []
+    return columns, notes
 
 
 def _cloud_of(columns: Attributes) -> Loaded:
@@ -263,13 +292,23 @@ def _lzf(packed: bytes, whole: int) -> bytes:
     return bytes(out)
 
 
+# Columns beyond which three rows are x, y, z of many points rather than three points.
+_WIDEST = 16
+
+
 def read_npy(data: bytes) -> Loaded:
     """An array ``[N, 3]`` or ``[N, 3 + k]``, whose further columns are read as those of text are."""
-    rows = _array(np.load(io.BytesIO(data), allow_pickle=False))
+    rows = np.load(io.BytesIO(data), allow_pickle=False)
+    notes: list[str] = []
+    if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.shape[0] == 3 and rows.shape[1] > _WIDEST:
+        notes.append(f"its array {list(rows.shape)} was read as {rows.shape[1]} points, a column each")
+        rows = rows.T
+    rows = _array(rows)
     return Loaded(
         np.ascontiguousarray(rows[:, :3]),
         vertex=_unnamed(rows[:, 3:].astype(np.float64)),
         exact=rows.dtype == np.float64,
+        notes=notes,
     )
 
 
@@ -278,6 +317,13 @@ def read_npz(data: bytes) -> Loaded:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        # Python passes over a directory that has lost an entry.
+        end = data.rfind(b"PK\5\6")
+        if end >= 0 and (count := int.from_bytes(data[end + 10 : end + 12], "little")) not in (
+            65535,
+            len(arrays),
+        ):
+            raise ValueError(f"it announces {count} arrays, it has {len(arrays)}")
     except zipfile.BadZipFile as error:
         raise ValueError(str(error)) from error
     key = next(
@@ -298,8 +344,11 @@ def read_npz(data: bytes) -> Loaded:
     )
     if face is not None:
         loaded.polygons = _faces(face)
+    polygons = -1 if loaded.polygons is None else len(loaded.polygons)
     for name, value in arrays.items():
-        if value.ndim and len(value) == len(rows) and value.dtype.kind in "fiub":
+        if name.startswith("face_") and value.ndim and len(value) == polygons and value.dtype.kind in "fiub":
+            loaded.polygon[name.removeprefix("face_")] = value
+        elif value.ndim and len(value) == len(rows) and value.dtype.kind in "fiub":
             loaded.vertex[name] = value
         else:
             loaded.notes.append(
@@ -335,7 +384,8 @@ def xyz_bytes(pos: NDArray[Any], vertex: Attributes, digits: int) -> bytes:
         [f"%.{digits}g"] * 3
         + ["%d" if c.dtype.kind in "iub" else "%.17g" if c.dtype == np.float64 else "%.9g" for c in columns]
     )
-    head = f"# {' '.join(['x', 'y', 'z', *names])}\n" if names else ""
+    known = dict(zip(("x", "y", "z", *names), (*pos.T, *columns), strict=True))
+    head = f"# {' '.join(known)}\n{dtype_note(known)}" if names or pos.dtype == np.float64 else ""
     rows = zip(*(column.tolist() for column in (*pos.T, *columns)), strict=True)
     return (head + "".join(form % row + "\n" for row in rows)).encode("ascii")
 
@@ -377,6 +427,8 @@ def _flat(vertex: Attributes) -> tuple[list[str], list[NDArray[Any]]]:
             parts = split.get(name, ()) if value.shape[1] == 3 else ()
             names += [parts[k] if parts else f"{name}_{k}" for k in range(value.shape[1])]
             columns += list(value.T)
+    if len({"x", "y", "z", *names}) < 3 + len(names):
+        raise ValueError(f"two columns of the file would share a name: {', '.join(['x', 'y', 'z', *names])}")
     return names, columns
 
 
@@ -386,8 +438,10 @@ def npy_bytes(pos: NDArray[Any]) -> bytes:
     return out.getvalue()
 
 
-def npz_bytes(pos: NDArray[Any], face: NDArray[np.int64] | None, vertex: Attributes) -> bytes:
+def npz_bytes(
+    pos: NDArray[Any], face: NDArray[np.int64] | None, vertex: Attributes, faces: Attributes
+) -> bytes:
     out = io.BytesIO()
-    arrays: dict[str, Any] = {"pos": pos, **({} if face is None else {"face": face}), **vertex}
+    arrays: dict[str, Any] = {"pos": pos, **({} if face is None else {"face": face}), **vertex, **faces}
     np.savez(out, **arrays)
     return out.getvalue()

@@ -23,13 +23,20 @@ def read_stl(data: bytes) -> Loaded:
     A binary file is known by its length, as many a one begins with ``solid``; bytes behind the last facet are left out.
     """
     count = int.from_bytes(data[80:84], "little") if len(data) >= 84 else 0
+    notes: list[str] = []
+    if count in (0, 2**32 - 1) and len(data) > 84 and (len(data) - 84) % _FACET.itemsize == 0:
+        # Who writes facets as they come may never come back to the count.
+        notes.append(f"its header announces {count} facets, it has {(len(data) - 84) // _FACET.itemsize}")
+        count = (len(data) - 84) // _FACET.itemsize
     whole = 84 + _FACET.itemsize * count
     text = re.match(rb"\s*solid\b", without_mark(data[:512]), re.IGNORECASE) is not None
     if len(data) >= 84 and (len(data) == whole or (not _is_text(data, text) and len(data) > whole)):
         corners = np.frombuffer(data, _FACET, count, 84)["corners"].reshape(-1, 3)
         return _merged(
             corners,
-            [] if len(data) == whole else [f"{len(data) - whole} bytes behind the last facet were left out"],
+            notes
+            if len(data) == whole
+            else [f"{len(data) - whole} bytes behind the last facet were left out"],
         )
     if not text:
         announced = f"announces {count} facets" if len(data) >= 84 else "is cut short"

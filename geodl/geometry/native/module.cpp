@@ -27,6 +27,7 @@ using Columns = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Slabs = nb::ndarray<const double, nb::shape<-1, -1, 8>, nb::c_contig, nb::device::cpu>;
 using Slab = nb::ndarray<double, nb::shape<-1, 8>, nb::c_contig, nb::device::cpu>;
 using Overlaps = nb::ndarray<double, nb::shape<-1, 8, 8>, nb::c_contig, nb::device::cpu>;
+using Rows = nb::ndarray<const int64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using Indices = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // A NumPy array that owns the vector's memory.
@@ -151,16 +152,19 @@ NB_MODULE(_native, m) {
         nb::arg("rays"), nb::arg("threads"));
     m.def(
         "occlusion",
-        [](const Positions& pos, const Faces& face, const Positions& origin, const Frames& frame, const Positions& direction, int threads) {
+        [](const Positions& pos, const Faces& face, const Positions& origin, const Frames& frame, const Positions& direction,
+           const Positions& fine, const Rows& near, int threads) {
             std::vector<double> out(origin.shape(0));
             {
                 nb::gil_scoped_release release;
                 const RayTree tree(pos.data(), face.data(), face.shape(0));
-                occlusion(tree, origin.data(), frame.data(), origin.shape(0), direction.data(), direction.shape(0), out.data(), threads);
+                occlusion(tree, origin.data(), frame.data(), origin.shape(0), direction.data(), direction.shape(0), fine.data(), near.data(),
+                          fine.shape(0), near.shape(1), out.data(), threads);
             }
             return give(std::move(out));
         },
-        nb::arg("pos"), nb::arg("face"), nb::arg("origin"), nb::arg("frame"), nb::arg("direction"), nb::arg("threads"));
+        nb::arg("pos"), nb::arg("face"), nb::arg("origin"), nb::arg("frame"), nb::arg("direction"), nb::arg("fine"), nb::arg("near"),
+        nb::arg("threads"));
     m.def(
         "cast_rays",
         [](const Positions& pos, const Faces& face, const Positions& origin, const Positions& direction, int threads) {

@@ -221,20 +221,34 @@ bool RayTree::any(const Vec& origin, const Vec& direction) const {
 }
 
 void occlusion(const RayTree& tree, const double* origin, const double* frame, int64_t points, const double* direction, int64_t rays,
-               double* out, int threads) {
+               const double* fine, const int64_t* near, int64_t fine_rays, int64_t neighbors, double* out, int threads) {
     const int team = team_size(500 * points * rays, threads);
-#pragma omp parallel for num_threads(team) schedule(dynamic, 16)
-    for (int64_t i = 0; i < points; ++i) {
-        const Vec from{origin[3 * i], origin[3 * i + 1], origin[3 * i + 2]};
-        const double* f = frame + 9 * i;
-        int64_t met = 0;
-        for (int64_t r = 0; r < rays; ++r) {
-            const double* d = direction + 3 * r;
-            const Vec towards{d[0] * f[0] + d[1] * f[3] + d[2] * f[6], d[0] * f[1] + d[1] * f[4] + d[2] * f[7],
-                              d[0] * f[2] + d[1] * f[5] + d[2] * f[8]};
-            met += tree.any(from, towards);
+#pragma omp parallel num_threads(team)
+    {
+        std::vector<char> met(rays);
+#pragma omp for schedule(dynamic, 16)
+        for (int64_t i = 0; i < points; ++i) {
+            const Vec from{origin[3 * i], origin[3 * i + 1], origin[3 * i + 2]};
+            const double* f = frame + 9 * i;
+            const auto meets = [&](const double* d) {
+                return tree.any(from, {d[0] * f[0] + d[1] * f[3] + d[2] * f[6], d[0] * f[1] + d[1] * f[4] + d[2] * f[7],
+                                       d[0] * f[2] + d[1] * f[5] + d[2] * f[8]});
+            };
+            int64_t count = 0;
+            for (int64_t r = 0; r < rays; ++r) count += met[r] = meets(direction + 3 * r);
+            if (fine_rays && count && count < rays) {
+                count = 0;
+                for (int64_t r = 0; r < fine_rays; ++r) {
+                    const int64_t* beside = near + neighbors * r;
+                    const char first = met[beside[0]];
+                    const bool alike = std::all_of(beside + 1, beside + neighbors, [&](int64_t b) { return met[b] == first; });
+                    count += alike ? first : meets(fine + 3 * r);
+                }
+                out[i] = static_cast<double>(count) / static_cast<double>(fine_rays);
+            } else {
+                out[i] = static_cast<double>(count) / static_cast<double>(rays);
+            }
         }
-        out[i] = static_cast<double>(met) / static_cast<double>(rays);
     }
 }
 

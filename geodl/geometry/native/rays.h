@@ -40,10 +40,11 @@ class RayTree {
     std::vector<Vec> corner_, centre_;  // corners [3 F] in the order of the leaves
 };
 
-// out [n]: the share of the directions that meet a face. Direction r of point i is directions[r] in the frame whose axes are the rows of
-// frame[i].
+// out [n]: the share of directions that meet a face. Direction r of point i is direction[r] in the frame whose axes are the rows of
+// frame[i]. With fine directions the share is theirs: one whose neighbours near[r] among the others all answer alike answers as they do,
+// and only the rest are cast.
 void occlusion(const RayTree& tree, const double* origin, const double* frame, int64_t points, const double* direction, int64_t rays,
-               double* out, int threads);
+               const double* fine, const int64_t* near, int64_t fine_rays, int64_t neighbors, double* out, int threads);
 
 // Of every ray the face (-1 where there is none), the distance and the weights [n, 3] of the face's corners.
 void cast_rays(const RayTree& tree, const double* origin, const double* direction, int64_t rays, int64_t* face, double* distance,

@@ -23,18 +23,36 @@ def cast_rays(
 
 
 def occlusion(
-    pos: Reals, face: Indices, origins: Reals, frames: Reals, directions: Reals, threads: int
+    pos: Reals,
+    face: Indices,
+    origins: Reals,
+    frames: Reals,
+    directions: Reals,
+    fine: Reals,
+    near: Indices,
+    threads: int,
 ) -> Reals:
-    """The share of directions, given in the frame of every origin, along which a face is met ``[N]``."""
-    start = torch.from_numpy(origins)
-    towards = torch.einsum("rk,nkd->nrd", torch.from_numpy(directions), torch.from_numpy(frames)).reshape(
-        -1, 3
-    )
-    rays = len(directions)
-    met = _first_met(
-        torch.from_numpy(pos), torch.from_numpy(face), start.repeat_interleave(rays, 0), towards
-    )[0]
-    share: Reals = (met >= 0).view(-1, rays).double().mean(dim=1).numpy()
+    """The share of directions, given in the frame of every origin, along which a face is met ``[N]``.
+
+    With ``fine [F, 3]`` the share is theirs: one whose neighbours ``near [F, K]`` among the others all answer alike answers as
+    they do, and only the rest are cast.
+    """
+    scene = torch.from_numpy(pos), torch.from_numpy(face)
+    start, turn = torch.from_numpy(origins), torch.from_numpy(frames)
+
+    def meets(points: Tensor, along: Tensor) -> Tensor:
+        towards = torch.einsum("pk,pkd->pd", along, turn[points])
+        return _first_met(*scene, start[points], towards)[0] >= 0
+
+    count, rays = len(start), torch.from_numpy(directions)
+    every = torch.arange(count).repeat_interleave(len(rays))
+    met = meets(every, rays.repeat(count, 1)).view(count, -1)
+    if len(fine):
+        beside = met[:, torch.from_numpy(near)]
+        met = beside[:, :, 0]
+        point, ray = (beside != met[:, :, None]).any(dim=2).nonzero().unbind(1)
+        met[point, ray] = meets(point, torch.from_numpy(fine)[ray])
+    share: Reals = met.double().mean(dim=1).numpy()
     return share
 
 

@@ -42,9 +42,7 @@ class CSR(NamedTuple):
     @property
     def row(self) -> Tensor:
         """Destination of every edge, ``[E]``."""
-        from geodl.ops.core.transpose import edge_rows
-
-        return cast(Tensor, edge_rows(self.rowptr, self.col))
+        return _rows_of(self.rowptr, self.col)
 
     def with_transpose(self) -> CSR:
         """The same with the transpose."""
@@ -61,7 +59,7 @@ class CSR(NamedTuple):
     def edges(self) -> CSR:
         """The same rows, whose sources are the edges themselves: what sums values of edges."""
         each, ptr = self._each()
-        return CSR(self.rowptr, each, self.num_edges, ptr, self.row, each)
+        return CSR(self.rowptr, each, each.shape[0], ptr, _rows_of(self.rowptr, self.col), each)
 
     def reading(self) -> CSR:
         """A row for every edge, which reads its source."""
@@ -72,11 +70,13 @@ class CSR(NamedTuple):
     def writing(self) -> CSR:
         """A row for every edge, which reads its destination: what spreads values of rows over their edges."""
         each, ptr = self._each()
-        return CSR(ptr, self.row, self.num_dst, self.rowptr, each, each)
+        row, points = _rows_of(self.rowptr, self.col), self.rowptr.shape[0] - 1
+        return CSR(ptr, row, points, self.rowptr, each, each)
 
     def _each(self) -> tuple[Tensor, Tensor]:
         """The number of every edge, and the pointer of rows of one entry."""
-        ptr = torch.arange(self.num_edges + 1, device=self.col.device)
+        # Dynamo of torch 2.6 knows no properties of named tuples.
+        ptr = torch.arange(self.col.shape[0] + 1, device=self.col.device)
         return ptr[:-1], ptr
 
     def resolved(self) -> CSR:
@@ -99,8 +99,15 @@ class CSR(NamedTuple):
 
     def max_rows(self, values: Tensor) -> Tensor:
         """``[E, H] -> [N, H]``: the maximum over the edges of every row; -inf for an empty row."""
-        least = values.new_full((self.num_dst, *values.shape[1:]), -torch.inf)
-        return least.scatter_reduce(0, self.row[:, None].expand(values.shape), values, "amax")
+        row = _rows_of(self.rowptr, self.col)
+        least = values.new_full((self.rowptr.shape[0] - 1, *values.shape[1:]), -torch.inf)
+        return least.scatter_reduce(0, row[:, None].expand(values.shape), values, "amax")
+
+
+def _rows_of(rowptr: Tensor, col: Tensor) -> Tensor:
+    from geodl.ops.core.transpose import edge_rows
+
+    return cast(Tensor, edge_rows(rowptr, col))
 
 
 def sum_rows(values: Tensor, rowptr: Tensor) -> Tensor:

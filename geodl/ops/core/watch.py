@@ -49,6 +49,12 @@ def wrapped(tensor: torch.Tensor) -> bool:
     return KNOWN and (is_functorch_wrapped_tensor(tensor) or is_legacy_batchedtensor(tensor))
 
 
+def constant(tensor: torch.Tensor) -> bool:
+    """Whether nobody takes derivatives by the tensor, so that what is made of it may be kept."""
+    watched_level = getattr(torch.autograd.forward_ad, "_current_level", 0) >= 0  # a tangent may ride along
+    return not (torch.compiler.is_compiling() or tensor.requires_grad or wrapped(tensor) or watched_level)
+
+
 def applier(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     """``function.apply``, for calls that nobody watches."""
     return super(torch.autograd.Function, function).apply if KNOWN else function.apply  # type: ignore[misc]

@@ -12,6 +12,7 @@ import torch
 
 from geodl.data import Mesh, PointCloud, as_shape
 from geodl.data.files import text
+from tests.data.fuzz.mutations import Mutation, mutations
 from tests.data.fuzz.writers import WRITERS, Random, Written
 
 # Seconds in which a small file, whatever is in it, is answered.
@@ -137,9 +138,42 @@ def check_damaged(random: Random, written: Written, path: Path) -> bool:
     return one is not None
 
 
+def check_known(mutation: Mutation, written: Written, path: Path) -> None:
+    """What the mutation must lead to: see there."""
+    path.write_bytes(mutation.data)
+    began = time.process_time()
+    found: Any = None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            found = as_shape(path)
+        except (ValueError, IndexError) as error:
+            assert str(path) in str(error), error
+            assert mutation.answer != "read", f"{mutation.name}: {error}"
+    assert time.process_time() - began < _LONGEST, f"{mutation.name}: it took too long"
+    if found is None:
+        return
+    assert mutation.answer != "refused", f"{mutation.name}: it was read as {found}"
+    pos, face = found.pos.double().numpy(), getattr(found, "face", None)
+    told = any(str(path) in str(each.message) for each in said)
+    if mutation.answer == "same or said" and not told:
+        assert (
+            np.array_equal(pos, written.pos) and face is not None and face.shape[1] == len(written.polygons)
+        )
+    elif mutation.answer == "said":
+        assert told, f"{mutation.name}: read as {found} without a word"
+    if mutation.pos is not None:
+        corners = pos[face.t().reshape(-1).numpy()] if written.merged and face is not None else pos
+        np.testing.assert_allclose(corners, mutation.pos, rtol=2e-7, atol=1e-11, err_msg=mutation.name)
+        assert told or bool(np.isfinite(mutation.pos).all()), f"{mutation.name}: without a word"
+    if mutation.points is not None:
+        counts = (len(pos), 0 if face is None else face.shape[1])
+        assert counts == (mutation.points, mutation.faces), f"{mutation.name}: {counts}"
+
+
 def fuzz(kind: str, count: int, seed: int, folder: Path) -> dict[str, int]:
     """Writes ``count`` files of a kind and reads each whole and damaged; what fails is kept in the folder."""
-    said = {"valid": 0, "damaged": 0, "read nevertheless": 0, "failed": 0}
+    said = {"valid": 0, "damaged": 0, "read nevertheless": 0, "mutations": 0, "failed": 0}
     for number in range(count):
         random = np.random.default_rng([seed, list(WRITERS).index(kind), number])
         written = WRITERS[kind](random)
@@ -149,6 +183,9 @@ def fuzz(kind: str, count: int, seed: int, folder: Path) -> dict[str, int]:
             said["valid"] += 1
             said["read nevertheless"] += check_damaged(random, written, path)
             said["damaged"] += 1
+            for mutation in mutations(random, written):
+                check_known(mutation, written, path)
+                said["mutations"] += 1
         except Exception as error:
             said["failed"] += 1
             kept = folder / f"failed-{kind}-{number}{written.suffix}"

@@ -216,9 +216,8 @@ def off(random: Random) -> Written:
     glue = str(random.choice(["\n", " ", "\n# a comment with 3 numbers\n", "\n\n"]))
     start = head + glue + ("3" + str(random.choice(["\n", " "])) if many else "") + " ".join(numbers) + "\n"
     if style == "stream":
-        text = _broken(random, [w for row in whole for w in row]) + _broken(
-            random, [w for face in faces for w in face]
-        )
+        # What is left of the line on which a face ends is its colour.
+        text = _broken(random, [w for row in whole for w in row]) + "".join(_broken(random, f) for f in faces)
     else:
         text = (
             "".join("  ".join(row) + "\n" for row in whole)

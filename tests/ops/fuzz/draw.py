@@ -23,6 +23,7 @@ class Draw:
     """What one case is drawn from; the same seed draws the same case.
 
     Attributes:
+        key: the seed.
         dtype: of all floating tensors of the case.
         exact: whether all values of the case are small integers.
         special: whether some value is infinite or NaN.
@@ -30,6 +31,7 @@ class Draw:
     """
 
     def __init__(self, seed: str) -> None:
+        self.key = seed
         self.random = random.Random(seed)
         self.generator = torch.Generator().manual_seed(self.random.getrandbits(63))
         self.dtype = self.choice((torch.float32, torch.float64))

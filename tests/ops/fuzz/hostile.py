@@ -30,7 +30,8 @@ Outcome = dict[str, Tensor] | Exception
 Place = tuple[str, str | None]  # an input, or a part of one that is a structure
 Verdict = tuple[Outcome, Outcome | None, list[Place]]
 
-BATCH = 200  # cases of a child
+BATCH = 1000  # cases of a child
+GROUP = 250  # cases whose compiled calls share the sizes of their inputs, and so what is compiled
 SECONDS = 120  # after which a case is taken to hang
 SHOWN = 5
 
@@ -124,11 +125,16 @@ def _put(inputs: Inputs, place: Place, tensor: Tensor) -> None:
 
 
 def _wrong(tensor: Tensor, draw: Draw) -> Tensor:
-    """The values of an index with one of them, or some, changed: often out of range, sometimes to another that is not."""
-    values = tensor.detach().clone()
+    """The values with one of them, or some, changed: of an index often out of range, sometimes to another that is not."""
+    values = tensor.detach().clone(memory_format=torch.contiguous_format)
     if values.numel() == 0:
         return values
     flat = values.view(-1)
+    if values.is_floating_point():
+        flat[draw.random.randrange(flat.numel())] = draw.choice(
+            (float("nan"), float("inf"), -float("inf"), 0.0)
+        )
+        return values
     most = int(flat.max())
     value = draw.choice((-1, most + 1, most + 2, 10**9, 2**62, -(2**63), 2**63 - 1, 2**31, 0, most, 1))
     limits = torch.iinfo(values.dtype)
@@ -363,20 +369,22 @@ def _spoil(value: Any, draw: Draw) -> tuple[Any, bool]:
     return draw.choice(shapes)(value), False
 
 
-_compiled: dict[str, Callable[..., Any]] = {}
+_compiled: dict[str, Any] = {}
 
 
 def _attack_compiled(operator: Fuzzed, inputs: Inputs, draw: Draw) -> Verdict:
     """A compiled function, of spoilt inputs, or one that builds its graph of a spoilt ``edge_index``."""
-    torch._dynamo.reset()  # or after eight other cases a function would run as it is
+    if _compiled.get("of") != draw.key:
+        torch._dynamo.reset()  # or after eight other sizes a function would run as it is
+        _compiled["of"] = draw.key
     name = next(name for name, value in inputs.items() if isinstance(value, Neighbors)) if any(
         isinstance(value, Neighbors) for value in inputs.values()
     ) else None  # fmt: skip
     if name is not None:
         graph = inputs[name]
-        edge_index = (
-            _wrong(graph.to_edge_index(), draw) if draw.choice((True, False)) else graph.to_edge_index()
-        )
+        edge_index = graph.to_edge_index()
+        if draw.choice((True, True, False)):
+            edge_index = _wrong(edge_index, draw)
 
         def call(edge_index: Tensor, rows: int, sources: int, rest: Inputs) -> Any:
             return operator.call(**rest, **{name: Neighbors.from_edge_index(edge_index, rows, sources)})
@@ -395,11 +403,8 @@ def _attack_compiled(operator: Fuzzed, inputs: Inputs, draw: Draw) -> Verdict:
             return _outputs(outcome(operator, {**_anew(rest), name: anew}, "reference"))
 
         return _safe(run), _safe(plain), [(name, "rowptr"), (name, "col")]
-    spoilt: list[Place] = []
-    if places := [place for place in _places(inputs) if not _get(inputs, place).is_floating_point()]:
-        place = draw.choice(places)
-        spoilt.append(place)
-        _put(inputs, place, _wrong(_get(inputs, place), draw))
+    place = draw.choice(_places(inputs))
+    _put(inputs, place, _wrong(_get(inputs, place), draw))
     call = _compiled.setdefault("points", torch.compile(operator.call, backend="eager", dynamic=True))
 
     def points() -> Any:
@@ -408,7 +413,7 @@ def _attack_compiled(operator: Fuzzed, inputs: Inputs, draw: Draw) -> Verdict:
         outs = [out] if isinstance(out, Tensor) else out
         return {f"output {i}": t.detach() for i, t in enumerate(t for t in outs if t is not None)}
 
-    return _safe(points), _outputs(_wanted(operator, inputs)), spoilt
+    return _safe(points), _outputs(_wanted(operator, inputs)), [place]
 
 
 def _outputs(found: Outcome) -> Outcome:
@@ -424,7 +429,7 @@ ATTACKS: dict[str, tuple[Callable[[Fuzzed, Inputs, Draw], Verdict], float]] = {
     "between": (_attack_between, 0.08),
     "pickled": (_attack_pickled, 0.05),
     "direct": (_attack_direct, 0.25),
-    "compiled": (_attack_compiled, 0.005),  # a thousand times as long as the others
+    "compiled": (_attack_compiled, 0.05),
 }
 
 
@@ -432,14 +437,14 @@ def attack(name: str, seed: int, case: int) -> tuple[str, str, list[str]]:
     """Which attack it was, how it ended ("answer", "error", "wrong"), and what is wrong."""
     # Which of what is not finite comes out depends on the order of a sum.
     operator = replace(OPERATORS[name], special="not finite")
-    kind, draw, inputs = _drawn(operator, f"{seed} hostile {name} {case}")
+    kind, draw, inputs = _drawn(operator, name, seed, case)
     ours, wanted, spoilt = ATTACKS[kind][0](operator, inputs, draw)
     if isinstance(ours, Exception):
         return kind, "error", []
     if wanted is None:
         return kind, "answer", []
     if isinstance(wanted, Exception):
-        _, _, inputs = _drawn(operator, f"{seed} hostile {name} {case}")
+        _, _, inputs = _drawn(operator, name, seed, case)
         if spoilt and _unread(operator, inputs, spoilt):
             return kind, "answer", []
         return kind, "wrong", [f"an answer where {wanted!r} was due"]
@@ -449,11 +454,15 @@ def attack(name: str, seed: int, case: int) -> tuple[str, str, list[str]]:
     return kind, "wrong" if found else "answer", found
 
 
-def _drawn(operator: Fuzzed, key: str) -> tuple[str, Draw, Inputs]:
+def _drawn(operator: Fuzzed, name: str, seed: int, case: int) -> tuple[str, Draw, Inputs]:
     """The attack of a case, and its inputs before that."""
+    key = f"{seed} hostile {name} {case}"
     draw = Draw(key)
     kind = draw.random.choices([*ATTACKS], [share for _, share in ATTACKS.values()])[0]
+    if kind == "compiled":  # takes a hundred times as long as a call
+        draw = Draw(f"{seed} compiled {name} {case // GROUP}")
     inputs = operator.draw(draw)
+    draw.random.seed(key + " spoilt")
     if "symmetric" in inputs:  # what the caller promises of a structure nobody checks
         inputs["symmetric"] = False
     return kind, draw, inputs

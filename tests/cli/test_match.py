@@ -1,14 +1,17 @@
-"""The geodl command from end to end."""
+"""geodl match, precompute and cache from end to end."""
 
+import inspect
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from geodl import cli
 from geodl.data import InvariantSignal, Mesh, OperatorCache
 from geodl.datasets import Puppets
+from geodl.matching import Match, match
 from geodl.models import FunctionalMapNet, save_weights
 from geodl.training import FunctionalMapData
 from geodl.viz import use_renderer
@@ -52,6 +55,64 @@ def test_match_with_weights(files: tuple[Path, Path], tmp_path: Path) -> None:
     arguments = ["match", *map(str, files), "-o", str(tmp_path / "out"), "-k", "60", "--no-picture"]
     assert cli.main([*arguments, "--weights", str(weights)]) == 0
     assert not (tmp_path / "out" / "match.png").exists()
+
+
+def test_a_page_and_folders_of_other_runs(
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["match", *map(str, files), "-k", "30", "--no-picture", "--repair", "--html"]
+    for folder in ("match-one-two", "match-one-two-2"):
+        assert cli.main(arguments) == 0
+        assert "two.ply matched to one.off" in (tmp_path / folder / "match.html").read_text()
+    assert cli.main([*arguments, "-o", "match-one-two"]) == 1
+    assert "match-one-two holds another run's files" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert cli.main([*arguments, "-o", "file"]) == 1
+    assert cli.main(["match", "none.off", str(files[1]), "-o", "fresh"]) == 1 and not Path("fresh").exists()
+
+
+@pytest.mark.skipif(
+    "landmarks" not in inspect.signature(match).parameters, reason="match takes no landmarks yet"
+)
+def test_landmarks(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text("10 10\n500 500\n900 900\n")
+    arguments = ["match", *map(str, files), "-k", "30", "--no-picture", "--landmarks", str(pairs)]
+    assert cli.main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    pairs.write_text("1 2 3\n")
+    assert cli.main([*arguments, "-o", str(tmp_path / "again")]) == 1
+    assert "two vertices a line" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(Match, "transfer"), reason="a match carries nothing over yet")
+@pytest.mark.parametrize("kind", ["nearest", "precise", "functional"])
+def test_transfer(
+    kind: str, files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = (Mesh.load(path).pos for path in files)
+    values = tmp_path / "height.npy"
+    np.save(values, one[:, 1])
+    arguments = [
+        "match",
+        *map(str, files),
+        "-k",
+        "60",
+        "--no-picture",
+        "--transfer",
+        str(values),
+        "--kind",
+        kind,
+    ]
+    assert cli.main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    carried = np.loadtxt(tmp_path / "out" / "transferred.txt")
+    assert np.corrcoef(carried, two[:, 1])[0, 1] > 0.95
+    np.save(values, one[:5, 1])
+    assert cli.main([*arguments, "-o", str(tmp_path / "again")]) == 1
+    assert "has 5 lines but shape 1 has" in capsys.readouterr().err
 
 
 def test_bad_input_is_named(

@@ -1,0 +1,90 @@
+"""A mesh that may have a border, at the scale of what it is matched to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from geodl.data import Mesh
+from geodl.geometry import Gradient, Spectrum, mean_edge_length, surface_area
+from geodl.matching.geodesic_graph import border_vertices, distance_to, geodesic_graph
+from geodl.matching.match import SpectralShape
+
+__all__ = ["REACH", "TIMES", "PartialShape"]
+
+# Times of diffusion, in units of the area, and how far heat is felt by then.
+TIMES = torch.logspace(-2.5, -1.3, 8)
+REACH = 0.7 * (4 * TIMES).sqrt()
+
+
+@dataclass(frozen=True, eq=False)
+class PartialShape:
+    """A mesh in a given unit of length, with what matching of parts reads of it, in float32.
+
+    Unlike a :class:`SpectralShape` it is not scaled to area 1, which would make a part larger than it is.
+
+    Attributes:
+        mesh: ``pos`` in units, and ``face``, outward.
+        spectrum, gradient: in units.
+        used: ``[V]`` bool, the vertices that have a mass.
+        graph: sparse matrix of lengths.
+        border: ``[V]``, distance to the border; inf if there is none.
+        edge: mean length of an edge.
+        area: in square units.
+    """
+
+    mesh: Any
+    spectrum: Spectrum
+    gradient: Gradient
+    used: Tensor
+    graph: Any
+    border: Tensor
+    edge: float
+    area: float
+
+    @staticmethod
+    def of(mesh: Any, unit: float, k: int = 100) -> PartialShape:
+        """Prepares a mesh.
+
+        Args:
+            mesh: whatever :func:`geodl.data.as_shape` takes that has faces.
+            unit: of length: the square root of the area of the whole.
+            k: eigenpairs.
+
+        Raises:
+            ValueError, IndexError: what :meth:`SpectralShape.of` raises.
+        """
+        made = SpectralShape.of(mesh, k)
+        size = float(surface_area(mesh)) ** 0.5 / unit
+        basis = made.spectrum
+        scaled = Mesh(made.mesh.pos * size, made.mesh.face)
+        graph = geodesic_graph(scaled)
+        return PartialShape(
+            scaled,
+            Spectrum(basis.evals / size**2, basis.evecs / size, basis.mass * size**2),
+            Gradient(made.gradient.neighbors, made.gradient.values / size),
+            made.used,
+            graph,
+            distance_to(graph, border_vertices(scaled)),
+            float(mean_edge_length(scaled)),
+            size**2,
+        )
+
+    def diffusion(self) -> tuple[Tensor, Tensor]:
+        """Logarithms of the heat that stays, over that in the plane, ``[V, 8]``; and roots of their brackets ``[V, 7]``.
+
+        The brackets change sign when the shape is mirrored.
+        """
+        basis = self.spectrum
+        stays = basis.evecs.square() @ (-basis.evals[:, None] * TIMES).exp()
+        heat = (stays * (4 * torch.pi * TIMES)).clamp(min=1e-3).log()
+        x, y = self.gradient(heat).unbind(-1)
+        bracket = (x[:, :-1] * y[:, 1:] - y[:, :-1] * x[:, 1:]) * (TIMES[:-1] * TIMES[1:]).sqrt()
+        return heat, bracket.sign() * bracket.abs().sqrt()
+
+    def signal(self) -> Tensor:
+        """``[V, 16]``, what a network reads: :meth:`diffusion`, and how near the border is."""
+        return torch.cat([*self.diffusion(), (-self.border / 0.1).exp()[:, None]], 1)

@@ -1,0 +1,107 @@
+"""From an ``edge_index`` and values in its order to Neighbors and values in theirs: made once for a tensor, anew after a change."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from geodl.ops.core.watch import constant
+from geodl.ops.neighbors import Neighbors
+from geodl.ops.remembered import remembered, remembered_beside
+
+__all__ = ["in_csr_order", "neighbors_of", "pointer", "pointers", "ptr_of", "shapes_of"]
+
+
+def neighbors_of(edge_index: Tensor, num_dst: int, num_src: int | None = None) -> Neighbors:
+    """:meth:`Neighbors.from_edge_index`, made once for a tensor (see :mod:`geodl.ops.remembered`).
+
+    Where a pass is traced, it is a part of it. With it lives what layers make of it: its transpose, the matrices of the graph.
+    """
+    if type(edge_index) is not Tensor and hasattr(edge_index, "as_tensor"):
+        edge_index = edge_index.as_tensor()  # an EdgeIndex of PyG
+    if torch.compiler.is_compiling():
+        return Neighbors.from_edge_index(edge_index, num_dst, num_src)
+    key = "neighbors", num_dst, num_src
+    return remembered(edge_index, key, lambda: Neighbors.from_edge_index(edge_index, num_dst, num_src))
+
+
+def in_csr_order(value: Tensor, neighbors: Neighbors, order: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """``value[order]`` (as it is without), of a dtype; made once for a value that wants no gradient."""
+    if order is None and value.dtype == dtype:
+        return value
+
+    def make() -> Tensor:
+        ordered = value if order is None else value[order]
+        return ordered.to(dtype)
+
+    return remembered_beside(value, neighbors, ("in order", dtype), make) if constant(value) else make()
+
+
+def ptr_of(batch: Tensor, shapes: int = 0) -> Tensor:
+    """Where shapes begin ``[B + 1]``, of the shape of every point ``[P]`` (remembered).
+
+    Args:
+        shapes: at least so many.
+
+    Raises:
+        ValueError: it is no ascending vector of whole numbers from 0 on.
+    """
+
+    def make() -> Tensor:
+        _check_batch(batch)
+        if bool((batch.diff() < 0).any()):
+            raise ValueError("batch must ascend: the points of a cloud stand together, clouds in their order")
+        ends = torch.arange(max(int(batch[-1]) + 1, shapes) + 1, device=batch.device)
+        return torch.searchsorted(batch, ends)
+
+    known = isinstance(batch, Tensor) and not torch.compiler.is_compiling()
+    return remembered(batch, ("ptr", shapes), make) if known else make()
+
+
+def pointer(ptr: Tensor | None, batch: Tensor | None, shapes: int = 0) -> Tensor | None:
+    """``ptr``, or that of a ``batch`` given in its place."""
+    if batch is None:
+        return ptr
+    if ptr is not None:
+        raise ValueError("give ptr or batch, not both")
+    return ptr_of(batch, shapes)
+
+
+def pointers(
+    ptr: Tensor | None, batch: Tensor | None, query_ptr: Tensor | None, query_batch: Tensor | None
+) -> tuple[Tensor | None, Tensor | None]:
+    """Those of points and queries, of as many clouds."""
+    ptr, query_ptr = pointer(ptr, batch), pointer(query_ptr, query_batch)
+    if ptr is None or query_ptr is None:
+        return ptr, query_ptr
+    clouds = (
+        max(ptr.shape[0], query_ptr.shape[0]) - 1
+    )  # the last may have no points, or nobody may ask of them
+    ptr = ptr if batch is None else ptr_of(batch, clouds)
+    return ptr, query_ptr if query_batch is None else ptr_of(query_batch, clouds)
+
+
+def shapes_of(batch: Tensor) -> Neighbors:
+    """The points of every shape as a row each, of the shape of every point ``[P]`` in any order (remembered).
+
+    Raises:
+        ValueError: it is no vector of whole numbers from 0 on.
+    """
+
+    def make() -> Neighbors:
+        _check_batch(batch)
+        points = torch.arange(batch.shape[0], device=batch.device)
+        return Neighbors.from_edge_index(torch.stack([points, batch]), int(batch.max()) + 1, batch.shape[0])
+
+    return make() if torch.compiler.is_compiling() else remembered(batch, "shapes", make)
+
+
+def _check_batch(batch: Tensor) -> None:
+    if not isinstance(batch, Tensor):
+        raise ValueError(
+            f"batch must be a tensor, not {type(batch).__name__}; a packed batch is given alone: network(batch)"
+        )
+    if batch.dim() != 1 or batch.dtype != torch.int64 or not batch.numel():
+        raise ValueError(f"batch must be int64 of shape [P], not {batch.dtype} {list(batch.shape)}")
+    if int(batch.min()) < 0:
+        raise ValueError(f"batch must hold the number of a shape, from 0 on, not {int(batch.min())}")

@@ -1,0 +1,97 @@
+"""Parts matched to a whole and to another part, without training; distances over meshes."""
+
+import pytest
+import torch
+import trimesh
+from torch import Tensor
+
+from geodl.data import CutByPlane, Mesh, PointCloud, RandomHoles
+from geodl.datasets import Puppets
+from geodl.geometry import geodesic_distance
+from geodl.matching import MatchedPair, PartialMatch, evaluate, partial_match
+from geodl.matching.geodesic_graph import border_vertices, distance_to, distances_from, geodesic_graph
+
+
+@pytest.fixture(scope="module")
+def bodies() -> tuple[Mesh, Mesh]:
+    """A person in two poses; vertices correspond by number."""
+    shapes = Puppets(2, 3, split="train", num_vertices=1500)
+    return shapes[0], shapes[1]
+
+
+def error(target: Mesh, found: Tensor, true: Tensor) -> float:
+    return evaluate([MatchedPair(target, found, true)], "dijkstra").mean_error
+
+
+def overlap(found: Tensor, true: Tensor) -> float:
+    return float((found & true).sum() / (found | true).sum())
+
+
+def inside(vertices: int, whole: Tensor) -> Tensor:
+    return torch.zeros(vertices, dtype=torch.bool).index_fill(0, whole, True)
+
+
+@pytest.mark.parametrize("cut", ["plane", "holes"])
+def test_part_to_whole(bodies: tuple[Mesh, Mesh], cut: str) -> None:
+    one, two = bodies
+    random = torch.Generator().manual_seed(5)
+    transform = CutByPlane(0.6, 0.8, random) if cut == "plane" else RandomHoles(0.85, 0.9, 4, random)
+    part = transform(two.clone())
+    turn = torch.linalg.qr(torch.randn(3, 3)).Q
+    turn = turn * torch.linalg.det(turn).sign()
+    found = partial_match(one, Mesh(part.pos @ turn.mT + 3, part.face))
+    assert isinstance(found, PartialMatch) and bool(found.overlap_2.all())
+    assert error(one, found.p2p_21, part.whole) < 4
+    assert overlap(found.overlap_1, inside(one.pos.shape[0], part.whole)) > 0.8
+    assert found.orientation > 0.7 and found.distortion < 0.1
+    there = found.overlap_1
+    assert bool((found.p2p_12[~there] == -1).all()) and bool((found.p2p_12[there] >= 0).all())
+
+
+@pytest.mark.slow
+def test_part_to_part(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    a, b = (
+        CutByPlane(0.75, 0.8, torch.Generator().manual_seed(s))(m.clone()) for s, m in ((1, one), (2, two))
+    )
+    found = partial_match(a, b)
+    place = torch.full((one.pos.shape[0],), -1).index_copy(0, a.whole, torch.arange(a.whole.numel()))
+    true = place[b.whole]
+    both = found.overlap_2 & (true >= 0)
+    assert error(a, found.p2p_21[both], true[both]) < 8
+    assert overlap(found.overlap_2, true >= 0) > 0.7
+    assert overlap(found.overlap_1, inside(one.pos.shape[0], b.whole)[a.whole]) > 0.7
+
+
+def test_a_whole_is_its_own_part(bodies: tuple[Mesh, Mesh]) -> None:
+    one, _ = bodies
+    found = partial_match(one, one, k=40)
+    assert error(one, found.p2p_21, torch.arange(one.pos.shape[0])) < 2
+    assert float(found.overlap_1.double().mean()) > 0.98
+
+
+def test_what_cannot_be_matched_is_named(bodies: tuple[Mesh, Mesh]) -> None:
+    one, _ = bodies
+    with pytest.raises(ValueError, match="shape 2 is a point cloud"):
+        partial_match(one, PointCloud(one.pos))
+    with pytest.raises(ValueError, match="one unit of length"):
+        partial_match(one, Mesh(one.pos[:, :] * 1e-4, one.face), contained=True)
+
+
+def test_distances_over_a_mesh_are_near_the_exact_ones() -> None:
+    made = trimesh.creation.icosphere(3)
+    ball = Mesh(torch.tensor(made.vertices), torch.tensor(made.faces).mT)
+    graph = geodesic_graph(ball)
+    sources = torch.arange(0, 640, 64)
+    far = distances_from(graph, sources)
+    targets = torch.arange(ball.pos.shape[0])
+    exact = geodesic_distance(
+        ball, sources.repeat_interleave(targets.numel()), targets.repeat(sources.numel())
+    )
+    exact = exact.view(far.shape).float()
+    assert bool((far >= exact - 1e-5).all())
+    assert float((far - exact).mean() / exact.mean()) < 0.04
+    assert torch.allclose(distance_to(graph, sources), far.amin(0))
+    assert border_vertices(ball).numel() == 0 and bool(distance_to(graph, sources[:0]).isinf().all())
+    half = Mesh(ball.pos, ball.face[:, (ball.pos[ball.face][..., 2] > -1e-9).all(0)])
+    assert bool((half.pos[border_vertices(half), 2].abs() < 0.15).all())
