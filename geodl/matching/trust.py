@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ _LOGIT = (-22.925, -3.949, 0.0, -1.22, 0.0, -1.791)
 _LOCAL = (4.789, 0.851, -0.022, -0.146, 0.432, -4.922, -0.634, 0.235, 0.216, -0.212, 0.655, -0.403)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Trust:
     """Signs of a good correspondence, none of which needs the true one.
 
@@ -64,7 +64,7 @@ class Trust:
     orientation: float
     bending: float = 0.0
     gap: float = 0.0
-    error: Tensor | None = None
+    error: Tensor | None = field(default=None, compare=False)
 
     @property
     def probability(self) -> float:
