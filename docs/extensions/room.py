@@ -11,6 +11,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import nested_parse_with_titles
+from torch import nn
 
 
 class Room(SphinxDirective):
@@ -25,6 +26,8 @@ class Room(SphinxDirective):
             thing = getattr(module, name)
             if inspect.isclass(thing):
                 lines += ["", f".. autoclass:: {name}", "   :members:"]
+                if _inherits_forward(thing):
+                    lines += ["", "   .. automethod:: forward"]
             elif callable(thing):
                 lines += ["", f".. autofunction:: {name}"]
             else:
@@ -33,6 +36,12 @@ class Room(SphinxDirective):
         node.document = self.state.document
         nested_parse_with_titles(self.state, StringList([*lines, ""], f"<{room}>"), node)
         return node.children
+
+
+def _inherits_forward(thing: type) -> bool:
+    """Whether a layer is called as a base class of ours says, which ``:members:`` leaves out."""
+    inherited = issubclass(thing, nn.Module) and "forward" not in vars(thing)
+    return inherited and thing.forward.__module__.startswith("geodl.")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -65,6 +65,7 @@ class DCGenerator(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
 
     def forward(self, z: Tensor, level: Level | None = None) -> Tensor:
+        """Images, or signals on a level, of ``z [B, latent_channels]``."""
         steps = resolutions(level, len(self.convs), self.size, self.dim)
         x = self.first(z).view(len(z), self.widths[0], *self.size)
         x = F.relu(self.norms[0](x))
@@ -123,6 +124,7 @@ class DCDiscriminator(nn.Module):
         self.score = normalize(nn.Linear(last, 1))
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """A number an image or a signal on a level, ``[B]``."""
         for number, conv in enumerate(self.convs):
             if number:
                 x = self.pool(x, level)

@@ -134,6 +134,7 @@ class ResNet(nn.Module):
         return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """Scores ``[B, out_channels]`` of images ``[B, in_channels, H, W]``, or with a level of ``[B, in_channels, V]``."""
         x, level, _ = run(self._layers(), x, level)
         scores: Tensor = self.fc(self.avgpool(x, level))
         return scores

@@ -81,6 +81,7 @@ class FeaturePropagation(nn.Module):
         sample_x: Tensor,
         sample_ptr: Tensor,
     ) -> Tensor:
+        """The signal of the samples at the points, together with theirs, ``[P, widths[-1]]``."""
         own = 0 if x is None else x.shape[1]
         if own + sample_x.shape[1] != self.in_channels:
             raise ValueError(

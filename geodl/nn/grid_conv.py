@@ -77,6 +77,7 @@ class GridConv(nn.modules.conv._ConvNd):
         self._inner: Any = self.padding if padding_mode == "zeros" else (0,) * len(kernel)
 
     def forward(self, x: Tensor, domain: Charts | GridWindows | Level | None = None) -> Tensor:
+        """``[B, C, *size]`` as torch; in charts or on a level ``[V, C]`` -> ``[V, C']`` or ``[B, C, V]`` -> ``[B, C', V]``."""
         if domain is not None:
             return _on_domain(self, x, self._taps(domain), _taps_first(self.weight))
         if not torch.compiler.is_compiling() and forced.get() == "reference":
@@ -157,6 +158,7 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
     def forward(
         self, x: Tensor, domain: GridWindows | Level | None = None, output_size: list[int] | None = None
     ) -> Tensor:
+        """``x [B, C, *size]`` as torch; with a level from the coarser one's points to its own."""
         if domain is not None:
             windows = (
                 domain
