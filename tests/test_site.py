@@ -71,9 +71,7 @@ def test_every_public_name_has_an_executed_example(room: str) -> None:
 @pytest.mark.parametrize("room", ["nn", "models", "training"])
 def test_every_layer_and_network_says_what_forward_does(room: str) -> None:
     things = vars(importlib.import_module(f"geodl.{room}"))
-    modules = [
-        thing for thing in things.values() if isinstance(thing, type) and issubclass(thing, nn.Module)
-    ]
+    modules = [thing for thing in things.values() if isinstance(thing, type) and issubclass(thing, nn.Module)]
     ours = [module for module in modules if module.forward.__module__.startswith("geodl.")]
     silent = [module.__name__ for module in ours if not module.forward.__doc__]
     assert ours and not silent, f"forward of {', '.join(silent)} has no docstring"
