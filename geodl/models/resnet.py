@@ -143,7 +143,7 @@ class ResNet(nn.Module):
         """What is between the layers, by torchvision's names. Nothing beyond the last of them is run.
 
         Args:
-            x: as of the network.
+            x, level: as of the network.
             names: among ``conv1``, ``bn1``, ``relu``, ``maxpool``, ``layer1`` ... ``layer4``, and the blocks ``layer1.0`` and on.
 
         Raises:

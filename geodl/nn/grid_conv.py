@@ -37,6 +37,7 @@ class GridConv(nn.modules.conv._ConvNd):
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode: as of torch's.
+        device, dtype: of the weights.
         dim: number of axes; that of ``kernel_size`` if it is a sequence.
 
     Shapes:
@@ -117,6 +118,7 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation: as of torch's.
+        device, dtype: of the weights.
         padding_mode: "zeros", as torch's knows no other.
         dim: number of axes; that of ``kernel_size`` if it is a sequence.
 
