@@ -34,7 +34,8 @@ def in_csr_order(value: Tensor, neighbors: Neighbors, order: Tensor | None, dtyp
         ordered = value if order is None else value[order]
         return ordered.to(dtype)
 
-    return remembered_beside(value, neighbors, ("in order", dtype), make) if constant(value) else make()
+    key = "in order", order is not None, dtype
+    return remembered_beside(value, neighbors, key, make) if constant(value) else make()
 
 
 def ptr_of(batch: Tensor, shapes: int = 0) -> Tensor:
