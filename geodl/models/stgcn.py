@@ -160,12 +160,13 @@ def _renew_windows(network: nn.Module, _: Any) -> None:
 def _windows(parents: tuple[int, ...]) -> Tensor:
     """How much of joint j the tap m of joint i sees, ``[3, J, J]``: the windows of a level of one frame."""
     joints = len(parents)
-    taps = motion_levels(SimpleNamespace(parents=torch.tensor(parents)), 1).windows((3, 1))
-    near = taps.neighbors
-    made = torch.zeros(3, joints, joints)
-    made.index_put_(
-        (taps.index, near.row[:, None].expand_as(taps.index), near.col[:, None].expand_as(taps.index)),
-        taps.weight.to(made),
-        accumulate=True,
-    )
+    with torch.device("cpu"):  # also of a network that is made on another device
+        taps = motion_levels(SimpleNamespace(parents=torch.tensor(parents)), 1).windows((3, 1))
+        near = taps.neighbors
+        made = torch.zeros(3, joints, joints)
+        made.index_put_(
+            (taps.index, near.row[:, None].expand_as(taps.index), near.col[:, None].expand_as(taps.index)),
+            taps.weight.to(made),
+            accumulate=True,
+        )
     return made
