@@ -457,6 +457,14 @@ def test_operators_on_clouds_take_batch_for_ptr() -> None:
         knn(x, 3, batch=batch.flip(0))
     with pytest.raises(ValueError, match="not both"):
         farthest_points(x, 2, ptr, batch=batch)
+    with pytest.raises(ValueError, match="batch is of 29 points, but there are 30"):
+        knn(x, 3, batch=batch[1:])
+    with pytest.raises(ValueError, match="query_batch is of 7 points, but there are 8"):
+        radius(x, 0.8, queries=queries, batch=batch, query_batch=asked[1:])
+    for search in (lambda **of: knn(x[:0], 3, **of), lambda **of: radius(x[:0], 0.8, **of)):
+        assert search(batch=batch[:0]).num_edges == 0
+    assert farthest_points(x[:0], 2, batch=batch[:0])[0].shape == (0,)
+    assert MaxPool()(x[:0], batch=batch[:0]).shape == (0, 3)
 
 
 @pytest.mark.parametrize("self_loops", [False, True])
