@@ -77,12 +77,14 @@ row(
 # When it is right, it does nothing.
 
 # %%
-points = torch.randn(60, 2)
-points = points[(points @ torch.tensor([1.0, 0.6])).abs() > 0.15]  # nothing lies close to the border
-label = torch.where(points @ torch.tensor([1.0, 0.6]) > 0, 1, -1)
+true = torch.tensor([1.0, 0.6, -1.5])  # the line that divides the classes: w1, w2 and b
+points = torch.tensor([1.0, 0.8]) + torch.randn(80, 2)
+side = points @ true[:2] + true[2]
+points, side = points[side.abs() > 0.1], side[side.abs() > 0.1]  # nothing lies close to the line
+label = side.sign().long()
 
 steps = []
-for epochs in (1, 2, 50):
+for epochs in (1, 3, 200):
     model = Perceptron(2)
     mistakes, separated = model.learn(points, label, epochs)
     title = f"{epochs} passes at most: {mistakes} corrections"
@@ -98,7 +100,6 @@ row(steps)
 
 # %%
 augmented = torch.cat([points, torch.ones(len(points), 1)], 1)  # a 1 for b
-true = torch.tensor([1.0, 0.6, 0.0])
 margin = float((augmented @ (true / true.norm())).abs().min())
 longest = float(augmented.norm(dim=1).max())
 print(f"margin {margin:.2f}, longest {longest:.2f}: at most {(longest / margin) ** 2:.0f} corrections, there were {mistakes}")

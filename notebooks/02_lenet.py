@@ -164,10 +164,10 @@ Image(viz.filters(model.c1, out / "after.png", title="C1 after training"))
 # %% [markdown]
 # They have changed less than one may think. With more data and longer training some become clean edge detectors; here, after 12 passes
 # over 1,437 images, you see the beginning of that. The second layer has $16 \times 6$ filters: one row for each of its outputs, one
-# column for each map that it reads.
+# column for each map that it reads. Here are the first six outputs.
 
 # %%
-Image(viz.filters(model.c3, out / "c3.png", title="C3"))
+Image(viz.filters(model.c3.weight[:6], out / "c3.png", title="C3"))
 
 # %% [markdown]
 # ## What the filters see
@@ -217,8 +217,8 @@ Image(viz.images(patches, out / "patches.png", columns=8, title="a row a channel
 # %% [markdown]
 # ## Which pixels matter?
 #
-# Cover a part of the digit with a grey square and watch the score of the right class (Zeiler and Fergus, 2014). Where it drops most the
-# picture is dark.
+# Cover a part of the digit with a grey square and watch by how much the right class is ahead of the best other one (Zeiler and Fergus,
+# 2014). Where the lead drops most, the picture is dark.
 
 # %%
 @torch.no_grad()
@@ -230,8 +230,11 @@ def occlusion(image, label, side=7, step=2):
             hidden = image.clone()
             hidden[:, r : r + side, c : c + side] = 0.5
             covered.append(hidden)
-    chance = model(torch.stack(covered)).softmax(1)[:, label]
-    return chance.view(1, len(places), len(places))
+    score = model(torch.stack(covered))
+    other = score.clone()
+    other[:, label] = -torch.inf
+    lead = score[:, label] - other.amax(1)
+    return ((lead - lead.min()) / (lead.max() - lead.min())).view(1, len(places), len(places))
 
 
 shown = []

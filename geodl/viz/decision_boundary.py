@@ -69,7 +69,7 @@ def decision_boundary(
     across, up = middle[0] + step, middle[1] + step
     plane = torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).flatten(0, 1).to(x)
     margins, names = _margins(_scores(model, plane), label)
-    answer = names[margins.argmax(1)]
+    answer = margins.argmax(1)
     right = names[_margins(_scores(model, x.detach()), label)[0].argmax(1)] == label
 
     try:
@@ -87,11 +87,11 @@ def decision_boundary(
         if float(margin.min()) < 0 < float(margin.max()):
             shown = margin.view(_SIDE, _SIDE).double().numpy()
             axes.contour(across.numpy(), up.numpy(), shown, [0.0], colors="#333333", linewidths=1.2)
-    colors = label_colors(label).numpy()
+    colors = label_colors(torch.searchsorted(names, label)).numpy()
     for chosen, marker, line in ((right, "o", 0.5), (~right, "X", 0.8)):
         of = points[chosen].numpy()
         axes.scatter(
-            of[:, 0], of[:, 1], s=28 if marker == "o" else 55, c=colors[chosen.numpy()], marker=marker,
+            of[:, 0], of[:, 1], s=40 if marker == "o" else 75, c=colors[chosen.numpy()], marker=marker,
             edgecolors="white" if marker == "o" else "black", linewidths=line, zorder=3,
         )  # fmt: skip
     axes.set(xlim=ends[:2], ylim=ends[2:], title=title)

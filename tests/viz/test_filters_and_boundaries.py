@@ -119,7 +119,7 @@ def test_boundary_of_a_perceptron_divides_the_plane_where_it_should(tmp_path):
         model.bias.fill_(0.65)  # the line x = -0.65, a quarter of the plane from the left
     y = torch.tensor([-1, -1, 1, 1])
     path = viz.decision_boundary(model, square(), y, tmp_path / "a.png")
-    left, right = share_of_tint(path, -1), share_of_tint(path, 1)
+    left, right = share_of_tint(path, 0), share_of_tint(path, 1)
     assert left.sum() / (left.sum() + right.sum()) == pytest.approx(0.25, abs=0.01)
     columns = [np.quantile(part.nonzero()[1], at) for part, at in ((left, 0.99), (right, 0.01))]
     assert columns[0] <= columns[1]  # but for the examples' rims
