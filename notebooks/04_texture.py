@@ -33,13 +33,13 @@ out = Path(tempfile.mkdtemp())
 
 
 def side_by_side(name, **pictures):
-    return Image(viz.images(list(pictures.values()), out / name, columns=len(pictures), titles=list(pictures)))
+    return Image(viz.images(list(pictures.values()), out / name, columns=len(pictures), titles=[n.replace("_", " ") for n in pictures]))
 
 
 # %% [markdown]
 # ## Two exemplars
 #
-# A labyrinth that we make ourselves, noise of one wavelength with a threshold, and the roof of a temple from a photograph that comes with
+# A labyrinth that we make ourselves, noise of one wavelength with a threshold, and petals of a dahlia, from a photograph that comes with
 # scikit-learn.
 
 # %%
@@ -53,10 +53,10 @@ def labyrinth(side, length=9.0, seed=0):
     return ground + share * (wall - ground)
 
 
-photo = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1).float() / 255
-roof = photo[:, 150:278, 256:384]
+photo = torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1).float() / 255
+petals = photo[:, 150:278:2, 230:358:2].contiguous()
 maze, other = labyrinth(64), labyrinth(64, seed=1)
-side_by_side("exemplars.png", labyrinth=maze, another_piece=other, photograph=photo[:, ::3, ::3], roof=roof[:, ::2, ::2])
+side_by_side("exemplars.png", labyrinth=maze, another_piece=other, photograph=photo[:, ::6, ::6], petals=petals)
 
 # %% [markdown]
 # ## Is it the colours?
@@ -111,14 +111,16 @@ answers = bank.respond(maze[None], 0).relu()[0, [1, 2, 3, 5, 6, 7, 9, 10]]
 Image(viz.images((answers / answers.amax((1, 2), keepdim=True))[:, None], out / "answers.png", columns=8))
 
 # %% [markdown]
-# And here are Gram matrices of 64 filters: of the labyrinth, of another piece of it, of its shuffled pixels, of the roof.
+# And here are Gram matrices of 64 filters: of the labyrinth, of another piece of it, of its shuffled pixels, of the petals. They are
+# shown as correlations, grey for none, white for 1.
 
 # %%
-pictures = {"labyrinth": maze, "another piece": other, "same colours": shuffled, "same spectrum": random_phases(maze), "roof": roof}
+pictures = {"labyrinth": maze, "another piece": other, "same colours": shuffled, "same spectrum": random_phases(maze), "petals": petals}
 statistics = {name: GramStatistics.of(bank(picture)) for name, picture in pictures.items()}
-grams = [s.gram[0] for s in statistics.values()]
-largest = grams[0].max()
-Image(viz.images([(g / largest).clamp(0, 1) for g in grams], out / "grams.png", columns=5, titles=list(pictures)))
+mean = statistics["labyrinth"].mean[0][0]
+deviation = (statistics["labyrinth"].gram[0][0].diagonal() - mean.square()).sqrt()
+grams = [(s.gram[0][0] - mean.outer(mean)) / deviation.outer(deviation) for s in statistics.values()]
+Image(viz.images([(0.5 + g / 2).clamp(0, 1) for g in grams], out / "grams.png", columns=5, titles=list(pictures)))
 
 # %% [markdown]
 # A number for how far apart two of them are, relative to the first:
@@ -164,15 +166,14 @@ plt.legend();
 
 # %% [markdown]
 # The error jumps in the middle, where the finer octave begins. (The grey line is measured with the bank above, the curve with the bank
-# that `synthesize` fits for itself, so compare them roughly.) The same for the roof, at half its size:
+# that `synthesize` fits for itself, so compare them roughly.) The same for the petals:
 
 # %%
-half = roof[:, ::2, ::2].contiguous()
-side_by_side("roof.png", exemplar=half, synthesis=synthesize(half, (64, 64), steps=50).x)
+side_by_side("petals.png", exemplar=petals, synthesis=synthesize(petals, (64, 64), steps=50).x)
 
 # %% [markdown]
-# The colours and the tiles are there. But a roof runs along one line, and the statistics do not know where anything is: the large
-# structure is lost. With ten times the steps details become sharper; the line does not come back.
+# Colours and small curves are there. But the petals stand in circles around the middle of the flower, and the statistics do not know where
+# anything is: the large structure is lost. With ten times the steps details become sharper; the circles do not come back.
 #
 # **Question.** What else would the statistics have to know?
 #
@@ -189,7 +190,7 @@ Image(viz.surface(body, out / "body.png", color=worn.x, title="a labyrinth witho
 # %% [markdown]
 # Nobody has cut this surface open, and so there is no seam. Lab 7 shows how a filter comes to a mesh.
 #
-# **Exercise.** Give the same body the texture of the roof. Why is one direction needed on a surface, and who chooses it here?
+# **Exercise.** Give the same body the texture of the petals. Why is one direction needed on a surface, and who chooses it here?
 # (`help(geodl.synthesis.surface_levels)` knows.)
 #
 # ## Papers

@@ -36,37 +36,33 @@ out = Path(tempfile.mkdtemp())
 
 
 def side_by_side(name, **pictures):
-    return Image(viz.images(list(pictures.values()), out / name, columns=len(pictures), titles=list(pictures)))
+    return Image(viz.images(list(pictures.values()), out / name, columns=len(pictures), titles=[n.replace("_", " ") for n in pictures]))
 
 
 # %% [markdown]
 # ## Content and style
 #
-# The content is a flower, a photograph that comes with scikit-learn. The style is painted here: brush strokes that follow a field of
-# directions, in four colours.
+# The content is a flower, a photograph that comes with scikit-learn. The style is made here: winding lines in ink on paper, noise of one
+# wavelength with a soft threshold.
 
 # %%
 photo = torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1).float() / 255
 flower = F.interpolate(photo[None, :, :, 120:547], size=(96, 96), mode="area")[0]
 
 
-def strokes(side=96, width=3, seed=1):
-    draw = torch.Generator().manual_seed(seed)
-    angle = 3 * F.interpolate(torch.randn(1, 1, 6, 6, generator=draw), size=(side, side), mode="bicubic")[0, 0]
-    rough = torch.randn(1, 1, side // width, side // width, generator=draw)
-    noise = F.interpolate(rough, size=(side, side), mode="bicubic")[0, 0]
-    row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    total = torch.zeros(side, side)
-    for step in range(-3 * width, 3 * width + 1):  # the mean of the noise along the direction
-        down, right = (row + step * angle.sin()).round().long(), (column + step * angle.cos()).round().long()
-        total += noise[down % side, right % side]
-    place = ((total / total.std()).clamp(-2, 2) + 2) / 4 * 2.999
-    colors = torch.tensor([[0.08, 0.12, 0.35], [0.15, 0.4, 0.7], [0.55, 0.75, 0.8], [0.95, 0.85, 0.35]])
-    low = place.long()
-    return (colors[low] + (place - low)[..., None] * (colors[low + 1] - colors[low])).permute(2, 0, 1)
+def ink_lines(side=96, length=7.0, seed=0):
+    noise = torch.fft.fft2(torch.randn(side, side, generator=torch.Generator().manual_seed(seed)))
+    frequency = torch.fft.fftfreq(side)
+    ring = ((torch.hypot(frequency[:, None], frequency) * length - 1) / 0.2).square()
+    wave = torch.fft.ifft2(noise * torch.exp(-ring / 2)).real
+    place = torch.arange(side) / side * 2 * torch.pi
+    light = 0.6 * torch.sin(place)[:, None] + 0.6 * torch.sin(place)  # more ink here than there
+    share = torch.sigmoid(3 * (wave / wave.std() + light))
+    paper, ink = (torch.tensor(color)[:, None, None] for color in ((0.95, 0.9, 0.75), (0.1, 0.15, 0.35)))
+    return paper + share * (ink - paper)
 
 
-painting = strokes()
+painting = ink_lines()
 side_by_side("given.png", content=flower, style=painting)
 
 # %% [markdown]
@@ -84,7 +80,7 @@ recolored = matched(flower, painting).clamp(0, 1)
 side_by_side("colours.png", content=flower, colours_of_the_style=recolored)
 
 # %% [markdown]
-# Right colours, no brush strokes.
+# Right colours, no lines.
 #
 # ## Gatys' idea
 #
@@ -172,7 +168,7 @@ print("before: mean", x.mean((2, 3))[0].tolist(), "deviation", x.std((2, 3))[0].
 print("after:  mean", styled.mean((2, 3))[0].tolist(), "deviation", styled.std((2, 3))[0].tolist())
 
 # %% [markdown]
-# ## A painted body
+# ## A body in ink
 #
 # The style needs filters and a mean, the content grey levels. Both exist on a mesh. Here the content is light from the upper left, and
 # the domain is a body with 3,000 vertices.
@@ -182,11 +178,11 @@ body = Puppets(num_vertices=3000)[0]
 light = F.normalize(torch.tensor([-1.0, 1.0, 0.7]), dim=0)
 shade = ((vertex_normals(body).float() @ light) + 1) / 2
 worn = transfer(shade, painting, body, weight=0.3, steps=20)
-Image(viz.surface(body, out / "body.png", color=worn.x, title="light, painted", size=(9, 6)))
+Image(viz.surface(body, out / "body.png", color=worn.x, title="light, drawn in ink", size=(9, 6)))
 
 # %% [markdown]
 # The settings are small. With 192 pixels, ten times the vertices and a trained network (`NetworkFeatures` takes the published weights of
-# VGG and SqueezeNet) strokes become finer and contents clearer.
+# VGG and SqueezeNet) lines become finer and contents clearer.
 #
 # **Exercise.** Swap content and style. Then let a photograph of your own be painted by one of the pictures of your favourite painter.
 #
