@@ -102,7 +102,9 @@ row(steps)
 augmented = torch.cat([points, torch.ones(len(points), 1)], 1)  # a 1 for b
 margin = float((augmented @ (true / true.norm())).abs().min())
 longest = float(augmented.norm(dim=1).max())
-print(f"margin {margin:.2f}, longest {longest:.2f}: at most {(longest / margin) ** 2:.0f} corrections, there were {mistakes}")
+print(
+    f"margin {margin:.2f}, longest {longest:.2f}: at most {(longest / margin) ** 2:.0f} corrections, there were {mistakes}"
+)
 
 # %% [markdown]
 # **Question.** The bound is far above what happened. Which line would give the best bound?
@@ -132,6 +134,7 @@ Image(viz.decision_boundary(model, corners, xor, out / "xor.png", title="xor, on
 #
 # XOR is *or* but not *and*. Both are neurons that we have. So two neurons first, and a third that reads their answers:
 
+
 # %%
 def hidden(x):
     return torch.stack([neuron(1, 1, -0.5)(x), neuron(1, 1, -1.5)(x)], 1).sign()
@@ -144,7 +147,9 @@ def last(h):
 row(
     [
         viz.decision_boundary(lambda x: last(hidden(x)), corners, xor, out / "two.png", title="input space"),
-        viz.decision_boundary(last, hidden(corners), xor, out / "inside.png", title="space of the two hidden neurons"),
+        viz.decision_boundary(
+            last, hidden(corners), xor, out / "inside.png", title="space of the two hidden neurons"
+        ),
     ]
 )
 
@@ -178,8 +183,7 @@ row(drawn)
 plt.figure(figsize=(5, 2.5))
 plt.plot(losses)
 plt.xlabel("step")
-plt.ylabel("cross entropy");
-
+plt.ylabel("cross entropy")
 # %% [markdown]
 # **Exercise.** Try two hidden neurons instead of four, with ten different seeds. How often does it get stuck? Why does the network
 # with four get stuck less often?
@@ -249,7 +253,11 @@ print(f"two layers: {100 * fit(two):.1f} %")
 Image(viz.filters(one[0].weight.view(10, 1, 8, 8), out / "one.png", title="weights of the ten outputs"))
 
 # %%
-Image(viz.filters(two[0].weight[:32].view(32, 1, 8, 8), out / "hidden.png", title="weights of 32 hidden neurons"))
+Image(
+    viz.filters(
+        two[0].weight[:32].view(32, 1, 8, 8), out / "hidden.png", title="weights of 32 hidden neurons"
+    )
+)
 
 # %% [markdown]
 # They are noisy, and each neuron looks at the whole image. If a digit moves by a pixel, everything must be learned again:

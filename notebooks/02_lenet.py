@@ -44,6 +44,7 @@ def maps(x, name, **options):
 # scikit-learn's digits have 8 x 8 pixels. LeNet wants 32 x 32, so we enlarge them to 24 x 24 and put them into the middle. That leaves
 # room to move them later.
 
+
 # %%
 def enlarged(x):
     return F.pad(F.interpolate(x, size=(24, 24), mode="bilinear"), (4, 4, 4, 4))
@@ -71,7 +72,12 @@ known = torch.stack([across, across.T, blur, torch.eye(3)[1][:, None] * torch.ey
 Image(viz.filters(known, out / "known.png", title="red: positive, blue: negative"))
 
 # %%
-maps(F.conv2d(x[:1], known)[0], "known-maps.png", columns=4, titles=["left-right", "top-bottom", "blur", "sharp"])
+maps(
+    F.conv2d(x[:1], known)[0],
+    "known-maps.png",
+    columns=4,
+    titles=["left-right", "top-bottom", "blur", "sharp"],
+)
 
 # %% [markdown]
 # **Question.** Which of the four answers is zero where the image is constant? What has that to do with the sum of the weights?
@@ -119,8 +125,7 @@ losses = fit(model, epochs=12)
 plt.figure(figsize=(5, 2.5))
 plt.plot(losses)
 plt.xlabel("step")
-plt.ylabel("cross entropy");
-
+plt.ylabel("cross entropy")
 # %% [markdown]
 # Beside it two networks without convolutions: one linear layer, and a hidden layer of 60 units, so that it has about as many parameters
 # as LeNet.
@@ -145,8 +150,7 @@ for name, network in models.items():
     plt.plot(shifts, [accuracy(network, x_test.roll(s, 3), y_test) for s in shifts], "o-", label=name)
 plt.xlabel("moved to the right by so many pixels")
 plt.ylabel("right, %")
-plt.legend();
-
+plt.legend()
 # %% [markdown]
 # **Question.** LeNet is better, but it too falls. The convolutions move along with the digit. Which layers do not?
 
@@ -219,6 +223,7 @@ Image(viz.images(patches, out / "patches.png", columns=8, title="a row a channel
 #
 # Cover a part of the digit with a grey square and watch by how much the right class is ahead of the best other one (Zeiler and Fergus,
 # 2014). Where the lead drops most, the picture is dark.
+
 
 # %%
 @torch.no_grad()

@@ -24,7 +24,16 @@ import matplotlib.pyplot as plt
 import torch
 from geodl import viz
 from geodl.datasets import Digits
-from geodl.models import VGG16, AlexNet, InceptionV1, LeNet5, MultilayerPerceptron, ResNet18, ResNet50, SqueezeNet
+from geodl.models import (
+    VGG16,
+    AlexNet,
+    InceptionV1,
+    LeNet5,
+    MultilayerPerceptron,
+    ResNet18,
+    ResNet50,
+    SqueezeNet,
+)
 from geodl.nn import GridConv, MaxPool
 from IPython.display import Image
 from torch import nn
@@ -69,7 +78,7 @@ plt.barh(list(networks), linear, left=convolutions, label="linear layers")
 plt.gca().invert_yaxis()
 plt.xlabel("parameters, millions")
 plt.legend()
-plt.tight_layout();
+plt.tight_layout()
 
 # %% [markdown]
 # AlexNet and VGG hold nearly everything in their linear layers. Inception and ResNet take the mean over the image before the last layer,
@@ -83,6 +92,7 @@ plt.tight_layout();
 #
 # A convolution of $k \times k$ taps from $C$ to $C'$ channels has $k^2 C C'$ weights, and uses each of them at every point that it
 # writes. So parameters and arithmetic are different things. We count multiplications, by watching what goes through.
+
 
 # %%
 def multiplications(model, size):
@@ -110,7 +120,7 @@ for name, model in networks.items():
     plt.annotate(name.split(",")[0], (count, cost), textcoords="offset points", xytext=(6, 4))
 plt.xlabel("parameters")
 plt.ylabel("multiplications an image")
-plt.margins(0.25);
+plt.margins(0.25)
 
 # %% [markdown]
 # **Question.** AlexNet has more parameters than ResNet-50 but needs fewer multiplications. Which of the two matters on a phone, and
@@ -124,6 +134,7 @@ plt.margins(0.25);
 #
 # $$ r' = r + (k - 1)\, j, \qquad j' = j \, s . $$
 
+
 # %%
 def receptive_field(layers):
     """Of (kernel, stride) of layers, one after the other."""
@@ -134,7 +145,16 @@ def receptive_field(layers):
 
 
 alexnet = [(11, 4), (3, 2), (5, 1), (3, 2), (3, 1), (3, 1), (3, 1), (3, 2)]
-resnet = [(7, 2), (3, 2)] + [(3, 1)] * 4 + [(3, 2)] + [(3, 1)] * 3 + [(3, 2)] + [(3, 1)] * 3 + [(3, 2)] + [(3, 1)] * 3
+resnet = (
+    [(7, 2), (3, 2)]
+    + [(3, 1)] * 4
+    + [(3, 2)]
+    + [(3, 1)] * 3
+    + [(3, 2)]
+    + [(3, 1)] * 3
+    + [(3, 2)]
+    + [(3, 1)] * 3
+)
 for name, layers in {"AlexNet": alexnet, "ResNet-18": resnet}.items():
     r, j = receptive_field(layers)
     print(f"{name:10s} a unit sees {r} x {r} pixels, and its neighbour sees {j} pixels further")
@@ -153,6 +173,7 @@ for count in (1, 2, 3):
 # We can also ask the network. The gradient of one unit with respect to the image is zero wherever the unit cannot see. Weights are
 # random here; the picture is the mean over a few random images.
 
+
 # %%
 def sensitivity(features, side, images=4):
     """How much the middle unit of a layer, summed over channels, changes with every pixel."""
@@ -170,7 +191,15 @@ net = AlexNet().eval()
 layers = ["features.0", "features.3", "features.6", "features.8", "features.10"]
 seen = [sensitivity(lambda image, name=name: net.features(image, [name])[name], 224, 2) for name in layers]
 titles = [f"convolution {k}" for k in range(1, 6)]
-Image(viz.images([s.sqrt() for s in seen], out / "alexnet.png", columns=5, titles=titles, title="what a unit of AlexNet sees"))
+Image(
+    viz.images(
+        [s.sqrt() for s in seen],
+        out / "alexnet.png",
+        columns=5,
+        titles=titles,
+        title="what a unit of AlexNet sees",
+    )
+)
 
 # %%
 for title, s in zip(titles, seen, strict=True):
@@ -194,7 +223,9 @@ for name, s in zip(stages, seen, strict=True):
     line = s.sum(0) / s.sum()
     place = torch.arange(224.0)
     spread = ((place - (line * place).sum()).square() * line).sum().sqrt()
-    print(f"{name}: sees {int((s.amax(0) > 0).sum())} pixels; 95 % of what counts lies within {4 * float(spread):.0f}")
+    print(
+        f"{name}: sees {int((s.amax(0) > 0).sum())} pixels; 95 % of what counts lies within {4 * float(spread):.0f}"
+    )
 
 # %% [markdown]
 # **Exercise.** Replace the strides of `resnet` by 1 in the formula. How many layers of 3 x 3 would then be needed to see 224 pixels?
@@ -205,6 +236,7 @@ for name, s in zip(stages, seen, strict=True):
 # Deeper should be better. But plain deep networks do not even fit the training set: the gradient that arrives at the first layers is
 # too small. A residual block adds its input to its output, $x + f(x)$, and the gradient has a way around. We measure it on fully
 # connected networks of 2 to 60 layers, tanh, right after the initialisation.
+
 
 # %%
 class Residual(nn.Module):
@@ -230,8 +262,7 @@ plt.semilogy(depths, plain, "o-", label="plain")
 plt.semilogy(depths, residual, "o-", label="residual")
 plt.xlabel("layers")
 plt.ylabel("gradient at the first layer")
-plt.legend();
-
+plt.legend()
 # %% [markdown]
 # After 60 plain layers next to nothing is left. (Other initialisations and batch normalisation help plain networks, too; residuals made
 # 152 layers possible.)
@@ -246,7 +277,11 @@ pooled = [image[0]]
 for _ in range(4):
     image = MaxPool(2)(image)
     pooled.append(F.interpolate(image, size=(64, 64))[0])
-Image(viz.images(pooled, out / "pool.png", columns=5, titles=["64 x 64", "32 x 32", "16 x 16", "8 x 8", "4 x 4"]))
+Image(
+    viz.images(
+        pooled, out / "pool.png", columns=5, titles=["64 x 64", "32 x 32", "16 x 16", "8 x 8", "4 x 4"]
+    )
+)
 
 # %% [markdown]
 # **Question.** Why is the mean over all points, at the end of ResNet, not a bad idea, though it forgets every position at once?

@@ -33,7 +33,14 @@ out = Path(tempfile.mkdtemp())
 
 
 def side_by_side(name, **pictures):
-    return Image(viz.images(list(pictures.values()), out / name, columns=len(pictures), titles=[n.replace("_", " ") for n in pictures]))
+    return Image(
+        viz.images(
+            list(pictures.values()),
+            out / name,
+            columns=len(pictures),
+            titles=[n.replace("_", " ") for n in pictures],
+        )
+    )
 
 
 # %% [markdown]
@@ -41,6 +48,7 @@ def side_by_side(name, **pictures):
 #
 # A labyrinth that we make ourselves, noise of one wavelength with a threshold, and petals of a dahlia, from a photograph that comes with
 # scikit-learn.
+
 
 # %%
 def labyrinth(side, length=9.0, seed=0):
@@ -56,7 +64,9 @@ def labyrinth(side, length=9.0, seed=0):
 photo = torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1).float() / 255
 petals = photo[:, 150:278:2, 230:358:2].contiguous()
 maze, other = labyrinth(64), labyrinth(64, seed=1)
-side_by_side("exemplars.png", labyrinth=maze, another_piece=other, photograph=photo[:, ::6, ::6], petals=petals)
+side_by_side(
+    "exemplars.png", labyrinth=maze, another_piece=other, photograph=photo[:, ::6, ::6], petals=petals
+)
 
 # %% [markdown]
 # ## Is it the colours?
@@ -74,6 +84,7 @@ side_by_side("colours.png", labyrinth=maze, same_colours=shuffled)
 #
 # Take the Fourier transform, keep its absolute values, and replace the phases by those of noise. All correlations of two pixels are
 # those of the exemplar then.
+
 
 # %%
 def random_phases(image):
@@ -115,12 +126,22 @@ Image(viz.images((answers / answers.amax((1, 2), keepdim=True))[:, None], out / 
 # shown as correlations, grey for none, white for 1.
 
 # %%
-pictures = {"labyrinth": maze, "another piece": other, "same colours": shuffled, "same spectrum": random_phases(maze), "petals": petals}
+pictures = {
+    "labyrinth": maze,
+    "another piece": other,
+    "same colours": shuffled,
+    "same spectrum": random_phases(maze),
+    "petals": petals,
+}
 statistics = {name: GramStatistics.of(bank(picture)) for name, picture in pictures.items()}
 mean = statistics["labyrinth"].mean[0][0]
-deviation = (statistics["labyrinth"].gram[0][0].diagonal() - mean.square()).sqrt()
+deviation = (statistics["labyrinth"].gram[0][0].diagonal() - mean.square()).clamp(min=1e-4).sqrt()
 grams = [(s.gram[0][0] - mean.outer(mean)) / deviation.outer(deviation) for s in statistics.values()]
-Image(viz.images([(0.5 + g / 2).clamp(0, 1) for g in grams], out / "grams.png", columns=5, titles=list(pictures)))
+Image(
+    viz.images(
+        [(0.5 + g / 2).clamp(0, 1) for g in grams], out / "grams.png", columns=5, titles=list(pictures)
+    )
+)
 
 # %% [markdown]
 # A number for how far apart two of them are, relative to the first:
@@ -162,8 +183,7 @@ plt.semilogy(made.errors, label="synthesis")
 plt.axhline(floor, color="grey", linestyle=":", label="another piece of the exemplar")
 plt.xlabel("step")
 plt.ylabel("relative error")
-plt.legend();
-
+plt.legend()
 # %% [markdown]
 # The error jumps in the middle, where the finer octave begins. (The grey line is measured with the bank above, the curve with the bank
 # that `synthesize` fits for itself, so compare them roughly.) The same for the petals:

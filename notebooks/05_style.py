@@ -36,7 +36,14 @@ out = Path(tempfile.mkdtemp())
 
 
 def side_by_side(name, **pictures):
-    return Image(viz.images(list(pictures.values()), out / name, columns=len(pictures), titles=[n.replace("_", " ") for n in pictures]))
+    return Image(
+        viz.images(
+            list(pictures.values()),
+            out / name,
+            columns=len(pictures),
+            titles=[n.replace("_", " ") for n in pictures],
+        )
+    )
 
 
 # %% [markdown]
@@ -69,6 +76,7 @@ side_by_side("given.png", content=flower, style=painting)
 # ## Colours alone
 #
 # First something simple, to have something to compare with: give the flower the mean and the deviation of the painting's colours.
+
 
 # %%
 def matched(content, style):
@@ -110,8 +118,7 @@ side_by_side("film.png", content=flower, style=painting, **film, result=painted.
 plt.figure(figsize=(5, 2.5))
 plt.semilogy(painted.errors)
 plt.xlabel("step")
-plt.ylabel("error of the style");
-
+plt.ylabel("error of the style")
 # %% [markdown]
 # ## How much of each
 #
@@ -136,7 +143,12 @@ def follows(x):
     return float(torch.corrcoef(torch.stack(grey))[0, 1])
 
 
-named = {"content": flower, "its colours": recolored, **{f"w = {w}": x for w, x in zip(weights, made, strict=True)}, "style": painting}
+named = {
+    "content": flower,
+    "its colours": recolored,
+    **{f"w = {w}": x for w, x in zip(weights, made, strict=True)},
+    "style": painting,
+}
 plt.figure(figsize=(5, 3.2))
 for name, picture in named.items():
     style, content = float(target.error(GramStatistics.of(bank(picture)))), follows(picture)
@@ -145,8 +157,7 @@ for name, picture in named.items():
     plt.annotate(name, (style + 1e-3, content), textcoords="offset points", xytext=(5, 5))
 plt.xlabel("error of the style (left is better)")
 plt.ylabel("follows the content")
-plt.margins(0.2);
-
+plt.margins(0.2)
 # %% [markdown]
 # **Question.** The style itself has error 0, and the content follows itself perfectly. Why can no picture have both?
 #

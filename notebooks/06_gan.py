@@ -49,6 +49,7 @@ def row(paths, name):
 #
 # $D$ learns to see the difference. $G$ moves its points to where $D$ is fooled. Nobody tells $G$ what the data look like.
 
+
 # %%
 def real(count):
     """Points on a ring."""
@@ -89,7 +90,7 @@ plt.figure(figsize=(6, 2.5))
 plt.plot(torch.tensor(losses), label=["discriminator", "generator"], linewidth=0.8)
 plt.axhline(2 * torch.log(torch.tensor(2.0)), color="grey", linestyle=":", label="a coin")
 plt.xlabel("step")
-plt.legend();
+plt.legend()
 
 # %% [markdown]
 # These curves do not fall, and that is as it should be: each is measured against an opponent that learns, too. **You cannot see from the
@@ -106,6 +107,7 @@ plt.legend();
 # - the picture begins with a learned constant of 4 x 4 points;
 # - each convolution is modulated by the style: $W'_{c'ck} = s_c(w)\, W_{c'ck}$, divided by its norm;
 # - noise is added after each, for details that no style should have to remember.
+
 
 # %%
 def three(split):

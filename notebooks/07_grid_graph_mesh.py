@@ -51,7 +51,9 @@ out = Path(tempfile.mkdtemp())
 # Our filter is Sobel's: how much the signal changes downwards, and to the right.
 
 # %%
-digit = F.pad(F.interpolate(Digits("test").x[2:3], size=(24, 24), mode="bilinear"), (4, 4, 4, 4))  # [1, 1, 32, 32]
+digit = F.pad(
+    F.interpolate(Digits("test").x[2:3], size=(24, 24), mode="bilinear"), (4, 4, 4, 4)
+)  # [1, 1, 32, 32]
 conv = GridConv(1, 2, 3, padding=1, bias=False)
 down = torch.tensor([[-1.0, -2, -1], [0, 0, 0], [1, 2, 1]]) / 4
 with torch.no_grad():
@@ -67,7 +69,14 @@ def signed(x):
 
 
 on_grid = conv(digit)
-Image(viz.images([digit[0], *signed(on_grid[0])[:, None]], out / "grid.png", columns=3, titles=["signal", "downwards", "rightwards"]))
+Image(
+    viz.images(
+        [digit[0], *signed(on_grid[0])[:, None]],
+        out / "grid.png",
+        columns=3,
+        titles=["signal", "downwards", "rightwards"],
+    )
+)
 
 # %% [markdown]
 # ## The grid as a graph
@@ -158,19 +167,27 @@ on_sphere = mesh_levels(sphere, direction=torch.tensor([0.0, -1.0, 0.0]))  # row
 
 def painted(mesh, image=digit):
     """The digit, thrown onto the front of a shape."""
-    return at(torch.stack([15.5 - 18 * mesh.pos[:, 1], 15.5 + 18 * mesh.pos[:, 0]], 1), image) * (mesh.pos[:, 2:] > 0)
+    return at(torch.stack([15.5 - 18 * mesh.pos[:, 1], 15.5 + 18 * mesh.pos[:, 0]], 1), image) * (
+        mesh.pos[:, 2:] > 0
+    )
 
 
 f = painted(sphere)
 g = conv(f, on_sphere)
 pictures = [
     viz.surface(sphere, out / f"sphere{k}.png", scalar=value, title=title, size=(6, 3))
-    for k, (title, value) in enumerate({"signal": f[:, 0], "downwards": g[:, 0], "rightwards": g[:, 1]}.items())
+    for k, (title, value) in enumerate(
+        {"signal": f[:, 0], "downwards": g[:, 0], "rightwards": g[:, 1]}.items()
+    )
 ]
 
 
 def column_of(paths, name):
-    return Image(viz.images([torch.from_numpy(plt.imread(p)[..., :3]).permute(2, 0, 1) for p in paths], out / name, columns=1))
+    return Image(
+        viz.images(
+            [torch.from_numpy(plt.imread(p)[..., :3]).permute(2, 0, 1) for p in paths], out / name, columns=1
+        )
+    )
 
 
 column_of(pictures, "spheres.png")
@@ -184,8 +201,12 @@ turned = mesh_levels(sphere, direction=torch.tensor([1.0, 0.0, 0.0]))
 h = conv(f, turned)
 face_on = sphere.pos[:, 2] > 0.8  # where the two directions are nearly at a right angle
 a, b = g[face_on], h[face_on]
-print(f"first answer, turned, with the second one: correlation {torch.corrcoef(torch.stack([b[:, 0], a[:, 1]]))[0, 1]:.3f}")
-print(f"strength of the edge: correlation {torch.corrcoef(torch.stack([a.norm(dim=1), b.norm(dim=1)]))[0, 1]:.3f}")
+print(
+    f"first answer, turned, with the second one: correlation {torch.corrcoef(torch.stack([b[:, 0], a[:, 1]]))[0, 1]:.3f}"
+)
+print(
+    f"strength of the edge: correlation {torch.corrcoef(torch.stack([a.norm(dim=1), b.norm(dim=1)]))[0, 1]:.3f}"
+)
 
 # %% [markdown]
 # On all of a sphere no field of directions is smooth (the hairy ball theorem). The next lab shows a way out: turn the filter by all
@@ -196,12 +217,15 @@ print(f"strength of the edge: correlation {torch.corrcoef(torch.stack([a.norm(di
 # If the weights are the same, a network that was trained on images must work on surfaces. We train three layers to remove noise from
 # images, and then run them, unchanged, on the graph and on the sphere.
 
+
 # %%
 class Denoiser(torch.nn.Module):
     def __init__(self):
         super().__init__()
         sizes = [(1, 16), (16, 16), (16, 1)]
-        self.convs = torch.nn.ModuleList(GridConv(c, d, 3, padding=1, padding_mode="replicate") for c, d in sizes)
+        self.convs = torch.nn.ModuleList(
+            GridConv(c, d, 3, padding=1, padding_mode="replicate") for c, d in sizes
+        )
 
     def forward(self, x, level=None):
         y = x
@@ -235,7 +259,9 @@ with torch.no_grad():
         noisy = true + noise * torch.randn_like(true)
         results[name] = noisy, net(noisy, where)
         errors = [off(x, true) for x in (noisy, blur(noisy, where), results[name][1])]
-        print(f"{name:7s} noise {errors[0]:.3f}, mean of 3 x 3 taps {errors[1]:.3f}, the network {errors[2]:.3f}")
+        print(
+            f"{name:7s} noise {errors[0]:.3f}, mean of 3 x 3 taps {errors[1]:.3f}, the network {errors[2]:.3f}"
+        )
 
 # %%
 noisy, cleaned = results["graph"]
@@ -245,8 +271,12 @@ draw({"signal": values[:, 0], "noisy": noisy[:, 0], "denoised": cleaned[:, 0]})
 noisy, cleaned = results["sphere"]
 column_of(
     [
-        viz.surface(sphere, out / "noisy.png", scalar=noisy[:, 0], limits=(-0.2, 1), title="noisy", size=(6, 3)),
-        viz.surface(sphere, out / "cleaned.png", scalar=cleaned[:, 0], limits=(-0.2, 1), title="denoised", size=(6, 3)),
+        viz.surface(
+            sphere, out / "noisy.png", scalar=noisy[:, 0], limits=(-0.2, 1), title="noisy", size=(6, 3)
+        ),
+        viz.surface(
+            sphere, out / "cleaned.png", scalar=cleaned[:, 0], limits=(-0.2, 1), title="denoised", size=(6, 3)
+        ),
     ],
     "denoised.png",
 )
@@ -271,7 +301,9 @@ for at_level in levels.pyramid()[:-1]:
     steps.append(x[cells])
 column_of(
     [
-        viz.surface(body, out / f"pool{k}.png", scalar=step[:, 0], title=f"{level.num_nodes} points", size=(6, 3))
+        viz.surface(
+            body, out / f"pool{k}.png", scalar=step[:, 0], title=f"{level.num_nodes} points", size=(6, 3)
+        )
         for k, (step, level) in enumerate(zip(steps, levels.pyramid(), strict=True))
     ],
     "pooled.png",

@@ -81,7 +81,12 @@ def decision_boundary(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     tint = 1 - _TINT * (1 - label_colors(answer)).view(_SIDE, _SIDE, 3)
-    ends = [float(middle[0] - half), float(middle[0] + half), float(middle[1] - half), float(middle[1] + half)]
+    ends = [
+        float(middle[0] - half),
+        float(middle[0] + half),
+        float(middle[1] - half),
+        float(middle[1] + half),
+    ]
     axes.imshow(tint.numpy(), origin="lower", extent=ends, interpolation="nearest", aspect="equal")
     for margin in margins.T[: 1 if len(names) == 2 else None]:
         if float(margin.min()) < 0 < float(margin.max()):
@@ -130,7 +135,9 @@ def _margins(scores: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         return torch.cat([-scores, scores], 1), names
     classes = scores.shape[1]
     if not 0 <= int(label.min()) <= int(label.max()) < classes:
-        raise ValueError(f"y holds {int(label.min())}..{int(label.max())}, but the model has {classes} classes")
+        raise ValueError(
+            f"y holds {int(label.min())}..{int(label.max())}, but the model has {classes} classes"
+        )
     best, where = scores.topk(2, dim=1)
     other = torch.where(torch.arange(classes) == where[:, :1], best[:, 1:], best[:, :1])
     return scores - other, torch.arange(classes)

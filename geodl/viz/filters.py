@@ -73,9 +73,7 @@ def _weight(layer: nn.Module | Tensor) -> Tensor:
         return layer.filters.permute(3, 2, 0, 1)
     weight = layer if isinstance(layer, Tensor) else getattr(layer, "weight", None)
     if not isinstance(weight, Tensor) or weight.dim() != 4 or not weight.is_floating_point():
-        what = (
-            f"a tensor {list(weight.shape)} {weight.dtype}" if isinstance(weight, Tensor) else "no weight"
-        )
+        what = f"a tensor {list(weight.shape)} {weight.dtype}" if isinstance(weight, Tensor) else "no weight"
         raise ValueError(
             f"filters need a floating point weight [C', C, H, W], but {type(layer).__name__} has {what}"
         )
