@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 1. The perceptron, and what it cannot do
 #
-# A neuron adds up its inputs and fires or does not. We let one learn, find a problem that it cannot learn, and solve that problem with
+# A neuron adds up its inputs and fires or does not. We let one learn, find a problem that it cannot learn, and solve that
+# problem with
 # two layers.
 
 # %%
@@ -22,11 +23,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from IPython.display import Image
+from torch.nn import functional as F
+
 from geodl import viz
 from geodl.datasets import Digits
 from geodl.models import MultilayerPerceptron, Perceptron
-from IPython.display import Image
-from torch.nn import functional as F
 
 torch.manual_seed(0)
 out = Path(tempfile.mkdtemp())  # pictures are written here
@@ -46,7 +48,8 @@ def row(paths, titles=None):
 #
 # $$ y = \operatorname{sign}(w_1 x_1 + w_2 x_2 + b) . $$
 #
-# With the right weights it is a logical gate. Here are *and* and *or*. The line is where the sum is zero; on one side the neuron fires.
+# With the right weights it is a logical gate. Here are *and* and *or*. The line is where the sum is zero; on one side the
+# neuron fires.
 
 # %%
 corners = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -95,7 +98,8 @@ row(steps)
 # %% [markdown]
 # Crosses are examples that it gets wrong.
 #
-# Does it always end? Novikoff (1962) proved: if *some* line separates the examples with a margin $\gamma$, and no example is longer
+# Does it always end? Novikoff (1962) proved: if *some* line separates the examples with a margin $\gamma$, and no example
+# is longer
 # than $R$, there are at most $(R / \gamma)^2$ corrections. It does not matter in which order the examples come.
 
 # %%
@@ -126,7 +130,8 @@ Image(viz.decision_boundary(model, corners, xor, out / "xor.png", title="xor, on
 #
 # $$ b < 0, \qquad w_1 + b > 0, \qquad w_2 + b > 0, \qquad w_1 + w_2 + b < 0 . $$
 #
-# Add the second and the third: $w_1 + w_2 + 2b > 0$. Add the first and the fourth: $w_1 + w_2 + 2b < 0$. That is a contradiction, for
+# Add the second and the third: $w_1 + w_2 + 2b > 0$. Add the first and the fourth: $w_1 + w_2 + 2b < 0$. That is a
+# contradiction, for
 # every choice of weights. No line separates XOR. (Minsky and Papert made a book of such arguments in 1969.)
 
 # %% [markdown]
@@ -154,7 +159,8 @@ row(
 )
 
 # %% [markdown]
-# Look at the right picture. The first layer has moved the four corners: two of them now lie at the same place. After that one line is
+# Look at the right picture. The first layer has moved the four corners: two of them now lie at the same place. After that
+# one line is
 # enough. **A layer bends the space until the classes can be separated.**
 
 # %% [markdown]
@@ -246,7 +252,8 @@ print(f"one layer:  {100 * fit(one):.1f} % of the test digits")
 print(f"two layers: {100 * fit(two):.1f} %")
 
 # %% [markdown]
-# What has it learned? The weights of a neuron of the first layer have the form of an image. Red pixels speak for it, blue ones against
+# What has it learned? The weights of a neuron of the first layer have the form of an image. Red pixels speak for it, blue
+# ones against
 # it. First the single layer: one picture for every digit.
 
 # %%

@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 2. LeNet, and what its filters see
 #
-# A fully connected layer looks at the whole image at once, and has to learn every pattern at every place anew. A convolution looks at
+# A fully connected layer looks at the whole image at once, and has to learn every pattern at every place anew. A
+# convolution looks at
 # small windows and uses the same weights everywhere. We train LeNet-5 (LeCun and others, 1998) and look inside.
 
 # %%
@@ -22,11 +23,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from IPython.display import Image
+from torch.nn import functional as F
+
 from geodl import viz
 from geodl.datasets import Digits
 from geodl.models import LeNet5, MultilayerPerceptron
-from IPython.display import Image
-from torch.nn import functional as F
 
 torch.manual_seed(0)
 out = Path(tempfile.mkdtemp())
@@ -41,7 +43,8 @@ def maps(x, name, **options):
 # %% [markdown]
 # ## The data
 #
-# scikit-learn's digits have 8 x 8 pixels. LeNet wants 32 x 32, so we enlarge them to 24 x 24 and put them into the middle. That leaves
+# scikit-learn's digits have 8 x 8 pixels. LeNet wants 32 x 32, so we enlarge them to 24 x 24 and put them into the middle.
+# That leaves
 # room to move them later.
 
 
@@ -62,7 +65,8 @@ Image(viz.images(x[:12], out / "digits.png", columns=6))
 #
 # $$ (w \star x)(u) = \sum_{v} w(v) \, x(u + v) . $$
 #
-# Here are four filters that people knew long before networks: the edge from left to right, the edge from top to bottom, a blur, and the
+# Here are four filters that people knew long before networks: the edge from left to right, the edge from top to bottom, a
+# blur, and the
 # difference to the blur.
 
 # %%
@@ -127,7 +131,8 @@ plt.plot(losses)
 plt.xlabel("step")
 plt.ylabel("cross entropy")
 # %% [markdown]
-# Beside it two networks without convolutions: one linear layer, and a hidden layer of 60 units, so that it has about as many parameters
+# Beside it two networks without convolutions: one linear layer, and a hidden layer of 60 units, so that it has about as
+# many parameters
 # as LeNet.
 
 # %%
@@ -166,8 +171,10 @@ Image(viz.filters(before, out / "before.png", title="C1 before training"))
 Image(viz.filters(model.c1, out / "after.png", title="C1 after training"))
 
 # %% [markdown]
-# They have changed less than one may think. With more data and longer training some become clean edge detectors; here, after 12 passes
-# over 1,437 images, you see the beginning of that. The second layer has $16 \times 6$ filters: one row for each of its outputs, one
+# They have changed less than one may think. With more data and longer training some become clean edge detectors; here,
+# after 12 passes
+# over 1,437 images, you see the beginning of that. The second layer has $16 \times 6$ filters: one row for each of its
+# outputs, one
 # column for each map that it reads. Here are the first six outputs.
 
 # %%
@@ -200,7 +207,8 @@ maps(s4[0], "s4-maps.png", columns=8, title="S4: 5 x 5 points are left")
 # %% [markdown]
 # Each step knows less about *where* and more about *what*. The 400 numbers of S4 are all that the fully connected layers get.
 #
-# What does a filter of C3 want? We ask the test set: here are, for four of its sixteen channels, the patches that excite it most. A
+# What does a filter of C3 want? We ask the test set: here are, for four of its sixteen channels, the patches that excite it
+# most. A
 # point of C3 sees 14 x 14 pixels: 5 of C1, doubled by pooling, and 4 taps of 2 pixels more.
 
 # %%
@@ -221,7 +229,8 @@ Image(viz.images(patches, out / "patches.png", columns=8, title="a row a channel
 # %% [markdown]
 # ## Which pixels matter?
 #
-# Cover a part of the digit with a grey square and watch by how much the right class is ahead of the best other one (Zeiler and Fergus,
+# Cover a part of the digit with a grey square and watch by how much the right class is ahead of the best other one (Zeiler
+# and Fergus,
 # 2014). Where the lead drops most, the picture is dark.
 
 
@@ -260,7 +269,8 @@ titles = [f"{int(y_test[i])}, not {int(guess[i])}" for i in wrong[:12]]
 Image(viz.images(x_test[wrong[:12]], out / "wrong.png", columns=6, titles=titles))
 
 # %% [markdown]
-# **Exercise.** `LeNet5(variant="1998")` is the network as it was published, with tanh, learned pooling and a table that says which maps
+# **Exercise.** `LeNet5(variant="1998")` is the network as it was published, with tanh, learned pooling and a table that
+# says which maps
 # C3 reads. Train it, and compare. **Question.** Why did people of 1998 not connect everything?
 #
 # ## Papers

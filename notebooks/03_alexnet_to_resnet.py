@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 3. From AlexNet to ResNet: parameters and receptive fields
 #
-# Between 2012 and 2016 networks for images became ten times deeper and, in the end, smaller. We do not train them here. We take them
+# Between 2012 and 2016 networks for images became ten times deeper and, in the end, smaller. We do not train them here. We
+# take them
 # apart: where their parameters are, what they cost, and how much of the image one unit sees.
 
 # %%
@@ -22,6 +23,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from IPython.display import Image
+from torch import nn
+from torch.nn import functional as F
+
 from geodl import viz
 from geodl.datasets import Digits
 from geodl.models import (
@@ -35,9 +40,6 @@ from geodl.models import (
     SqueezeNet,
 )
 from geodl.nn import GridConv, MaxPool
-from IPython.display import Image
-from torch import nn
-from torch.nn import functional as F
 
 torch.manual_seed(0)
 out = Path(tempfile.mkdtemp())
@@ -81,10 +83,12 @@ plt.legend()
 plt.tight_layout()
 
 # %% [markdown]
-# AlexNet and VGG hold nearly everything in their linear layers. Inception and ResNet take the mean over the image before the last layer,
+# AlexNet and VGG hold nearly everything in their linear layers. Inception and ResNet take the mean over the image before
+# the last layer,
 # and the millions are gone.
 #
-# **Exercise.** AlexNet's first linear layer reads 256 maps of 6 x 6 and has 4,096 outputs. Compute its parameters, and compare with all
+# **Exercise.** AlexNet's first linear layer reads 256 maps of 6 x 6 and has 4,096 outputs. Compute its parameters, and
+# compare with all
 # its convolutions.
 
 # %% [markdown]
@@ -123,13 +127,15 @@ plt.ylabel("multiplications an image")
 plt.margins(0.25)
 
 # %% [markdown]
-# **Question.** AlexNet has more parameters than ResNet-50 but needs fewer multiplications. Which of the two matters on a phone, and
+# **Question.** AlexNet has more parameters than ResNet-50 but needs fewer multiplications. Which of the two matters on a
+# phone, and
 # which for the danger of learning the training set by heart?
 
 # %% [markdown]
 # ## Receptive fields
 #
-# Which pixels can a unit see? Go back from the output: a layer with $k$ taps and stride $s$, on top of layers that see $r$ pixels and
+# Which pixels can a unit see? Go back from the output: a layer with $k$ taps and stride $s$, on top of layers that see $r$
+# pixels and
 # together have stride $j$, sees
 #
 # $$ r' = r + (k - 1)\, j, \qquad j' = j \, s . $$
@@ -208,7 +214,8 @@ k = [layers[:n] for layers, n in ((alexnet, 1), (alexnet, 3), (alexnet, 5), (ale
 print("the formula says", [receptive_field(part)[0] for part in k])
 
 # %% [markdown]
-# Both agree. But look at the pictures again: the middle counts far more than the rim. Luo and others (2016) call the bright part the
+# Both agree. But look at the pictures again: the middle counts far more than the rim. Luo and others (2016) call the bright
+# part the
 # *effective* receptive field. It grows only with the root of the number of layers, because paths through the middle outnumber all
 # others, like the sum of many dice.
 
@@ -228,12 +235,14 @@ for name, s in zip(stages, seen, strict=True):
     )
 
 # %% [markdown]
-# **Exercise.** Replace the strides of `resnet` by 1 in the formula. How many layers of 3 x 3 would then be needed to see 224 pixels?
+# **Exercise.** Replace the strides of `resnet` by 1 in the formula. How many layers of 3 x 3 would then be needed to see
+# 224 pixels?
 
 # %% [markdown]
 # ## Why residuals
 #
-# Deeper should be better. But plain deep networks do not even fit the training set: the gradient that arrives at the first layers is
+# Deeper should be better. But plain deep networks do not even fit the training set: the gradient that arrives at the first
+# layers is
 # too small. A residual block adds its input to its output, $x + f(x)$, and the gradient has a way around. We measure it on fully
 # connected networks of 2 to 60 layers, tanh, right after the initialisation.
 
@@ -264,7 +273,8 @@ plt.xlabel("layers")
 plt.ylabel("gradient at the first layer")
 plt.legend()
 # %% [markdown]
-# After 60 plain layers next to nothing is left. (Other initialisations and batch normalisation help plain networks, too; residuals made
+# After 60 plain layers next to nothing is left. (Other initialisations and batch normalisation help plain networks, too;
+# residuals made
 # 152 layers possible.)
 #
 # ## Pooling

@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 4. Texture
 #
-# When do two pictures show the same texture? Not when their pixels agree. They must agree in *statistics*. We look for statistics that
+# When do two pictures show the same texture? Not when their pixels agree. They must agree in *statistics*. We look for
+# statistics that
 # suffice, and make new textures from noise. Pictures here are small, and descents short, so that the page is built in seconds.
 
 # %%
@@ -22,11 +23,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from IPython.display import Image
+from sklearn.datasets import load_sample_image
+
 from geodl import viz
 from geodl.datasets import Puppets
 from geodl.synthesis import FilterBank, GramStatistics, synthesize
-from IPython.display import Image
-from sklearn.datasets import load_sample_image
 
 torch.manual_seed(0)
 out = Path(tempfile.mkdtemp())
@@ -46,7 +48,8 @@ def side_by_side(name, **pictures):
 # %% [markdown]
 # ## Two exemplars
 #
-# A labyrinth that we make ourselves, noise of one wavelength with a threshold, and petals of a dahlia, from a photograph that comes with
+# A labyrinth that we make ourselves, noise of one wavelength with a threshold, and petals of a dahlia, from a photograph
+# that comes with
 # scikit-learn.
 
 
@@ -82,7 +85,8 @@ side_by_side("colours.png", labyrinth=maze, same_colours=shuffled)
 #
 # ## Is it the spectrum?
 #
-# Take the Fourier transform, keep its absolute values, and replace the phases by those of noise. All correlations of two pixels are
+# Take the Fourier transform, keep its absolute values, and replace the phases by those of noise. All correlations of two
+# pixels are
 # those of the exemplar then.
 
 
@@ -102,12 +106,14 @@ side_by_side("phases.png", labyrinth=maze, same_spectrum=random_phases(maze), no
 #
 # ## Answers of filters
 #
-# Gatys, Ecker and Bethge (2015) take the answers of the filters of a trained network, $F_{ic}$ at point $i$ of channel $c$, and ask how
+# Gatys, Ecker and Bethge (2015) take the answers of the filters of a trained network, $F_{ic}$ at point $i$ of channel $c$,
+# and ask how
 # often two filters answer together:
 #
 # $$ G_{cd} = \frac{1}{N} \sum_i F_{ic} F_{id} . $$
 #
-# This Gram matrix knows nothing of where. Ustyuzhaninov and others (2017) found that random filters do nearly as well. So does geodl:
+# This Gram matrix knows nothing of where. Ustyuzhaninov and others (2017) found that random filters do nearly as well. So
+# does geodl:
 # a bank of 64 random filters of 5 x 5, with rectifiers, at several octaves.
 
 # %%
@@ -122,7 +128,8 @@ answers = bank.respond(maze[None], 0).relu()[0, [1, 2, 3, 5, 6, 7, 9, 10]]
 Image(viz.images((answers / answers.amax((1, 2), keepdim=True))[:, None], out / "answers.png", columns=8))
 
 # %% [markdown]
-# And here are Gram matrices of 64 filters: of the labyrinth, of another piece of it, of its shuffled pixels, of the petals. They are
+# And here are Gram matrices of 64 filters: of the labyrinth, of another piece of it, of its shuffled pixels, of the petals.
+# They are
 # shown as correlations, grey for none, white for 1.
 
 # %%
@@ -153,7 +160,8 @@ for name, found in statistics.items():
 # %% [markdown]
 # Another piece of the same texture is near, everything else is far. That is what a statistic of texture should do.
 #
-# **Exercise.** Show that shuffling the *points* of the answers changes the Gram matrix by nothing, though shuffling the pixels before the
+# **Exercise.** Show that shuffling the *points* of the answers changes the Gram matrix by nothing, though shuffling the
+# pixels before the
 # filters does.
 #
 # ## Synthesis
@@ -185,21 +193,24 @@ plt.xlabel("step")
 plt.ylabel("relative error")
 plt.legend()
 # %% [markdown]
-# The error jumps in the middle, where the finer octave begins. (The grey line is measured with the bank above, the curve with the bank
+# The error jumps in the middle, where the finer octave begins. (The grey line is measured with the bank above, the curve
+# with the bank
 # that `synthesize` fits for itself, so compare them roughly.) The same for the petals:
 
 # %%
 side_by_side("petals.png", exemplar=petals, synthesis=synthesize(petals, (64, 64), steps=50).x)
 
 # %% [markdown]
-# Colours and small curves are there. But the petals stand in circles around the middle of the flower, and the statistics do not know where
+# Colours and small curves are there. But the petals stand in circles around the middle of the flower, and the statistics do
+# not know where
 # anything is: the large structure is lost. With ten times the steps details become sharper; the circles do not come back.
 #
 # **Question.** What else would the statistics have to know?
 #
 # ## On a body
 #
-# The formula above needs a mean over points, and filters. It does not need a grid. On a mesh each point has a chart, a small map of its
+# The formula above needs a mean over points, and filters. It does not need a grid. On a mesh each point has a chart, a
+# small map of its
 # surroundings, and the same filters lie in the charts. A vertex stands for a pixel; this body has 3,000, so the pattern is coarse.
 
 # %%

@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 5. Style
 #
-# A texture is statistics without places. A *style* is the texture of a painting, laid over what another picture shows. So we need two
+# A texture is statistics without places. A *style* is the texture of a painting, laid over what another picture shows. So
+# we need two
 # measures: one for the style, one for the content.
 
 # %%
@@ -22,14 +23,15 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from IPython.display import Image
+from sklearn.datasets import load_sample_image
+from torch.nn import functional as F
+
 from geodl import viz
 from geodl.datasets import Puppets
 from geodl.geometry import vertex_normals
 from geodl.nn import AdaIN
 from geodl.synthesis import FilterBank, GramStatistics, transfer
-from IPython.display import Image
-from sklearn.datasets import load_sample_image
-from torch.nn import functional as F
 
 torch.manual_seed(0)
 out = Path(tempfile.mkdtemp())
@@ -49,7 +51,8 @@ def side_by_side(name, **pictures):
 # %% [markdown]
 # ## Content and style
 #
-# The content is a flower, a photograph that comes with scikit-learn. The style is made here: winding lines in ink on paper, noise of one
+# The content is a flower, a photograph that comes with scikit-learn. The style is made here: winding lines in ink on paper,
+# noise of one
 # wavelength with a soft threshold.
 
 # %%
@@ -94,9 +97,11 @@ side_by_side("colours.png", content=flower, colours_of_the_style=recolored)
 #
 # Change a picture $x$ until it has the statistics $S$ of the style (see the lab before) and still shows the content:
 #
-# $$ \min_x \; \frac{1}{L} \sum_l \frac{\| S_l(x) - S_l(\text{style}) \|^2}{\| S_l(\text{style}) \|^2} \; + \; w \, E(x, \text{content}) . $$
+# $$ \min_x \; \frac{1}{L} \sum_l \frac{\| S_l(x) - S_l(\text{style}) \|^2}{\| S_l(\text{style}) \|^2} \; + \; w \, E(x,
+# \text{content}) . $$
 #
-# Gatys and others (2016) compare contents by the features of a deep layer of a trained network. We have no trained network here, and
+# Gatys and others (2016) compare contents by the features of a deep layer of a trained network. We have no trained network
+# here, and
 # geodl then compares grey levels at a coarse octave: shadows and light must be where they are, details are free.
 
 # %%
@@ -108,7 +113,7 @@ def watch(found):
         film[f"step {found.step}"] = found.x
 
 
-painted = transfer(flower, painting, steps=40, progress=watch)
+painted = transfer(flower, painting, weight=10, steps=40, progress=watch)
 side_by_side("film.png", content=flower, style=painting, **film, result=painted.x)
 
 # %% [markdown]
@@ -125,12 +130,13 @@ plt.ylabel("error of the style")
 # The weight $w$ decides.
 
 # %%
-weights = (0.03, 0.3, 3.0)
+weights = (0.3, 3.0, 30.0)
 made = [transfer(flower, painting, weight=w, steps=25).x for w in weights]
 Image(viz.images(made, out / "weights.png", columns=3, titles=[f"w = {w}" for w in weights]))
 
 # %% [markdown]
-# Is it really a compromise? We measure both ends. The style: how far the statistics of each picture are from those of the painting. The
+# Is it really a compromise? We measure both ends. The style: how far the statistics of each picture are from those of the
+# painting. The
 # content: how well its grey levels, blurred, follow those of the flower (1 is best).
 
 # %%
@@ -163,12 +169,14 @@ plt.margins(0.2)
 #
 # ## One step instead of a descent
 #
-# A descent takes seconds for each picture. Huang and Belongie (2017) found a short cut: inside of a network, give each channel of the
+# A descent takes seconds for each picture. Huang and Belongie (2017) found a short cut: inside of a network, give each
+# channel of the
 # content the mean and the deviation of the style's,
 #
 # $$ \operatorname{AdaIN}(x, y) = \sigma(y) \, \frac{x - \mu(x)}{\sigma(x)} + \mu(y) , $$
 #
-# and let a trained decoder make a picture of it. The colours above were AdaIN with three channels! StyleGAN (next lab) uses it, too: there
+# and let a trained decoder make a picture of it. The colours above were AdaIN with three channels! StyleGAN (next lab) uses
+# it, too: there
 # the mean and the deviation come from a style vector $w$ that is learned. `geodl.nn.AdaIN` is that layer.
 
 # %%
@@ -181,21 +189,24 @@ print("after:  mean", styled.mean((2, 3))[0].tolist(), "deviation", styled.std((
 # %% [markdown]
 # ## A body in ink
 #
-# The style needs filters and a mean, the content grey levels. Both exist on a mesh. Here the content is light from the upper left, and
+# The style needs filters and a mean, the content grey levels. Both exist on a mesh. Here the content is light from the
+# upper left, and
 # the domain is a body with 3,000 vertices.
 
 # %%
 body = Puppets(num_vertices=3000)[0]
 light = F.normalize(torch.tensor([-1.0, 1.0, 0.7]), dim=0)
 shade = ((vertex_normals(body).float() @ light) + 1) / 2
-worn = transfer(shade, painting, body, weight=0.3, steps=20)
+worn = transfer(shade, painting, body, weight=3.0, steps=20)
 Image(viz.surface(body, out / "body.png", color=worn.x, title="light, drawn in ink", size=(9, 6)))
 
 # %% [markdown]
-# The settings are small. With 192 pixels, ten times the vertices and a trained network (`NetworkFeatures` takes the published weights of
+# The settings are small. With 192 pixels, ten times the vertices and a trained network (`NetworkFeatures` takes the
+# published weights of
 # VGG and SqueezeNet) lines become finer and contents clearer.
 #
-# **Exercise.** Swap content and style. Then let a photograph of your own be painted by one of the pictures of your favourite painter.
+# **Exercise.** Swap content and style. Then let a photograph of your own be painted by one of the pictures of your
+# favourite painter.
 #
 # ## Papers
 #

@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 6. Generative adversarial networks
 #
-# A network that makes pictures needs somebody who says whether they are good. Goodfellow and others (2014) let a second network say it,
+# A network that makes pictures needs somebody who says whether they are good. Goodfellow and others (2014) let a second
+# network say it,
 # and train both against one another. First in the plane, where we can watch the game; then on digits.
 
 # %%
@@ -22,12 +23,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from IPython.display import Image
+from torch.nn import functional as F
+
 from geodl import viz
 from geodl.datasets import Digits
 from geodl.models import DCDiscriminator, MultilayerPerceptron, StyleGenerator, precision_recall
 from geodl.training import AdversarialModule, ImageData, make_trainer
-from IPython.display import Image
-from torch.nn import functional as F
 
 torch.manual_seed(0)
 out = Path(tempfile.mkdtemp())
@@ -42,7 +44,8 @@ def row(paths, name):
 # %% [markdown]
 # ## The game
 #
-# The generator $G$ makes points out of noise $z$. The discriminator $D$ tells real points (large values) from made ones (small values).
+# The generator $G$ makes points out of noise $z$. The discriminator $D$ tells real points (large values) from made ones
+# (small values).
 # Each has a loss of its own:
 #
 # $$ L_D = \mathbb E\, f(D(G(z))) + \mathbb E\, f(-D(x)), \qquad L_G = \mathbb E\, f(-D(G(z))), \qquad f(t) = \log(1 + e^t) . $$
@@ -81,8 +84,10 @@ for step in range(1201):
 row(frames, "ring.png")
 
 # %% [markdown]
-# Orange points are real, blue ones made. On orange ground the discriminator says "real"; crosses are its mistakes. At the start it finds a
-# border at once. Then the blue points wander over that border, and the border moves, again and again. At the end it is right about as
+# Orange points are real, blue ones made. On orange ground the discriminator says "real"; crosses are its mistakes. At the
+# start it finds a
+# border at once. Then the blue points wander over that border, and the border moves, again and again. At the end it is
+# right about as
 # often as a coin.
 
 # %%
@@ -93,15 +98,18 @@ plt.xlabel("step")
 plt.legend()
 
 # %% [markdown]
-# These curves do not fall, and that is as it should be: each is measured against an opponent that learns, too. **You cannot see from the
+# These curves do not fall, and that is as it should be: each is measured against an opponent that learns, too. **You cannot
+# see from the
 # loss of a GAN whether it is good.** Look at samples, and measure them otherwise.
 #
-# **Exercise.** Replace the ring by eight separate spots. Often the generator makes only some of them. This is called mode collapse. Find
+# **Exercise.** Replace the ring by eight separate spots. Often the generator makes only some of them. This is called mode
+# collapse. Find
 # out what makes it worse.
 #
 # ## A generator with style
 #
-# Now digits of 8 x 8, three of the ten kinds, so that a short training suffices. We take StyleGAN's generator (Karras and others, 2019 and 2020) in its smallest form:
+# Now digits of 8 x 8, three of the ten kinds, so that a short training suffices. We take StyleGAN's generator (Karras and
+# others, 2019 and 2020) in its smallest form:
 #
 # - a mapping network turns the noise $z$ into a style $w$;
 # - the picture begins with a learned constant of 4 x 4 points;
@@ -135,7 +143,8 @@ shown(images[:16], "real.png", columns=8, title="real")
 shown(generator(z), "before.png", columns=8, title="made, before training")
 
 # %% [markdown]
-# `AdversarialModule` is the game above with what people have learned since: a penalty on the slope of the discriminator at real images
+# `AdversarialModule` is the game above with what people have learned since: a penalty on the slope of the discriminator at
+# real images
 # (R1, Mescheder and others, 2018), and an average over the generator's recent weights, from which
 # samples are taken.
 
@@ -151,12 +160,14 @@ made = module.average(torch.randn(300, 32)).detach()
 shown(made[:32], "made.png", columns=8, title="made")
 
 # %% [markdown]
-# Some can be read, some are between two digits. This was a quarter of a minute of training. With ten times the steps nearly all can be
+# Some can be read, some are between two digits. This was a quarter of a minute of training. With ten times the steps nearly
+# all can be
 # read, and all ten digits are possible.
 #
 # ## How good?
 #
-# Two questions. *Precision*: how many of the made images lie where real ones are? *Recall*: how many of the real ones lie where made ones
+# Two questions. *Precision*: how many of the made images lie where real ones are? *Recall*: how many of the real ones lie
+# where made ones
 # are? (Kynkaanniemi and others, 2019. "Where" is a ball to the third neighbour, here simply in the space of the 64 pixels.) For
 # comparison: noise, a Gaussian with the mean and covariance of the pixels, and real digits of other writers.
 
@@ -210,7 +221,8 @@ with torch.no_grad():
 shown(mixed, "mixed.png", columns=8)
 
 # %% [markdown]
-# With three layers there is not much to mix. A generator of faces has 18: there the coarse ones decide the pose, the middle ones the
+# With three layers there is not much to mix. A generator of faces has 18: there the coarse ones decide the pose, the middle
+# ones the
 # features, the fine ones the colours.
 #
 # **Exercise.** `module.average(z, truncation=0.5)` pulls all styles to the mean. What happens to precision, what to recall?

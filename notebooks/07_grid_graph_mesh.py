@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 7. From the grid to the graph to the mesh
 #
-# Images lie on a grid. Social networks, molecules and bodies don't. What is a convolution there? We take one filter, and carry it from a
+# Images lie on a grid. Social networks, molecules and bodies don't. What is a convolution there? We take one filter, and
+# carry it from a
 # grid to a graph to a surface. The weights stay the same.
 
 # %%
@@ -23,14 +24,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 import trimesh
+from IPython.display import Image
+from torch.nn import functional as F
+
 from geodl import viz
 from geodl.data import Graph, Mesh
 from geodl.datasets import Digits, Puppets
 from geodl.models import LeNet5
 from geodl.nn import GridConv, MaxPool, graph_levels, mesh_levels
 from geodl.ops import farthest_points, knn
-from IPython.display import Image
-from torch.nn import functional as F
 
 torch.manual_seed(0)
 out = Path(tempfile.mkdtemp())
@@ -38,12 +40,14 @@ out = Path(tempfile.mkdtemp())
 # %% [markdown]
 # ## One formula
 #
-# Around each point $i$ there are neighbours $j$ with local coordinates $u_{ij}$: where $j$ lies, seen from $i$. A few windows $w_m$ read
+# Around each point $i$ there are neighbours $j$ with local coordinates $u_{ij}$: where $j$ lies, seen from $i$. A few
+# windows $w_m$ read
 # the signal $f$ there, and the filter is one weight for each window:
 #
 # $$ D_m f(i) = \sum_{j \in N(i)} w_m(u_{ij}) \, f_j, \qquad (f \star g)(i) = \sum_m g_m \, D_m f(i) . $$
 #
-# On a grid $u_{ij}$ is an integer offset, and the window of tap $m$ is 1 at the offset $m$ and else 0. That is the convolution that you
+# On a grid $u_{ij}$ is an integer offset, and the window of tap $m$ is 1 at the offset $m$ and else 0. That is the
+# convolution that you
 # know. On other domains only $u$ and $w$ change.
 #
 # ## The grid
@@ -81,7 +85,8 @@ Image(
 # %% [markdown]
 # ## The grid as a graph
 #
-# Now forget that it is an image. Each pixel is a node with a place, joined with the pixel beside it and below it, and nodes come in any
+# Now forget that it is an image. Each pixel is a node with a place, joined with the pixel beside it and below it, and nodes
+# come in any
 # order. We shuffle them to be sure.
 
 # %%
@@ -109,8 +114,10 @@ print(f"largest difference to the image, inside of the border: {difference:.1e}"
 #
 # ## A graph that is no grid
 #
-# 1,024 nodes at random places, spread evenly, each joined with its six nearest. Now no neighbour lies exactly at a tap. So each tap reads
-# the mean of those that are near it, with a hat for the weights: $w_m(u) = \max(0, 1 - |u_1 - m_1|)\,\max(0, 1 - |u_2 - m_2|)$, divided by
+# 1,024 nodes at random places, spread evenly, each joined with its six nearest. Now no neighbour lies exactly at a tap. So
+# each tap reads
+# the mean of those that are near it, with a hat for the weights: $w_m(u) = \max(0, 1 - |u_1 - m_1|)\,\max(0, 1 - |u_2 -
+# m_2|)$, divided by
 # their sum.
 
 # %%
@@ -148,12 +155,14 @@ same = torch.corrcoef(torch.stack([answer[:, 0], at(nodes, on_grid[:, :1])[:, 0]
 print(f"correlation with the image's answer at the same places: {same:.3f}")
 
 # %% [markdown]
-# **Question.** What would happen if the graph had no places, only edges? Which windows could a filter still have? (A graph convolution
+# **Question.** What would happen if the graph had no places, only edges? Which windows could a filter still have? (A graph
+# convolution
 # like GCN, Kipf and Welling 2017, has a single one: the mean of all neighbours. What can it not see?)
 #
 # ## The mesh
 #
-# A surface has no offsets: there is no "two to the right" on a sphere. But around each vertex we can lay a *chart*: how far is it to a
+# A surface has no offsets: there is no "two to the right" on a sphere. But around each vertex we can lay a *chart*: how far
+# is it to a
 # neighbour along the surface, and in which direction does the shortest path leave? That gives polar coordinates, and
 # $u = \rho\,(\cos\theta, \sin\theta)$. `mesh_levels` measures them exactly.
 #
@@ -193,7 +202,8 @@ def column_of(paths, name):
 column_of(pictures, "spheres.png")
 
 # %% [markdown]
-# The same two filters, on a sphere. Turn *up* by a right angle, and the two answers change places (up to a sign): the filter depends on
+# The same two filters, on a sphere. Turn *up* by a right angle, and the two answers change places (up to a sign): the
+# filter depends on
 # the direction that we chose. How strong the edge is, the root of the sum of their squares, does not.
 
 # %%
@@ -209,12 +219,14 @@ print(
 )
 
 # %% [markdown]
-# On all of a sphere no field of directions is smooth (the hairy ball theorem). The next lab shows a way out: turn the filter by all
+# On all of a sphere no field of directions is smooth (the hairy ball theorem). The next lab shows a way out: turn the
+# filter by all
 # angles, and take the maximum.
 #
 # ## Train on a grid, use on a mesh
 #
-# If the weights are the same, a network that was trained on images must work on surfaces. We train three layers to remove noise from
+# If the weights are the same, a network that was trained on images must work on surfaces. We train three layers to remove
+# noise from
 # images, and then run them, unchanged, on the graph and on the sphere.
 
 
@@ -282,12 +294,20 @@ column_of(
 )
 
 # %% [markdown]
-# It has never seen a mesh. It works because charts make the surface look, from each vertex, like the grid that it knows. (Taps on a mesh
-# are means over a few vertices, so the noise that they see is weaker than in training.)
+# It has never seen a mesh, and yet it removes half of the noise there, because charts make the surface look, from each
+# vertex, like the
+# grid that it knows. But it is no longer better than the plain mean of the taps. Away from the grid a tap is a mean over a
+# few points, so
+# the noise that it reads is weaker and smoother than that of the training. What a network has learned about noise, it has
+# learned about
+# noise on a grid.
+#
+# **Exercise.** Train it on the random graph. Is it better than the mean then, there and on the sphere?
 #
 # ## Pooling
 #
-# Networks for images halve the resolution. A mesh has cells for that: vertices join into cells, and the maximum of a cell goes to the next
+# Networks for images halve the resolution. A mesh has cells for that: vertices join into cells, and the maximum of a cell
+# goes to the next
 # level.
 
 # %%

@@ -13,7 +13,8 @@
 # %% [markdown]
 # # 8. The geodesic CNN, step by step
 #
-# On a surface there is no "right" and no "up". Masci, Boscaini, Bronstein and Vandergheynst (2015) lay polar coordinates around each
+# On a surface there is no "right" and no "up". Masci, Boscaini, Bronstein and Vandergheynst (2015) lay polar coordinates
+# around each
 # vertex, turn the filter by all angles, and take the maximum. We build it piece by piece.
 
 # %%
@@ -22,14 +23,15 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from IPython.display import Image
+from torch.nn import functional as F
+
 from geodl import viz
 from geodl.datasets import Puppets
 from geodl.geometry import chart_radius, geodesic_charts, geodesic_distance, heat_kernel_signature, spectrum
 from geodl.models import GCNN
 from geodl.nn import GeodesicConv, gaussian_windows
 from geodl.ops import patch_gather
-from IPython.display import Image
-from torch.nn import functional as F
 
 torch.manual_seed(0)
 out = Path(tempfile.mkdtemp())
@@ -50,7 +52,8 @@ def column_of(paths, name):
 # %% [markdown]
 # ## Step 1: distances on the surface
 #
-# From a vertex to all others: straight through space, and along the surface. Which of the two stays the same when the person moves?
+# From a vertex to all others: straight through space, and along the surface. Which of the two stays the same when the
+# person moves?
 
 
 # %%
@@ -76,7 +79,8 @@ print(f"change by the pose: straight {100 * float((straight_bent - straight).abs
 # %% [markdown]
 # ## Step 2: a chart
 #
-# For each vertex $j$ near $i$ we keep the length $\rho_{ij}$ of the shortest path, and the angle $\theta_{ij}$ under which it leaves $i$.
+# For each vertex $j$ near $i$ we keep the length $\rho_{ij}$ of the shortest path, and the angle $\theta_{ij}$ under which
+# it leaves $i$.
 # That is a map of the surroundings, as a sailor would draw it. geodl measures both exactly.
 
 # %%
@@ -103,10 +107,12 @@ figure.tight_layout()
 # %% [markdown]
 # ## Step 3: windows
 #
-# The chart has vertices at odd places. A filter wants fixed places. So we cut the disc into rings and rays, and give each bin a Gaussian
+# The chart has vertices at odd places. A filter wants fixed places. So we cut the disc into rings and rays, and give each
+# bin a Gaussian
 # in $\rho$ and in $\theta$:
 #
-# $$ w_{ra}(\rho, \theta) \propto \exp\Bigl(-\frac{(\rho - \rho_r)^2}{2 \sigma_\rho^2} - \frac{(\theta - \theta_a)^2}{2 \sigma_\theta^2}\Bigr). $$
+# $$ w_{ra}(\rho, \theta) \propto \exp\Bigl(-\frac{(\rho - \rho_r)^2}{2 \sigma_\rho^2} - \frac{(\theta - \theta_a)^2}{2
+# \sigma_\theta^2}\Bigr). $$
 
 # %%
 rings, rays = 3, 8
@@ -186,7 +192,8 @@ print(f"with the maximum:    changes by up to {float((conv(f, turned) - best).ab
 #
 # ## Step 6: the pose does not matter
 #
-# Charts are made of distances on the surface, and those hardly change when a person moves. The same signal, the same filter, another pose:
+# Charts are made of distances on the surface, and those hardly change when a person moves. The same signal, the same
+# filter, another pose:
 
 # %%
 charts_bent = geodesic_charts(bent, chart_radius(bent, 60))
@@ -198,8 +205,10 @@ print(
 # %% [markdown]
 # ## Step 7: learn
 #
-# Layers in a row make a network. It shall say for each vertex to which of 17 parts of the body it belongs. What it reads is the heat kernel
-# signature: how much heat is left at a vertex after a while. That too depends on the surface alone. Three people are to learn from; a
+# Layers in a row make a network. It shall say for each vertex to which of 17 parts of the body it belongs. What it reads is
+# the heat kernel
+# signature: how much heat is left at a vertex after a while. That too depends on the surface alone. Three people are to
+# learn from; a
 # fourth one, in three poses, is for the test.
 
 
@@ -267,7 +276,8 @@ column_of(
 )
 
 # %% [markdown]
-# Look for left and right. The signature is the same for both hands, and distances are, too. A network that reads nothing else can only
+# Look for left and right. The signature is the same for both hands, and distances are, too. A network that reads nothing
+# else can only
 # guess the side. With left and right counted as one:
 
 # %%
@@ -276,7 +286,8 @@ same = float((merged[guess] == merged[part]).double().mean())
 print(f"right, up to the side: {100 * same:.1f} %")
 
 # %% [markdown]
-# Sixty steps are few. With ten times as many, and more people, the rest becomes better; the side does not, until the network is told
+# Sixty steps are few. With ten times as many, and more people, the rest becomes better; the side does not, until the
+# network is told
 # something that differs between left and right.
 #
 # **Exercise.** Give it the positions of the vertices beside the signature. Then turn the test bodies by 90 degrees. What happens?

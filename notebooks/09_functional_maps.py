@@ -13,8 +13,10 @@
 # %% [markdown]
 # # 9. Functional maps
 #
-# Two bodies: which point of one is which point of the other? A table of vertices is large and rough. Ovsjanikov and others (2012) ask
-# instead: what becomes of a *function* on one body when it is carried to the other? In the right basis the answer is a small matrix.
+# Two bodies: which point of one is which point of the other? A table of vertices is large and rough. Ovsjanikov and others
+# (2012) ask
+# instead: what becomes of a *function* on one body when it is carried to the other? In the right basis the answer is a
+# small matrix.
 
 # %%
 import tempfile
@@ -22,6 +24,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+from IPython.display import Image
+
 from geodl import viz
 from geodl.datasets import Puppets
 from geodl.geometry import spectrum, wave_kernel_signature
@@ -35,7 +39,7 @@ from geodl.matching import (
     p2p_to_fmap,
     zoomout,
 )
-from IPython.display import Image
+from geodl.ops import farthest_points
 
 torch.manual_seed(0)
 out = Path(tempfile.mkdtemp())
@@ -61,7 +65,8 @@ Image(
 # %% [markdown]
 # ## A Fourier basis on a body
 #
-# On a circle, sines and cosines are the eigenfunctions of the second derivative. A surface has its own: the eigenfunctions of the Laplacian,
+# On a circle, sines and cosines are the eigenfunctions of the second derivative. A surface has its own: the eigenfunctions
+# of the Laplacian,
 #
 # $$ L \, \phi_k = \lambda_k \, M \, \phi_k , \qquad \lambda_1 = 0 \le \lambda_2 \le \lambda_3 \le \dots $$
 #
@@ -91,7 +96,8 @@ plt.legend()
 #
 # ## A function as a few numbers
 #
-# $a_k = \phi_k^\top M f$ are the coefficients of $f$. How many are needed? Take the function "I am on the left leg or arm, or not".
+# $a_k = \phi_k^\top M f$ are the coefficients of $f$. How many are needed? Take the function "I am on the left leg or arm,
+# or not".
 
 # %%
 f = (one.pos[:, 0] > 0.12).double()
@@ -111,7 +117,8 @@ column_of(pictures, "function.png")
 #
 # ## A map as a matrix
 #
-# A point map $p_{21}$ takes each vertex of *two* to a vertex of *one*. So it carries each function $f$ on *one* to $f \circ p_{21}$ on *two*.
+# A point map $p_{21}$ takes each vertex of *two* to a vertex of *one*. So it carries each function $f$ on *one* to $f \circ
+# p_{21}$ on *two*.
 # That is linear in $f$! Written in the two bases it is a matrix,
 #
 # $$ C_{12} = \Phi_2^\top M_2 \, \Phi_1(p_{21}) . $$
@@ -131,12 +138,15 @@ shuffled = true[torch.randperm(len(true))]
 drawn({"the true map": c_true, "a random map": p2p_to_fmap(shuffled, phi_1, phi_2, mass_2)})
 
 # %% [markdown]
-# The true map is nearly diagonal: slow waves go to slow waves, fast ones to fast ones. (Signs are a matter of chance, as $-\phi$ is an
-# eigenfunction, too.) The table had as many numbers as the body has vertices; this has $60 \times 60$, and it can be *computed with*.
+# The true map is nearly diagonal: slow waves go to slow waves, fast ones to fast ones. (Signs are a matter of chance, as
+# $-\phi$ is an
+# eigenfunction, too.) The table had as many numbers as the body has vertices; this has $60 \times 60$, and it can be
+# *computed with*.
 #
 # ## From descriptors to the matrix
 #
-# We don't know the map. But we know functions that should correspond. The wave kernel signature tells for each point how the waves of each
+# We don't know the map. But we know functions that should correspond. The wave kernel signature tells for each point how
+# the waves of each
 # frequency meet there.
 
 # %%
@@ -167,23 +177,38 @@ Image(
 )
 
 # %% [markdown]
-# Rough. Now all vertices together. Let $A$ and $B$ be the coefficients of the signatures on both bodies. Look for the matrix that carries
+# Rough, and a signature cannot tell left from right, as a body is nearly symmetric. So somebody helps, and clicks on six
+# points of both
+# bodies. Heat that spreads from each of them gives more functions that should correspond.
+#
+# Now all vertices together. Let $A$ and $B$ be the coefficients of all these functions on both bodies. Look for the matrix
+# that carries
 # $A$ to $B$, and prefers near-diagonal ones ($D_{ij}$ is large where the eigenvalues differ):
 #
 # $$ C = \arg\min_C \| C A - B \|^2 + w \sum_{ij} D_{ij} C_{ij}^2 . $$
 
 # %%
 n = 20
-scale = wks_1.norm(dim=0)
-a = phi_1[:, :n].T @ (mass_1[:, None] * wks_1 / scale)
-b = phi_2[:, :n].T @ (mass_2[:, None] * wks_2 / scale)
-c = functional_map(a, b, spectrum_1.evals[:n], spectrum_2.evals[:n], weight=1e-3)
+clicked = farthest_points(one.pos, 6)[0]  # vertices have the same numbers here
+
+
+def coefficients(spectrum, signature):
+    phi, evals, mass = spectrum.evecs[:, :n], spectrum.evals[:n], spectrum.mass
+    heat = torch.cat([phi[clicked].T * (-t * evals[:, None]).exp() for t in (0.02, 0.1)], 1)
+    waves = phi.T @ (mass[:, None] * signature)
+    return torch.cat([waves / wks_1.norm(dim=0), heat], 1)
+
+
+a, b = coefficients(spectrum_1, wks_1), coefficients(spectrum_2, wks_2)
+a, b = a / a.norm(dim=0), b / b.norm(dim=0)
+c = functional_map(a, b, spectrum_1.evals[:n], spectrum_2.evals[:n], weight=0.1)
 drawn({"true": c_true[:n, :n], "from descriptors": c})
 
 # %% [markdown]
 # ## ZoomOut
 #
-# A matrix gives a point map: for each vertex of *two*, the vertex of *one* whose row of $\Phi_1$ is nearest. The point map gives a larger
+# A matrix gives a point map: for each vertex of *two*, the vertex of *one* whose row of $\Phi_1$ is nearest. The point map
+# gives a larger
 # matrix. And so on, a few frequencies more at every turn (Melzi and others, 2019).
 
 # %%
@@ -206,8 +231,10 @@ column_of(
 # %% [markdown]
 # ## How good?
 #
-# We know the truth here. The error of a vertex is the geodesic distance from where it was sent to where it belongs, divided by the root of
-# the area. The curve tells how many vertices have at most which error. The last line is `match`, which does all of the above and some more:
+# We know the truth here. The error of a vertex is the geodesic distance from where it was sent to where it belongs, divided
+# by the root of
+# the area. The curve tells how many vertices have at most which error. The last line is `match`, which does all of the
+# above and some more:
 # it tries several first maps, looks in both directions, and asks for the orientation.
 
 # %%
@@ -234,8 +261,11 @@ column_of(
 )
 
 # %% [markdown]
-# **Question.** A body is nearly symmetric, and signatures are the same on both sides. Look at the pictures: does a map take left to left,
-# left to right, or each half as it likes? A smooth map that exchanges the sides has a large error, but for its Laplacian it is perfect.
+# `match` was not told the six points. It tries several first maps, and keeps those that do not turn the surface inside out.
+#
+# **Question.** Leave out the clicked points, and draw the maps again. Does a map take left to left, left to right, or each
+# half as it
+# likes? A smooth map that exchanges the sides has a large error, but for the Laplacian it is perfect.
 #
 # ## What it is good for
 #
@@ -253,7 +283,8 @@ column_of(
 )
 
 # %% [markdown]
-# **Exercise.** Use `Puppets(..., variant="remeshed")`, where each body has a mesh of its own. What has to change above, and what gets worse?
+# **Exercise.** Use `Puppets(..., variant="remeshed")`, where each body has a mesh of its own. What has to change above, and
+# what gets worse?
 # In a *deep* functional map the signatures are learned, so that the matrix comes out right: `geodl.models.FunctionalMapNet`.
 #
 # ## Papers

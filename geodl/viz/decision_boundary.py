@@ -33,8 +33,8 @@ def decision_boundary(
 ) -> Path:
     r"""The plane, coloured by the class that a model gives each point, with the line between, and the examples on it.
 
-    The class of p is :math:`\arg\max_c f_c(p)`; of a model with one output f, as :class:`~geodl.models.Perceptron`, it is the larger
-    label where :math:`f(p) > 0` and the smaller one elsewhere. Examples of the wrong class are crosses. A module is asked in
+    The class of p is :math:`\arg\max_c f_c(p)`; of a model with one output f, as :class:`~geodl.models.Perceptron`, it is the
+    larger label where :math:`f(p) > 0` and the smaller one elsewhere. Examples of the wrong class are crosses. A module is asked in
     evaluation, and left as it was.
 
     Args:
