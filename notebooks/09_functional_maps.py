@@ -201,7 +201,7 @@ def coefficients(spectrum, signature):
 
 a, b = coefficients(spectrum_1, wks_1), coefficients(spectrum_2, wks_2)
 a, b = a / a.norm(dim=0), b / b.norm(dim=0)
-c = functional_map(a, b, spectrum_1.evals[:n], spectrum_2.evals[:n], weight=0.1)
+c = functional_map(a, b, spectrum_1.evals[:n], spectrum_2.evals[:n], weight=1)
 drawn({"true": c_true[:n, :n], "from descriptors": c})
 
 # %% [markdown]
