@@ -87,6 +87,7 @@ class PartialFunctionalMapNet(nn.Module):
 
     @on_batch
     def forward(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:
+        """Features ``[V, features]`` before the shapes see one another, of ``x [V, in_channels]`` and their operators."""
         made: Tensor = self.network(x, spectrum, gradient)
         return made
 
@@ -170,7 +171,7 @@ class PartialFunctionalMapNet(nn.Module):
             network.network = extractor
             missing, unknown = network.load_state_dict(head, strict=False)
             if unknown or any(not name.startswith("network.") for name in missing):
-                raise KeyError(f"missing {missing}, unknown {unknown}")
+                raise ValueError(f"missing {missing}, unknown {unknown}")
         return network
 
 

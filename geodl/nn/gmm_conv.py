@@ -82,13 +82,14 @@ class GMMConv(GraphLayer):
         self.filters = glorot(windows, in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def forward(
+    def forward(  # type: ignore[override]  # charts stand for the graph
         self,
         x: Features,
         charts: Charts | Adjacency,
         edge_attr: Tensor | None = None,
         edge_weight: Tensor | None = None,
     ) -> Tensor:
+        """``x [N, C]`` in charts with coordinates ``[E, dim]``, or PyG's ``edge_index`` and ``edge_attr``, ``[N, C']``."""
         charts, counted, mask = self.coordinates(x, charts, edge_attr, edge_weight)
         u, dim = charts.coords, self.mean.shape[1]
         if u.shape[1] != dim:

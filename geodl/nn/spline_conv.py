@@ -80,13 +80,14 @@ class SplineConv(GraphLayer):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(
+    def forward(  # type: ignore[override]  # charts stand for the graph
         self,
         x: Tensor,
         charts: Charts | Adjacency,
         edge_attr: Tensor | None = None,
         edge_weight: Tensor | None = None,
     ) -> Tensor:
+        """``x [V, C]`` in charts over V points, or PyG's ``edge_index`` and ``edge_attr``, ``[V, C']``."""
         in_unit = not isinstance(charts, Charts)
         charts, counted, mask = self.coordinates(x, charts, edge_attr, edge_weight)
         neighbors = charts.neighbors
