@@ -81,12 +81,12 @@ def decision_boundary(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     tint = 1 - _TINT * (1 - label_colors(answer)).view(_SIDE, _SIDE, 3)
-    ends = [
+    ends = (
         float(middle[0] - half),
         float(middle[0] + half),
         float(middle[1] - half),
         float(middle[1] + half),
-    ]
+    )
     axes.imshow(tint.numpy(), origin="lower", extent=ends, interpolation="nearest", aspect="equal")
     for margin in margins.T[: 1 if len(names) == 2 else None]:
         if float(margin.min()) < 0 < float(margin.max()):
