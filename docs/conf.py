@@ -30,6 +30,8 @@ extensions = [
     "room",
     "cheat_sheet",
     "notebooks",
+    "ratios",
+    "links",
 ]
 exclude_patterns = ["_build", "gallery", "extensions", "gallery_examples/*.ipynb"]
 

@@ -25,13 +25,16 @@ out.mkdir(parents=True, exist_ok=True)
 # ------------
 # Pebbles, made here; a path, an array or a PIL image do as well.
 
-side, seeds = 64, torch.rand(40, 2, generator=torch.Generator().manual_seed(0))
-grid = torch.stack(torch.meshgrid(*2 * [(torch.arange(side) + 0.5) / side], indexing="ij"), -1)
-away = (grid[:, :, None] - seeds + 0.5) % 1 - 0.5  # on a torus, so that the picture tiles
+side, cells = 64, 7
+generator = torch.Generator().manual_seed(0)
+places = torch.stack(torch.meshgrid(torch.arange(cells), torch.arange(cells), indexing="ij"), -1).view(-1, 2)
+seeds = (places + 0.2 + 0.6 * torch.rand(len(places), 2, generator=generator)) / cells
+pixels = (torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), -1) + 0.5) / side
+away = (pixels[:, :, None] - seeds + 0.5) % 1 - 0.5  # the picture goes on at its other side
 nearest = away.norm(dim=-1).sort(-1)
-height = ((nearest.values[..., 1] - nearest.values[..., 0]) * 12).clamp(0, 1)
-tone = torch.rand(40, 1, generator=torch.Generator().manual_seed(1))
-hues = torch.lerp(torch.tensor([0.75, 0.45, 0.25]), torch.tensor([0.45, 0.6, 0.65]), tone)
+height = ((nearest.values[..., 1] - nearest.values[..., 0]) * 14).clamp(0.1, 1)
+tone = torch.rand(len(places), 1, generator=generator)
+hues = torch.lerp(torch.tensor([0.95, 0.6, 0.35]), torch.tensor([0.55, 0.75, 0.85]), tone)
 pebbles = as_image((hues[nearest.indices[..., 0]] * height[..., None]).permute(2, 0, 1))
 images(pebbles[None], out / "exemplar.png")
 
@@ -40,7 +43,7 @@ images(pebbles[None], out / "exemplar.png")
 # ----------
 # One vertex stands for one pixel, so the mesh has as many as the texture has details.
 
-ring = trimesh.creation.torus(1, 0.45, major_sections=110, minor_sections=50)
+ring = trimesh.creation.torus(1, 0.4, major_sections=120, minor_sections=54)
 torus = Mesh.from_trimesh(ring)
 worn = synthesize(pebbles, torus, steps=25)
 surface(torus, out / "torus.png", color=worn.x.clamp(0, 1), up="z", front=[0.0, -1.0, 1.0])
