@@ -50,6 +50,7 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["geodl.css"]
 html_copy_source = False
+html_extra_path = ["../geodl/llms.txt", "../geodl/SKILL.md"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
