@@ -31,6 +31,7 @@ extensions = [
     "cheat_sheet",
     "notebooks",
     "ratios",
+    "command",
     "links",
 ]
 exclude_patterns = ["_build", "gallery", "extensions", "gallery_examples/*.ipynb"]

@@ -23,7 +23,7 @@ class Ratios(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         rows = []
         for name in self.arguments[0].split():
-            rows += read_result(name)["rows"]
+            rows += [row for row in read_result(name)["rows"] if row["ratio"]]  # a row may have no peer
             self.env.note_dependency(str(ROOT / "benchmarks" / "results" / name / "result.json"))
         return [nodes.raw("", chart(rows), format="html")]
 
