@@ -70,6 +70,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "remove_config_comments": True,
     "show_memory": False,
+    "min_reported_time": 3600,  # seconds; those of a busy machine tell nothing
     "write_computation_times": False,
     "image_scrapers": (WrittenPictures(),),
     "capture_repr": ("_repr_html_",),

@@ -18,7 +18,16 @@ NO_FILE = (*ELSEWHERE, "mailto:", "data:", "javascript:")
 
 # What a browser loads by itself; a link waits for a click.
 LOADED = {"script", "img", "source", "video", "audio", "iframe", "embed", "object", "link"}
-NOT_LOADED = {"canonical", "search", "index", "genindex", "next", "prev", "author", "help"}  # of <link rel=...>
+NOT_LOADED = {
+    "canonical",
+    "search",
+    "index",
+    "genindex",
+    "next",
+    "prev",
+    "author",
+    "help",
+}  # of <link rel=...>
 
 
 class Page(HTMLParser):

@@ -24,16 +24,16 @@ folder = Path(tempfile.mkdtemp())
 # %%
 # Export
 # ------
-# A batch of clouds is all their points, and ``ptr``, where each cloud begins and the last one ends. Both sizes are left open, so that
-# the program takes any number of clouds with any numbers of points.
+# A batch of clouds is all their points, and ``ptr``, where each cloud begins and the last one ends. Both sizes are left open, so
+# that the program takes any number of clouds with any numbers of points.
 
-network = PointNet2(0, 5).eval()  # trained, for example, as in the gallery's folder of your own shapes
+network = PointNet2(0, 5).eval()  # of a ClassificationModule that was trained: module.model.eval()
 pos, ptr = torch.rand(300, 3), torch.tensor([0, 140, 300])
 program = export(network, (pos, ptr), dynamic_shapes=({0: Dim("points", min=2)}, {0: Dim("clouds", min=2)}))
 save(program, folder / "classifier.pt2")
 
 used = sorted({str(node.target) for node in program.graph.nodes if str(node.target).startswith("geodl.")})
-print(f"{(folder / 'classifier.pt2').stat().st_size / 1e6:.1f} MB, with the operators {', '.join(used)}")
+print(f"{(folder / 'classifier.pt2').stat().st_size / 1e6:.1f} MB, with the operators", *used, sep="\n")
 
 # %%
 # A process of its own
@@ -47,7 +47,8 @@ elsewhere = """
 import sys, torch, geodl.ops
 
 network = torch.export.load(sys.argv[1]).module()
-scores = network(*torch.load(sys.argv[2], weights_only=True))
+with torch.no_grad():
+    scores = network(*torch.load(sys.argv[2], weights_only=True))
 torch.save(scores, sys.argv[3])
 print(f"{len(scores)} clouds, classes {scores.argmax(1).tolist()}")
 print("rooms that were loaded:", sorted(name for name in sys.modules if name.count(".") == 1 and name.startswith("geodl.")))
@@ -59,6 +60,8 @@ print(done.stdout)
 # %%
 # The same scores come out there and here.
 
-there, here = torch.load(folder / "scores.pt", weights_only=True), network(*other)
+there = torch.load(folder / "scores.pt", weights_only=True)
+with torch.no_grad():
+    here = network(*other)
 torch.testing.assert_close(there, here)
 print(f"largest difference {float((there - here).abs().max()):.1e}")

@@ -2,8 +2,8 @@
 Figures that turn
 =================
 
-:func:`geodl.viz.show` makes one HTML file that works offline. Turn the shapes with the mouse; hover over a point to see its match on
-the other shape. A notebook, and this page, show what stands last in a cell.
+:func:`geodl.viz.show` makes one HTML file that works offline. Turn the shapes with the mouse; hover over a point to see its match
+on the other shape. A notebook, and this page, show what stands last in a cell.
 """
 
 from __future__ import annotations

@@ -87,8 +87,12 @@ def main() -> None:
         folders = [root / "classifier", root / "segmenter"]
         subprocess.run([sys.executable, "-c", ELSEWHERE, *map(str, folders)], check=True)
         for folder in folders:
-            there, here = (torch.load(folder / f"{name}.pt", weights_only=True) for name in ("scores", "expected"))
-            print(f"{folder.name}, in a process of its own: the same scores: {torch.allclose(there, here, atol=1e-5)}")
+            there, here = (
+                torch.load(folder / f"{name}.pt", weights_only=True) for name in ("scores", "expected")
+            )
+            print(
+                f"{folder.name}, in a process of its own: the same scores: {torch.allclose(there, here, atol=1e-5)}"
+            )
 
 
 if __name__ == "__main__":

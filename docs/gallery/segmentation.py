@@ -71,4 +71,9 @@ out.mkdir(parents=True, exist_ok=True)
 surface(body, out / "1-truth.png", label=body.y, title="truth")
 surface(body, out / "2-prediction.png", label=predicted, title="prediction")
 wrong = predicted != body.y
-surface(body, out / "3-errors.png", label=torch.where(wrong, 0, -1), title=f"{int(wrong.sum())} vertices are wrong")
+surface(
+    body,
+    out / "3-errors.png",
+    label=torch.where(wrong, 0, -1),
+    title=f"{int(wrong.sum())} vertices are wrong",
+)
