@@ -2,11 +2,11 @@
 DiffusionNet with published weights
 ===================================
 
-``from_published`` reads the checkpoints of the authors' code by the names that they have there, and takes the network's sizes from
-the weights. The authors keep theirs in their repository, `github.com/nmwsharp/diffusion-net
-<https://github.com/nmwsharp/diffusion-net>`_, in ``experiments/*/pretrained_models``; download one and put its path below. Nothing
-is downloaded when this page is made, so it writes a stand-in with the same names and shapes, and weights that were never trained: the
-labels in the picture mean nothing.
+``from_published`` reads the checkpoints of the authors' code by the names that they have there, and takes the network's
+sizes from the weights. The authors keep theirs in their repository, `github.com/nmwsharp/diffusion-net
+<https://github.com/nmwsharp/diffusion-net>`_, in ``experiments/*/pretrained_models``; download one and put its path below.
+Nothing is downloaded when this page is made, so it writes a stand-in with the same names and shapes, and weights that were
+never trained: the labels in the picture mean nothing.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ from geodl.models import DGCNN
 # %%
 # What every process does
 # -----------------------
-# The same weights, by the same seed, and four clouds with classes. A process of two takes every second cloud. Normalisation over
-# the batch would see half of it; either the network is converted (``torch.nn.SyncBatchNorm.convert_sync_batchnorm``) or, as here, it
-# uses the statistics that it has.
+# The same weights, by the same seed, and four clouds with classes. A process of two takes every second cloud. Normalisation
+# over the batch would see half of it; either the network is converted (``torch.nn.SyncBatchNorm.convert_sync_batchnorm``)
+# or, as here, it uses the statistics that it has.
 
 
 def step(rank: int, world: int) -> dict[str, torch.Tensor]:
