@@ -65,6 +65,8 @@ sphinx_gallery_conf = {
     "examples_dirs": ["gallery"],
     "gallery_dirs": ["gallery_examples"],
     "filename_pattern": r"\.py$",
+    "default_thumb_file": str(HERE / "_static" / "code.png"),
+    "within_subsection_order": "pictures.in_order",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,

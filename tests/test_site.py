@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -77,6 +78,14 @@ def executed() -> set[str]:
 def test_every_public_name_has_an_executed_example(room: str) -> None:
     missing = sorted(set(importlib.import_module(f"geodl.{room}").__all__) - executed())
     assert not missing, f"no example runs {', '.join(missing)} of geodl.{room}"
+
+
+@pytest.mark.parametrize("script", sorted((DOCS / "gallery").glob("*.py")), ids=name)
+def test_gallery_scripts_begin_with_a_title(script: Path) -> None:
+    _, title, line, blank, *_ = (ast.get_docstring(ast.parse(script.read_text()), clean=False) or "").split(
+        "\n"
+    )
+    assert title and line == "=" * len(title) and not blank
 
 
 def test_an_operator_of_ones_own_takes_at_most_80_lines() -> None:

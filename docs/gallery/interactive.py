@@ -20,9 +20,10 @@ from geodl.viz import show
 # ----------------
 # Two people in two poses, matched without training. The second body wears the colours of what it was matched to.
 
-people = Puppets(num_identities=2, num_poses=2, num_vertices=1500, variant="remeshed")
-one, two = people[1], people[2]
+people = Puppets(num_identities=4, num_poses=2, num_vertices=2500, variant="remeshed")
+one, two = people[3], people[6]
 found = match(one, two)
+print(found.trust)
 show([one, two], map=found.p2p_21, names=["one", "two"], title="Hover over a body")
 
 # %%
@@ -41,3 +42,5 @@ out.mkdir(parents=True, exist_ok=True)
 signature = heat_kernel_signature(modes, 16)[:, 4].log()
 path = show(one, scalar=signature, title="Heat kernel signature").save(out / "signature.html")
 print(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB")
+
+# sphinx_gallery_thumbnail_path = "_static/interactive.png"

@@ -23,6 +23,7 @@ from geodl.data import DataLoader, Mesh
 from geodl.datasets import SegmentationFolder, ShapeFolder
 from geodl.models import DGCNNParts, PointNet
 from geodl.training import ClassificationModule, SegmentationModule, ShapeData, make_trainer
+from geodl.viz import point_clouds
 
 ELSEWHERE = """
 import sys, torch, geodl.ops  # the operators alone
@@ -69,6 +70,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         make_files(root / "shapes")
+
+        every = ShapeFolder(root / "shapes", num_points=200)
+        out = Path("runs/own-folder")
+        out.mkdir(parents=True, exist_ok=True)
+        chosen = [
+            every.names.index(name)
+            for name in ("ball/ball00.ply", "ball/ball13.off", "box/box00.ply", "box/box13.off")
+        ]
+        point_clouds(
+            [every[k].pos for k in chosen], out / "clouds.png", labels=[every.names[k] for k in chosen]
+        )
 
         train, test = (ShapeFolder(root / "shapes", split, num_points=24) for split in ("train", "test"))
         module = ClassificationModule(PointNet(0, train.num_classes), train.num_classes)
