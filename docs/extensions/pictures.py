@@ -8,7 +8,6 @@ from typing import Any
 
 from sphinx_gallery.scrapers import figure_rst
 
-
 # What a newcomer looks for first comes first; what is not named here follows.
 ORDER = (
     "carry_over",
