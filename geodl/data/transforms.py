@@ -145,6 +145,9 @@ class InvariantSignal(BaseTransform):
 
     Large values, which second derivatives have at a few vertices, are compressed by :math:`\operatorname{asinh}`. The signal does
     not change with the pose as far as that is an isometry, and differs between left and right.
+
+    Raises:
+        ValueError: a mesh without ``spectrum`` or ``gradient``.
     """
 
     functions = 12
@@ -153,6 +156,9 @@ class InvariantSignal(BaseTransform):
     )
 
     def forward(self, data: Any) -> Any:
+        for operator in ("spectrum", "gradient"):
+            if getattr(data, operator, None) is None:
+                raise ValueError(f"the mesh has no {operator}: SpectralOperators(cache) sets it")
         found = differential_invariants(data.spectrum, data.gradient, self.functions)
         data.x = torch.cat(found, 1).asinh().to(data.pos.dtype)
         return data
