@@ -497,7 +497,7 @@ def same_time_table(results: list[dict[str, Any]]) -> str:
 
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
-    results = [_result(name) for name in names]
+    results = [read_result(name) for name in names]
     rowed = [result for result in results if result.get("rows")]
     tables = [table for result in rowed for table in speed_tables(result)]
     tables += [growth_table(result) for result in results if result["benchmark"] == "growth"]
@@ -549,7 +549,7 @@ def highlights() -> str:
     lines = ["| | work | beside | times as fast |", "|---|---|---|--:|"]
     used = {}
     for name, operator, work, peer in _HIGHLIGHTS:
-        used[name] = _result(name)
+        used[name] = read_result(name)
         rows = [
             row
             for row in used[name]["rows"]
@@ -559,7 +559,7 @@ def highlights() -> str:
     return "\n".join(lines) + "\n\n" + _measured(list(used.values()))
 
 
-def _result(name: str) -> dict[str, Any]:
+def read_result(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / name / "result.json").read_text())
     return found
 
