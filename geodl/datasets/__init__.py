@@ -17,6 +17,7 @@ from geodl.datasets.modelnet import ModelNet
 from geodl.datasets.modelnet_occupancy import ModelNetOccupancy
 from geodl.datasets.planetoid import Planetoid
 from geodl.datasets.puppets import Puppets
+from geodl.datasets.quadrupeds import Quadrupeds
 from geodl.datasets.rna import RNA
 from geodl.datasets.scanobjectnn import ScanObjectNN
 from geodl.datasets.scape import SCAPE
@@ -53,6 +54,7 @@ __all__ = [
     "ModelNetOccupancy",
     "Planetoid",
     "Puppets",
+    "Quadrupeds",
     "ScanObjectNN",
     "SegmentationFolder",
     "SegmentationSet",

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from geodl.datasets.body import BONES, NUMBER
-from geodl.datasets.skinning import place_bones
 
 Points = NDArray[np.float64]
 
@@ -106,35 +105,3 @@ def draw_pose(random: Generator) -> Points:
         turns[NUMBER[f"{body_side} forearm"]] = elbow * hinge / np.linalg.norm(hinge)
         turns[NUMBER[f"{body_side} hand"]] = (0.0, between(-15, 15), between(-20, 20))
     return turns
-
-
-def untangle(scales: Points, turns: Points) -> Points:
-    """The pose, taken back towards rest in steps of a tenth until no two limbs run through each other."""
-    for _ in range(40):
-        if not _tangled(scales, turns):
-            break
-        turns = 0.9 * turns
-    return turns
-
-
-def _tangled(scales: Points, turns: Points) -> bool:
-    joints, frames = place_bones(scales, turns)
-    beads, radii = [], []
-    for number, bone in enumerate(BONES):
-        reach = frames[number] @ scales[number] @ np.subtract(bone.end, bone.joint)
-        beads.append(joints[number] + np.linspace(0, 1, 8)[:, None] * reach)
-        radii.append(bone.radius * np.cbrt(np.linalg.det(scales[number])))
-    for a in range(len(BONES)):
-        for b in range(a):
-            if _joined(a, b):
-                continue
-            gap = np.linalg.norm(beads[a][:, None] - beads[b], axis=2).min()
-            if gap < radii[a] + radii[b]:
-                return True
-    return False
-
-
-def _joined(a: int, b: int) -> bool:
-    """Whether two bones meet at a joint, or are part of the trunk, where skin always touches skin."""
-    trunk = NUMBER["head"]
-    return BONES[a].parent in (b, BONES[b].parent) or BONES[b].parent == a or (a <= trunk and b <= trunk)

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.random import Generator
-from numpy.typing import NDArray
-from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from geodl.data import Mesh, Motion, Skeleton
-from geodl.datasets.body import BONES, HIGH, LOW, body, nearest_bone
+from geodl.datasets.bodies import as_mesh, reference, registered, remeshed, template
+from geodl.datasets.body import BODY, BONES
 from geodl.datasets.body_skeleton import body_skeleton
 from geodl.datasets.correspondence import CorrespondenceSet
-from geodl.datasets.pose import draw_pose, draw_proportions, untangle
-from geodl.datasets.skinning import place_bones, skin, skin_weights
-from geodl.datasets.surface_net import is_sphere, surface_net
+from geodl.datasets.pose import draw_pose, draw_proportions
+from geodl.datasets.skinning import skin, untangle
 
 __all__ = ["Puppets"]
 
-Points = NDArray[np.float64]
-Indices = NDArray[np.int64]
-
 _VARIANTS = ("registrations", "remeshed")
-# Square metres of grid cells that the resting body's surface crosses.
-_CELLS = 2.35
 
 
 class Puppets(CorrespondenceSet):
@@ -110,19 +102,12 @@ class Puppets(CorrespondenceSet):
     @property
     def reference(self) -> Mesh:
         """The average body at rest, whose vertices the labels ``y`` name."""
-        template = _template(self.num_vertices)
-        return _mesh(
-            template.vertices,
-            template.faces,
-            y=torch.arange(len(template.vertices)),
-            part=torch.from_numpy(template.part),
-            name="reference",
-        )
+        return reference(BODY, self.num_vertices)
 
     @property
     def num_classes(self) -> int:
         """Number of labels: the vertices of the reference."""
-        return len(_template(self.num_vertices).vertices)
+        return len(template(BODY, self.num_vertices).vertices)
 
     def skeleton(self, subject: int | None = None) -> Skeleton:
         """The skeleton of a person, or of the average body: a joint for every part, in their order, then tips.
@@ -149,14 +134,14 @@ class Puppets(CorrespondenceSet):
         if not body_skeleton().same_tree(motion.skeleton):
             raise ValueError("motion must be of the body's skeleton (see body_skeleton), its joints differ")
         scales = draw_proportions(self._random("proportions", subject))
-        vertices, faces, weights, _ = _template(self.num_vertices)
+        vertices, faces, weights, _ = template(BODY, self.num_vertices)
         rotation = motion.rotation[:, : len(BONES)].detach().cpu().double().numpy()
         place = motion.translation[:, 0].detach().cpu().double().numpy() - BONES[0].joint
         meshes = []
         for frame, (turned, shift) in enumerate(zip(rotation, place, strict=True)):
             turns = Rotation.from_matrix(turned).as_rotvec()
-            pos = skin(vertices, weights, scales, turns) + shift
-            meshes.append(_mesh(pos, faces, y=torch.arange(len(pos)), subject=subject, frame=frame))
+            pos = skin(BODY, vertices, weights, scales, turns) + shift
+            meshes.append(as_mesh(pos, faces, y=torch.arange(len(pos)), subject=subject, frame=frame))
         return meshes
 
     def _read(self, name: str) -> Mesh:
@@ -166,38 +151,15 @@ class Puppets(CorrespondenceSet):
         if pose:
             turns = draw_pose(self._random("pose", pose))
         habit = self._random("habit", subject, pose)
-        turns = untangle(scales, turns + np.deg2rad(3) * np.clip(habit.standard_normal(turns.shape), -2, 2))
+        turns = untangle(
+            BODY, scales, turns + np.deg2rad(3) * np.clip(habit.standard_normal(turns.shape), -2, 2)
+        )
         turns[0] = (0.0, np.deg2rad(habit.uniform(-12, 12)), 0.0)
 
-        template = _template(self.num_vertices)
-        vertices, faces, weights, part = template
-        joints = place_bones(scales, turns)[0]
         tags = {"name": name, "subject": subject, "pose": pose}
         if self.variant == "registrations":
-            own = torch.arange(len(vertices))
-            posed, joints = _stand(skin(vertices, weights, scales, turns), joints)
-            return _mesh(
-                posed, faces, y=own, corres=own, part=torch.from_numpy(part), joints=_floats(joints), **tags
-            )
-        random = self._random("mesh", subject, pose)
-        vertices, faces = _sphere(random, np.sqrt(_CELLS / self.num_vertices) * random.uniform(0.97, 1.03))
-        corres = KDTree(vertices).query(template.vertices)[1]
-        corners, shares = _locate(template, vertices)
-        weights = np.einsum("vk,vkb->vb", shares, weights[corners])
-        nearest = np.take_along_axis(corners, shares.argmax(axis=1)[:, None], axis=1)[:, 0]
-        part = nearest_bone(vertices)
-        posed, joints = _stand(skin(vertices, weights, scales, turns), joints)
-        return _mesh(
-            posed,
-            faces,
-            y=torch.from_numpy(nearest),
-            corres=torch.from_numpy(corres),
-            part=torch.from_numpy(part),
-            joints=_floats(joints),
-            barycentric_vertices=torch.from_numpy(corners),
-            barycentric_weights=torch.from_numpy(shares).float(),
-            **tags,
-        )
+            return registered(BODY, self.num_vertices, scales, turns, **tags)
+        return remeshed(BODY, self.num_vertices, scales, turns, self._random("mesh", subject, pose), **tags)
 
     def _random(self, purpose: str, *numbers: int) -> Generator:
         """Every person, pose and mesh has a stream of its own, so that asking for more changes none of them."""
@@ -205,59 +167,8 @@ class Puppets(CorrespondenceSet):
         return np.random.default_rng([self.seed, kinds.index(purpose), *numbers])
 
 
-class _Template(NamedTuple):
-    vertices: Points
-    faces: Indices
-    weights: Points
-    part: Indices
-
-
-@lru_cache(maxsize=4)
-def _template(num_vertices: int) -> _Template:
-    vertices, faces = _sphere(np.random.default_rng(0), np.sqrt(_CELLS / num_vertices))
-    return _Template(vertices, faces, skin_weights(vertices, faces), nearest_bone(vertices))
-
-
-def _sphere(random: Generator, cell: float) -> tuple[Points, Indices]:
-    """Mesh of the resting body by a grid that lies at random; another where thin parts make it no sphere."""
-    for _ in range(50):
-        vertices, faces = surface_net(body, LOW, HIGH, cell, Rotation.random(random_state=random).as_matrix())
-        if is_sphere(faces, len(vertices)):
-            return vertices, faces
-    raise ValueError(f"no closed surface of genus 0 with cells of {cell:.3f} m: ask for more vertices")
-
-
-def _locate(template: _Template, points: Points) -> tuple[Indices, Points]:
-    """Nearest point of the template's surface: corners ``[n, 3]`` of its triangle and their weights ``[n, 3]``."""
-    from trimesh.triangles import closest_point, points_to_barycentric
-
-    triangles = template.vertices[template.faces]
-    near = KDTree(triangles.mean(axis=1)).query(points, k=12)[1]
-    candidates = triangles[near.reshape(-1)]
-    found = closest_point(candidates, np.repeat(points, 12, axis=0)).reshape(-1, 12, 3)
-    best = np.linalg.norm(found - points[:, None], axis=2).argmin(axis=1)
-    rows = np.arange(len(points))
-    face = near[rows, best]
-    weights = np.clip(points_to_barycentric(triangles[face], found[rows, best]), 0.0, None)
-    return template.faces[face], weights / weights.sum(axis=1, keepdims=True)
-
-
 def _share(number: int, split: str | None) -> range:
     """Of so many, the first four fifths for training and the others for the test, one at least."""
     tested = max(1, round(number / 5))
     ranges = {"train": range(number - tested), "test": range(number - tested, number)}
     return ranges.get(split or "", range(number))
-
-
-def _stand(vertices: Points, joints: Points) -> tuple[Points, Points]:
-    """Moved so that the lowest vertex is on the ground."""
-    ground = (0.0, vertices[:, 1].min(), 0.0)
-    return vertices - ground, joints - ground
-
-
-def _floats(values: Points) -> torch.Tensor:
-    return torch.from_numpy(values).float()
-
-
-def _mesh(vertices: Points, faces: Indices, **attributes: object) -> Mesh:
-    return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces.T.copy()), **attributes)

@@ -4,157 +4,42 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from geodl.data import Mesh, OperatorCache, PointCloud, UnitArea
-from geodl.data.shapes import as_shape
-from geodl.geometry import (
-    Gradient,
-    Spectrum,
-    differential_invariants,
-    gradient,
-    laplacian,
-    spectrum,
-    surface_area,
-)
-from geodl.geometry.cloud import oriented_normals
-from geodl.geometry.cloud_triangles import oriented_laplacian
+from geodl.data import OperatorCache
+from geodl.geometry import edges
+from geodl.geometry.shapes import IndexLike
 from geodl.matching import match_file
 from geodl.matching import transfer as carrying
 from geodl.matching.barycentric_map import BarycentricMap
 from geodl.matching.descriptors import match_descriptors
-from geodl.matching.functional_map import functional_map
+from geodl.matching.hints import Regions, as_hints, as_start
 from geodl.matching.losses import orthogonality_loss
-from geodl.matching.point_map import fmap_to_p2p, p2p_to_fmap
+from geodl.matching.point_map import p2p_to_fmap
+from geodl.matching.progress import told
+from geodl.matching.search import FAMILIES, Pair, carry, first_fmaps, weighted
+from geodl.matching.spectral_shape import SpectralShape
 from geodl.matching.transfer import Kind
 from geodl.matching.trust import Trust, orientation, trust
 from geodl.matching.zoomout import farthest_vertices, zoomout
 
 __all__ = ["Match", "SpectralShape", "initial_fmap", "match"]
 
-# Of the families of differential invariants: found on pairs of FAUST's shapes, by the error of the map after ZoomOut.
-_FAMILIES = (1.0, 3.0, 3.0, 2.0, 2.0)
-_FIRST, _GROWN, _WEIGHT = 50, 60, 10.0
-_SAMPLES, _STEP = 1000, 10
-
-
-@dataclass(frozen=True, eq=False)
-class SpectralShape:
-    """A mesh or cloud of area 1 with what matching reads of it, in float32. Make it once where a shape is in several pairs.
-
-    Attributes:
-        mesh: ``pos`` and, of a mesh, ``face`` of area 1; faces of a closed one outward.
-        spectrum: at the vertices that have a mass.
-        gradient: of functions at all vertices.
-        used: ``[V]`` bool, the vertices that have a mass.
-        inverted: whether the faces of the mesh given looked inward and were turned.
-    """
-
-    mesh: Any
-    spectrum: Spectrum
-    gradient: Gradient
-    used: Tensor
-    inverted: bool
-
-    @staticmethod
-    def of(mesh: Any, k: int = 120, cache: OperatorCache | None = None) -> SpectralShape:
-        """Prepares a mesh or a cloud.
-
-        Args:
-            mesh: whatever :func:`geodl.data.as_shape` takes.
-            k: eigenpairs; fewer where the mesh has fewer vertices.
-            cache: where spectrum and gradient of a mesh are kept, as those of :class:`~geodl.data.UnitArea` shapes.
-
-        Raises:
-            ValueError, IndexError: what :func:`~geodl.geometry.laplacian` raises, and a mesh without area.
-        """
-        mesh = as_shape(mesh)
-        if getattr(mesh, "face", None) is None:
-            return _of_cloud(mesh, k)
-        unit = Mesh(mesh.pos.detach().cpu(), mesh.face.cpu())
-        area = float(surface_area(unit))
-        if not area > 0:
-            raise ValueError(f"the mesh has surface area {area:g}: there is no surface to match")
-        _check_joined(unit.pos, unit.face)
-        unit = UnitArea()(unit)
-        inverted = _looks_inward(unit.pos.double(), unit.face)
-        surface = Mesh(unit.pos, unit.face.flip(0)) if inverted else unit
-        size = min(k, int(unit.face.unique().numel()))
-        made = spectrum(unit, size) if cache is None else cache.spectrum(unit, size)
-        slope = gradient(surface) if cache is None else cache.gradient(surface)
-        return SpectralShape(
-            Mesh(surface.pos.float(), surface.face),
-            made.to(torch.float32),
-            Gradient(slope.neighbors, slope.values.float()),
-            made.mass > 0,
-            inverted,
-        )
-
-    @property
-    def size(self) -> int:
-        """Number of eigenpairs."""
-        return int(self.spectrum.evecs.shape[1])
-
-    def embedding(self) -> Spectrum:
-        """The spectrum at the vertices that have a mass: elsewhere eigenfunctions say nothing."""
-        made = self.spectrum
-        return Spectrum(made.evals, made.evecs[self.used], made.mass[self.used])
-
-
-def _looks_inward(pos: Tensor, face: Tensor) -> bool:
-    """Whether the faces of a closed surface look inward: the volume that they enclose is negative, from wherever it is measured.
-
-    An open surface has no volume: moving the origin by t changes it by a third of :math:`t \\cdot A`, with A the sum of the
-    faces' area vectors, which is 0 only for a closed one.
-    """
-    a, b, c = pos[face]
-    volume = (a * torch.linalg.cross(b, c)).sum() / 6
-    vector = torch.linalg.cross(b - a, c - a).sum(0) / 2
-    reach = (pos[face.unique()].amax(0) - pos[face.unique()].amin(0)) / 2
-    return bool(volume < -(vector.abs() * reach).sum() / 3)
-
-
-def _check_joined(pos: Tensor, face: Tensor) -> None:
-    """Faces that share places but no vertices, as of a file for flat shading, are no surface."""
-    corners = face.flatten()
-    used, places = corners.unique().numel(), torch.unique(pos[corners], dim=0).shape[0]
-    if used > 2 * places:
-        raise ValueError(
-            f"the faces of the mesh share no vertices: {used} vertices lie at {places} places, as in a file for flat shading; "
-            "merge them by geodl.geometry.repair or Mesh.load(path, repair=True)"
-        )
-
-
-def _of_cloud(cloud: Any, k: int) -> SpectralShape:
-    """Points by the tufted Laplacian of local triangulations on one side each, with normals that look outward."""
-    pos = cloud.pos.detach().cpu().double()
-    plain = laplacian(PointCloud(pos), "points")
-    area = float(plain.mass.sum())
-    if not area > 0:
-        raise ValueError(f"the cloud has area {area:g}: there is no surface to match")
-    normal = oriented_normals(cloud, plain.mass)
-    operator = oriented_laplacian(pos, normal, plain)
-    weight = operator.mass[:, None] / operator.mass.sum()
-    pos = (pos - (weight * pos).sum(0)) / float(operator.mass.sum()) ** 0.5
-    points = PointCloud(pos, normal=normal)
-    operator = replace(operator, mass=weight[:, 0])
-    made = spectrum(operator, min(k, int((operator.mass > 0).sum())))
-    slope = gradient(points)
-    points.pos = points.pos.float()
-    return SpectralShape(
-        points,
-        made.to(torch.float32),
-        Gradient(slope.neighbors, slope.values.float()),
-        made.mass > 0,
-        False,
-    )
+# Sizes of a first map, before and after a little ZoomOut, and the vertices that ZoomOut looks at.
+_FIRST, _GROWN, _SAMPLES, _STEP = 50, 60, 1000, 10
+# A map given is left for another one that costs less than this share of it. Its points are kept within so far (in square
+# roots of the area) of where the shape is bent to.
+_MUCH_LESS, _AGREES = 0.7, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,12 +112,18 @@ class Match:
         return carrying.precise(self)
 
     def inverse(self) -> Match:
-        """The same match with shapes 1 and 2 exchanged; ``trust`` stays that of the pair."""
+        """The same match with shapes 1 and 2 exchanged; ``trust`` stays that of the pair, without errors a vertex."""
         words = {"shape 1": "shape 2", "shape 2": "shape 1"}
         notes = tuple(re.sub("shape [12]", lambda said: words[said[0]], note) for note in self.notes)
         shapes = None if self.shapes is None else self.shapes[::-1]
         return replace(
-            self, p2p_21=self.p2p_12, p2p_12=self.p2p_21, c_12=self.c_12.mT, notes=notes, shapes=shapes
+            self,
+            p2p_21=self.p2p_12,
+            p2p_12=self.p2p_21,
+            c_12=self.c_12.mT,
+            trust=replace(self.trust, error=None),
+            notes=notes,
+            shapes=shapes,
         )
 
     def save(self, path: str | Path, shapes: bool = True) -> Path:
@@ -261,48 +152,114 @@ def match(
     k: int = 120,
     features: Callable[[SpectralShape], Tensor] | None = None,
     cache: OperatorCache | None = None,
+    landmarks: Sequence[tuple[int, int]] | None = None,
+    regions: Regions | None = None,
+    initial: Match | IndexLike | None = None,
+    progress: bool | Callable[[str, float], None] = False,
 ) -> Match:
-    r"""Matches two shapes: descriptors, a functional map, ZoomOut.
+    r"""Matches two shapes: several first maps, each refined a little and judged, the best refined fully.
 
-    Without ``features``, the first map is that of the :func:`~geodl.geometry.differential_invariants`, which know left from right
-    where faces are turned outward; closed meshes whose faces look inward are turned first. Clouds are matched by the tufted
-    Laplacian of local triangulations, with their ``normal`` or those of their neighbourhoods, turned outward.
-    The shapes should be whole and near to isometric. Nothing is learned.
+    First maps come from the :func:`~geodl.geometry.differential_invariants`, which know left from right where faces are turned
+    outward (closed meshes whose faces look inward are turned first), by several weights, forth and back, and to a mirror image.
+    Each grows by :func:`zoomout`; then shape 2 is bent onto shape 1, as rigidly as the map allows. The map that bends it least is
+    the best: a left arm on a right shoulder costs more than any pose. The last map joins nearest points of the bent shapes.
+    Clouds are matched by the tufted Laplacian of local triangulations, with their ``normal`` or those of their neighbourhoods,
+    turned outward. The shapes should be whole and near to isometric. Nothing is learned.
 
     Args:
         shape_1, shape_2: meshes or clouds, whatever :func:`geodl.data.as_shape` takes, or :class:`SpectralShape`.
         k: size of the refined functional map, and eigenpairs that are made of a mesh.
         features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are the first map.
         cache: where spectra and gradients of meshes are kept and read from; `geodl precompute` fills the user's.
+        landmarks: pairs ``(vertex of shape 1, vertex of shape 2)`` that match; a handful breaks a symmetry and pins the map.
+        regions: labels ``([V1], [V2])`` of all vertices, integers not negative, that must agree; or a list of pairs of masks
+            ``([V1], [V2])`` bool, what lies in none of them being a region too.
+        initial: a map to be refined, ``p2p_21 [V2]`` (-1 where there is none) or a :class:`Match`. Its points are kept where they
+            agree with the shape bent by it, and replaced elsewhere.
+        progress: True draws a bar; or a function that is told the stage and the share that is done.
 
     Returns:
         Match, with what speaks for and against it in ``trust``.
 
     Raises:
-        ValueError, IndexError: what the Laplacian of a mesh raises.
+        ValueError, IndexError: what the Laplacian of a mesh raises; landmarks, regions or an initial map that do not fit.
 
-    Melzi et al., "ZoomOut", SIGGRAPH Asia 2019, for the refinement.
+    Melzi et al., "ZoomOut", SIGGRAPH Asia 2019; Sorkine & Alexa, "As-rigid-as-possible surface modeling", SGP 2007.
     """
-    began = time.perf_counter()
-    one, two = (
-        s if isinstance(s, SpectralShape) else SpectralShape.of(s, k, cache) for s in (shape_1, shape_2)
-    )
-    prepared = time.perf_counter()
-    phi_1, phi_2 = one.embedding(), two.embedding()
-    if features is None:
-        c_12 = initial_fmap(one, two)
-    else:
-        found = match_descriptors(features(one)[one.used], features(two)[two.used])
-        size = min(_FIRST, one.size, two.size)
-        c_12 = p2p_to_fmap(found, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)
-    places = farthest_vertices(two.mesh.pos[two.used], _SAMPLES)
-    c_12 = zoomout(c_12, phi_1, phi_2, min(k, one.size, two.size), _STEP, (None, places))
-    p2p_21 = _at_all(fmap_to_p2p(c_12, phi_1.evecs, phi_2.evecs), two.used, one.used)
-    p2p_12 = _at_all(fmap_to_p2p(c_12.mT, phi_2.evecs, phi_1.evecs), one.used, two.used)
-    turned = orientation(c_12, one.spectrum, two.spectrum, one.gradient, two.gradient)
-    judged = trust(one.mesh, two.mesh, p2p_21, p2p_12, turned)
-    seconds = (prepared - began, time.perf_counter() - prepared)
+    if initial is not None and features is not None:
+        raise ValueError("features and initial are two ways to the first map: give one of them")
+    with told(progress) as tell:
+        began = time.perf_counter()
+        tell("preparation", 0.0)
+        one, two = (
+            s if isinstance(s, SpectralShape) else SpectralShape.of(s, k, cache) for s in (shape_1, shape_2)
+        )
+        prepared = time.perf_counter()
+        hints = as_hints(one, two, landmarks, regions)
+        pair = Pair(one, two, k, hints)
+        if initial is not None:
+            p2p = initial.p2p_21 if isinstance(initial, Match) else initial
+            forth, back = _refined(pair, as_start(one, two, p2p), tell)
+        else:
+            maps = first_fmaps(one, two, hints) if features is None else [_nearest(one, two, features)]
+            forth, back, _ = pair.last(pair.search(maps, tell)).point_maps()
+        tell("judgement", 0.9)
+        phi_1, phi_2 = pair.phi_1, pair.phi_2
+        c_12 = p2p_to_fmap(forth, phi_1.evecs[:, : pair.most], phi_2.evecs[:, : pair.most], phi_2.mass)
+        p2p_21, p2p_12 = _at_all(forth, two.used, one.used), _at_all(back, one.used, two.used)
+        turned = orientation(c_12, one.spectrum, two.spectrum, one.gradient, two.gradient)
+        whole = bool(one.used.all()) and bool(two.used.all())
+        graphs = (one.coarse_graph, two.coarse_graph) if whole else None
+        judged = trust(one.mesh, two.mesh, p2p_21, p2p_12, turned, graphs=graphs)
+        seconds = (prepared - began, time.perf_counter() - prepared)
+        tell("judgement", 1.0)
     return Match(p2p_21, p2p_12, c_12, judged, tuple(_notes(one, two)), seconds, (one, two))
+
+
+def _nearest(one: SpectralShape, two: SpectralShape, features: Callable[[SpectralShape], Tensor]) -> Tensor:
+    """The functional map of the nearest features."""
+    found = match_descriptors(features(one)[one.used], features(two)[two.used])
+    size = min(_FIRST, one.size, two.size)
+    phi_1, phi_2 = one.embedding(), two.embedding()
+    return p2p_to_fmap(found, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)
+
+
+def _refined(pair: Pair, start: Tensor, tell: Callable[[str, float], None]) -> tuple[Tensor, Tensor]:
+    """The map given where it agrees with the shape that it bends; elsewhere, and the way back, the nearest points.
+
+    A spectral round takes the place of the map's own bending only where it costs much less. A map that swaps left and right is
+    left for one found anew if that costs much less, and else stays as it is: bending has no way from one to the other.
+    """
+    rows = (start >= 0).nonzero().flatten()
+    direct = pair.follow(start[rows], rows)
+    tell("refinement", 0.3)
+    mirrored = pair.orientation(direct) < 0
+    better = pair.search(first_fmaps(pair.one, pair.two), tell) if mirrored else pair.improved(direct)
+    tell("refinement", 0.8)
+    if pair.cost(better) < _MUCH_LESS * pair.cost(direct):
+        last = pair.last(better)
+    else:
+        last = pair.follow(start[rows], rows, fine=True)
+        better = direct
+    forth, back, here = last.point_maps()
+    if mirrored and better is direct:
+        return torch.where(start >= 0, start, forth), back
+    return torch.where(_kept(pair, start, here), start, forth), back
+
+
+def _kept(pair: Pair, start: Tensor, here: Tensor) -> Tensor:
+    """Points of a map that agree with where the shape is bent to, or lie not far off and hang together with their neighbours."""
+    place, own = torch.from_numpy(pair.one.graph.pos), torch.from_numpy(pair.two.graph.pos)
+    goal = place[start.clamp(min=0)]
+    off = (goal - here).norm(dim=1)
+    one, other = torch.from_numpy(pair.two.graph.edges)
+    length = (own[one] - own[other]).norm(dim=1)
+    torn = ((goal[one] - goal[other]).norm(dim=1) > 2 * length + 2 * length.mean()).double()
+    share = torch.zeros(len(own), dtype=torch.float64).index_add_(0, one, torn).index_add_(0, other, torn)
+    degree = torch.bincount(torch.cat([one, other]), minlength=len(own)).clamp(min=1)
+    whole = share / degree < 0.2
+    kept: Tensor = (start >= 0) & ((off < _AGREES) | (whole & (off < 3 * _AGREES)))
+    return kept
 
 
 def initial_fmap(shape_1: SpectralShape, shape_2: SpectralShape) -> Tensor:
@@ -312,31 +269,13 @@ def initial_fmap(shape_1: SpectralShape, shape_2: SpectralShape) -> Tensor:
     one that is nearer to a rotation is the better one.
     """
     size, grown = (min(size, shape_1.size, shape_2.size) for size in (_FIRST, _GROWN))
-    a, b = (_invariants(shape, size) for shape in (shape_1, shape_2))
+    a, b = (weighted(shape, FAMILIES, size) for shape in (shape_1, shape_2))
     phi_1, phi_2 = shape_1.embedding(), shape_2.embedding()
     evals_1, evals_2 = phi_1.evals[:size], phi_2.evals[:size]
-    forth, back = _carry(a, b, evals_1, evals_2), _carry(b, a, evals_2, evals_1).mT
+    forth, back = carry(a, b, evals_1, evals_2), carry(b, a, evals_2, evals_1).mT
     places = farthest_vertices(shape_2.mesh.pos[shape_2.used], _SAMPLES // 2)
     maps = [zoomout(c, phi_1, phi_2, grown, _STEP, (None, places)) for c in (forth, back)]
     return min(maps, key=lambda c: float(orthogonality_loss(c)))
-
-
-def _invariants(shape: SpectralShape, size: int) -> Tensor:
-    """Spectral coefficients ``[size, D]`` of the differential invariants, each family with its weight."""
-    weighted = (shape.spectrum.evecs[:, :size] * shape.spectrum.mass[:, None]).mT
-    families = differential_invariants(shape.spectrum, shape.gradient)
-    parts = [
-        weight / family.shape[1] ** 0.5 * (weighted @ family)
-        for weight, family in zip(_FAMILIES, families, strict=True)
-    ]
-    return torch.cat(parts, 1)
-
-
-def _carry(a: Tensor, b: Tensor, evals_1: Tensor, evals_2: Tensor) -> Tensor:
-    """The functional map of the descriptors. What those of a symmetric shape leave open, a weak pull to zero decides."""
-    pull = 1e-3 * a.norm() * torch.eye(a.shape[0])
-    ends = torch.cat([a, pull], 1), torch.cat([b, torch.zeros_like(pull)], 1)
-    return functional_map(*ends, evals_1, evals_2, _WEIGHT)
 
 
 def _at_all(p2p: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
@@ -354,7 +293,29 @@ def _notes(one: SpectralShape, two: SpectralShape) -> list[str]:
         if left_out := int((~shape.used).sum()):
             why = "belong to no face" if "face" in shape.mesh else "lie where another one does"
             found.append(f"{left_out} vertices of {name} {why}: they are matched to -1")
-        zeros = int((shape.spectrum.evals <= 1e-8 * shape.spectrum.evals.max()).sum())
-        if zeros > 1:
-            found.append(f"{name} has {zeros} components or more: which goes to which is a guess")
+        if (parts := _components(shape)) > 1:
+            found.append(f"{name} has {parts} components: which goes to which is a guess")
+    sheets = [_euler_characteristic(shape) for shape in (one, two) if "face" in shape.mesh]
+    if len(sheets) == 2 and sheets[0] != sheets[1]:
+        found.append(
+            f"the shapes differ in topology: Euler characteristics {sheets[0]} and {sheets[1]} (holes, handles or components)"
+        )
     return found
+
+
+def _components(shape: SpectralShape) -> int:
+    """Of the vertices that have a mass, along edges; of a cloud by the zeros of its spectrum."""
+    if "face" not in shape.mesh:
+        evals = shape.spectrum.evals
+        return int((evals <= 1e-8 * evals.max()).sum())
+    one, other = edges(shape.mesh).numpy()
+    count = shape.used.shape[0]
+    label = connected_components(
+        coo_array((np.ones(len(one)), (one, other)), shape=(count, count)), directed=False
+    )[1]
+    return len(np.unique(label[shape.used.numpy()]))
+
+
+def _euler_characteristic(shape: SpectralShape) -> int:
+    face = shape.mesh.face
+    return int(face.unique().numel()) - int(edges(shape.mesh).shape[1]) + int(face.shape[1])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ from geodl.data.shapes import as_shape
 from geodl.geometry import (
     Gradient,
     Spectrum,
-    edges,
     geodesic_distance,
     surface_area,
     vertex_areas,
+    vertex_normals,
 )
+from geodl.geometry.cloud import oriented_normals
 from geodl.geometry.shapes import IndexLike, as_index
-from geodl.ops import knn
+from geodl.matching.deformation_graph import DeformationGraph, surface_links
+from geodl.matching.registration import register
 
 __all__ = ["Trust", "orientation", "trust"]
 
@@ -29,8 +32,12 @@ __all__ = ["Trust", "orientation", "trust"]
 _SAMPLES = 500
 # An edge is torn if its image is longer than this many mean edges of the shape it lands on.
 _TORN = 5.0
-# Points of a cloud that a point is joined to.
-_NEAREST = 6
+# Nodes of the graph by which the bending of a map is found.
+_NODES = 500
+# Of `python -m benchmarks.trust`: logit of the probability that the mean error x100 is below 5, and the logarithm of the error of a
+# vertex, both linear in what :func:`signs` and :func:`local_signs` give.
+_LOGIT = (-22.925, -3.949, 0.0, -1.22, 0.0, -1.791)
+_LOCAL = (4.789, 0.851, -0.022, -0.146, 0.432, -4.922, -0.634, 0.235, 0.216, -0.212, 0.655, -0.403)
 
 
 @dataclass(frozen=True)
@@ -44,36 +51,79 @@ class Trust:
         smoothness: share of shape 2's edges whose ends are matched to near points. 1 is the best.
         orientation: correlation of the brackets of functions before and after the map, see :func:`orientation`: about 0.9 and
             more for a good map, negative for one that swaps left and right, near 0 for one that is right in parts only.
+        bending: what it takes to bend shape 2 onto shape 1 by the map, other than moving its parts as wholes: some hundredths for a
+            good map, more where parts lie on wrong ones, see :class:`Registration`.
+        gap: mean distance of where the map leads from where the shape so bent lies, over the square root of the area.
+        error: ``[V2]`` float32: expected error of each vertex of shape 2 over the square root of the area; NaN where it is not
+            matched. None where nothing but the numbers is known.
     """
 
     bijectivity: float
     coverage: float
     smoothness: float
     orientation: float
+    bending: float = 0.0
+    gap: float = 0.0
+    error: Tensor | None = field(default=None, compare=False)
+
+    @property
+    def probability(self) -> float:
+        """That the mean error x100 is below 5: a logistic model of the signs, found on procedural bodies and animals."""
+        logit = sum(w * x for w, x in zip(_LOGIT, signs(self), strict=True))
+        return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))
 
     @property
     def verdict(self) -> str:
         """The numbers in words."""
         if self.orientation < -0.5:
             return "mirrored: left and right are swapped"
-        if self.bijectivity > 0.1 or self.orientation < 0.4 or self.smoothness < 0.8:
-            return "not to be trusted"
-        if self.bijectivity > 0.04 or self.orientation < 0.8 or self.smoothness < 0.95:
-            return "doubtful: right in parts"
-        return "good"
+        if self.probability > 0.9:
+            return "good"
+        return "doubtful: right in parts" if self.probability > 0.3 else "not to be trusted"
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "verdict": self.verdict}
+        """The numbers and the words, for JSON."""
+        names = (
+            "bijectivity",
+            "coverage",
+            "smoothness",
+            "orientation",
+            "bending",
+            "gap",
+            "probability",
+            "verdict",
+        )
+        mean = None if self.error is None else float(self.error.nanmean())
+        return {name: getattr(self, name) for name in names} | {"expected_error": mean}
 
     def __str__(self) -> str:
         return (
             f"{self.verdict} (bijectivity {self.bijectivity:.3f}, coverage {100 * self.coverage:.0f} %, "
-            f"smoothness {100 * self.smoothness:.1f} %, orientation {self.orientation:+.2f})"
+            f"smoothness {100 * self.smoothness:.1f} %, orientation {self.orientation:+.2f}, bending {self.bending:.3f}; "
+            f"probability {self.probability:.2f})"
         )
 
 
+def signs(judged: Trust) -> tuple[float, ...]:
+    """What the probability is linear in."""
+    return (
+        1.0,
+        math.log(max(judged.bending, 1e-3)),
+        judged.orientation,
+        math.log(max(judged.bijectivity, 1e-3)),
+        judged.coverage,
+        math.log(max(judged.gap, 1e-3)),
+    )
+
+
 def trust(
-    mesh_1: Any, mesh_2: Any, p2p_21: IndexLike, p2p_12: IndexLike, turned: float, seed: int = 0
+    mesh_1: Any,
+    mesh_2: Any,
+    p2p_21: IndexLike,
+    p2p_12: IndexLike,
+    turned: float,
+    seed: int = 0,
+    graphs: tuple[DeformationGraph, DeformationGraph] | None = None,
 ) -> Trust:
     """Judges a correspondence by what every good one has.
 
@@ -83,6 +133,7 @@ def trust(
         p2p_12: ``[V1]`` int64, vertices of shape 2; -1 where there is none.
         turned: of :func:`orientation`.
         seed: of the 500 points whose way there and back is measured.
+        graphs: of both shapes, all vertices, scaled to area 1; made if not given.
     """
     mesh_1, mesh_2 = as_shape(mesh_1), as_shape(mesh_2)
     p2p_21, p2p_12 = as_index("p2p_21", p2p_21), as_index("p2p_12", p2p_12)
@@ -96,7 +147,8 @@ def trust(
     size = float(surface_area(mesh_2)) ** 0.5
     bijectivity = float((way / size).clamp(max=1).mean()) if way.numel() else 1.0
 
-    one, other = _links(mesh_1)
+    links_1, links_2 = surface_links(mesh_1), surface_links(mesh_2)
+    one, other = links_1
     hit = torch.zeros(mesh_1.pos.shape[0], dtype=torch.bool)
     hit[p2p_21[matched]] = True
     near = hit.clone()
@@ -105,31 +157,90 @@ def trust(
     area = vertex_areas(mesh_1).double()
     coverage = float((near * area).sum() / area.sum())
 
-    links_1, (one, other) = _links(mesh_1), _links(mesh_2)
+    one, other = links_2
     both = (p2p_21[one] >= 0) & (p2p_21[other] >= 0)
     pos = mesh_1.pos.double()
     ends = pos[p2p_21[one[both]]] - pos[p2p_21[other[both]]]
     edge = torch.linalg.vector_norm(pos[links_1[0]] - pos[links_1[1]], dim=1).mean()
     stretched = torch.linalg.vector_norm(ends, dim=1) > _TORN * float(edge)
     smoothness = 1 - float(stretched.double().mean()) if stretched.numel() else 0.0
-    return Trust(bijectivity, coverage, smoothness, turned)
+    if not matched.numel():
+        return Trust(bijectivity, coverage, smoothness, turned, 1.0)
+    graph_1, graph_2 = graphs or (_graph(mesh_1, links_1), _graph(mesh_2, links_2))
+    bent = register(graph_1, graph_2, p2p_21[matched].numpy(), matched.numpy())
+    off = torch.from_numpy(graph_2.carry(bent.moved, bent.turned)[0] - graph_1.pos[p2p_21.clamp(min=0)]).norm(
+        dim=1
+    )
+    judged = Trust(bijectivity, coverage, smoothness, turned, bent.bending, float(off[matched].mean()))
+    local = local_signs(judged, graph_1, graph_2, links_2, p2p_21, p2p_12, off)
+    error = expected_error(local, judged.probability, torch.tensor(_LOCAL, dtype=torch.float64)).float()
+    error[p2p_21 < 0] = torch.nan
+    return replace(judged, error=error)
 
 
-def _links(shape: Any) -> Tensor:
-    """The edges of a mesh, or those of a cloud's points to their 6 nearest, ``[2, E]``, each once."""
+def expected_error(local: Tensor, probability: float, weights: Tensor) -> Tensor:
+    """Errors ``[V2]``: the logarithm is linear in ``local``, with other weights for a good map than for a bad one."""
+    found: Tensor = mixed(local, probability) @ weights
+    return found.exp().clamp(max=1.0)
+
+
+def mixed(local: Tensor, probability: float) -> Tensor:
+    return torch.cat([probability * local, (1 - probability) * local], 1)
+
+
+def local_signs(
+    judged: Trust,
+    one: DeformationGraph,
+    two: DeformationGraph,
+    links: Tensor,
+    p2p_21: Tensor,
+    p2p_12: Tensor,
+    off: Tensor,
+) -> Tensor:
+    """What the logarithm of a vertex's error is linear in, ``[V2, 6]`` float64: all lengths as logarithms.
+
+    How far it lies from where the shape is bent to, how far it comes back, how its links are stretched (both with the mean of
+    their surroundings), the bending of all, and the orientation.
+    """
+    floor = 5e-3
+    there, own = torch.from_numpy(one.pos), torch.from_numpy(two.pos)
+    goal = p2p_21.clamp(min=0)
+    back = p2p_12[goal]
+    way = torch.where(back >= 0, (own[back.clamp(min=0)] - own).norm(dim=1), 1.0)
+    a, b = links
+    long = (there[goal[a]] - there[goal[b]]).norm(dim=1) - (own[a] - own[b]).norm(dim=1)
+    node = torch.from_numpy(two.near[:, 0])
+
+    def spread(values: Tensor, at: Tensor) -> Tensor:
+        total = torch.zeros(len(two.nodes), dtype=torch.float64).index_add_(0, at, values)
+        count = torch.zeros(len(two.nodes), dtype=torch.float64).index_add_(0, at, torch.ones_like(values))
+        return (total / count.clamp(min=1))[node]
+
+    columns = [
+        torch.ones(len(own), dtype=torch.float64),
+        (off + spread(off, node) + floor).log(),
+        (way + spread(way, node) + floor).log(),
+        (spread(long.abs(), node[a]) + floor).log(),
+        torch.full((len(own),), math.log(max(judged.bending, 1e-3)), dtype=torch.float64),
+        torch.full((len(own),), judged.orientation, dtype=torch.float64),
+    ]
+    return torch.stack(columns, 1)
+
+
+def _graph(shape: Any, links: Tensor) -> DeformationGraph:
+    """Of all vertices of a shape scaled to area 1."""
     if getattr(shape, "face", None) is not None:
-        return edges(shape)
-    near = knn(shape.pos.double(), min(_NEAREST, shape.pos.shape[0] - 1), loop=False)
-    low, high = torch.minimum(near.row, near.col), torch.maximum(near.row, near.col)
-    each: Tensor = torch.unique(torch.stack([low, high]), dim=1)
-    return each
+        normal = vertex_normals(shape)
+    else:
+        normal = oriented_normals(shape, vertex_areas(shape).double())
+    return DeformationGraph.of(shape.pos / float(surface_area(shape)) ** 0.5, normal, links, _NODES)
 
 
 def _ways(shape: Any, sources: Tensor, targets: Tensor) -> Tensor:
     """Distances ``[P]`` over the faces of a mesh, or along the links of a cloud."""
     if getattr(shape, "face", None) is not None:
         return geodesic_distance(shape, sources, targets).double()
-    one, other = _links(shape).numpy()
+    one, other = surface_links(shape).numpy()
     pos = shape.pos.double().numpy()
     length = np.maximum(np.linalg.norm(pos[one] - pos[other], axis=1), 1e-12)
     graph = csr_array((length, (one, other)), shape=(len(pos), len(pos)))

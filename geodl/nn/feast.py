@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.nn.glorot import glorot
-from geodl.nn.graph_layer import GraphLayer, product, shares
+from geodl.nn.graph_layer import GraphLayer, shares
 from geodl.nn.graph_matrix import with_weighted_loops
 from geodl.nn.sparse_features import Features, linear, patch_conv_of
 from geodl.ops import Neighbors
@@ -60,7 +60,8 @@ class FeaStConv(GraphLayer):
         u = linear(x, self.steer)
         q = (u[neighbors.col] - u[row] + self.shift).softmax(1)
         share = 1 / neighbors.degree().to(q.dtype)[row] if weight is None else shares(neighbors, weight)
-        q = q * product(share, mask).to(q.dtype)[:, None]
+        share = share if mask is None else share * mask
+        q = q * share.to(q.dtype)[:, None]
         y = patch_conv_of(x, neighbors, q, self.filters)
         return y if self.bias is None else y + self.bias
 

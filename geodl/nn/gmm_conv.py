@@ -82,7 +82,7 @@ class GMMConv(GraphLayer):
         self.filters = glorot(windows, in_channels, out_channels)
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
 
-    def forward(
+    def forward(  # type: ignore[override]  # charts stand for the graph
         self,
         x: Features,
         charts: Charts | Adjacency,

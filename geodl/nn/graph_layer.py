@@ -30,7 +30,7 @@ class EdgeMask(MessagePassing):
     those of loops with 1. An edge of mask 0 is as one that is not there, also in degrees, means and softmax.
 
     Shapes:
-        neighbors made of an ``edge_index``, weight ``[E]`` or None -> weight and mask in CSR order, ``[E]`` or None both.
+        neighbors made of an ``edge_index`` -> the mask in CSR order ``[E]``, or None where nothing is explained.
 
     Raises:
         ValueError: a mask of other edges.
@@ -48,21 +48,17 @@ class EdgeMask(MessagePassing):
         self._loop_mask: Tensor | None = None
         self._apply_sigmoid = True
 
-    def forward(
-        self, neighbors: Neighbors, weight: Tensor | None, dtype: torch.dtype
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def forward(self, neighbors: Neighbors) -> Tensor | None:
         mask = self._edge_mask
         if not self.explain or mask is None:
-            return weight, None
+            return None
         if neighbors.order is None or mask.shape != (neighbors.num_edges,):
             raise ValueError(
                 f"the mask of shape {list(mask.shape)} is of the edges of an edge_index, but the layer was given "
                 f"{neighbors.num_edges} edges {'in another order' if neighbors.order is None else ''}".rstrip()
             )
-        mask = (mask.sigmoid() if self._apply_sigmoid else mask).to(dtype)
-        mask = (mask if self._loop_mask is None else mask.where(self._loop_mask, 1))[neighbors.order]
-        there = mask != 0
-        return (weight if bool(there.all()) else product(weight, there.to(dtype))), mask
+        mask = mask.sigmoid() if self._apply_sigmoid else mask
+        return (mask if self._loop_mask is None else mask.where(self._loop_mask, 1))[neighbors.order]
 
 
 class GraphLayer(nn.Module):
@@ -113,14 +109,20 @@ class GraphLayer(nn.Module):
         if not isinstance(x, (Tensor, SparseFeatures)):
             raise ValueError(f"x must be a tensor or SparseFeatures, not {type(x).__name__}")
         known = as_neighbors(neighbors, x.shape[0])
-        if edge_weight is None and not self.edge_mask.explain:
-            return known, None, None
-        dtype = next((parameter.dtype for parameter in self.parameters()), x.dtype)
-        weight = None
         if edge_weight is not None:
             order = known.order if isinstance(neighbors, Tensor) else None
-            weight = in_csr_order(checked_weight(edge_weight, known), known, order, dtype)
-        return known, *self.edge_mask(known, weight, dtype)
+            edge_weight = in_csr_order(checked_weight(edge_weight, known), known, order, self._dtype(x))
+        mask: Tensor | None = self.edge_mask(known)  # called even if nothing is explained: its hooks fire
+        if mask is not None:
+            mask = mask.to(self._dtype(x))
+            there = mask != 0
+            edge_weight = edge_weight if bool(there.all()) else product(edge_weight, there.to(mask.dtype))
+        return known, edge_weight, mask
+
+    def _dtype(self, x: Features) -> torch.dtype:
+        # A mask that is learned is a parameter too, for as long as it is set.
+        own = (one.dtype for name, one in self.named_parameters() if not name.startswith("edge_mask."))
+        return next(own, x.dtype)
 
     def coordinates(
         self, x: Features, graph: object, edge_attr: Tensor | None, edge_weight: Tensor | None

@@ -60,7 +60,7 @@ class SAGEConv(GraphLayer):
         if sparse and self.reduce == "max":
             raise ValueError("the maximum needs dense features: x.to_dense()")
         channels, out_channels = self.weight.shape
-        reduction = mask, self.reduce
+        reduction: tuple[Tensor | None, str] = mask, self.reduce
         if weight is not None and self.reduce == "mean":
             reduction = product(shares(neighbors, weight), mask), "sum"
         elif weight is not None:  # who is there counts, not how often

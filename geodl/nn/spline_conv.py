@@ -80,7 +80,7 @@ class SplineConv(GraphLayer):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(
+    def forward(  # type: ignore[override]  # charts stand for the graph
         self,
         x: Tensor,
         charts: Charts | Adjacency,

@@ -120,11 +120,12 @@ def test_remeshed_ground_truth_lies_on_the_registration(
 
 def test_rest_pose_labels_are_nearest_in_space() -> None:
     """Where nothing is bent, the carried-over label is the nearest vertex, or its neighbour by a hair."""
-    from geodl.datasets.puppets import _locate, _sphere, _template
+    from geodl.datasets import bodies
+    from geodl.datasets.body import BODY
 
-    template = _template(2500)
-    points, _ = _sphere(np.random.default_rng(11), 0.031)
-    corners, weights = _locate(template, points)
+    template = bodies.template(BODY, 2500)
+    points, _ = BODY.mesh(np.random.default_rng(11), 0.031)
+    corners, weights = bodies.locate(template, points)
     reached = (weights[..., None] * template.vertices[corners]).sum(1)
     nearest, _ = KDTree(template.vertices).query(points)
     label = template.vertices[corners[range(len(points)), weights.argmax(1)]]

@@ -123,3 +123,70 @@ def test_clouds_with_thin_limbs(normals: bool) -> None:
     found = match(*clouds)
     assert error(one, found.p2p_21, torch.arange(one.pos.shape[0])) < 5
     assert found.trust.verdict == "good"
+
+
+def test_landmarks_break_a_symmetry(bodies: tuple[Mesh, Mesh]) -> None:
+    """A mirrored body is matched as it is told: side to other side by itself, vertex to same vertex by six landmarks."""
+    one, two = bodies
+    mirrored = Mesh(two.pos * torch.tensor([-1.0, 1.0, 1.0]), two.face.flip(0))
+    every = torch.arange(one.pos.shape[0])
+    ends = [
+        int((one.part == Puppets.parts.index(part)).nonzero()[0])
+        for part in ("head", "left hand", "right hand")
+    ]
+    ends += [
+        int((one.part == Puppets.parts.index(part)).nonzero()[0]) for part in ("left foot", "right foot")
+    ]
+    found = match(one, mirrored, 60, landmarks=[(v, v) for v in ends])
+    told = error(one, found.p2p_21[torch.tensor(ends)], torch.tensor(ends))
+    assert told < 6 and error(one, found.p2p_21, every) < 12
+
+
+def test_regions_agree(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    arm = [
+        part for part, name in enumerate(Puppets.parts) if name.startswith("left") and "hand" in name + "arm"
+    ]
+    mask_1, mask_2 = (torch.isin(mesh.part, torch.tensor(arm)) for mesh in (one, two))
+    by_masks = match(one, two, 60, regions=[(mask_1, mask_2)])
+    assert torch.equal(mask_1[by_masks.p2p_21], mask_2)
+    by_labels = match(one, two, 60, regions=(one.part, two.part))
+    assert torch.equal(one.part[by_labels.p2p_21], two.part)
+    for found in (by_masks, by_labels):
+        assert error(one, found.p2p_21, torch.arange(one.pos.shape[0])) < 4
+
+
+def test_an_initial_map_is_kept_where_it_is_good_and_mended_where_not(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    every = torch.arange(one.pos.shape[0])
+    shapes = SpectralShape.of(one, 60), SpectralShape.of(two, 60)
+    told: list[tuple[str, float]] = []
+    kept = match(*shapes, 60, initial=every, progress=lambda stage, share: told.append((stage, share)))
+    assert error(one, kept.p2p_21, every) < 0.1
+    assert told[-1] == ("judgement", 1.0) and [share for _, share in told] == sorted(
+        share for _, share in told
+    )
+    noisy = torch.where(torch.rand(every.shape) < 0.1, torch.randint(every.numel(), every.shape), every)
+    before = error(one, noisy, every)
+    after = match(*shapes, 60, initial=noisy)
+    assert error(one, after.p2p_21, every) < 0.3 * before
+    again = match(*shapes, 60, initial=after)
+    assert error(one, again.p2p_21, every) <= 1.02 * error(one, after.p2p_21, every)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "trouble"),
+    [
+        ({"landmarks": [(0, 99999)]}, "landmarks hold vertices 99999..99999 of shape 2"),
+        ({"landmarks": [0, 1, 2]}, r"landmarks must be pairs of vertices \[L, 2\]"),
+        (
+            {"regions": (torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64))},
+            "regions of shape 1",
+        ),
+        ({"initial": torch.zeros(3, dtype=torch.int64)}, r"initial has shape \[3\] but shape 2 has"),
+        ({"initial": torch.zeros(1558, dtype=torch.int64), "features": lambda s: s}, "give one of them"),
+    ],
+)
+def test_hints_that_do_not_fit(bodies: tuple[Mesh, Mesh], arguments: dict[str, object], trouble: str) -> None:
+    with pytest.raises((ValueError, IndexError), match=trouble):
+        match(*bodies, 10, **arguments)  # type: ignore[arg-type]

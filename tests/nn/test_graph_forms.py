@@ -307,7 +307,7 @@ def test_autocast(name: str) -> None:
 def test_an_edge_of_mask_0_is_as_one_that_is_not_there(name: str) -> None:
     layer, edge_index, x = made(name), graph(), signal()
     mask = (torch.rand(edge_index.shape[1]) < 0.6).double()
-    set_masks(layer, mask, edge_index, apply_sigmoid=False)
+    set_masks(layer, nn.Parameter(mask.float()), edge_index, apply_sigmoid=False)  # of a dtype of its own
     masked = layer(x, edge_index)
     clear_masks(layer)
     torch.testing.assert_close(masked, layer(x, edge_index[:, mask > 0]))

@@ -1,0 +1,109 @@
+"""What a user knows of a map before it is made: landmarks, regions, a first map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geodl.geometry.shapes import IndexLike, as_index
+from geodl.matching.spectral_shape import SpectralShape
+
+Indices = NDArray[np.int64]
+Regions = tuple[Any, Any] | Sequence[tuple[Any, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Hints:
+    """What is known of a map before: vertices (of those with a mass) that match, and labels that must agree.
+
+    Attributes:
+        at_one, at_two: ``[L]``, landmarks.
+        labels_1, labels_2: ``[V1]`` and ``[V2]``, or None.
+    """
+
+    at_one: Indices
+    at_two: Indices
+    labels_1: Indices | None = None
+    labels_2: Indices | None = None
+
+
+def as_hints(
+    one: SpectralShape,
+    two: SpectralShape,
+    landmarks: Sequence[tuple[int, int]] | None,
+    regions: Regions | None,
+) -> Hints | None:
+    """Landmarks and regions, checked, of the vertices that have a mass."""
+    if landmarks is None and regions is None:
+        return None
+    at = torch.zeros(0, 2, dtype=torch.int64)
+    if landmarks is not None and len(landmarks):
+        at = as_index("landmarks", landmarks)
+        if at.dim() != 2 or at.shape[1] != 2:
+            raise ValueError(f"landmarks must be pairs of vertices [L, 2], not {list(at.shape)}")
+    ends = [_among(shape, at[:, side], side + 1) for side, shape in enumerate((one, two))]
+    both = (ends[0] >= 0) & (ends[1] >= 0)
+    marks = (ends[0][both].numpy(), ends[1][both].numpy())
+    if regions is None:
+        return Hints(*marks)
+    labels = _labels(regions, one.used.shape[0], two.used.shape[0])
+    used = (labels[0][one.used].numpy(), labels[1][two.used].numpy())
+    for here, there, name in ((0, 1, "shape 2"), (1, 0, "shape 1")):
+        alone = np.setdiff1d(used[here], used[there])
+        if len(alone):
+            raise ValueError(f"regions must be on both shapes: {name} has none of label {int(alone[0])}")
+    return Hints(*marks, *used)
+
+
+def as_start(one: SpectralShape, two: SpectralShape, p2p_21: IndexLike) -> Tensor:
+    """A point map given, between the vertices that have a mass; -1 where there is none."""
+    start = as_index("initial", p2p_21).cpu()
+    sizes = two.used.shape[0], one.used.shape[0]
+    if start.shape != (sizes[0],):
+        raise ValueError(f"initial has shape {list(start.shape)} but shape 2 has {sizes[0]} vertices")
+    if start.numel() and not -1 <= int(start.min()) <= int(start.max()) < sizes[1]:
+        raise IndexError(
+            f"initial holds {int(start.min())}..{int(start.max())}, but shape 1 has {sizes[1]} vertices"
+        )
+    place = torch.where(one.used, torch.cumsum(one.used, 0) - 1, -1)
+    found = torch.where(start < 0, -1, place[start.clamp(min=0)])[two.used]
+    if not bool((found >= 0).any()):
+        raise ValueError("initial matches no vertex")
+    return found
+
+
+def _among(shape: SpectralShape, vertices: Tensor, number: int) -> Tensor:
+    count = shape.used.shape[0]
+    if vertices.numel() and not 0 <= int(vertices.min()) <= int(vertices.max()) < count:
+        raise IndexError(
+            f"landmarks hold vertices {int(vertices.min())}..{int(vertices.max())} of shape {number}, which has {count}"
+        )
+    return torch.where(shape.used, torch.cumsum(shape.used, 0) - 1, -1)[vertices]
+
+
+def _labels(regions: Regions, count_1: int, count_2: int) -> tuple[Tensor, Tensor]:
+    pairs = list(regions)
+    first = torch.as_tensor(pairs[0] if isinstance(regions, tuple) else pairs[0][0])
+    if isinstance(regions, tuple) and len(pairs) == 2 and first.dtype != torch.bool and first.dim() == 1:
+        labels = [as_index("regions", side).cpu() for side in pairs]
+    else:
+        # What lies in the same masks is one region.
+        sides = [torch.stack([torch.as_tensor(p[s]).bool().cpu() for p in pairs]).long() for s in (0, 1)]
+        power = 2 ** torch.arange(len(pairs))[:, None]
+        codes = [(side * power).sum(0) for side in sides]
+        _, number = torch.unique(torch.cat(codes), return_inverse=True)
+        labels = list(number.split([len(code) for code in codes]))
+    for label, count, name in zip(labels, (count_1, count_2), ("1", "2"), strict=True):
+        if label.shape != (count,):
+            raise ValueError(
+                f"regions of shape {name} have shape {list(label.shape)}, it has {count} vertices"
+            )
+        if label.numel() and int(label.min()) < 0:
+            raise ValueError("labels of regions must not be negative")
+    return labels[0], labels[1]

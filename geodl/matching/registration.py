@@ -1,0 +1,162 @@
+"""The last step of a match: one shape is bent onto the other, as stiff as its map allows, and near points are matched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.linalg import splu
+from scipy.spatial import KDTree
+from torch import Tensor
+
+from geodl.matching.deformation_graph import DeformationGraph, with_normals
+
+__all__ = ["Registration", "register"]
+
+Points = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Known = tuple[Indices, Indices, Indices | None, Indices | None]
+
+_NONE = np.zeros(0, dtype=np.int64)
+# How much more a landmark counts than a neighbour; how far regions lie apart in the space of neighbours.
+_PINNED, _APART = 20, 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """A shape bent onto another, and what it took.
+
+    Attributes:
+        moved: ``[N, 3]``, where the nodes of shape 2 lie; turned: ``[N, 3, 3]``, how they are turned.
+        image: ``[N]``, the vertices of shape 1 that are nearest to them.
+        bending: mean square by which links of the graph are longer or turned otherwise than rigidly, over their mean square
+            length: some hundredths where parts move as wholes, more where left and right were exchanged or parts lie elsewhere.
+        gap: root mean square of the distance that is left.
+    """
+
+    one: DeformationGraph
+    two: DeformationGraph
+    moved: Points
+    turned: Points
+    image: Indices
+    bending: float
+    gap: float
+    labels: tuple[Indices | None, Indices | None] = (None, None)
+
+    def point_maps(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Nearest neighbours: ``p2p_21 [V2]``, ``p2p_12 [V1]``, and where the vertices of shape 2 lie, ``[V2, 3]``."""
+        here = _apart(with_normals(*self.two.carry(self.moved, self.turned)), self.labels[1])
+        there = _apart(self.one.features, self.labels[0])
+        tree = self.one.tree if self.labels[0] is None else KDTree(there)
+        forth, back = tree.query(here)[1], KDTree(here).query(there)[1]
+        return torch.from_numpy(forth), torch.from_numpy(back), torch.from_numpy(here[:, :3].copy())
+
+
+def register(
+    one: DeformationGraph,
+    two: DeformationGraph,
+    at_one: Indices,
+    at_two: Indices,
+    reaches: tuple[float, ...] = (0.2, 0.1, 0.05),
+    turns: int = 4,
+    known: Known = (_NONE, _NONE, None, None),
+) -> Registration:
+    r"""Bends shape 2 onto shape 1 from matches given, by as-rigid-as-possible deformation of its graph.
+
+    .. math:: \min_{x, R} \sum_n | x_n - t_n |^2 + \mu \sum_{nm} | x_n - x_m - R_n (p_n - p_m) |^2
+
+    Targets t are first where the matches lead, then the nearest points of shape 1 with a like normal and where the points of shape
+    1 pull that are nearest to them; mu falls.
+
+    Args:
+        one, two: graphs of the shapes.
+        at_one, at_two: ``[P]`` vertices of either that match; a node of shape 2 takes the mean of its own.
+        reaches: lengths that the shape is stiff over, one a stage; the first stage follows the matches.
+        turns: alternations of rotations and places in a stage.
+        known: landmarks of either that match in every stage, and labels of all vertices of either that must agree (or None).
+
+    Sorkine & Alexa, "As-rigid-as-possible surface modeling", SGP 2007; Li, Sumner & Pauly, "Global correspondence optimization for
+    non-rigid registration of depth scans", SGP 2008.
+    """
+    marks_1, marks_2, labels_1, labels_2 = known
+    moved, owner = two.pos[two.nodes], two.near[:, 0]
+    pinned, places = np.repeat(owner[marks_2], _PINNED), np.repeat(one.pos[marks_1], _PINNED, axis=0)
+    rows = np.concatenate([owner[at_two], pinned])
+    moved = targets = _mean(rows, np.concatenate([one.pos[at_one], places]), moved)
+    turned = np.tile(np.eye(3), (len(moved), 1, 1))
+    features, sample = _apart(one.features, labels_1), two.samples
+    tree = one.tree if labels_1 is None else KDTree(features)
+    label_nodes, label_sample = (None if labels_2 is None else labels_2[some] for some in (two.nodes, sample))
+    for stage, reach in enumerate(reaches):
+        solver = _Rigid(two.pos[two.nodes], two.links, reach)
+        for _ in range(turns):
+            if stage:
+                at_nodes = _apart(with_normals(*two.carry(moved, turned, two.nodes)), label_nodes)
+                near = one.pos[tree.query(at_nodes)[1]]
+                here = _apart(with_normals(*two.carry(moved, turned, sample)), label_sample)
+                found = KDTree(here).query(features[one.nodes])[1]
+                rows = owner[sample[found]]
+                pull = moved[rows] + one.pos[one.nodes] - here[found, :3]
+                rows = np.concatenate([np.arange(len(moved)), rows, pinned])
+                values = np.concatenate([near, pull, places])
+                targets = _mean(rows, values, moved)
+            turned = solver.rotations(moved)
+            moved = solver.solve(turned, targets)
+    turned = solver.rotations(moved)
+    distance, image = tree.query(_apart(with_normals(*two.carry(moved, turned, two.nodes)), label_nodes))
+    gap = float(np.sqrt(np.square(distance).mean()))
+    return Registration(
+        one, two, moved, turned, image, solver.energy(moved, turned), gap, (labels_1, labels_2)
+    )
+
+
+def _apart(features: Points, labels: Indices | None) -> Points:
+    """With a coordinate more, in which regions are so far from one another that no neighbour is of another one."""
+    return features if labels is None else np.concatenate([features, _APART * labels[:, None]], axis=1)
+
+
+def _mean(rows: Indices, values: Points, otherwise: Points) -> Points:
+    """Mean of the values of each row, ``otherwise`` where there are none."""
+    count = np.bincount(rows, minlength=len(otherwise))[:, None]
+    total = np.stack([np.bincount(rows, v, len(otherwise)) for v in values.T], axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), otherwise)
+
+
+class _Rigid:
+    """Alternating solver of as-rigid-as-possible deformation: factored once a stiffness."""
+
+    def __init__(self, base: Points, links: Indices, reach: float) -> None:
+        count = len(base)
+        one, other = np.concatenate([links, links[::-1]], axis=1)
+        self.one, self.other, self.weight = one, other, 1 / count
+        self.edge = base[one] - base[other]
+        stiffness = self.stiffness = (
+            reach**2 / count / (12 * max(float(np.square(self.edge).sum(1).sum()) / max(1, len(one)), 1e-12))
+        )
+        # Links of all lengths count alike: a membrane of even stiffness.
+        self.table = csr_array((np.ones(len(one)), (one, np.arange(len(one)))), shape=(count, len(one)))
+        adjacency = csr_array((np.ones(len(one)), (one, other)), shape=(count, count))
+        matrix = 2 * stiffness * (diags_array(adjacency.sum(axis=1)) - adjacency)
+        self.factor = splu((matrix + diags_array(np.full(count, 1 / count))).tocsc())
+
+    def rotations(self, moved: Points) -> Points:
+        now = moved[self.one] - moved[self.other]
+        outer = (now[:, :, None] * self.edge[:, None, :]).reshape(-1, 9)
+        u, _, vh = np.linalg.svd((self.table @ outer).reshape(-1, 3, 3))
+        u[:, :, 2] *= np.sign(np.linalg.det(u @ vh))[:, None]
+        found: Points = u @ vh
+        return found
+
+    def solve(self, turned: Points, targets: Points) -> Points:
+        mean = (turned[self.one] + turned[self.other]) / 2
+        pull = 2 * self.stiffness * (self.table @ np.einsum("eij,ej->ei", mean, self.edge))
+        found: Points = self.factor.solve(pull + self.weight * targets)
+        return found
+
+    def energy(self, moved: Points, turned: Points) -> float:
+        now = moved[self.one] - moved[self.other]
+        off = now - np.einsum("eij,ej->ei", turned[self.one], self.edge)
+        return float(np.square(off).sum() / max(float(np.square(self.edge).sum()), 1e-12))
