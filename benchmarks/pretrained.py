@@ -14,17 +14,24 @@ from typing import Any
 import lightning as L
 import torch
 from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import varied_bodies
+from benchmarks.packed_weights import pack
+from benchmarks.result import command, portable, write_result
 from geodl.data import DataLoader, InvariantSignal, Mesh
-from geodl.models import FunctionalMapNet, save_weights
+from geodl.datasets import FAUST, CorrespondenceSet, Puppets, Quadrupeds
+from geodl.matching import MatchedPair, SpectralShape, evaluate, match, match_descriptors
+from geodl.models import FunctionalMapNet, shape_features
 from geodl.training import FunctionalMapModule, make_trainer, resume_point, training_seconds
 
 PUPPETS, ANIMALS, EPOCHS, BATCH_SIZE = 480, 51, 7, 4
 # Share of the input's channels that a training step does not see.
 HIDDEN = 0.1
+# Points of a pair at which errors are measured.
+POINTS = 500
 
 
 class Signals(torch.utils.data.Dataset[Mesh]):
@@ -97,6 +104,7 @@ class HiddenChannels(FunctionalMapModule):
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pretrained", description=__doc__)
     parser.add_argument("--faust", type=Path, help="folder of the remeshed FAUST bodies; left out if not given")
+    parser.add_argument("--validation", action="store_true", help="evaluate on what choices are made by")
     parser.add_argument("--pairs", type=int, default=60, help="of every set, evenly chosen, to be matched")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--puppets", type=int, default=PUPPETS, help="that are trained on")
@@ -119,5 +127,114 @@ def train(chosen: argparse.Namespace, console: Console) -> tuple[FunctionalMapNe
     console.print(f"Resuming from {resumed}." if resumed else f"Run folder: {chosen.out}")
     data = Bodies(chosen.puppets, chosen.animals, chosen.seed)
     trainer.fit(module, data, ckpt_path=resumed, weights_only=True if resumed else None)
-    save_weights(module.model, chosen.out / "weights.safetensors")
-    return module.model.cpu().eval(), training_seconds(trainer)
+    network = module.model.cpu().eval()
+    pack(network, {"in_channels": InvariantSignal.channels}, chosen.out / "FunctionalMapNet.safetensors")
+    return network, training_seconds(trainer)
+
+
+def sets(faust: Path | None, validation: bool) -> dict[str, CorrespondenceSet]:
+    """What the network is judged on; for choices other people of Puppets and other animals of the training species."""
+    if validation:
+        return {
+            "Puppets, validation": Puppets(4, 5, 1001, "remeshed"),
+            "Quadrupeds, validation": Quadrupeds(1, 3, 1001, split="train"),
+        }
+    found: dict[str, CorrespondenceSet] = {
+        "Puppets, other people": Puppets(4, 5, 1002, "remeshed"),
+        "Quadrupeds, other species": Quadrupeds(2, 5, 1002, split="test"),
+    }
+    if faust is not None:
+        found["FAUST remeshed, test"] = FAUST(faust, "remeshed", "test")
+    return found
+
+
+class Shapes:
+    """The shapes of a set, prepared when first asked for, with their features."""
+
+    def __init__(self, shapes: CorrespondenceSet, network: FunctionalMapNet) -> None:
+        self.shapes, self.seconds = shapes, 0.0
+        self.features = shape_features(network, varied_bodies.EIGENFUNCTIONS)
+        self.made: dict[int, tuple[SpectralShape, Tensor, Tensor]] = {}
+
+    def __getitem__(self, number: int) -> tuple[SpectralShape, Tensor, Tensor]:
+        """The prepared shape, its input signal and its features."""
+        if number not in self.made:
+            shape = SpectralShape.of(self.shapes[number], varied_bodies.EIGENFUNCTIONS)
+            began = time.perf_counter()
+            features = self.features(shape)
+            self.seconds += time.perf_counter() - began
+            self.made[number] = shape, InvariantSignal.of(shape.spectrum, shape.gradient), features
+        return self.made[number]
+
+
+def judged(name: str, shapes: CorrespondenceSet, network: FunctionalMapNet, count: int) -> list[dict[str, Any]]:
+    """A row a method: the nearest signals and features on all pairs, and those beside `match` on some of them."""
+    ready, every = Shapes(shapes, network), shapes.pairs()
+    known = {id(shape): features for shape, _, features in (ready[k] for k in range(len(shapes)))}
+    few = set(range(0, len(every), max(1, len(every) // count)))
+    found: dict[str, list[MatchedPair]] = {}
+    seconds: dict[str, float] = {}
+    methods: dict[str, Any] = {
+        "nearest input signals, no network": lambda a, b: match_descriptors(a[1], b[1]),
+        "nearest features": lambda a, b: match_descriptors(a[2], b[2]),
+        "match, pretrained": lambda a, b: match(a[0], b[0], features=lambda shape: known[id(shape)]).p2p_21,
+        "match": lambda a, b: match(a[0], b[0]).p2p_21,
+    }
+    for number in track(range(len(every)), name):
+        source, target = every.indices[number]
+        random = torch.Generator().manual_seed(number)
+        at_source, at_target = shapes.common_points(source, target)
+        drawn = torch.randperm(len(at_source), generator=random)[:POINTS]
+        for method, solve in methods.items():
+            began = time.perf_counter()
+            if method.startswith("match") and number not in few:
+                continue
+            p2p = solve(ready[target], ready[source])
+            seconds[method] = seconds.get(method, 0.0) + time.perf_counter() - began
+            pair = MatchedPair(shapes[target], p2p[at_source[drawn]], at_target[drawn], f"{source}-{target}")
+            found.setdefault(method, []).append(pair)
+            if number in few and not method.startswith("match"):
+                found.setdefault(f"{method}, the same pairs", []).append(pair)
+    rows = []
+    for method, pairs in sorted(found.items()):
+        report = evaluate(pairs)
+        rows.append(
+            {
+                "data": name,
+                "method": method,
+                "pairs": len(pairs),
+                "mean_error_x100": report.mean_error,
+                "median_error_x100": report.median_error,
+                "worst_pair_x100": max(report.pair_means),
+                "within 5 %": report.hit_rate(0.05),
+                "seconds_a_pair": seconds.get(method, 0.0) / len(pairs),
+            }
+        )
+    return rows
+
+
+def main(argv: list[str] | None = None) -> None:
+    chosen = arguments(argv)
+    torch.set_num_threads(chosen.threads)
+    console, began = Console(), time.perf_counter()
+    network, spent = train(chosen, console)
+    rows = []
+    for name, shapes in sets(chosen.faust, chosen.validation).items():
+        rows += judged(name, shapes, network, chosen.pairs)
+        console.print(*rows[-6:], sep="\n")
+    write_result(
+        chosen.out,
+        benchmark="pretrained",
+        data="Puppets and Quadrupeds, varied",
+        model="FunctionalMapNet",
+        metrics={"errors": rows, "points_a_pair": POINTS, "training_seconds": round(spent, 1)},
+        seconds=time.perf_counter() - began,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        seeds=[chosen.seed],
+        command=portable(command(), chosen).replace(str(chosen.faust), "ROOT"),
+    )
+    console.print(f"wrote {chosen.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -150,7 +150,7 @@ def match(
     shape_1: Any,
     shape_2: Any,
     k: int = 120,
-    features: Callable[[SpectralShape], Tensor] | None = None,
+    features: Callable[[SpectralShape], Tensor] | Literal["pretrained"] | None = None,
     cache: OperatorCache | None = None,
     landmarks: Sequence[tuple[int, int]] | None = None,
     regions: Regions | None = None,
@@ -169,7 +169,8 @@ def match(
     Args:
         shape_1, shape_2: meshes or clouds, whatever :func:`geodl.data.as_shape` takes, or :class:`SpectralShape`.
         k: size of the refined functional map, and eigenpairs that are made of a mesh.
-        features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are the first map.
+        features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are the first map; or "pretrained",
+            for :func:`~geodl.models.pretrained_features`, the network that comes with geodl.
         cache: where spectra and gradients of meshes are kept and read from; `geodl precompute` fills the user's.
         landmarks: pairs ``(vertex of shape 1, vertex of shape 2)`` that match; a handful breaks a symmetry and pins the map.
         regions: labels ``([V1], [V2])`` of all vertices, integers not negative, that must agree; or a list of pairs of masks

@@ -19,13 +19,18 @@ __all__ = ["pretrained_features", "shape_features"]
 _TRAINED_WITH = 120
 
 
-def shape_features(network: FunctionalMapNet) -> Callable[[SpectralShape], Tensor]:
-    """``features(shape) -> [V, D]`` for :func:`~geodl.matching.match`, of a network that was trained on
-    :class:`~geodl.data.InvariantSignal`, in evaluation mode."""
+def shape_features(network: FunctionalMapNet, k: int | None = None) -> Callable[[SpectralShape], Tensor]:
+    """``features(shape) -> [V, D]`` for :func:`~geodl.matching.match`, of a network whose input is an
+    :class:`~geodl.data.InvariantSignal`.
+
+    Args:
+        network: put into evaluation mode.
+        k: eigenpairs that it was trained with, at most those of the shape; all of the shape's if not given.
+    """
     network.eval()
 
     def features(shape: SpectralShape) -> Tensor:
-        spectrum = shape.spectrum.truncate(min(shape.size, _TRAINED_WITH))
+        spectrum = shape.spectrum.truncate(min(k or shape.size, shape.size))
         with torch.inference_mode():
             found: Tensor = network(InvariantSignal.of(spectrum, shape.gradient), spectrum, shape.gradient)
         return found.clone()
@@ -38,4 +43,4 @@ def pretrained_features() -> Callable[[SpectralShape], Tensor]:
     """Those of the :class:`FunctionalMapNet` that comes with geodl: what ``match(..., features="pretrained")`` takes."""
     network = create_model("FunctionalMapNet", pretrained=True)
     assert isinstance(network, FunctionalMapNet)
-    return shape_features(network)
+    return shape_features(network, _TRAINED_WITH)
