@@ -16,7 +16,7 @@ __all__ = ["add"]
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
-    page = commands.add_parser("match", parents=[common], help="match two shapes, without training")
+    page = commands.add_parser("match", parents=[common], help="match two shapes")
     page.add_argument("shape_1", type=Path, help="mesh or cloud (off, obj, ply, stl, xyz, ...)")
     page.add_argument("shape_2", type=Path, help="mesh or cloud")
     page.add_argument(
@@ -29,9 +29,12 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     by = page.add_mutually_exclusive_group()
     by.add_argument(
-        "--features", choices=["pretrained"], help="of the network that comes with geodl, for the first map"
+        "--features",
+        choices=["pretrained", "none"],
+        default="pretrained",
+        help="of the network that comes with geodl (as it is), or of none",
     )
-    by.add_argument("--weights", type=Path, help="of a FunctionalMapNet, whose features make the first map")
+    by.add_argument("--weights", type=Path, help="of a FunctionalMapNet, whose features are taken instead")
     page.add_argument(
         "--transfer", type=Path, metavar="FILE", help="numbers at the vertices of shape 1 to carry to shape 2"
     )
@@ -57,10 +60,10 @@ def run(chosen: argparse.Namespace) -> None:
         paths = (chosen.shape_1, chosen.shape_2)
         shapes = [read_shape(path, chosen.repair) for path in paths]
         given: dict[str, Any] = {}
-        if chosen.features is not None:
-            given["features"] = chosen.features
         if chosen.weights is not None:
             given["features"] = _network_features(chosen.weights)
+        elif chosen.features == "pretrained":
+            given["features"] = chosen.features
         if chosen.landmarks is not None:
             given["landmarks"] = _pairs(chosen.landmarks)
         values = None if chosen.transfer is None else _values(chosen.transfer, shapes[0])

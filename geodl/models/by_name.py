@@ -25,7 +25,9 @@ def list_models(pretrained: bool | None = None) -> list[str]:
     Args:
         pretrained: True for those that come with weights, False for the others, None for all.
     """
-    return sorted(name for name in _networks() if pretrained is None or _weights(name).is_file() == pretrained)
+    return sorted(
+        name for name in _networks() if pretrained is None or _weights(name).is_file() == pretrained
+    )
 
 
 def create_model(name: str, pretrained: bool = False, **arguments: Any) -> nn.Module:
