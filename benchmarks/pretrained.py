@@ -27,9 +27,9 @@ from geodl.matching import MatchedPair, SpectralShape, evaluate, match, match_de
 from geodl.models import FunctionalMapNet, shape_features
 from geodl.training import FunctionalMapModule, make_trainer, resume_point, training_seconds
 
-PUPPETS, ANIMALS, EPOCHS, BATCH_SIZE = 480, 51, 7, 4
-# Share of the input's channels that a training step does not see.
-HIDDEN = 0.1
+PUPPETS, ANIMALS, BATCH_SIZE = 480, 51, 4
+# Of every stage: passes over the bodies, the first learning rate, and the share of the signal's channels that a step does not see.
+STAGES = ((7, 2e-3, 0.1), (3, 1e-3, 0.4))
 # Points of a pair at which errors are measured.
 POINTS = 500
 
@@ -96,22 +96,29 @@ class Bodies(L.LightningDataModule):
 
 
 class HiddenChannels(FunctionalMapModule):
-    """Some channels of the signal are hidden in every step, so that no single one is relied on."""
+    """Some channels of the signal are hidden in every step, so that no single one is relied on.
+
+    Args:
+        model: the network.
+        learning_rate: of Adam at the beginning.
+        hidden: share of the channels.
+    """
+
+    def __init__(self, model: FunctionalMapNet, learning_rate: float, hidden: float) -> None:
+        super().__init__(model, "points", learning_rate)
+        self.hidden = hidden
 
     def training_step(self, batch: Any, number: int) -> Tensor:
-        seen = F.dropout(torch.ones(batch.x.shape[1]), HIDDEN).to(batch.x)
+        seen = F.dropout(torch.ones(batch.x.shape[1]), self.hidden).to(batch.x)
         batch.x = batch.x * seen
         return super().training_step(batch, number)
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pretrained", description=__doc__)
-    parser.add_argument(
-        "--root", type=Path, help="folder of the remeshed FAUST; left out if not given"
-    )
+    parser.add_argument("--root", type=Path, help="folder of the remeshed FAUST; left out if not given")
     parser.add_argument("--validation", action="store_true", help="evaluate on what choices are made by")
-    parser.add_argument("--pairs", type=int, default=60, help="of every set, evenly chosen, to be matched")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--pairs", type=int, default=60, help="of every set, evenly chosen; a third by match")
     parser.add_argument("--puppets", type=int, default=PUPPETS, help="that are trained on")
     parser.add_argument("--animals", type=int, default=ANIMALS, help="of every species, that are trained on")
     parser.add_argument("--seed", type=int, default=0)
@@ -128,15 +135,19 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def train(chosen: argparse.Namespace, console: Console) -> tuple[FunctionalMapNet, dict[str, float]]:
     """The network after the last epoch, and the seconds of its bodies and of its training."""
     L.seed_everything(chosen.seed, workers=True, verbose=False)
-    module = HiddenChannels(FunctionalMapNet(InvariantSignal.channels), "points")
-    trainer = make_trainer(chosen.out, chosen.epochs, chosen.device)
-    resumed = resume_point(chosen.out)
-    console.print(f"Resuming from {resumed}." if resumed else f"Run folder: {chosen.out}")
-    data = Bodies(chosen.puppets, chosen.animals, chosen.seed)
-    trainer.fit(module, data, ckpt_path=resumed, weights_only=True if resumed else None)
-    network = module.model.cpu().eval()
+    network = FunctionalMapNet(InvariantSignal.channels)
+    data, seconds = Bodies(chosen.puppets, chosen.animals, chosen.seed), 0.0
+    for number, (epochs, learning_rate, hidden) in enumerate(STAGES):
+        folder = chosen.out / f"stage-{number}"
+        module = HiddenChannels(network, learning_rate, hidden)
+        trainer = make_trainer(folder, epochs, chosen.device)
+        resumed = resume_point(folder)
+        console.print(f"Resuming from {resumed}." if resumed else f"Run folder: {folder}")
+        trainer.fit(module, data, ckpt_path=resumed, weights_only=True if resumed else None)
+        seconds += training_seconds(trainer)
+    network = network.cpu().eval()
     pack(network, {"in_channels": InvariantSignal.channels}, chosen.out / "FunctionalMapNet.safetensors")
-    return network, {"preparation": data.spent, "training": training_seconds(trainer)}
+    return network, {"preparation": data.spent, "training": seconds}
 
 
 def sets(faust: Path | None, validation: bool) -> dict[str, CorrespondenceSet]:
@@ -177,28 +188,29 @@ class Shapes:
 def judged(
     name: str, shapes: CorrespondenceSet, network: FunctionalMapNet, count: int
 ) -> list[dict[str, Any]]:
-    """A row a method: the nearest signals and features on all pairs, and those beside `match` on some of them."""
+    """A row a method: the nearest signals and features on so many pairs, evenly chosen; `match` on every third of them."""
     ready, every = Shapes(shapes, network), shapes.pairs()
-    known = {id(shape): features for shape, _, features in (ready[k] for k in range(len(shapes)))}
-    few = set(range(0, len(every), max(1, len(every) // count)))
+    chosen = range(0, len(every), max(1, len(every) // count))[:count]
+    few = set(chosen[::3])
     found: dict[str, list[MatchedPair]] = {}
     seconds: dict[str, float] = {}
     methods: dict[str, Any] = {
         "nearest input signals, no network": lambda a, b: match_descriptors(a[1], b[1]),
         "nearest features": lambda a, b: match_descriptors(a[2], b[2]),
-        "match, pretrained": lambda a, b: match(a[0], b[0], features=lambda shape: known[id(shape)]).p2p_21,
+        "match, pretrained": lambda a, b: match(a[0], b[0], features=ready.features).p2p_21,
         "match": lambda a, b: match(a[0], b[0]).p2p_21,
     }
-    for number in track(range(len(every)), name):
+    for number in track(chosen, name):
         source, target = every.indices[number]
         random = torch.Generator().manual_seed(number)
         at_source, at_target = shapes.common_points(source, target)
         drawn = torch.randperm(len(at_source), generator=random)[:POINTS]
+        shape_1, shape_2 = ready[target], ready[source]
         for method, solve in methods.items():
-            began = time.perf_counter()
             if method.startswith("match") and number not in few:
                 continue
-            p2p = solve(ready[target], ready[source])
+            began = time.perf_counter()
+            p2p = solve(shape_1, shape_2)
             seconds[method] = seconds.get(method, 0.0) + time.perf_counter() - began
             pair = MatchedPair(shapes[target], p2p[at_source[drawn]], at_target[drawn], f"{source}-{target}")
             found.setdefault(method, []).append(pair)
@@ -216,7 +228,7 @@ def judged(
                 "median_error_x100": report.median_error,
                 "worst_pair_x100": max(report.pair_means),
                 "within 5 %": report.hit_rate(0.05),
-                "seconds_a_pair": seconds.get(method, 0.0) / len(pairs),
+                "seconds_a_pair": seconds[method] / len(pairs) if method in seconds else None,
             }
         )
     return rows

@@ -99,7 +99,7 @@ def pretrained_table(result: dict[str, Any]) -> str:
             row["method"],
             *(f"{row[name]:.2f}" for name in errors),
             f"{100 * row['within 5 %']:.1f}",
-            f"{row['seconds_a_pair']:.2f}",
+            _number(row["seconds_a_pair"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
