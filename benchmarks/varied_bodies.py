@@ -47,7 +47,8 @@ def varied(body: Mesh, rest: Points, random: Generator) -> Mesh:
     shift = noise * torch.from_numpy(random.standard_normal(made.pos.shape[0]))
     found = Mesh((made.pos + shift[:, None] * vertex_normals(made)).float(), made.face)
     found.corres = torch.from_numpy(KDTree(made.rest.numpy()).query(rest)[1])
-    return UnitArea()(found)
+    unit: Mesh = UnitArea()(found)
+    return unit
 
 
 def _waves(rest: Points, random: Generator) -> Points:
