@@ -30,9 +30,8 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     by = page.add_mutually_exclusive_group()
     by.add_argument(
         "--features",
-        choices=["pretrained", "none"],
-        default="pretrained",
-        help="of the network that comes with geodl (as it is), or of none",
+        choices=["pretrained"],
+        help="of the network that comes with geodl, for one more first map",
     )
     by.add_argument("--weights", type=Path, help="of a FunctionalMapNet, whose features are taken instead")
     page.add_argument(
@@ -62,7 +61,7 @@ def run(chosen: argparse.Namespace) -> None:
         given: dict[str, Any] = {}
         if chosen.weights is not None:
             given["features"] = _network_features(chosen.weights)
-        elif chosen.features == "pretrained":
+        elif chosen.features is not None:
             given["features"] = chosen.features
         if chosen.landmarks is not None:
             given["landmarks"] = _pairs(chosen.landmarks)
