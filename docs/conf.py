@@ -44,6 +44,9 @@ napoleon_custom_sections = [("Shape", "returns_style")]
 python_maximum_signature_line_length = 88
 toc_object_entries_show_parents = "hide"
 
+# Quotation marks and primes stay as they are typed, "nearest" is a value, C' a name; dashes are dashes.
+smartquotes_action = "D"
+
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["geodl.css"]

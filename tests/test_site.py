@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from benchmarks import tables
 
@@ -65,6 +66,15 @@ def executed() -> set[str]:
 def test_every_public_name_has_an_executed_example(room: str) -> None:
     missing = sorted(set(importlib.import_module(f"geodl.{room}").__all__) - executed())
     assert not missing, f"no example runs {', '.join(missing)} of geodl.{room}"
+
+
+@pytest.mark.parametrize("room", ["nn", "models", "training"])
+def test_every_layer_and_network_says_what_forward_does(room: str) -> None:
+    things = vars(importlib.import_module(f"geodl.{room}"))
+    modules = [thing for thing in things.values() if isinstance(thing, type) and issubclass(thing, nn.Module)]
+    ours = [module for module in modules if module.forward.__module__.startswith("geodl.")]
+    silent = [module.__name__ for module in ours if not module.forward.__doc__]
+    assert ours and not silent, f"forward of {', '.join(silent)} has no docstring"
 
 
 def test_an_operator_of_ones_own_takes_at_most_80_lines() -> None:

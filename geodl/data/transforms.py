@@ -147,6 +147,9 @@ class InvariantSignal(BaseTransform):
 
     Large values, which second derivatives have at a few vertices, are compressed by :math:`\operatorname{asinh}`. The signal does
     not change with the pose as far as that is an isometry, and differs between left and right.
+
+    Raises:
+        ValueError: a mesh without ``spectrum`` or ``gradient``.
     """
 
     functions = 12
@@ -155,6 +158,9 @@ class InvariantSignal(BaseTransform):
     )
 
     def forward(self, data: Any) -> Any:
+        for operator in ("spectrum", "gradient"):
+            if getattr(data, operator, None) is None:
+                raise ValueError(f"the mesh has no {operator}: SpectralOperators(cache) sets it")
         data.x = self.of(data.spectrum, data.gradient).to(data.pos.dtype)
         return data
 
