@@ -85,6 +85,26 @@ def maps_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def pretrained_table(result: dict[str, Any]) -> str:
+    """A row a set and a method, with the network that geodl brings along and without."""
+    lines = [
+        "| data | pairs | method | mean error x100 | median | worst pair | within 5 %, % | a pair, s |",
+        "|---|--:|---|--:|--:|--:|--:|--:|",
+    ]
+    for row in result["metrics"]["matched"]:
+        errors = ("mean_error_x100", "median_error_x100", "worst_pair_x100")
+        cells = [
+            row["data"],
+            f"{row['pairs']:,}",
+            row["method"],
+            *(f"{row[name]:.2f}" for name in errors),
+            f"{100 * row['within 5 %']:.1f}",
+            _number(row["seconds_a_pair"]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def growth_table(result: dict[str, Any]) -> str:
     """A row an operator: how the time of an edge changes with the size of the graph, and the memory of a large one."""
     ways = "near, forward", "near, forward + backward", "random, forward", "random, forward + backward"
@@ -506,6 +526,7 @@ def section(names: list[str]) -> str:
         tables.append(accuracy_table(scored))
     if mapped := [result for result in results if "errors" in result.get("metrics", {})]:
         tables.append(maps_table(mapped))
+    tables += [pretrained_table(result) for result in results if result["benchmark"] == "pretrained"]
     if digits := [result for result in results if result["benchmark"] in ("mnist", "shrec11")]:
         tables.append(digits_table(digits))
     if clouds := [result for result in results if result["benchmark"] == "modelnet"]:

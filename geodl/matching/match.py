@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from geodl.matching.barycentric_map import BarycentricMap
 from geodl.matching.descriptors import match_descriptors
 from geodl.matching.hints import Regions, as_hints, as_start
 from geodl.matching.losses import orthogonality_loss
+from geodl.matching.named_features import named_features
 from geodl.matching.point_map import p2p_to_fmap
 from geodl.matching.progress import told
 from geodl.matching.search import FAMILIES, Pair, carry, first_fmaps, weighted
@@ -150,7 +151,7 @@ def match(
     shape_1: Any,
     shape_2: Any,
     k: int = 120,
-    features: Callable[[SpectralShape], Tensor] | None = None,
+    features: Callable[[SpectralShape], Tensor] | Literal["pretrained"] | None = None,
     cache: OperatorCache | None = None,
     landmarks: Sequence[tuple[int, int]] | None = None,
     regions: Regions | None = None,
@@ -169,7 +170,9 @@ def match(
     Args:
         shape_1, shape_2: meshes or clouds, whatever :func:`geodl.data.as_shape` takes, or :class:`SpectralShape`.
         k: size of the refined functional map, and eigenpairs that are made of a mesh.
-        features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are the first map.
+        features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are one more first map, and the last
+            one where they agree with the bent shape; or "pretrained", for :func:`~geodl.models.pretrained_features`, those of the
+            network that comes with geodl.
         cache: where spectra and gradients of meshes are kept and read from; `geodl precompute` fills the user's.
         landmarks: pairs ``(vertex of shape 1, vertex of shape 2)`` that match; a handful breaks a symmetry and pins the map.
         regions: labels ``([V1], [V2])`` of all vertices, integers not negative, that must agree; or a list of pairs of masks
@@ -201,8 +204,13 @@ def match(
             p2p = initial.p2p_21 if isinstance(initial, Match) else initial
             forth, back = _refined(pair, as_start(one, two, p2p), tell)
         else:
-            maps = first_fmaps(one, two, hints) if features is None else [_nearest(one, two, features)]
-            forth, back, _ = pair.last(pair.search(maps, tell)).point_maps()
+            maps = first_fmaps(one, two, hints)
+            start = None if features is None else _nearest(one, two, named_features(features))
+            if start is not None:
+                maps.append(_as_fmap(pair, start))
+            forth, back, here = pair.last(pair.search(maps, tell)).point_maps()
+            if start is not None:
+                forth = torch.where(_kept(pair, start, here), start, forth)
         tell("judgement", 0.9)
         phi_1, phi_2 = pair.phi_1, pair.phi_2
         c_12 = p2p_to_fmap(forth, phi_1.evecs[:, : pair.most], phi_2.evecs[:, : pair.most], phi_2.mass)
@@ -217,11 +225,14 @@ def match(
 
 
 def _nearest(one: SpectralShape, two: SpectralShape, features: Callable[[SpectralShape], Tensor]) -> Tensor:
-    """The functional map of the nearest features."""
-    found = match_descriptors(features(one)[one.used], features(two)[two.used])
-    size = min(_FIRST, one.size, two.size)
-    phi_1, phi_2 = one.embedding(), two.embedding()
-    return p2p_to_fmap(found, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)
+    """The point map of the nearest features."""
+    return match_descriptors(features(one)[one.used], features(two)[two.used])
+
+
+def _as_fmap(pair: Pair, p2p_21: Tensor) -> Tensor:
+    """The first functional map of a point map."""
+    size = min(_FIRST, pair.one.size, pair.two.size)
+    return p2p_to_fmap(p2p_21, pair.phi_1.evecs[:, :size], pair.phi_2.evecs[:, :size], pair.phi_2.mass)
 
 
 def _refined(pair: Pair, start: Tensor, tell: Callable[[str, float], None]) -> tuple[Tensor, Tensor]:
