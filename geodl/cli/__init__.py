@@ -31,8 +31,9 @@ from geodl.cli import (
     view,
 )
 from geodl.cli.interrupt import INTERRUPTED, SAID, Interrupts, supervise
+from geodl.cli.mesh_files import MeshFiles
 
-__all__ = ["entry", "main"]
+__all__ = ["MeshFiles", "entry", "main"]
 
 _PAGES = (
     match,

@@ -36,6 +36,8 @@ _FIRST = 50
 _FEW_NODES, _NODES = 500, 1500
 # A mesh of more vertices is matched by so many of them first.
 _LARGE, _COARSE = 15_000, 5000
+# Points of a cloud, below which neighbourhoods of it say little of a surface.
+_FEWEST = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ class SpectralShape:
             cache: where spectrum and gradient of a mesh are kept, as those of :class:`~geodl.data.UnitArea` shapes.
 
         Raises:
-            ValueError, IndexError: what :func:`~geodl.geometry.laplacian` raises, and a mesh without area.
+            ValueError, IndexError: what :func:`~geodl.geometry.laplacian` raises, a mesh without area, a cloud of under 100 points.
         """
         mesh = as_shape(mesh)
         if getattr(mesh, "face", None) is None:
@@ -238,6 +240,10 @@ def _of_large(
 def _of_cloud(cloud: Any, k: int) -> SpectralShape:
     """Points by the tufted Laplacian of local triangulations on one side each, with normals that look outward."""
     pos = cloud.pos.detach().cpu().double()
+    if len(pos) < _FEWEST:
+        raise ValueError(
+            f"the cloud has {len(pos)} points: too few for a surface, which takes {_FEWEST} at least"
+        )
     plain = laplacian(PointCloud(pos), "points")
     area = float(plain.mass.sum())
     if not area > 0:

@@ -170,7 +170,7 @@ class PartialFunctionalMapNet(nn.Module):
             network.network = extractor
             missing, unknown = network.load_state_dict(head, strict=False)
             if unknown or any(not name.startswith("network.") for name in missing):
-                raise KeyError(f"missing {missing}, unknown {unknown}")
+                raise ValueError(f"missing {missing}, unknown {unknown}")
         return network
 
 

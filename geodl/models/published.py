@@ -65,11 +65,11 @@ def rename(weights: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str,
         names: of a layer, by what it is called there.
 
     Raises:
-        KeyError: layers that ``names`` does not know.
+        ValueError: layers that ``names`` does not know.
     """
     layers = {name.rpartition(".")[0] for name in weights}
     if unknown := sorted(layers - names.keys()):
-        raise KeyError(f"unknown layers {', '.join(unknown)}")
+        raise ValueError(f"unknown layers {', '.join(unknown)}")
     found = {}
     for name, tensor in weights.items():
         layer, _, parameter = name.rpartition(".")

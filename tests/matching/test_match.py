@@ -190,3 +190,8 @@ def test_an_initial_map_is_kept_where_it_is_good_and_mended_where_not(bodies: tu
 def test_hints_that_do_not_fit(bodies: tuple[Mesh, Mesh], arguments: dict[str, object], trouble: str) -> None:
     with pytest.raises((ValueError, IndexError), match=trouble):
         match(*bodies, 10, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_cloud_of_few_points_is_refused() -> None:
+    with pytest.raises(ValueError, match="the cloud has 50 points: too few for a surface, which takes 100"):
+        SpectralShape.of(PointCloud(torch.rand(50, 3)))
