@@ -220,8 +220,8 @@ def match(
         phi_1, phi_2 = one.embedding(), two.embedding()
         c_12 = p2p_to_fmap(forth, phi_1.evecs[:, : pair.most], phi_2.evecs[:, : pair.most], phi_2.mass)
         p2p_21, p2p_12 = _at_all(forth, two.used, one.used), _at_all(back, one.used, two.used)
-        ends = one.light, two.light
-        turned = orientation(c_12, *(s.spectrum for s in ends), *(s.gradient for s in ends))
+        light_1, light_2 = one.light, two.light
+        turned = orientation(c_12, light_1.spectrum, light_2.spectrum, light_1.gradient, light_2.gradient)
         whole = bool(one.used.all()) and bool(two.used.all())
         graphs = (one.coarse_graph, two.coarse_graph) if whole else None
         judged = trust(one.mesh, two.mesh, p2p_21, p2p_12, turned, graphs=graphs)
