@@ -167,7 +167,7 @@ def match(
     Each grows by :func:`zoomout`; then shape 2 is bent onto shape 1, as rigidly as the map allows. The map that bends it least is
     the best: a left arm on a right shoulder costs more than any pose. The last map joins nearest points of the bent shapes.
     Clouds are matched by the tufted Laplacian of local triangulations, with their ``normal`` or those of their neighbourhoods,
-    turned outward. Meshes of more than 15,000 vertices are matched at 5,000, the last step is at all.
+    turned outward. Meshes of more than 25,000 vertices are matched at 8,000, the last step is at all.
     The shapes should be whole and near to isometric. Nothing is learned.
 
     Args:

@@ -35,7 +35,7 @@ __all__ = ["SpectralShape"]
 _FIRST = 50
 _FEW_NODES, _NODES = 500, 1500
 # A mesh of more vertices is matched by so many of them first.
-_LARGE, _COARSE = 15_000, 5000
+_LARGE, _COARSE = 25_000, 8000
 # Points of a cloud, below which neighbourhoods of it say little of a surface.
 _FEWEST = 100
 
@@ -66,7 +66,7 @@ class SpectralShape:
         used: ``[V]`` bool, the vertices that have a mass.
         inverted: whether the faces of the mesh given looked inward and were turned.
         area: of the shape given.
-        coarse: of a mesh of more than 15,000 vertices, what is matched first; its eigenfunctions, interpolated, are the mesh's.
+        coarse: of a mesh of more than 25,000 vertices, what is matched first; its eigenfunctions, interpolated, are the mesh's.
     """
 
     mesh: Any
