@@ -113,7 +113,9 @@ class STGCN(nn.Module):
         self.joints, self.moments = len(parents), moments
         self.register_buffer("windows", _windows(parents), persistent=False)
         self._parents = parents
-        self.register_load_state_dict_post_hook(_renew_windows)  # those of a network made on "meta" are no numbers
+        self.register_load_state_dict_post_hook(
+            _renew_windows
+        )  # those of a network made on "meta" are no numbers
         self.norm = nn.BatchNorm1d(in_channels * self.joints)
         read, strides = (in_channels, *widths), [1] + [1 + (b > a) for a, b in pairwise(widths)]
         self.blocks = nn.ModuleList(

@@ -65,10 +65,10 @@ class EdgeMask(MessagePassing):
 class GraphLayer(nn.Module):
     """A layer on graphs: ``layer(x, neighbors)``, or as in PyG ``layer(x, edge_index)`` and ``layer(x, edge_index, edge_weight)``.
 
-    An edge of weight w counts as w edges, whatever the layer does with them; but where a layer adds self-loops, a point has one, with
-    the weight of the last that the graph has (as in PyG), and degrees as coordinates (MoNet) are numbers of neighbours. What is made
-    of an ``edge_index`` (and of weights that want no gradient) is made once for a tensor, and anew after a change in place; one
-    through ``.data`` is not seen.
+    An edge of weight w counts as w edges, whatever the layer does with them; but where a layer adds self-loops, a point has one,
+    with the weight of the last that the graph has (as in PyG), and degrees as coordinates (MoNet) are numbers of neighbours. What
+    is made of an ``edge_index`` (and of weights that want no gradient) is made once for a tensor, and anew after a change in place;
+    one through ``.data`` is not seen.
 
     Subclasses write :meth:`convolve`.
 

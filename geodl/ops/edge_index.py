@@ -59,9 +59,7 @@ def ptr_of(batch: Tensor, shapes: int = 0) -> Tensor:
     return remembered(batch, ("ptr", shapes), make) if known else make()
 
 
-def pointer(
-    ptr: Tensor | None, batch: Tensor | None, x: Tensor | None, name: str = "batch"
-) -> Tensor | None:
+def pointer(ptr: Tensor | None, batch: Tensor | None, x: Tensor | None, name: str = "batch") -> Tensor | None:
     """``ptr``, or that of a ``batch`` of the points x given in its place."""
     if batch is None:
         return ptr
