@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +45,7 @@ from geodl.nn import (
 from geodl.ops import Neighbors, farthest_points, knn, radius, voxel_pool
 from geodl.ops import neighbors as structure
 from geodl.ops.edge_index import neighbors_of
+from geodl.ops.remembered import remembered_beside
 
 NODES, C, D = 30, 6, 5
 
@@ -488,6 +491,28 @@ def test_weights_of_an_edge_index_and_of_neighbors_each_have_their_order() -> No
     neighbors = neighbors_of(edge_index, 4)
     conv(x, edge_index, weight)
     assert torch.equal(conv(x, neighbors, weight), conv(x, neighbors, weight.clone()))
+
+
+def test_threads_that_ask_of_two_graphs_each_get_their_answer() -> None:
+    weight, wrong = torch.ones(2), []
+    graphs = [Neighbors.from_edge_index(torch.tensor([[0, 1], [1, 0]]), 2) for _ in range(2)]
+
+    def ask(which: int) -> None:
+        for _ in range(3000):
+            if remembered_beside(weight, graphs[which], "which", lambda: which) != which:
+                wrong.append(which)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=ask, args=(which,)) for which in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not wrong
 
 
 def test_errors_say_what_was_wrong() -> None:
