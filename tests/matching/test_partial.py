@@ -10,6 +10,7 @@ from geodl.datasets import Puppets
 from geodl.geometry import geodesic_distance
 from geodl.matching import MatchedPair, PartialMatch, evaluate, partial_match
 from geodl.matching.geodesic_graph import border_vertices, distance_to, distances_from, geodesic_graph
+from geodl.matching.partial import _far_apart
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,26 @@ def test_part_to_whole(bodies: tuple[Mesh, Mesh], cut: str) -> None:
     assert found.orientation > 0.7 and found.distortion < 0.1
     there = found.overlap_1
     assert bool((found.p2p_12[~there] == -1).all()) and bool((found.p2p_12[there] >= 0).all())
+
+
+def test_beginnings_lie_on_the_component_with_most_points() -> None:
+    """A vertex of no face, or a crumb, comes first: five landmarks at one place found nothing."""
+    far = torch.cdist(torch.arange(10.0)[:, None], torch.arange(10.0)[:, None]) / 5
+    far[0, 1:] = far[1:, 0] = 9.0
+    landmarks = _far_apart(far)
+    assert len(set(landmarks)) == 5 and 0 not in landmarks
+
+
+def test_a_vertex_of_no_face_changes_nothing() -> None:
+    made = trimesh.creation.icosphere(3)
+    pos = torch.tensor(made.vertices).float()
+    pos = pos * (1 + 0.3 * torch.sin(3 * pos[:, :1] + 1) * torch.cos(2 * pos[:, 1:2]) + 0.2 * pos[:, 2:])
+    ball = Mesh(pos, torch.tensor(made.faces).mT)
+    part = CutByPlane(0.75, 0.75, torch.Generator().manual_seed(0))(ball.clone())
+    stray = Mesh(torch.cat([torch.zeros(1, 3), part.pos]), part.face + 1)
+    found = partial_match(ball, stray, k=30)
+    assert not bool(found.overlap_2[0]) and int(found.p2p_12[found.overlap_1].min()) > 0
+    assert float((pos[found.p2p_21[1:]] - part.pos).norm(dim=1).mean()) < 0.15
 
 
 @pytest.mark.slow
