@@ -84,6 +84,14 @@ def test_features_of_a_network_make_the_first_map(bodies: tuple[Mesh, Mesh]) -> 
     assert error(one, found.p2p_21, torch.arange(one.pos.shape[0])) < 5
 
 
+def test_a_smaller_map_of_shapes_prepared_for_a_larger_one(bodies: tuple[Mesh, Mesh]) -> None:
+    shape = SpectralShape.of(bodies[0], 60)
+    code = torch.randn(bodies[0].pos.shape[0], 16)
+    found = match(shape, shape, 30, features=lambda _: code)
+    assert found.c_12.shape == (30, 30)
+    assert error(bodies[0], found.p2p_21, torch.arange(code.shape[0])) < 1
+
+
 def test_trust_of_good_and_bad_maps(bodies: tuple[Mesh, Mesh]) -> None:
     one, two = bodies
     every = torch.arange(one.pos.shape[0])
