@@ -32,6 +32,8 @@ __all__ = ["Trust", "orientation", "trust"]
 _SAMPLES = 500
 # An edge is torn if its image is longer than this many mean edges of the shape it lands on.
 _TORN = 5.0
+# A map of less orientation, or that leaves out more of shape 1, is not called good, however little it bends.
+_ORIENTED, _COVERED = 0.4, 0.5
 # Nodes of the graph by which the bending of a map is found.
 _NODES = 500
 # Of `python -m benchmarks.trust`: logit of the probability that the mean error x100 is below 5, and the logarithm of the error of a
@@ -62,8 +64,8 @@ class Trust:
     coverage: float
     smoothness: float
     orientation: float
-    bending: float = 0.0
-    gap: float = 0.0
+    bending: float
+    gap: float
     error: Tensor | None = field(default=None, compare=False)
 
     @property
@@ -74,10 +76,10 @@ class Trust:
 
     @property
     def verdict(self) -> str:
-        """The numbers in words."""
+        """The numbers in words; "good" only where orientation and coverage do not speak against it."""
         if self.orientation < -0.5:
             return "mirrored: left and right are swapped"
-        if self.probability > 0.9:
+        if self.probability > 0.9 and self.orientation >= _ORIENTED and self.coverage >= _COVERED:
             return "good"
         return "doubtful: right in parts" if self.probability > 0.3 else "not to be trusted"
 
@@ -165,7 +167,7 @@ def trust(
     stretched = torch.linalg.vector_norm(ends, dim=1) > _TORN * float(edge)
     smoothness = 1 - float(stretched.double().mean()) if stretched.numel() else 0.0
     if not matched.numel():
-        return Trust(bijectivity, coverage, smoothness, turned, 1.0)
+        return Trust(bijectivity, coverage, smoothness, turned, 1.0, 1.0)
     graph_1, graph_2 = graphs or (_graph(mesh_1, links_1), _graph(mesh_2, links_2))
     bent = register(graph_1, graph_2, p2p_21[matched].numpy(), matched.numpy())
     off = torch.from_numpy(graph_2.carry(bent.moved, bent.turned)[0] - graph_1.pos[p2p_21.clamp(min=0)]).norm(

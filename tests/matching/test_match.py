@@ -102,7 +102,11 @@ def test_trust_of_good_and_bad_maps(bodies: tuple[Mesh, Mesh]) -> None:
     assert constant.coverage < 0.02 and constant.bijectivity > 0.1
     shuffled = every[torch.randperm(every.numel())]
     assert trust(one, two, shuffled, every, 0.0).smoothness < 0.3
-    assert "mirrored" in Trust(0.0, 1.0, 1.0, -0.9).verdict
+    assert "mirrored" in Trust(0.0, 1.0, 1.0, -0.9, 0.03, 0.02).verdict
+    # Half mirrored, or a third of shape 1.
+    for orientation, coverage in ((-0.4, 1.0), (0.9, 0.3)):
+        assert "doubtful" in Trust(0.0, coverage, 1.0, orientation, 0.03, 0.02).verdict
+    assert Trust(0.0, 1.0, 1.0, 0.9, 0.03, 0.02).verdict == "good"
     assert "not to be trusted" in str(constant)
 
 
