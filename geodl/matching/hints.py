@@ -61,8 +61,8 @@ def as_hints(
     return Hints(*marks, *used)
 
 
-def as_start(one: SpectralShape, two: SpectralShape, p2p_21: IndexLike) -> Tensor:
-    """A point map given, between the vertices that have a mass; -1 where there is none."""
+def as_start(one: SpectralShape, two: SpectralShape, p2p_21: IndexLike, hints: Hints | None = None) -> Tensor:
+    """A point map given, between the vertices that have a mass; -1 where there is none, or one that regions forbid."""
     start = as_index("initial", p2p_21).cpu()
     sizes = two.used.shape[0], one.used.shape[0]
     if start.shape != (sizes[0],):
@@ -75,6 +75,12 @@ def as_start(one: SpectralShape, two: SpectralShape, p2p_21: IndexLike) -> Tenso
     found = torch.where(start < 0, -1, place[start.clamp(min=0)])[two.used]
     if not bool((found >= 0).any()):
         raise ValueError("initial matches no vertex")
+    if hints is None:
+        return found
+    if hints.labels_1 is not None:
+        goal = torch.from_numpy(hints.labels_1)[found.clamp(min=0)]
+        found = found.masked_fill(goal != torch.from_numpy(hints.labels_2), -1)
+    found[torch.from_numpy(hints.at_two)] = torch.from_numpy(hints.at_one)
     return found
 
 

@@ -175,7 +175,7 @@ def match(
         regions: labels ``([V1], [V2])`` of all vertices, integers not negative, that must agree; or a list of pairs of masks
             ``([V1], [V2])`` bool, what lies in none of them being a region too.
         initial: a map to be refined, ``p2p_21 [V2]`` (-1 where there is none) or a :class:`Match`. Its points are kept where they
-            agree with the shape bent by it, and replaced elsewhere.
+            agree with the shape bent by it and with landmarks and regions, and replaced elsewhere.
         progress: True draws a bar; or a function that is told the stage and the share that is done.
 
     Returns:
@@ -199,10 +199,13 @@ def match(
         pair = Pair(one, two, k, hints)
         if initial is not None:
             p2p = initial.p2p_21 if isinstance(initial, Match) else initial
-            forth, back = _refined(pair, as_start(one, two, p2p), tell)
+            forth, back = _refined(pair, as_start(one, two, p2p, hints), tell)
         else:
             maps = first_fmaps(one, two, hints) if features is None else [_nearest(one, two, features)]
             forth, back, _ = pair.last(pair.search(maps, tell)).point_maps()
+        if hints is not None:
+            at_one, at_two = torch.from_numpy(hints.at_one), torch.from_numpy(hints.at_two)
+            forth[at_two], back[at_one] = at_one, at_two
         tell("judgement", 0.9)
         phi_1, phi_2 = pair.phi_1, pair.phi_2
         c_12 = p2p_to_fmap(forth, phi_1.evecs[:, : pair.most], phi_2.evecs[:, : pair.most], phi_2.mass)
@@ -234,7 +237,7 @@ def _refined(pair: Pair, start: Tensor, tell: Callable[[str, float], None]) -> t
     direct = pair.follow(start[rows], rows)
     tell("refinement", 0.3)
     mirrored = pair.orientation(direct) < 0
-    better = pair.search(first_fmaps(pair.one, pair.two), tell) if mirrored else pair.improved(direct)
+    better = pair.search(first_fmaps(pair.one, pair.two, pair.hints), tell) if mirrored else pair.improved(direct)
     tell("refinement", 0.8)
     if pair.cost(better) < _MUCH_LESS * pair.cost(direct):
         last = pair.last(better)

@@ -186,6 +186,18 @@ def test_an_initial_map_is_kept_where_it_is_good_and_mended_where_not(bodies: tu
     assert error(one, again.p2p_21, every) <= 1.02 * error(one, after.p2p_21, every)
 
 
+def test_an_initial_map_gives_way_to_landmarks_and_regions(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = (SpectralShape.of(mesh, 30) for mesh in bodies)
+    every = torch.arange(bodies[0].pos.shape[0])
+    wrong = torch.where(torch.rand(every.shape) < 0.05, torch.randint(every.numel(), every.shape), every)
+    near = bodies[0].face[:2, 0].tolist()
+    part = bodies[0].part
+    found = match(one, two, 30, initial=wrong, regions=(part, part), landmarks=[(near[1], near[0])])
+    assert int(found.p2p_21[near[0]]) == near[1] and int(found.p2p_12[near[1]]) == near[0]
+    others = every != near[0]
+    assert torch.equal(part[found.p2p_21][others], part[others])
+
+
 @pytest.mark.parametrize(
     ("arguments", "trouble"),
     [
