@@ -110,6 +110,16 @@ def test_trust_of_good_and_bad_maps(bodies: tuple[Mesh, Mesh]) -> None:
     assert "not to be trusted" in str(constant)
 
 
+def test_unmatched_vertices_say_nothing_of_their_neighbours(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    every = torch.arange(one.pos.shape[0])
+    some = every.masked_fill(torch.rand(every.shape) < 0.2, -1)
+    whole, part = (trust(one, two, p2p, every, 1.0).error for p2p in (every, some))
+    assert whole is not None and part is not None
+    assert bool(part[some < 0].isnan().all())
+    assert float(part.nanmean()) < 1.5 * float(whole.mean()) and float(whole.min()) >= 0
+
+
 def test_a_small_or_broken_mesh_is_answered_or_named() -> None:
     tetrahedron = Mesh(
         torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
