@@ -172,8 +172,8 @@ def match(
         features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are the first map.
         cache: where spectra and gradients of meshes are kept and read from; `geodl precompute` fills the user's.
         landmarks: pairs ``(vertex of shape 1, vertex of shape 2)`` that match; a handful breaks a symmetry and pins the map.
-        regions: labels ``([V1], [V2])`` of all vertices, integers not negative, that must agree; or a list of pairs of masks
-            ``([V1], [V2])`` bool, what lies in none of them being a region too.
+        regions: labels ``([V1], [V2])`` of all vertices, integers not negative, that must agree; or a pair of masks
+            ``([V1], [V2])`` bool, or a list of such, what lies in none of them being a region too.
         initial: a map to be refined, ``p2p_21 [V2]`` (-1 where there is none) or a :class:`Match`. Its points are kept where they
             agree with the shape bent by it and with landmarks and regions, and replaced elsewhere.
         progress: True draws a bar; or a function that is told the stage and the share that is done.

@@ -10,6 +10,7 @@ from geodl.data import Mesh, PointCloud
 from geodl.datasets import Puppets
 from geodl.geometry import vertex_normals
 from geodl.matching import MatchedPair, SpectralShape, Trust, evaluate, match, orientation, trust
+from geodl.matching.hints import as_hints
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +207,29 @@ def test_an_initial_map_gives_way_to_landmarks_and_regions(bodies: tuple[Mesh, M
     assert int(found.p2p_21[near[0]]) == near[1] and int(found.p2p_12[near[1]]) == near[0]
     others = every != near[0]
     assert torch.equal(part[found.p2p_21][others], part[others])
+
+
+def test_regions_in_every_form(bodies: tuple[Mesh, Mesh]) -> None:
+    """Large labels, one pair of masks without a list, more than 64 masks, of which a whole number has too few bits."""
+    one, two = (SpectralShape.of(mesh, 4) for mesh in bodies)
+    part = bodies[0].part
+    large = as_hints(one, two, None, (part * 10**9 + 7, part * 10**9 + 7))
+    assert large is not None and large.labels_1 is not None
+    assert set(large.labels_1.tolist()) == set(range(len(part.unique())))
+    mask = part == 0
+    forms = [as_hints(one, two, None, form) for form in ((mask, mask), [mask, mask], [(mask, mask)], ((mask, mask), (mask, mask)))]
+    for found in forms:
+        assert found is not None and found.labels_2 is not None
+        assert (found.labels_2 == mask.long().numpy()).all()
+    places = torch.arange(part.shape[0])
+    many = as_hints(one, two, None, [(places % 70 == k, places % 70 == k) for k in range(70)])
+    assert many is not None and many.labels_1 is not None and len(set(many.labels_1.tolist())) == 70
+    with pytest.raises(ValueError, match=r"shape 2 has none that is in masks \[0, 1\] alone"):
+        as_hints(one, two, None, [(mask, mask), (mask, places < 0)])
+    with pytest.raises(ValueError, match="shape 1 have shape"):
+        as_hints(one, two, None, [(mask[:3], mask)])
+    with pytest.raises(ValueError, match="regions are empty"):
+        as_hints(one, two, None, [])
 
 
 @pytest.mark.parametrize(
