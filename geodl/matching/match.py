@@ -221,7 +221,7 @@ def match(
 
 def _nearest(one: SpectralShape, two: SpectralShape, features: Callable[[SpectralShape], Tensor]) -> Tensor:
     """The functional map of the nearest features."""
-    found = match_descriptors(features(one)[one.used], features(two)[two.used])
+    found = match_descriptors(*(features(shape).detach().cpu()[shape.used] for shape in (one, two)))
     size = min(_FIRST, one.size, two.size)
     phi_1, phi_2 = one.embedding(), two.embedding()
     return p2p_to_fmap(found, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)

@@ -111,7 +111,8 @@ def partial_match(
             raise ValueError(
                 f"features {[list(f.shape) for f in features]} must have a row for each of {sizes} vertices and as many columns"
             )
-        features = (torch.nn.functional.normalize(features[0]), torch.nn.functional.normalize(features[1]))
+        one_s, two_s = (torch.nn.functional.normalize(f.detach().cpu()) for f in features)
+        features = (one_s, two_s)
     first = _first_maps(one, two, contained, features)
     found = [_refined(one, two, p2p, known, contained, k) for p2p, known in first]
     if not found:
