@@ -1,5 +1,7 @@
 """Parts matched to a whole and to another part, without training; distances over meshes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import trimesh
@@ -8,7 +10,7 @@ from torch import Tensor
 from geodl.data import CutByPlane, Mesh, PointCloud, RandomHoles
 from geodl.datasets import Puppets
 from geodl.geometry import geodesic_distance
-from geodl.matching import MatchedPair, PartialMatch, evaluate, partial_match
+from geodl.matching import MatchedPair, PartialMatch, PartialShape, evaluate, partial_match
 from geodl.matching.geodesic_graph import border_vertices, distance_to, distances_from, geodesic_graph
 from geodl.matching.partial import _far_apart
 
@@ -95,8 +97,17 @@ def test_what_cannot_be_matched_is_named(bodies: tuple[Mesh, Mesh]) -> None:
     one, _ = bodies
     with pytest.raises(ValueError, match="shape 2 is a point cloud"):
         partial_match(one, PointCloud(one.pos))
+    with pytest.raises(ValueError, match="this is a point cloud"):
+        PartialShape.of(PointCloud(one.pos), 1.0)
     with pytest.raises(ValueError, match="one unit of length"):
         partial_match(one, Mesh(one.pos[:, :] * 1e-4, one.face), contained=True)
+
+
+def test_a_partial_shape_of_a_file(tmp_path: Path) -> None:
+    made = trimesh.creation.icosphere(2)
+    made.export(tmp_path / "ball.ply")
+    shape = PartialShape.of(tmp_path / "ball.ply", 1.0, 8)
+    assert shape.signal().shape == (162, 16) and shape.area == pytest.approx(float(made.area), rel=1e-4)
 
 
 def test_distances_over_a_mesh_are_near_the_exact_ones() -> None:
