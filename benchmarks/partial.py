@@ -177,7 +177,7 @@ def main() -> None:
                     "method": name,
                     "error": float(error.nanmean()),
                     "median of pairs": float(error.nanmedian()),
-                    "matched share": float(share.mean()),
+                    "matched share": float(share.nanmean()),
                     "pairs without a match": int(error.isnan().sum()),
                     "overlap IoU": float(overlap.mean()),
                 }

@@ -111,8 +111,8 @@ def partial_match(
             raise ValueError(
                 f"features {[list(f.shape) for f in features]} must have a row for each of {sizes} vertices and as many columns"
             )
-        one_s, two_s = (torch.nn.functional.normalize(f.detach().cpu()) for f in features)
-        features = (one_s, two_s)
+        unit_1, unit_2 = (torch.nn.functional.normalize(f.detach().cpu()) for f in features)
+        features = (unit_1, unit_2)
     first = _first_maps(one, two, contained, features)
     found = [_refined(one, two, p2p, known, contained, k) for p2p, known in first]
     if not found:
