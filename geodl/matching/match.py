@@ -301,7 +301,8 @@ def _notes(one: SpectralShape, two: SpectralShape) -> list[str]:
     sheets = [_euler_characteristic(shape) for shape in (one, two) if "face" in shape.mesh]
     if len(sheets) == 2 and sheets[0] != sheets[1]:
         found.append(
-            f"the shapes differ in topology: Euler characteristics {sheets[0]} and {sheets[1]} (holes, handles or components)"
+            f"the shapes differ in topology: Euler characteristics {sheets[0]} of shape 1 and "
+            f"{sheets[1]} of shape 2 (holes, handles or components)"
         )
     return found
 

@@ -9,8 +9,9 @@ from torch import Tensor
 from geodl.data import Mesh, PointCloud
 from geodl.datasets import Puppets
 from geodl.geometry import vertex_normals
-from geodl.matching import MatchedPair, SpectralShape, Trust, evaluate, match, orientation, trust
+from geodl.matching import Match, MatchedPair, SpectralShape, Trust, evaluate, match, orientation, trust
 from geodl.matching.hints import as_hints
+from geodl.matching.match import _notes
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,19 @@ def test_vertices_of_no_face_are_matched_to_nothing(bodies: tuple[Mesh, Mesh]) -
     assert found.p2p_21[count:].tolist() == [-1, -1]
     assert bool((found.p2p_21[:count] >= 0).all()) and bool((found.p2p_12 < count).all())
     assert "2 vertices of shape 2 belong to no face: they are matched to -1" in found.notes
+
+
+def test_notes_of_the_inverse_name_the_shapes_the_other_way(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = (SpectralShape.of(mesh, 4) for mesh in bodies)
+    note = "Euler characteristics 2 of shape 1 and 0 of shape 2"
+    found = Match(
+        torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64), torch.eye(4),
+        Trust(0.0, 1.0, 1.0, 1.0, 0.0, 0.0), (note,), (0.0, 0.0), (one, two),
+    )  # fmt: skip
+    assert found.inverse().notes == ("Euler characteristics 2 of shape 2 and 0 of shape 1",)
+    open_mesh = Mesh(bodies[1].pos, bodies[1].face[:, 1:])
+    told = _notes(one, SpectralShape.of(open_mesh, 4))
+    assert any("Euler characteristics 2 of shape 1 and 1 of shape 2" in said for said in told)
 
 
 def test_features_of_a_network_make_the_first_map(bodies: tuple[Mesh, Mesh]) -> None:
