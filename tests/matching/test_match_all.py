@@ -31,9 +31,11 @@ def test_as_each_alone_and_resumed(bodies: list[Mesh], tmp_path: Path) -> None:
     # What is there is left alone; what was damaged is done again.
     kept = (tmp_path / "b.safetensors").stat().st_mtime_ns
     (tmp_path / "c.safetensors").write_bytes(b"half")
-    again = match_all(one, {name: named[name] for name in "bc"}, tmp_path, 40, workers=0, keep_shapes=True)
+    again = match_all(one, {name: named[name] for name in "bc"}, tmp_path, 40, workers=0)
     assert again.computed == 1 and (tmp_path / "b.safetensors").stat().st_mtime_ns == kept
-    assert Match.load(tmp_path / "c.safetensors").shapes is not None
+    # Unless shapes are asked for that it does not hold.
+    full = match_all(one, {"b": named["b"]}, tmp_path, 40, workers=0, keep_shapes=True)
+    assert full.computed == 1 and Match.load(tmp_path / "b.safetensors").shapes is not None
 
 
 @pytest.mark.slow
@@ -51,5 +53,9 @@ def test_in_processes(tmp_path: Path) -> None:
 def test_bad_input_is_named(bodies: list[Mesh], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no file name"):
         match_all(bodies[0], {"../x": bodies[1]}, tmp_path)
+    with pytest.raises(ValueError, match="not 'b.ply' alone"):
+        match_all(bodies[0], "b.ply", tmp_path)
+    with pytest.raises(ValueError, match="two shapes have one name"):
+        match_all(bodies[0], {1: bodies[1], "1": bodies[2]}, tmp_path)
     with pytest.raises(ValueError, match="must not be negative"):
         match_all(bodies[0], bodies[1:], tmp_path, workers=-1)
