@@ -272,7 +272,10 @@ def packed(data: Any, rows: dict[str, Tensor], cloud: Tensor) -> Data:
 def refuse_operators(data: Any) -> None:
     for key in data.keys():  # noqa: SIM118
         if key in ("face", "edge_index") or hasattr(type(data[key]), "cat"):
-            raise ValueError(f"points cannot be taken from a shape with {key}, which would no longer fit it")
+            way = ": take a PointCloud of its pos" if key == "face" else ""
+            raise ValueError(
+                f"points cannot be taken from a shape with {key}, which would no longer fit it{way}"
+            )
 
 
 # --- random numbers, drawn where the generator is -------------------------------

@@ -11,6 +11,8 @@ from torch_geometric.transforms import BaseTransform
 from geodl.data.cache import OperatorCache
 from geodl.data.shapes import as_shape
 from geodl.geometry import (
+    Gradient,
+    Spectrum,
     differential_invariants,
     face_areas,
     laplacian_coordinates,
@@ -145,6 +147,9 @@ class InvariantSignal(BaseTransform):
 
     Large values, which second derivatives have at a few vertices, are compressed by :math:`\operatorname{asinh}`. The signal does
     not change with the pose as far as that is an isometry, and differs between left and right.
+
+    Raises:
+        ValueError: a mesh without ``spectrum`` or ``gradient``.
     """
 
     functions = 12
@@ -153,9 +158,16 @@ class InvariantSignal(BaseTransform):
     )
 
     def forward(self, data: Any) -> Any:
-        found = differential_invariants(data.spectrum, data.gradient, self.functions)
-        data.x = torch.cat(found, 1).asinh().to(data.pos.dtype)
+        for operator in ("spectrum", "gradient"):
+            if getattr(data, operator, None) is None:
+                raise ValueError(f"the mesh has no {operator}: SpectralOperators(cache) sets it")
+        data.x = self.of(data.spectrum, data.gradient).to(data.pos.dtype)
         return data
+
+    @classmethod
+    def of(cls, spectrum: Spectrum, gradient: Gradient) -> Tensor:
+        """The signal ``[V, 532]`` of a shape's spectrum and gradient."""
+        return torch.cat(differential_invariants(spectrum, gradient, cls.functions), 1).asinh()
 
 
 class UnitArea(BaseTransform):

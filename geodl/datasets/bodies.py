@@ -38,7 +38,9 @@ def reference(rig: Rig, num_vertices: int) -> Mesh:
     """The template as a mesh, its vertices labelled by their numbers."""
     made = template(rig, num_vertices)
     labels = torch.arange(len(made.vertices))
-    return as_mesh(made.vertices, made.faces, y=labels, part=torch.from_numpy(made.part.copy()), name="reference")
+    return as_mesh(
+        made.vertices, made.faces, y=labels, part=torch.from_numpy(made.part.copy()), name="reference"
+    )
 
 
 def registered(rig: Rig, num_vertices: int, scales: Points, turns: Points, **tags: object) -> Mesh:

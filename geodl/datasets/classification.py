@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,7 +47,7 @@ class ClassificationSet(Dataset[Any]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Any:
-        number = range(len(self))[index]  # counts from the end, or raises IndexError
+        number = range(len(self))[operator.index(index)]  # counts from the end, or raises IndexError
         if number not in self._shapes:
             shape = self._read(number)
             shape.y, shape.name = self.labels[number : number + 1].clone(), self.names[number]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class CorrespondenceSet(Dataset[Mesh]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Mesh:
-        mesh = copy.copy(self._mesh(self.names[index]))
+        mesh = copy.copy(self._mesh(self.names[operator.index(index)]))
         return mesh if self.transform is None else self.transform(mesh)
 
     def __getstate__(self) -> dict[str, Any]:

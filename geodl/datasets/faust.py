@@ -71,12 +71,12 @@ class FAUST(PublishedSet):
 
     @property
     def reference(self) -> Mesh:
-        """The shape whose vertices the labels ``y`` of the registrations name: tr_reg_000."""
+        """The shape whose vertices the labels ``y`` of the registrations name, tr_reg_000."""
         return self._mesh("tr_reg_000")
 
     @property
     def num_classes(self) -> int:
-        """Number of labels: the vertices of the reference."""
+        """Number of labels, the vertices of the reference."""
         return int(self.reference.pos.shape[0])
 
     def pairs(self) -> ShapePairs:

@@ -16,6 +16,12 @@ __all__ = ["Planetoid"]
 _NAMES = {"cora": ("Cora", 7), "citeseer": ("CiteSeer", 6), "pubmed": ("PubMed", 3)}
 _PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph")
 
+_INSTRUCTIONS = """The citation networks lie in a repository:
+  1. git clone https://github.com/kimiyoung/planetoid
+  2. Copy the files ind.cora.* of its folder data to Cora/raw (ind.citeseer.* to CiteSeer/raw, ind.pubmed.* to PubMed/raw).
+  3. Pass the folder that holds them: Planetoid(root=..., name="cora").
+datasets/planetoid/README.md says more. Communities needs no download."""
+
 # What the files are made of: arrays, sparse matrices and a dictionary. A pickle can name anything that runs.
 _HARMLESS = {
     ("__builtin__", "list"),
@@ -57,7 +63,7 @@ class Planetoid:
         for part in (*_PARTS, "test.index"):
             path = raw / f"ind.{name.lower()}.{part}"
             if not path.is_file():
-                raise FileNotFoundError(f"{path} is missing (see datasets/planetoid/README.md)")
+                raise FileNotFoundError(f"{path} is missing.\n{_INSTRUCTIONS}")
             if part != "test.index":
                 _check_pickle(path)
         data = read_planetoid_data(str(raw), name.lower())

@@ -106,7 +106,7 @@ class Puppets(CorrespondenceSet):
 
     @property
     def num_classes(self) -> int:
-        """Number of labels: the vertices of the reference."""
+        """Number of labels, the vertices of the reference."""
         return len(template(BODY, self.num_vertices).vertices)
 
     def skeleton(self, subject: int | None = None) -> Skeleton:

@@ -89,7 +89,7 @@ class Quadrupeds(CorrespondenceSet):
 
     @property
     def num_classes(self) -> int:
-        """Number of labels: the vertices of the reference."""
+        """Number of labels, the vertices of the reference."""
         return len(template(ANIMAL, self.num_vertices).vertices)
 
     def category(self, name: str) -> str:

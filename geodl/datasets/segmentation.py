@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class SegmentationSet(Dataset[Mesh]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Mesh:
-        number = range(len(self))[index]  # counts from the end, or raises IndexError
+        number = range(len(self))[operator.index(index)]  # counts from the end, or raises IndexError
         if number not in self._meshes:
             self._meshes[number] = self._read(number)
         mesh = copy.copy(self._meshes[number])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import os
 from collections.abc import Callable
 from functools import cached_property
@@ -87,7 +88,7 @@ class SegmentationFolder(Dataset[Any]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Any:
-        number = range(len(self))[index]  # counts from the end, or raises IndexError
+        number = range(len(self))[operator.index(index)]  # counts from the end, or raises IndexError
         if number not in self._shapes:
             shape, y = self._labelled(self._where[number])
             shape.y = y

@@ -81,7 +81,7 @@ class Coarsening(Structure):
 
     @property
     def num_nodes(self) -> int:
-        """Number of coarse points: a coarsening is itself a graph, which can be coarsened and has a Laplacian."""
+        """Number of coarse points; a coarsening is itself a graph, which can be coarsened and has a Laplacian."""
         return self.centers.numel()
 
     def restrict(self, x: Tensor, reduce: str = "mean") -> Tensor:

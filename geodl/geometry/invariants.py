@@ -50,7 +50,7 @@ def differential_invariants(
 
     Returns:
         DifferentialInvariants in the dtype of the spectrum, with n functions of n (n + 1) / 2 products, n (n - 1) / 2 brackets and
-        n^2 each of the second order.
+        :math:`n^2` each of the second order.
 
     Raises:
         ValueError: a gradient of another number of vertices, or fewer than 2 functions.

@@ -32,6 +32,25 @@ class Hints:
     labels_1: Indices | None = None
     labels_2: Indices | None = None
 
+    @property
+    def regions(self) -> int:
+        """How many labels there are."""
+        return 1 + max(
+            (int(x.max(initial=0)) for x in (self.labels_1, self.labels_2) if x is not None), default=-1
+        )
+
+    def at_light(self, one: SpectralShape, two: SpectralShape) -> Hints:
+        """The same of what large meshes are matched by first."""
+        at = [
+            where if shape.coarse is None else shape.coarse.cell.numpy()[where]
+            for shape, where in ((one, self.at_one), (two, self.at_two))
+        ]
+        labels = [
+            label if shape.coarse is None or label is None else label[shape.coarse.center.numpy()]
+            for shape, label in ((one, self.labels_1), (two, self.labels_2))
+        ]
+        return Hints(*at, *labels)
+
 
 def as_hints(
     one: SpectralShape,
@@ -68,8 +87,8 @@ def as_hints(
     return Hints(*marks, number[: len(used[0])], number[len(used[0]) :])
 
 
-def as_start(one: SpectralShape, two: SpectralShape, p2p_21: IndexLike, hints: Hints | None = None) -> Tensor:
-    """A point map given, between the vertices that have a mass; -1 where there is none, or one that regions forbid."""
+def as_start(one: SpectralShape, two: SpectralShape, p2p_21: IndexLike) -> Tensor:
+    """A point map given, between the vertices that have a mass; -1 where there is none."""
     start = as_index("initial", p2p_21).cpu()
     sizes = two.used.shape[0], one.used.shape[0]
     if start.shape != (sizes[0],):
@@ -82,13 +101,17 @@ def as_start(one: SpectralShape, two: SpectralShape, p2p_21: IndexLike, hints: H
     found = torch.where(start < 0, -1, place[start.clamp(min=0)])[two.used]
     if not bool((found >= 0).any()):
         raise ValueError("initial matches no vertex")
+    return found
+
+
+def heeded(found: Tensor, hints: Hints | None) -> Tensor:
+    """A point map with the landmarks, and -1 where regions forbid it."""
     if hints is None:
         return found
     if hints.labels_1 is not None:
         goal = torch.from_numpy(hints.labels_1)[found.clamp(min=0)]
         found = found.masked_fill(goal != torch.from_numpy(hints.labels_2), -1)
-    found[torch.from_numpy(hints.at_two)] = torch.from_numpy(hints.at_one)
-    return found
+    return found.index_copy(0, torch.from_numpy(hints.at_two), torch.from_numpy(hints.at_one))
 
 
 def _among(shape: SpectralShape, vertices: Tensor, number: int) -> Tensor:

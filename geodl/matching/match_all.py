@@ -94,7 +94,11 @@ def match_all(
     others = _named(shapes)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    todo = {name: other for name, other in others.items() if not _whole(folder / f"{name}.safetensors", keep_shapes)}
+    todo = {
+        name: other
+        for name, other in others.items()
+        if not _whole(folder / f"{name}.safetensors", keep_shapes)
+    }
     failed: dict[str, str] = {}
     if todo:
         one = shape if isinstance(shape, SpectralShape) else SpectralShape.of(shape, k, options.get("cache"))

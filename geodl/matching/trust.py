@@ -72,7 +72,7 @@ class Trust:
 
     @property
     def probability(self) -> float:
-        """That the mean error x100 is below 5: a logistic model of the signs, found on procedural bodies and animals."""
+        """That the mean error x100 is below 5, by a logistic model of the signs, found on procedural bodies and animals."""
         logit = sum(w * x for w, x in zip(_LOGIT, signs(self), strict=True))
         return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))
 

@@ -92,6 +92,7 @@ class AlexNet(nn.Module):
         return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """Scores ``[B, out_channels]`` of images ``[B, in_channels, H, W]``, or with a level of ``[B, in_channels, V]``."""
         x = self.avgpool(self.features(x, level=level), self.features.after(level))
         scores: Tensor = self.classifier(x)
         return scores

@@ -25,6 +25,7 @@ class BlendedLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(experts, out_channels))
 
     def forward(self, x: Tensor, blend: Tensor) -> Tensor:
+        """``x [B, in_channels]`` by the weights that ``blend [B, K]`` mixes, ``[B, out_channels]``."""
         # (a_k x) W_k in one product: the weights themselves are never blended, which would take [B, in, out].
         scaled = (blend[:, :, None] * x[:, None]).flatten(1)
         return scaled @ self.weight.flatten(0, 1) + blend @ self.bias

@@ -52,7 +52,7 @@ class DCGenerator(nn.Module):
         super().__init__()
         self.latent_channels = latent_channels
         self.widths = tuple(widths)
-        self.size = coarsest_size(widths, size)
+        self.size, self.dim = coarsest_size(widths, size), dim
         self.first = nn.Linear(latent_channels, widths[0] * math.prod(self.size), bias=False)
         self.norms = nn.ModuleList(SignalBatchNorm(width) for width in widths)
         self.convs = nn.ModuleList(
@@ -65,7 +65,8 @@ class DCGenerator(nn.Module):
                 nn.init.normal_(module.weight, std=0.02)
 
     def forward(self, z: Tensor, level: Level | None = None) -> Tensor:
-        steps = resolutions(level, len(self.convs), self.size)
+        """Images, or signals on a level, of ``z [B, latent_channels]``."""
+        steps = resolutions(level, len(self.convs), self.size, self.dim)
         x = self.first(z).view(len(z), self.widths[0], *self.size)
         x = F.relu(self.norms[0](x))
         for conv, norm, at in zip(self.convs, self.norms[1:], steps[1:], strict=True):
@@ -123,6 +124,7 @@ class DCDiscriminator(nn.Module):
         self.score = normalize(nn.Linear(last, 1))
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """A number an image or a signal on a level, ``[B]``."""
         for number, conv in enumerate(self.convs):
             if number:
                 x = self.pool(x, level)

@@ -51,6 +51,7 @@ class FunctionalMapNet(nn.Module):
 
     @on_batch
     def forward(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:
+        """Features ``[V, features]`` of length 1, of ``x [V, in_channels]`` and the operators of the shapes."""
         return nn.functional.normalize(self.network(x, spectrum, gradient), dim=1)
 
     def functional_maps(self, features: Tensor, spectrum: Spectrum, pairs: Tensor) -> Tensor:

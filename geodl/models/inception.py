@@ -182,6 +182,7 @@ class InceptionV1(nn.Module):
         return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor | Scores:
+        """Scores ``[B, out_channels]`` of images ``[B, in_channels, H, W]``, or with a level of ``[B, in_channels, V]``."""
         x = self.conv1(x, level)
         level = None if level is None else level.after()
         x = self.response(self.pool(x, level))
@@ -381,6 +382,7 @@ class InceptionV3(nn.Module):
         return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor | Scores:
+        """Scores ``[B, out_channels]`` of images ``[B, in_channels, H, W]``, or with a level of ``[B, in_channels, V]``."""
         x = self.Conv2d_1a_3x3(x, level)
         level = None if level is None else level.after()
         x = self.pool(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(x, level), level), level)

@@ -127,6 +127,7 @@ class LeNet5(nn.Module):
         self.after_pool: nn.Module = Squash() if published else nn.Identity()
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """Scores ``[B, out_channels]`` of images ``[B, in_channels, 32, 32]``, or with a level of ``[B, in_channels, V]``."""
         x = self.after_pool(self.s2(self.after_conv(self.c1(x, level)), level))
         level = None if level is None else level.after()
         x = self.after_pool(self.s4(self.after_conv(self.c3(x, level)), level)).flatten(2)

@@ -49,6 +49,7 @@ class ModeAdaptiveNetwork(BlendedNetwork):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
+        """``[B, in_channels]`` -> ``[B, out_channels]``."""
         return self.blended(x, self.blend(x))
 
     def blend(self, x: Tensor) -> Tensor:

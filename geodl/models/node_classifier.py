@@ -60,6 +60,7 @@ class NodeClassifier(nn.Module):
         neighbors: Adjacency | None = None,
         edge_weight: Tensor | None = None,
     ) -> Tensor:
+        """Scores ``[N, out_channels]`` of PyG ``Data``, or of ``x [N, in_channels]`` and a graph."""
         if isinstance(x, Data):
             if neighbors is not None or edge_weight is not None:
                 raise ValueError("network(data) reads all of the graph: nothing may be given beside it")

@@ -87,6 +87,7 @@ class PartialFunctionalMapNet(nn.Module):
 
     @on_batch
     def forward(self, x: Tensor, spectrum: Spectrum, gradient: Gradient) -> Tensor:
+        """Features ``[V, features]`` before the shapes see one another, of ``x [V, in_channels]`` and their operators."""
         made: Tensor = self.network(x, spectrum, gradient)
         return made
 

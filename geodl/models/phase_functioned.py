@@ -45,6 +45,7 @@ class PhaseFunctionedNetwork(BlendedNetwork):
         self.experts = experts
 
     def forward(self, x: Tensor, phase: Tensor) -> Tensor:
+        """``x [B, in_channels]`` and phases ``[B]`` in radians -> ``[B, out_channels]``."""
         if phase.shape != x.shape[:1]:
             raise ValueError(f"phase must be [{len(x)}], one an input, not {list(phase.shape)}")
         return self.blended(x, self.blend(phase))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -135,6 +134,7 @@ class ResNet(nn.Module):
         return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """Scores ``[B, out_channels]`` of images ``[B, in_channels, H, W]``, or with a level of ``[B, in_channels, V]``."""
         x, level, _ = run(self._layers(), x, level)
         scores: Tensor = self.fc(self.avgpool(x, level))
         return scores
@@ -143,7 +143,7 @@ class ResNet(nn.Module):
         """What is between the layers, by torchvision's names. Nothing beyond the last of them is run.
 
         Args:
-            x: as of the network.
+            x, level: as of the network.
             names: among ``conv1``, ``bn1``, ``relu``, ``maxpool``, ``layer1`` ... ``layer4``, and the blocks ``layer1.0`` and on.
 
         Raises:
@@ -160,26 +160,26 @@ class ResNet(nn.Module):
                 yield [f"{stage}.{k}", *([stage] if k == len(blocks) - 1 else [])], block
 
 
-def ResNet18(**options: Any) -> ResNet:
-    """ResNet of 18 layers; options are those of :class:`ResNet`."""
-    return ResNet(18, **options)
+def ResNet18(in_channels: int = 3, out_channels: int = 1000) -> ResNet:
+    """ResNet of 18 layers; see :class:`ResNet`."""
+    return ResNet(18, in_channels, out_channels)
 
 
-def ResNet34(**options: Any) -> ResNet:
-    """ResNet of 34 layers; options are those of :class:`ResNet`."""
-    return ResNet(34, **options)
+def ResNet34(in_channels: int = 3, out_channels: int = 1000) -> ResNet:
+    """ResNet of 34 layers; see :class:`ResNet`."""
+    return ResNet(34, in_channels, out_channels)
 
 
-def ResNet50(**options: Any) -> ResNet:
-    """ResNet of 50 layers, the first with bottlenecks; options are those of :class:`ResNet`."""
-    return ResNet(50, **options)
+def ResNet50(in_channels: int = 3, out_channels: int = 1000) -> ResNet:
+    """ResNet of 50 layers, the first with bottlenecks; see :class:`ResNet`."""
+    return ResNet(50, in_channels, out_channels)
 
 
-def ResNet101(**options: Any) -> ResNet:
-    """ResNet of 101 layers; options are those of :class:`ResNet`."""
-    return ResNet(101, **options)
+def ResNet101(in_channels: int = 3, out_channels: int = 1000) -> ResNet:
+    """ResNet of 101 layers; see :class:`ResNet`."""
+    return ResNet(101, in_channels, out_channels)
 
 
-def ResNet152(**options: Any) -> ResNet:
-    """ResNet of 152 layers; options are those of :class:`ResNet`."""
-    return ResNet(152, **options)
+def ResNet152(in_channels: int = 3, out_channels: int = 1000) -> ResNet:
+    """ResNet of 152 layers; see :class:`ResNet`."""
+    return ResNet(152, in_channels, out_channels)

@@ -82,6 +82,7 @@ class SkeletonUNet(nn.Module):
         self.pool, self.upsample = MeanPool(), Upsample(mode="bilinear")
 
     def forward(self, x: Tensor) -> Tensor:
+        """``[B, in_channels, J, T]`` -> ``[B, out_channels, J, T]``."""
         level = level_of(self.parents, x, self.pooling, self.kernel_size)
         y, levels, seen = self.input(x).flatten(2), level.pyramid(), []
         for number, block in enumerate(self.down):

@@ -106,6 +106,7 @@ class SqueezeNet(nn.Module):
         return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """Scores ``[B, out_channels]`` of images ``[B, in_channels, H, W]``, or with a level of ``[B, in_channels, V]``."""
         x = self.features(x, level=level)
         level = self.features.after(level)
         drop, conv, relu, pool = self.classifier

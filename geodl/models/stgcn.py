@@ -112,6 +112,7 @@ class STGCN(nn.Module):
         self.output = nn.Linear((1 + moments) * widths[-1], out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores ``[B, out_channels]`` of motions ``[B, in_channels, J, T]``."""
         y: Tensor = self.output(self.features(x))
         return y
 

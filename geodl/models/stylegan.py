@@ -31,12 +31,16 @@ def coarsest_size(widths: Sequence[int], size: Sequence[int] | int) -> tuple[int
     return (size,) if isinstance(size, int) else tuple(size)
 
 
-def resolutions(level: Level | None, steps: int, size: tuple[int, ...]) -> list[Level | None]:
+def resolutions(level: Level | None, steps: int, size: tuple[int, ...], dim: int) -> list[Level | None]:
     """A level and those below it, the coarsest first; on a grid nothing, as often.
 
     Raises:
-        ValueError: the coarsest one has another number of points than ``size``.
+        ValueError: the coarsest one has another number of points than ``size``, or a grid another number of axes.
     """
+    if level is None and len(size) != dim:
+        raise ValueError(
+            f"images have {dim} axes: size must be the points along each, such as {size[:1] * dim}, not {size}"
+        )
     found = [level]
     for _ in range(steps):
         level = None if level is None else level.after()
@@ -128,7 +132,7 @@ class StyleGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.latent_channels = latent_channels
-        self.size = coarsest_size(widths, size)
+        self.size, self.dim = coarsest_size(widths, size), dim
         self.mapping = MappingNetwork(latent_channels, mapping_layers)
         self.constant = nn.Parameter(torch.randn(1, widths[0], *self.size))
         self.first = StyleLayer(widths[0], widths[0], latent_channels, False, dim)
@@ -168,7 +172,7 @@ class StyleGenerator(nn.Module):
         self, styles: Tensor, level: Level | None = None, random: torch.Generator | None = None
     ) -> Tensor:
         """Images of styles; ``random`` draws the noise, torch's global generator if not given."""
-        steps = resolutions(level, len(self.ups), self.size)
+        steps = resolutions(level, len(self.ups), self.size, self.dim)
         w = styles.unbind(1)
         x = self.constant.expand(styles.shape[0], *self.constant.shape[1:])
         x = self.first(x, w[0], steps[0], None, random)

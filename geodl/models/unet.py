@@ -48,6 +48,7 @@ class UNet(nn.Module):
         self.last = GridConv(widths[0], out_channels, 1)
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """``[B, in_channels, H, W]`` -> ``[B, out_channels, H, W]``; on a level ``[V, in_channels]`` likewise."""
         octaves = len(self.down)
         if level is None and any(size % 2 ** (octaves - 1) for size in x.shape[2:]):
             raise ValueError(f"an image of {list(x.shape[2:])} cannot be halved {octaves - 1} times")

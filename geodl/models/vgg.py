@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from geodl.models.published import Published, named, state_dict
@@ -98,26 +96,35 @@ class VGG(nn.Module):
         return model
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """Scores ``[B, out_channels]`` of images ``[B, in_channels, H, W]``, or with a level of ``[B, in_channels, V]``."""
         x = self.avgpool(self.features(x, level=level), self.features.after(level))
         scores: Tensor = self.classifier(x)
         return scores
 
 
-def VGG11(**options: Any) -> VGG:
-    """VGG of 11 layers (configuration A); options are those of :class:`VGG`."""
-    return VGG(11, **options)
+def VGG11(
+    in_channels: int = 3, out_channels: int = 1000, batch_norm: bool = False, dropout: float = 0.5
+) -> VGG:
+    """VGG of 11 layers (configuration A); see :class:`VGG`."""
+    return VGG(11, in_channels, out_channels, batch_norm, dropout)
 
 
-def VGG13(**options: Any) -> VGG:
-    """VGG of 13 layers (configuration B); options are those of :class:`VGG`."""
-    return VGG(13, **options)
+def VGG13(
+    in_channels: int = 3, out_channels: int = 1000, batch_norm: bool = False, dropout: float = 0.5
+) -> VGG:
+    """VGG of 13 layers (configuration B); see :class:`VGG`."""
+    return VGG(13, in_channels, out_channels, batch_norm, dropout)
 
 
-def VGG16(**options: Any) -> VGG:
-    """VGG of 16 layers (configuration D); options are those of :class:`VGG`."""
-    return VGG(16, **options)
+def VGG16(
+    in_channels: int = 3, out_channels: int = 1000, batch_norm: bool = False, dropout: float = 0.5
+) -> VGG:
+    """VGG of 16 layers (configuration D); see :class:`VGG`."""
+    return VGG(16, in_channels, out_channels, batch_norm, dropout)
 
 
-def VGG19(**options: Any) -> VGG:
-    """VGG of 19 layers (configuration E); options are those of :class:`VGG`."""
-    return VGG(19, **options)
+def VGG19(
+    in_channels: int = 3, out_channels: int = 1000, batch_norm: bool = False, dropout: float = 0.5
+) -> VGG:
+    """VGG of 19 layers (configuration E); see :class:`VGG`."""
+    return VGG(19, in_channels, out_channels, batch_norm, dropout)

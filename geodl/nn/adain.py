@@ -41,6 +41,7 @@ class AdaIN(nn.Module):
         self.pool = GlobalMeanPool()
 
     def forward(self, x: Tensor, w: Tensor, level: Level | None = None) -> Tensor:
+        """x with the mean and deviation of styles ``w [B, style_channels]``, of the shape of x."""
         scale, shift = self.style(w).chunk(2, dim=1)
         scale, shift = at_points(scale, x, level), at_points(shift, x, level)
         x = x - at_points(self.pool(x, level), x, level)

@@ -32,6 +32,7 @@ class BlurPool(nn.Module):
     """
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """Half the points along every axis of a grid ``[B, C, *size]``, or the next coarser level's."""
         if level is None:
             return _on_grid(x)
         neighbors, weight = remembered(level, ("blur",), lambda: _blur(level))

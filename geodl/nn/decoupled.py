@@ -41,6 +41,7 @@ class DecoupledAggregation(nn.Module):
         nn.init.constant_(self.norm.weight, scale)
 
     def forward(self, x: Tensor, neighbors: Neighbors) -> Tensor:
+        """``x [N, C]`` read along neighbors, ``[N, C']``."""
         if neighbors.num_dst != neighbors.num_src:
             raise ValueError(
                 f"points read each other, but neighbors have {neighbors.num_dst} rows and {neighbors.num_src} sources"
@@ -82,6 +83,7 @@ class SpatialEncoding(nn.Module):
         self.layers = nn.Sequential(*layers[:-2])
 
     def forward(self, pos: Tensor, x: Tensor | None, neighbors: Neighbors) -> Tensor:
+        """``pos [N, 3]``, ``x [N, C]`` or None and neighbours of the points -> ``[N, widths[-1]]``."""
         expected = None if self.in_channels == 0 else (pos.shape[0], self.in_channels)
         if (None if x is None else tuple(x.shape)) != expected:
             given = "None" if x is None else list(x.shape)

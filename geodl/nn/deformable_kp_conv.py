@@ -44,6 +44,7 @@ class DeformableKPConv(nn.Module):
         self.filters = nn.Parameter(KPConv(in_channels, out_channels, extent, kernel_size).filters.detach())
 
     def forward(self, x: Tensor, charts: Charts) -> Tensor:
+        """``x [num_src, C]`` in charts with offsets ``[E, 3]``, ``[N, C']``."""
         distance, _ = self._distances(x, charts)
         return self._through(x, charts, distance)
 

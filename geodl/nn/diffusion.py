@@ -58,6 +58,7 @@ class LearnedTimeDiffusion(nn.Module):
         self.time = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, spectrum: Spectrum | Sequence[Laplacian]) -> Tensor:
+        """``x [V, C]``, after every channel's own time, ``[V, C]``."""
         time = self.positive_time()
         if self.method == "direct":
             if isinstance(spectrum, Spectrum):
@@ -131,6 +132,7 @@ class DiffusionBlock(nn.Module):
     def forward(
         self, x: Tensor, spectrum: Spectrum | Sequence[Laplacian], gradient: Gradient | None = None
     ) -> Tensor:
+        """``x [V, C]`` of one shape or of several, packed, ``[V, C]``."""
         if x.dim() != 2 or x.shape[1] != self.channels:
             raise ValueError(f"x must have shape [V, {self.channels}], not {list(x.shape)}")
         x = x.to(dtype_of(self))  # operators stay in full precision under mixed precision

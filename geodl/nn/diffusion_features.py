@@ -60,6 +60,7 @@ class SpatialGradientFeatures(nn.Module):
             nn.init.uniform_(weight, -bound, bound)
 
     def forward(self, x: Tensor, gradient: Gradient) -> Tensor:
+        """``x [V, C]`` and the gradient over V vertices -> ``[V, C]``."""
         vertices = gradient.neighbors.num_src
         if x.shape[0] != vertices:
             raise ValueError(f"gradient has {vertices} vertices but x has {x.shape[0]} rows")

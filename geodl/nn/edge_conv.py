@@ -61,6 +61,7 @@ class EdgeConv(nn.Module):
     def forward(
         self, x: Tensor | tuple[Tensor, Tensor], neighbors: Adjacency, x_dst: Tensor | None = None
     ) -> Tensor:
+        """``x [N, C]`` and a graph of N points -> ``[N, C']``; points may also read others, see the shapes above."""
         if isinstance(x, tuple):
             x, x_dst = x
         if x.dim() != 2 or x.shape[1] != self.in_channels:

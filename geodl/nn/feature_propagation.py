@@ -27,8 +27,10 @@ def interpolate(
 
     Args:
         x: ``[M, C]``, the signal at the points.
-        pos: ``[M, 3]``, where they are, and ``ptr [B + 1]``, of which clouds.
-        queries: ``[P, 3]``, where the signal is wanted, and ``query_ptr [B + 1]``.
+        pos: ``[M, 3]``, where they are.
+        ptr: ``[B + 1]``, where their clouds begin.
+        queries: ``[P, 3]``, where the signal is wanted.
+        query_ptr: ``[B + 1]``, where theirs begin.
         k: how many points count.
         power: of the distance.
 
@@ -81,6 +83,7 @@ class FeaturePropagation(nn.Module):
         sample_x: Tensor,
         sample_ptr: Tensor,
     ) -> Tensor:
+        """The signal of the samples at the points, together with theirs, ``[P, widths[-1]]``."""
         own = 0 if x is None else x.shape[1]
         if own + sample_x.shape[1] != self.in_channels:
             raise ValueError(

@@ -136,6 +136,7 @@ class GeodesicConv(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor, charts: Charts | PolarWindows) -> Tensor:
+        """``x [V, C]`` in charts over V vertices, ``[V, C']``, or ``[V, rotations, C']`` without pooling."""
         vertices = charts.neighbors.num_src
         if x.shape[0] != vertices:
             raise ValueError(f"charts have {vertices} vertices but x has {x.shape[0]} rows")

@@ -89,6 +89,7 @@ class GMMConv(GraphLayer):
         edge_attr: Tensor | None = None,
         edge_weight: Tensor | None = None,
     ) -> Tensor:
+        """``x [N, C]`` in charts with coordinates ``[E, dim]``, or PyG's ``edge_index`` and ``edge_attr``, ``[N, C']``."""
         charts, counted, mask = self.coordinates(x, charts, edge_attr, edge_weight)
         u, dim = charts.coords, self.mean.shape[1]
         if u.shape[1] != dim:

@@ -49,6 +49,7 @@ class EdgeMask(MessagePassing):
         self._apply_sigmoid = True
 
     def forward(self, neighbors: Neighbors) -> Tensor | None:
+        """Weight and mask of the edges, ``[E]`` each or None: see the shapes above."""
         mask = self._edge_mask
         if not self.explain or mask is None:
             return None
@@ -88,6 +89,7 @@ class GraphLayer(nn.Module):
     def forward(
         self, x: Features, neighbors: Adjacency | GraphMatrix, edge_weight: Tensor | None = None
     ) -> Tensor:
+        """The layer on a signal ``[N, C]`` and a graph, ``[N, C']``: see the shapes above."""
         if isinstance(neighbors, GraphMatrix) and self.reads_matrices:
             if edge_weight is not None or self.edge_mask.explain:
                 raise ValueError(

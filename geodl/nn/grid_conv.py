@@ -37,6 +37,7 @@ class GridConv(nn.modules.conv._ConvNd):
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode: as of torch's.
+        device, dtype: of the weights.
         dim: number of axes; that of ``kernel_size`` if it is a sequence.
 
     Shapes:
@@ -77,6 +78,7 @@ class GridConv(nn.modules.conv._ConvNd):
         self._inner: Any = self.padding if padding_mode == "zeros" else (0,) * len(kernel)
 
     def forward(self, x: Tensor, domain: Charts | GridWindows | Level | None = None) -> Tensor:
+        """``[B, C, *size]`` as torch; in charts or on a level ``[V, C]`` -> ``[V, C']`` or ``[B, C, V]`` -> ``[B, C', V]``."""
         if domain is not None:
             return _on_domain(self, x, self._taps(domain), _taps_first(self.weight))
         if not torch.compiler.is_compiling() and forced.get() == "reference":
@@ -116,6 +118,7 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, output_padding, groups, bias, dilation: as of torch's.
+        device, dtype: of the weights.
         padding_mode: "zeros", as torch's knows no other.
         dim: number of axes; that of ``kernel_size`` if it is a sequence.
 
@@ -157,6 +160,7 @@ class GridConvTranspose(nn.modules.conv._ConvTransposeNd):
     def forward(
         self, x: Tensor, domain: GridWindows | Level | None = None, output_size: list[int] | None = None
     ) -> Tensor:
+        """``x [B, C, *size]`` as torch; with a level from the coarser one's points to its own."""
         if domain is not None:
             windows = (
                 domain

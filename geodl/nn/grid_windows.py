@@ -74,10 +74,12 @@ class GridWindows(Structure):
         return GridWindows(neighbors, self.weight[order], self.index[order], self.kernel_size)
 
     def convolve(self, x: Tensor, filters: Tensor, groups: int = 1) -> Tensor:
-        """Patch convolution of ``x`` with ``filters [taps, C / groups, C']``.
+        """Patch convolution of a signal.
 
         Args:
             x: ``[V, C]``, or ``[B, C, V]``: B signals on one domain.
+            filters: ``[taps, C / groups, C']``.
+            groups: of channels that do not mix.
 
         Returns:
             ``[N, C']``, or ``[B, C', N]``.

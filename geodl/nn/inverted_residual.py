@@ -61,6 +61,7 @@ class ResidualAbstraction(nn.Module):
         self.skip = nn.Identity() if in_channels == widths[-1] else nn.Linear(in_channels, widths[-1])
 
     def forward(self, pos: Tensor, x: Tensor, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``pos``, ``x [P, C]`` and ``ptr`` of clouds -> ``pos``, ``x [M, widths[-1]]`` and ``ptr`` of fewer points."""
         if x.shape != (pos.shape[0], self.in_channels):
             raise ValueError(f"x must have shape {[pos.shape[0], self.in_channels]}, not {list(x.shape)}")
         index, sample_ptr = farthest_points(pos, (ptr.diff() // self.stride).clamp(min=1), ptr)
@@ -106,6 +107,7 @@ class InvResMLP(nn.Module):
         self.points = mlp([channels, expansion * channels, channels], bias=False, last_activation=False)
 
     def forward(self, pos: Tensor, x: Tensor, ptr: Tensor, neighbors: Neighbors) -> Tensor:
+        """``pos [P, 3]``, ``x [P, C]``, ``ptr [B + 1]`` and neighbours of the points -> ``[P, C]``."""
         if x.shape != (pos.shape[0], self.channels):
             raise ValueError(f"x must have shape {[pos.shape[0], self.channels]}, not {list(x.shape)}")
         y = network_max(self.surroundings, centred(pos, ptr) / self.radius, x, neighbors)

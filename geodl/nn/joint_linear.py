@@ -33,6 +33,7 @@ class JointLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(joints, out_channels, 1).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
+        """``[B, in_channels, J, T]`` -> ``[B, out_channels, J, T]``."""
         joints, _, channels = self.weight.shape
         if x.dim() != 4 or x.shape[1:3] != (channels, joints):
             raise ValueError(f"x must be [B, {channels}, {joints}, T], not {list(x.shape)}")

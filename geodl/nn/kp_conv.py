@@ -111,6 +111,7 @@ class KPConv(nn.Module):
         self.register_buffer("points", (1.5 * kernel_points(kernel_size)).to(self.filters))
 
     def forward(self, x: Tensor, charts: Charts) -> Tensor:
+        """``x [num_src, C]`` in charts with offsets ``[E, 3]``, ``[N, C']``."""
         if charts.kind != "cartesian" or charts.coords.shape[1] != 3:
             raise ValueError(
                 f"charts must be cartesian with 3 coordinates, not {charts.kind} with {charts.coords.shape[1]}"

@@ -38,6 +38,7 @@ class MinibatchDeviation(nn.Module):
         self.pool = GlobalMeanPool()
 
     def forward(self, x: Tensor, level: Level | None = None) -> Tensor:
+        """x with one channel more."""
         if x.dim() < 3:
             raise ValueError(f"x must have shape [B, C, *size] or [B, C, V], not {list(x.shape)}")
         batch = x.shape[0]

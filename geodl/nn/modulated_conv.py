@@ -60,6 +60,7 @@ class ModulatedConv(nn.Module):
         self.demodulate = demodulate
 
     def forward(self, x: Tensor, w: Tensor, level: Level | None = None) -> Tensor:
+        """x as styles ``w [B, style_channels]`` scale it, convolved: C channels become C'."""
         scale = self.style(w)  # [B, C]
         y: Tensor = self.conv(x * at_points(scale, x, level), level)
         if self.demodulate:

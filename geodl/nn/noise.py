@@ -29,6 +29,7 @@ class NoiseInjection(nn.Module):
         self.strength = nn.Parameter(torch.zeros(1, channels))
 
     def forward(self, x: Tensor, random: torch.Generator | None = None) -> Tensor:
+        """x and noise, of the shape of x."""
         device = x.device if random is None else random.device
         shape = (x.shape[0], 1, *x.shape[2:])
         noise = torch.randn(shape, dtype=x.dtype, device=device, generator=random).to(x.device)

@@ -204,6 +204,7 @@ class GlobalMeanPool(nn.Module):
     """
 
     def forward(self, x: Tensor, domain: Level | None = None, batch: Tensor | None = None) -> Tensor:
+        """A row a shape, ``[B, C]``: see the shapes above."""
         if batch is not None:
             mean: Tensor = MeanPool()(x, domain, batch=batch)
             return mean

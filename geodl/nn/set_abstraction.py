@@ -74,6 +74,7 @@ class SetAbstraction(nn.Module):
         self.scales = nn.ModuleList(mlp([3 + in_channels, *layers]) for layers in widths)
 
     def forward(self, pos: Tensor, x: Tensor | None, ptr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``pos``, ``x [P, C]`` and ``ptr`` of clouds -> those of the points that are kept, their x of all scales side by side."""
         expected = None if self.in_channels == 0 else (pos.shape[0], self.in_channels)
         if (None if x is None else tuple(x.shape)) != expected:
             given = "None" if x is None else list(x.shape)

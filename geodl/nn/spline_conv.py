@@ -87,6 +87,7 @@ class SplineConv(GraphLayer):
         edge_attr: Tensor | None = None,
         edge_weight: Tensor | None = None,
     ) -> Tensor:
+        """``x [V, C]`` in charts over V points, or PyG's ``edge_index`` and ``edge_attr``, ``[V, C']``."""
         in_unit = not isinstance(charts, Charts)
         charts, counted, mask = self.coordinates(x, charts, edge_attr, edge_weight)
         neighbors = charts.neighbors

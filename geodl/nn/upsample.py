@@ -41,6 +41,7 @@ class Upsample(nn.Module):
         self.scale_factor, self.mode = scale_factor, mode
 
     def forward(self, x: Tensor, domain: Level | Coarsening | None = None) -> Tensor:
+        """x on a finer grid, or from the coarser level's points to those of the level: see the shapes above."""
         if domain is not None:
             coarsening = domain.cells() if isinstance(domain, Level) else domain
             return coarsening.prolong(x, smooth=self.mode != "nearest")

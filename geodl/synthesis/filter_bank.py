@@ -92,7 +92,7 @@ class FilterBank(nn.Module):
 
     @property
     def smallest(self) -> int:
-        """Points that a grid needs along each axis: at the last octave a few windows must fit."""
+        """Points that a grid needs along each axis, for at the last octave a few windows must fit."""
         return smallest_grid(self.kernel_size, self.octaves)
 
     def forward(

@@ -22,6 +22,8 @@ class Synthesis:
     Args:
         errors: the relative error of the statistics where every step began, see :meth:`GramStatistics.error`.
         step, steps: how many are done, and how many there are.
+        draw: makes :attr:`x` when it is asked for.
+        snapshot: makes :meth:`state`, from which a run goes on.
     """
 
     errors: list[float]

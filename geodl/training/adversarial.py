@@ -39,8 +39,10 @@ class AdversarialModule(L.LightningModule):
         level: where the images live; None for grids.
         loss: "non-saturating" or "hinge".
         learning_rate: of Adam with betas (0, 0.99), of both networks.
-        r1: gamma, 0 for none; r1_every: its steps.
-        path_length: lambda, 0 for none; path_every: its steps.
+        r1: gamma, 0 for none.
+        r1_every: steps from one penalty to the next.
+        path_length: lambda, 0 for none.
+        path_every: steps from one penalty to the next.
         mixing: probability that an image mixes two styles.
         half_life: images until the average has forgotten half; less at the start, a twentieth of the images so far.
         augment: what real images and those of the generator go through before the discriminator sees them, differentiable.

@@ -76,6 +76,7 @@ class FunctionalMapModule(CorrespondenceModule):
         self.temperature, self.contrast = temperature, contrast
 
     def forward(self, batch: Any) -> Tensor:
+        """Features of the shapes of a packed batch."""
         features: Tensor = self.model(batch.x, batch.spectrum, batch.gradient)
         return features
 

@@ -29,6 +29,7 @@ class CorrespondenceModule(L.LightningModule):
         self.learning_rate = learning_rate
 
     def forward(self, batch: Any) -> Tensor:
+        """What the model says of a packed batch."""
         output: Tensor = self.model(batch.x, batch.windows)
         return output
 

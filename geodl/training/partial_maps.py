@@ -54,6 +54,7 @@ class PartialMapModule(CorrespondenceModule):
         self.map_weight, self.overlap_weight, self.contrast = map_weight, overlap_weight, contrast
 
     def forward(self, batch: Any) -> Tensor:
+        """Features of the shapes of a packed batch, before they see one another."""
         features: Tensor = self.model(batch.x, batch.spectrum, batch.gradient)
         return features
 

@@ -73,7 +73,8 @@ class RetargetingModule(L.LightningModule):
         network: of these skeletons.
         skeletons: their bones.
         limbs: of each, in the same order.
-        ends: :math:`\lambda_e`; latent: :math:`\lambda_z`.
+        ends: :math:`\lambda_e`.
+        latent: :math:`\lambda_z`.
         learning_rate: the highest of one cycle.
 
     A batch is a list of 6-D rotations ``[B, T, J, 6]``, one a skeleton.

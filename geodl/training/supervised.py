@@ -60,6 +60,7 @@ class SupervisedModule(L.LightningModule):
         self.register_buffer("seed", torch.tensor(torch.initial_seed() % 2**62))
 
     def forward(self, batch: Any) -> Tensor:
+        """What the model says of a packed batch."""
         return apply(self.model, batch)
 
     def training_scores(self, batch: Any) -> tuple[Any, Tensor, Tensor | float]:

@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 from geodl.data import (
     DataLoader,
     GeodesicOperators,
+    InvariantSignal,
     Mesh,
     OperatorCache,
     PointCloud,
@@ -102,6 +103,11 @@ def test_operators_of_a_ragged_batch_are_those_of_its_shapes(tmp_path: Path, wor
         assert torch.equal(batch.spectrum.evecs[rows], expected.evecs)
         assert torch.equal(batch.spectrum.mass[rows], expected.mass)
         torch.testing.assert_close(slopes[rows], gradient(alone)(alone.pos), rtol=0, atol=0)
+
+
+def test_an_invariant_signal_asks_for_operators() -> None:
+    with pytest.raises(ValueError, match=r"the mesh has no spectrum: SpectralOperators\(cache\) sets it"):
+        InvariantSignal()(ball(1))
 
 
 def test_operators_move_with_their_shape(tmp_path: Path) -> None:

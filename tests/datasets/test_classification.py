@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from geodl.datasets import ClassificationSet, Solids
+from geodl.datasets import ClassificationSet, Puppets, Solids
 
 
 class Numbers(ClassificationSet):
@@ -38,6 +38,12 @@ def test_shapes_are_read_once_and_kept_as_they_were() -> None:
     data = numbers(transform=lambda shape: shape.update({"pos": shape.pos + 1}))
     assert float(data[2].pos[0, 0]) == float(data[2].pos[0, 0]) == 3
     assert data.read == 1
+
+
+def test_a_set_is_asked_for_one_shape_at_a_time() -> None:
+    for shapes in (Solids("train", 1, 16), Puppets(1, 1, num_vertices=1500)):
+        with pytest.raises(TypeError, match="'slice' object cannot be interpreted as an integer"):
+            shapes[:2]
 
 
 def test_other_processes_read_what_they_need() -> None:

@@ -119,8 +119,8 @@ def test_trust_of_good_and_bad_maps(bodies: tuple[Mesh, Mesh]) -> None:
     assert trust(one, two, shuffled, every, 0.0).smoothness < 0.3
     assert "mirrored" in Trust(0.0, 1.0, 1.0, -0.9, 0.03, 0.02).verdict
     # Half mirrored, or a third of shape 1.
-    for orientation, coverage in ((-0.4, 1.0), (0.9, 0.3)):
-        assert "doubtful" in Trust(0.0, coverage, 1.0, orientation, 0.03, 0.02).verdict
+    for turned, coverage in ((-0.4, 1.0), (0.9, 0.3)):
+        assert "doubtful" in Trust(0.0, coverage, 1.0, turned, 0.03, 0.02).verdict
     assert Trust(0.0, 1.0, 1.0, 0.9, 0.03, 0.02).verdict == "good"
     assert "not to be trusted" in str(constant)
 
@@ -144,9 +144,7 @@ def test_a_small_or_broken_mesh_is_answered_or_named() -> None:
     assert found.p2p_21.shape == (4,) and bool(((found.p2p_21 >= 0) & (found.p2p_21 < 4)).all())
     with pytest.raises(ValueError, match="surface area 0"):
         match(tetrahedron, SimpleNamespace(pos=torch.zeros(3, 3), face=torch.tensor([[0], [1], [2]])))
-    with pytest.raises(
-        ValueError, match="a point cloud needs at least 4 points at different places, it has 3"
-    ):
+    with pytest.raises(ValueError, match="the cloud has 3 points: too few"):
         match(tetrahedron, SimpleNamespace(pos=tetrahedron.pos[:3], face=None))
     with pytest.raises(ValueError, match="finite"):
         match(tetrahedron, SimpleNamespace(pos=tetrahedron.pos * torch.nan, face=tetrahedron.face))
@@ -231,7 +229,10 @@ def test_regions_in_every_form(bodies: tuple[Mesh, Mesh]) -> None:
     assert large is not None and large.labels_1 is not None
     assert set(large.labels_1.tolist()) == set(range(len(part.unique())))
     mask = part == 0
-    forms = [as_hints(one, two, None, form) for form in ((mask, mask), [mask, mask], [(mask, mask)], ((mask, mask), (mask, mask)))]
+    forms = [
+        as_hints(one, two, None, form)
+        for form in ((mask, mask), [mask, mask], [(mask, mask)], ((mask, mask), (mask, mask)))
+    ]
     for found in forms:
         assert found is not None and found.labels_2 is not None
         assert (found.labels_2 == mask.long().numpy()).all()

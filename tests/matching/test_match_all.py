@@ -53,7 +53,7 @@ def test_in_processes(tmp_path: Path) -> None:
 def test_bad_input_is_named(bodies: list[Mesh], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no file name"):
         match_all(bodies[0], {"../x": bodies[1]}, tmp_path)
-    with pytest.raises(ValueError, match="not 'b.ply' alone"):
+    with pytest.raises(ValueError, match=r"not 'b\.ply' alone"):
         match_all(bodies[0], "b.ply", tmp_path)
     with pytest.raises(ValueError, match="two shapes have one name"):
         match_all(bodies[0], {1: bodies[1], "1": bodies[2]}, tmp_path)

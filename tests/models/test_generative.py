@@ -59,6 +59,13 @@ def test_other_dimensions(kind: Any) -> None:
     assert DCDiscriminator(1, (3, 4), (2, 2, 3), group=2, dim=3)(made).shape == (2,)
 
 
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_grid_needs_a_size_for_each_axis(kind: Any) -> None:
+    network = kind(latent_channels=5, widths=(6, 4), size=4)
+    with pytest.raises(ValueError, match=r"such as \(4, 4\), not \(4,\)"):
+        network(torch.randn(2, 5))
+
+
 def test_truncation_moves_styles_to_their_mean() -> None:
     network = generator(StyleGenerator)
     for seed in range(300):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,18 @@ def on_meta(make: Callable[..., nn.Module], **options: Any) -> nn.Module:
 def test_parameters_are_those_of_the_papers(name: str, options: dict[str, Any], parameters: int) -> None:
     network = on_meta(getattr(models, name), **options)
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize("name", ["ResNet18", "ResNet50", "VGG11", "VGG19"])
+def test_a_depth_takes_the_arguments_of_its_class_in_their_order(name: str) -> None:
+    make = getattr(models, name)
+    family = inspect.signature(models.ResNet if name.startswith("ResNet") else models.VGG)
+    asked = [(one.name, one.default) for one in inspect.signature(make).parameters.values()]
+    assert asked == [(one.name, one.default) for one in family.parameters.values() if one.name != "depth"]
+    with torch.device("meta"):
+        network = make(1, 7)
+    first, *_, last = network.parameters()
+    assert first.shape[1] == 1 and last.shape == (7,)
 
 
 @pytest.mark.parametrize(
