@@ -4,7 +4,8 @@
 
 People and poses of the test are new; every body has a mesh of its own. A part is what a plane leaves of a body, or a body with
 holes, in the unit of length of all. Errors are distances over the square root of the whole's area, x100, at the vertices of the
-part whose match is known and that the method matches, the share of which stands beside; the overlap's intersection over union is that of the shape that is matched to.
+part whose match is known and that the method matches, the share of which stands beside. The overlap's intersection over union is
+that of the shape that is matched to.
 """
 
 from __future__ import annotations

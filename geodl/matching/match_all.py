@@ -86,7 +86,8 @@ def match_all(
         MatchAllReport.
 
     Raises:
-        ValueError: a negative number of workers, a path alone, a name that is no file name or there twice; what ``shape`` itself raises.
+        ValueError: a negative number of workers, a path alone, a name that is no file name or there twice; what ``shape`` itself
+            raises.
     """
     began = time.perf_counter()
     if workers is not None and workers < 0:

@@ -58,8 +58,8 @@ class Trust:
         bending: what it takes to bend shape 2 onto shape 1 by the map, other than moving its parts as wholes: some hundredths for a
             good map, more where parts lie on wrong ones.
         gap: mean distance of where the map leads from where the shape so bent lies, over the square root of the area.
-        error: ``[V2]`` float32: typical (geometric mean) error of each vertex of shape 2 over the square root of the area; NaN where it is not
-            matched. None where nothing but the numbers is known.
+        error: ``[V2]`` float32: typical (geometric mean) error of each vertex of shape 2 over the square root of the area; NaN
+            where it is not matched. None where nothing but the numbers is known.
     """
 
     bijectivity: float

@@ -56,6 +56,6 @@ def test_bad_input_is_named(bodies: list[Mesh], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"not 'b\.ply' alone"):
         match_all(bodies[0], "b.ply", tmp_path)
     with pytest.raises(ValueError, match="two shapes have one name"):
-        match_all(bodies[0], {1: bodies[1], "1": bodies[2]}, tmp_path)
+        match_all(bodies[0], {1: bodies[1], "1": bodies[2]}, tmp_path)  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="must not be negative"):
         match_all(bodies[0], bodies[1:], tmp_path, workers=-1)
