@@ -8,6 +8,7 @@ import torch
 from geodl.data import Mesh
 from geodl.datasets import Puppets
 from geodl.matching import Match, MatchAllReport, SpectralShape, match, match_all
+from tests.geometry.shapes import bumpy
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,10 @@ def test_as_each_alone_and_resumed(bodies: list[Mesh], tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_in_processes(tmp_path: Path) -> None:
-    shapes = Puppets(3, 2, num_vertices=500)
-    small = [shapes[k] for k in range(3)]
+    balls = [bumpy(2) for _ in range(3)]
+    small = [
+        Mesh(ball.pos * torch.tensor([1.0, 1.2, 1.5 + 0.1 * k]), ball.face) for k, ball in enumerate(balls)
+    ]
     here = match_all(small[0], small[1:], tmp_path / "here", 20, workers=0)
     there = match_all(small[0], small[1:], tmp_path / "there", 20, workers=2)
     assert there.names == ("0", "1") and not there.failed
