@@ -333,7 +333,7 @@ def _notes(one: SpectralShape, two: SpectralShape) -> list[str]:
     if big > _OTHER_SCALE * small:
         found.append(
             f"the shapes differ in scale: areas {one.area:.3g} and {two.area:.3g}. Each was scaled to area 1; "
-            "is one a part of the other, use match_partial"
+            "is one a part of the other, use partial_match"
         )
     sheets = [_euler_characteristic(shape) for shape in (one, two) if "face" in shape.mesh]
     if len(sheets) == 2 and sheets[0] != sheets[1]:
