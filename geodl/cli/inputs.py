@@ -6,28 +6,38 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geodl.cli.numbering import Numbering
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from geodl.data import OperatorCache
 
-__all__ = ["read_index", "read_shape", "read_values", "users_cache"]
+__all__ = ["read_index", "read_repaired", "read_shape", "read_values", "users_cache"]
 
 
-def read_shape(path: Path, repair: bool = False) -> Any:
-    """A mesh or a cloud; a mesh passed through repair, which is said, if asked."""
+def read_shape(path: Path) -> Any:
+    """A mesh or a cloud."""
     from geodl.data import as_shape
 
-    shape = as_shape(path)
-    if not repair or getattr(shape, "face", None) is None:
-        return shape
+    return as_shape(path)
+
+
+def read_repaired(path: Path) -> tuple[Any, Numbering]:
+    """A mesh that has passed through repair, which is said, or a cloud as it is; and what became of the file's vertices."""
+    import torch
+
+    shape = read_shape(path)
+    if getattr(shape, "face", None) is None:
+        return shape, Numbering(torch.arange(len(shape.pos)))
     from geodl.data import Mesh
     from geodl.geometry import repair as repaired
 
     whole, report = repaired(shape)
     for done in report.done:
         print(f"{path.name}: {done}")
-    return Mesh(**whole.to_dict())
+    assert report.vertex_map is not None
+    return Mesh(**whole.to_dict()), Numbering(report.vertex_map)
 
 
 def read_values(path: Path) -> Tensor:
