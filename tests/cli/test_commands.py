@@ -17,6 +17,7 @@ import torch
 import trimesh
 
 from geodl.cli import main
+from geodl.cli.inputs import read_index, read_values
 from geodl.data import Mesh, PointCloud
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +91,22 @@ def test_info_repair_convert(tmp_path: Path, capsys: Said) -> None:
     assert "320 are left out" in capsys.readouterr().out
     assert torch.equal(PointCloud.load(tmp_path / "points.xyz").pos, mesh.pos)
     assert "word" in refused(capsys, "convert", good, tmp_path / "made.word")
+
+
+def test_numbers_of_files(tmp_path: Path) -> None:
+    file, text = tmp_path / "a.npy", tmp_path / "a.txt"
+    for made in (np.array([True, False]), np.array([1, 0], ">f4"), np.array([1, 0], "uint16")):
+        np.save(file, made)
+        assert read_index(file).tolist() == [1, 0]
+    text.write_bytes(b"\xef\xbb\xbf1\n0\n")
+    assert read_index(text).tolist() == [1, 0]
+    np.save(file, np.array([1, np.inf]))
+    with pytest.raises(ValueError, match="must hold whole numbers"):
+        read_index(file)
+    with file.open("wb") as opened:
+        np.savez(opened, one=np.arange(2))
+    with pytest.raises(ValueError, match="an npz file of several arrays"):
+        read_values(file)
 
 
 @pytest.fixture
