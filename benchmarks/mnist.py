@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
+from benchmarks.packed_weights import pack
 from benchmarks.result import command, portable, write_result
 from geodl.data import Grid, Mesh
 from geodl.datasets import MNIST, Digits
@@ -180,6 +181,9 @@ def main(argv: list[str] | None = None) -> None:
         console.print(
             f"seed {seed}: {100 * scores[-1]:.2f} % of {len(y_test)} test images in {spent[-1]:.0f} s"
         )
+        if seed == chosen.seed:
+            chosen.out.mkdir(parents=True, exist_ok=True)
+            pack(model, {"points": points}, chosen.out / "LeNet5.safetensors")
         # After every seed, so that a run that is cut short keeps what it has.
         path = write_result(
             chosen.out,

@@ -85,6 +85,26 @@ def maps_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def pretrained_table(result: dict[str, Any]) -> str:
+    """A row a set and a method, with the network that geodl brings along and without."""
+    lines = [
+        "| data | pairs | method | mean error x100 | median | worst pair | within 5 %, % | a pair, s |",
+        "|---|--:|---|--:|--:|--:|--:|--:|",
+    ]
+    for row in result["metrics"]["matched"]:
+        errors = ("mean_error_x100", "median_error_x100", "worst_pair_x100")
+        cells = [
+            row["data"],
+            f"{row['pairs']:,}",
+            row["method"],
+            *(f"{row[name]:.2f}" for name in errors),
+            f"{100 * row['within 5 %']:.1f}",
+            _number(row["seconds_a_pair"]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def growth_table(result: dict[str, Any]) -> str:
     """A row an operator: how the time of an edge changes with the size of the graph, and the memory of a large one."""
     ways = "near, forward", "near, forward + backward", "random, forward", "random, forward + backward"
@@ -497,7 +517,7 @@ def same_time_table(results: list[dict[str, Any]]) -> str:
 
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
-    results = [_result(name) for name in names]
+    results = [read_result(name) for name in names]
     rowed = [result for result in results if result.get("rows")]
     tables = [table for result in rowed for table in speed_tables(result)]
     tables += [growth_table(result) for result in results if result["benchmark"] == "growth"]
@@ -506,6 +526,7 @@ def section(names: list[str]) -> str:
         tables.append(accuracy_table(scored))
     if mapped := [result for result in results if "errors" in result.get("metrics", {})]:
         tables.append(maps_table(mapped))
+    tables += [pretrained_table(result) for result in results if result["benchmark"] == "pretrained"]
     if digits := [result for result in results if result["benchmark"] in ("mnist", "shrec11")]:
         tables.append(digits_table(digits))
     if clouds := [result for result in results if result["benchmark"] == "modelnet"]:
@@ -549,7 +570,7 @@ def highlights() -> str:
     lines = ["| | work | beside | times as fast |", "|---|---|---|--:|"]
     used = {}
     for name, operator, work, peer in _HIGHLIGHTS:
-        used[name] = _result(name)
+        used[name] = read_result(name)
         rows = [
             row
             for row in used[name]["rows"]
@@ -559,7 +580,7 @@ def highlights() -> str:
     return "\n".join(lines) + "\n\n" + _measured(list(used.values()))
 
 
-def _result(name: str) -> dict[str, Any]:
+def read_result(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / name / "result.json").read_text())
     return found
 

@@ -30,6 +30,9 @@ extensions = [
     "room",
     "cheat_sheet",
     "notebooks",
+    "ratios",
+    "command",
+    "links",
 ]
 exclude_patterns = ["_build", "gallery", "extensions", "gallery_examples/*.ipynb"]
 
@@ -51,6 +54,7 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["geodl.css"]
 html_copy_source = False
+html_extra_path = ["../geodl/llms.txt", "../geodl/SKILL.md"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 3
@@ -64,11 +68,14 @@ sphinx_gallery_conf = {
     "examples_dirs": ["gallery"],
     "gallery_dirs": ["gallery_examples"],
     "filename_pattern": r"\.py$",
+    "default_thumb_file": str(HERE / "_static" / "code.png"),
+    "within_subsection_order": "pictures.in_order",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
     "show_memory": False,
+    "min_reported_time": 3600,  # seconds; those of a busy machine tell nothing
     "write_computation_times": False,
     "image_scrapers": (WrittenPictures(),),
     "capture_repr": ("_repr_html_",),

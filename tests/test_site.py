@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -16,11 +17,12 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
 CODE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-WITH_CODE = [path for path in PAGES if CODE.search(path.read_text())]
+SKILL = ROOT / "geodl" / "SKILL.md"
+WITH_CODE = [path for path in (*PAGES, SKILL) if CODE.search(path.read_text())]
 
 
 def name(path: Path) -> str:
-    return str(path.relative_to(DOCS).with_suffix(""))
+    return str(path.relative_to(DOCS if path.is_relative_to(DOCS) else ROOT).with_suffix(""))
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=name)
@@ -48,6 +50,17 @@ def test_links_to_other_pages_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{name(page)} links to {target}"
 
 
+def test_links_of_llms_txt_lead_somewhere() -> None:
+    text = (ROOT / "geodl" / "llms.txt").read_text()
+    pages = {name(path) for path in (*PAGES, *DOCS.glob("*.rst"))} | {"gallery_examples/index"}
+    targets = re.findall(r"\]\(([^)]+)\.html\)", text)
+    assert targets and not set(targets) - pages
+    for room, listed in re.findall(r"\[geodl\.(\w+)\][^:]*: (.*)", text):
+        known = importlib.import_module(f"geodl.{room}").__all__
+        names = set(re.findall(r"`(\w+)`", listed)) - {"from_published"}
+        assert not names - {*known}, f"geodl.{room} has no {names - {*known}}"
+
+
 @pytest.mark.parametrize("page", sorted((DOCS / "benchmarks").glob("*.md")), ids=name)
 def test_result_tables_are_those_of_the_result_files(page: Path) -> None:
     assert tables.render(page.read_text()) == page.read_text(), "run `python -m benchmarks.tables`"
@@ -66,6 +79,14 @@ def executed() -> set[str]:
 def test_every_public_name_has_an_executed_example(room: str) -> None:
     missing = sorted(set(importlib.import_module(f"geodl.{room}").__all__) - executed())
     assert not missing, f"no example runs {', '.join(missing)} of geodl.{room}"
+
+
+@pytest.mark.parametrize("script", sorted((DOCS / "gallery").glob("*.py")), ids=name)
+def test_gallery_scripts_begin_with_a_title(script: Path) -> None:
+    _, title, line, blank, *_ = (ast.get_docstring(ast.parse(script.read_text()), clean=False) or "").split(
+        "\n"
+    )
+    assert title and line == "=" * len(title) and not blank
 
 
 @pytest.mark.parametrize("room", ["nn", "models", "training"])

@@ -8,6 +8,27 @@ from typing import Any
 
 from sphinx_gallery.scrapers import figure_rst
 
+# What a newcomer looks for first comes first; what is not named here follows.
+ORDER = (
+    "carry_over",
+    "interactive",
+    "own_folder",
+    "segmentation",
+    "own_data_set",
+    "export_program",
+    "own_convolution",
+    "own_operator",
+    "published_weights",
+    "texture_on_a_body",
+    "walking_puppet",
+    "torchrun",
+)
+
+
+def in_order(script: str) -> tuple[int, str]:
+    name = Path(script).stem
+    return ORDER.index(name) if name in ORDER else len(ORDER), name
+
 
 class WrittenPictures:
     """A scraper of sphinx-gallery: looks for files under ``runs/`` beside the script that are new or changed."""

@@ -1,7 +1,10 @@
-"""A texture, a segmentation and ten landmarks, carried from one body to another by a map that nobody trained.
+"""
+Two shapes matched, and what is carried over
+============================================
 
-The two are different people in different poses, each with a mesh of its own. The texture is given at the corners of faces, as
-files have it, with a seam along the back; what is drawn is its colour at the vertices.
+A texture, a segmentation and ten landmarks go from one body to another by a map that nobody trained. The two are different
+people in different poses, each with a mesh of its own. The texture is given at the corners of faces, as files have it, with
+a seam along the back; what is drawn is its colour at the vertices.
 """
 
 from __future__ import annotations

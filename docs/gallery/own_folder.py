@@ -23,11 +23,13 @@ from geodl.data import DataLoader, Mesh
 from geodl.datasets import SegmentationFolder, ShapeFolder
 from geodl.models import DGCNNParts, PointNet
 from geodl.training import ClassificationModule, SegmentationModule, ShapeData, make_trainer
+from geodl.viz import point_clouds
 
 ELSEWHERE = """
 import sys, torch, geodl.ops  # the operators alone
-given = torch.load(sys.argv[2], weights_only=True)
-torch.save(torch.export.load(sys.argv[1]).module()(*given), sys.argv[3])
+for folder in sys.argv[1:]:
+    given = torch.load(folder + "/given.pt", weights_only=True)
+    torch.save(torch.export.load(folder + "/net.pt2").module()(*given), folder + "/scores.pt")
 """
 
 
@@ -56,14 +58,12 @@ def trained(module: Any, data: ShapeData, run: Path, epochs: int) -> torch.nn.Mo
     return model.eval()
 
 
-def same_elsewhere(model: torch.nn.Module, given: tuple[torch.Tensor, ...], folder: Path) -> bool:
-    """Whether a fresh process gets the same scores from the exported program."""
+def exported(model: torch.nn.Module, given: tuple[torch.Tensor, ...], folder: Path) -> None:
+    """The network as a program that takes any number of clouds and points, and clouds to try it on."""
     sizes = tuple({0: Dim(f"size{k}", min=2)} for k in range(len(given)))
     save(export(model, given, dynamic_shapes=sizes), folder / "net.pt2")
     torch.save(given, folder / "given.pt")
-    paths = [str(folder / name) for name in ("net.pt2", "given.pt", "scores.pt")]
-    subprocess.run([sys.executable, "-c", ELSEWHERE, *paths], check=True)
-    return torch.allclose(torch.load(folder / "scores.pt", weights_only=True), model(*given), atol=1e-5)
+    torch.save(model(*given), folder / "expected.pt")
 
 
 def main() -> None:
@@ -71,11 +71,22 @@ def main() -> None:
         root = Path(place)
         make_files(root / "shapes")
 
+        every = ShapeFolder(root / "shapes", num_points=200)
+        out = Path("runs/own-folder")
+        out.mkdir(parents=True, exist_ok=True)
+        chosen = [
+            every.names.index(name)
+            for name in ("ball/ball00.ply", "ball/ball13.off", "box/box00.ply", "box/box13.off")
+        ]
+        point_clouds(
+            [every[k].pos for k in chosen], out / "clouds.png", labels=[every.names[k] for k in chosen]
+        )
+
         train, test = (ShapeFolder(root / "shapes", split, num_points=24) for split in ("train", "test"))
         module = ClassificationModule(PointNet(0, train.num_classes), train.num_classes)
         net = trained(module, ShapeData(train, test, batch_size=8), root / "classifier", epochs=25)
         batch = next(iter(DataLoader(test, batch_size=3)))
-        print("exported, the same:", same_elsewhere(net, (batch.pos, batch.ptr), root))
+        exported(net, (batch.pos, batch.ptr), root / "classifier")
 
         parts = [SegmentationFolder(root / "shapes", split, num_points=24) for split in ("train", "test")]
         network = DGCNNParts(0, parts[0].num_classes, k=8, categories=1)
@@ -83,7 +94,17 @@ def main() -> None:
         net = trained(segmenter, ShapeData(*parts, batch_size=8), root / "segmenter", epochs=6)
         batch = next(iter(DataLoader(parts[1], batch_size=3)))
         category = torch.zeros(3, dtype=torch.int64)
-        print("exported, the same:", same_elsewhere(net, (batch.pos, category, batch.ptr), root))
+        exported(net, (batch.pos, category, batch.ptr), root / "segmenter")
+
+        folders = [root / "classifier", root / "segmenter"]
+        subprocess.run([sys.executable, "-c", ELSEWHERE, *map(str, folders)], check=True)
+        for folder in folders:
+            there, here = (
+                torch.load(folder / f"{name}.pt", weights_only=True) for name in ("scores", "expected")
+            )
+            print(
+                f"{folder.name}, in a process of its own: the same scores: {torch.allclose(there, here, atol=1e-5)}"
+            )
 
 
 if __name__ == "__main__":

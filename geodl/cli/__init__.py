@@ -33,7 +33,7 @@ from geodl.cli import (
 from geodl.cli.interrupt import INTERRUPTED, SAID, Interrupts, supervise
 from geodl.cli.mesh_files import MeshFiles
 
-__all__ = ["MeshFiles", "entry", "main"]
+__all__ = ["MeshFiles", "entry", "main", "parser"]
 
 _PAGES = (
     match,
@@ -75,7 +75,7 @@ def entry() -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    chosen = _arguments(argv)
+    chosen = parser().parse_args(argv)
     logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr)
     _log.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(chosen.verbose, 2)])
     try:
@@ -94,18 +94,19 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"geodl: note: {message}", file=sys.stderr)
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command understands."""
+    made = argparse.ArgumentParser(
         prog="geodl",
         description="Geometric deep learning on meshes and point clouds.",
         epilog="Exit codes: 0 done; 1 an input, an output or this machine was no good; 2 bad arguments; 130 interrupted.",
     )
-    parser.add_argument("--version", action="version", version=f"geodl {__version__}")
+    made.add_argument("--version", action="version", version=f"geodl {__version__}")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "-v", "--verbose", action="count", default=0, help="say more; twice: where an error happened too"
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
     for page in _PAGES:
         page.add(commands, common)
-    return parser.parse_args(argv)
+    return made

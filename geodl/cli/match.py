@@ -17,7 +17,7 @@ __all__ = ["add"]
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
-    page = commands.add_parser("match", parents=[common], help="match two shapes, without training")
+    page = commands.add_parser("match", parents=[common], help="match two shapes")
     page.add_argument("shape_1", type=Path, help="mesh or cloud (off, obj, ply, stl, xyz, ...)")
     page.add_argument("shape_2", type=Path, help="mesh or cloud")
     page.add_argument(
@@ -28,7 +28,13 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         type=Path,
         help="lines of two numbers: a vertex of shape 1 and the one of shape 2 that it is",
     )
-    page.add_argument("--weights", type=Path, help="of a FunctionalMapNet, whose features make the first map")
+    by = page.add_mutually_exclusive_group()
+    by.add_argument(
+        "--features",
+        choices=["pretrained"],
+        help="of the network that comes with geodl, for one more first map",
+    )
+    by.add_argument("--weights", type=Path, help="of a FunctionalMapNet, whose features are taken instead")
     page.add_argument(
         "--transfer", type=Path, metavar="FILE", help="numbers at the vertices of shape 1 to carry to shape 2"
     )
@@ -68,6 +74,8 @@ def run(chosen: argparse.Namespace) -> None:
         given: dict[str, Any] = {}
         if chosen.weights is not None:
             given["features"] = _network_features(chosen.weights)
+        elif chosen.features is not None:
+            given["features"] = chosen.features
         if chosen.landmarks is not None:
             given["landmarks"] = _pairs(chosen.landmarks, numberings)
         values = None if chosen.transfer is None else _values(chosen.transfer, numberings[0])
@@ -173,22 +181,12 @@ def _picture(shapes: list[Any], p2p_21: Any, path: Path, up: str) -> None:
 
 def _network_features(weights: Path) -> Any:
     """Features of a shape by a trained network."""
-    import torch
-
-    from geodl.data import InvariantSignal, Mesh
-    from geodl.models import FunctionalMapNet, load_weights
+    from geodl.data import InvariantSignal
+    from geodl.models import FunctionalMapNet, load_weights, shape_features
 
     network = FunctionalMapNet(InvariantSignal.channels)
     load_weights(network, weights)
-    network.eval()
-    signal = InvariantSignal()
-
-    def features(shape: Any) -> Any:
-        data = signal(Mesh(shape.mesh.pos, shape.mesh.face, spectrum=shape.spectrum, gradient=shape.gradient))
-        with torch.inference_mode():
-            return network(data.x, shape.spectrum, shape.gradient).clone()
-
-    return features
+    return shape_features(network)
 
 
 def _summary(chosen: argparse.Namespace, numberings: list[Numbering], found: Any) -> dict[str, Any]:

@@ -16,20 +16,20 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from torch import nn
-
     from geodl import models
 
-    found = {name: getattr(models, name) for name in models.__all__}
-    networks = {
-        name: one for name, one in found.items() if isinstance(one, type) and issubclass(one, nn.Module)
-    }
+    included = models.list_models(pretrained=True)
     if chosen.name is None:
-        for name, network in sorted(networks.items()):
+        for name in models.list_models():
+            network = getattr(models, name)
             first = (inspect.getdoc(network) or "").partition("\n")[0]
-            print(f"{name:24} {first}{' [published weights]' if hasattr(network, 'from_published') else ''}")
+            weights = " [weights included]" if name in included else ""
+            published = " [published weights]" if hasattr(network, "from_published") else ""
+            print(f"{name:24} {first}{weights}{published}")
         return
-    if chosen.name not in networks:
+    if chosen.name not in models.list_models():
         raise ValueError(f"there is no network {chosen.name}: `geodl models` lists them")
-    network = networks[chosen.name]
+    network = getattr(models, chosen.name)
     print(f"{chosen.name}{inspect.signature(network)}\n\n{inspect.getdoc(network)}")
+    if chosen.name in included:
+        print(f"\nWeights come with geodl.\n\n{models.model_card(chosen.name)}")

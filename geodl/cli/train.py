@@ -44,7 +44,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         one.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
         if task == "classify":
             one.add_argument("--network", choices=CLOUD_NETWORKS, default="DGCNN")
-            one.add_argument("--points", type=int, default=1024, help="drawn from every shape")
+            one.add_argument("--points", type=int, default=1024, help="drawn from every shape (1024)")
         else:
             one.add_argument("-k", type=int, default=128, help="eigenpairs of every shape")
             one.add_argument(
@@ -76,6 +76,7 @@ def run(chosen: argparse.Namespace) -> None:
         print(f"going on in {out}")
     else:
         with new_folder(out):
+            data.setup()  # reads all files: one that is no good ends the command before there is a run
             write(file, described.dumps())
         print(f"run folder: {out}")
     trainer = make_trainer(out, chosen.epochs, chosen.device)

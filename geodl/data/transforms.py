@@ -11,6 +11,8 @@ from torch_geometric.transforms import BaseTransform
 from geodl.data.cache import OperatorCache
 from geodl.data.shapes import as_shape
 from geodl.geometry import (
+    Gradient,
+    Spectrum,
     differential_invariants,
     face_areas,
     laplacian_coordinates,
@@ -159,9 +161,13 @@ class InvariantSignal(BaseTransform):
         for operator in ("spectrum", "gradient"):
             if getattr(data, operator, None) is None:
                 raise ValueError(f"the mesh has no {operator}: SpectralOperators(cache) sets it")
-        found = differential_invariants(data.spectrum, data.gradient, self.functions)
-        data.x = torch.cat(found, 1).asinh().to(data.pos.dtype)
+        data.x = self.of(data.spectrum, data.gradient).to(data.pos.dtype)
         return data
+
+    @classmethod
+    def of(cls, spectrum: Spectrum, gradient: Gradient) -> Tensor:
+        """The signal ``[V, 532]`` of a shape's spectrum and gradient."""
+        return torch.cat(differential_invariants(spectrum, gradient, cls.functions), 1).asinh()
 
 
 class UnitArea(BaseTransform):

@@ -31,7 +31,7 @@ def drawn_points(shape: Any, count: int, seed: int, name: str) -> PointCloud:
     pos, y = shape.pos.double().numpy(), getattr(shape, "y", None)
     if getattr(shape, "face", None) is None:
         if len(pos) < count:
-            raise ValueError(f"{name} has {len(pos)} points, but {count} are asked for")
+            raise ValueError(f"{name} has {len(pos)} points, but {count} are asked for: ask for fewer")
         row = random.permutation(len(pos))[:count]
         points = pos[row]
     else:

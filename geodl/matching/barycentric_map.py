@@ -137,6 +137,25 @@ def nearest_on_faces(source: Tensor, face: Tensor, query: Tensor) -> tuple[Tenso
     return torch.cat([f for f, _ in found]), torch.cat([w for _, w in found])
 
 
+def nearest_on_ring(source: Tensor, face: Tensor, query: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    """As :func:`nearest_on_faces`, of the faces about a vertex ``start [Q]`` alone, which must have one."""
+    order = face.flatten().argsort(stable=True)
+    around = order % face.shape[1]
+    count = torch.bincount(face.flatten(), minlength=source.shape[0])
+    begin = torch.cumsum(count, 0) - count
+    parts = []
+    step = max(1, _GATHERED // (32 * query.shape[1]))
+    for part, at in zip(query.split(step), start.split(step), strict=True):
+        row = torch.repeat_interleave(torch.arange(len(at)), count[at])
+        rank = torch.arange(len(row)) - (torch.cumsum(count[at], 0) - count[at])[row]
+        tried = around[begin[at][row] + rank]
+        distance, weights = closest_on_triangles(source[face[:, tried]], part[row])
+        by_distance = distance.argsort(stable=True)
+        first = by_distance[row[by_distance].argsort(stable=True)][torch.cumsum(count[at], 0) - count[at]]
+        parts.append((tried[first], weights[first]))
+    return torch.cat([f for f, _ in parts]), torch.cat([w for _, w in parts])
+
+
 def _nearest_of_block(
     corners: Tensor, near: Tensor, square: Tensor, radius: Tensor, slack: float, part: Tensor, query: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -67,6 +67,14 @@ class DeformationGraph:
         near, share = _influence(place, nodes, owner, joined)
         return DeformationGraph(place, normal.double().numpy(), nodes, joined, near, share, links.numpy())
 
+    def on(
+        self, pos: Tensor, normal: Tensor, links: Tensor, cell: Tensor, center: Tensor
+    ) -> DeformationGraph:
+        """The same nodes carrying a finer surface, whose vertices lie in cells of this one's about ``center``."""
+        place, owner, nodes = pos.double().numpy(), self.near[cell.numpy(), 0], center.numpy()[self.nodes]
+        near, share = _influence(place, nodes, owner, self.links)
+        return DeformationGraph(place, normal.double().numpy(), nodes, self.links, near, share, links.numpy())
+
     @cached_property
     def features(self) -> Points:
         """Places and normals, in which near points are looked for: ``[V, 6]``."""

@@ -32,6 +32,25 @@ class Hints:
     labels_1: Indices | None = None
     labels_2: Indices | None = None
 
+    @property
+    def regions(self) -> int:
+        """One more than the largest label."""
+        return 1 + max(
+            (int(x.max(initial=0)) for x in (self.labels_1, self.labels_2) if x is not None), default=-1
+        )
+
+    def at_light(self, one: SpectralShape, two: SpectralShape) -> Hints:
+        """The same of what large meshes are matched by first."""
+        at = [
+            where if shape.coarse is None else shape.coarse.cell.numpy()[where]
+            for shape, where in ((one, self.at_one), (two, self.at_two))
+        ]
+        labels = [
+            label if shape.coarse is None or label is None else label[shape.coarse.center.numpy()]
+            for shape, label in ((one, self.labels_1), (two, self.labels_2))
+        ]
+        return Hints(*at, *labels)
+
 
 def as_hints(
     one: SpectralShape,

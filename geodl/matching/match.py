@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,8 +25,10 @@ from geodl.matching.barycentric_map import BarycentricMap
 from geodl.matching.descriptors import match_descriptors
 from geodl.matching.hints import Regions, as_hints, as_start
 from geodl.matching.losses import orthogonality_loss
+from geodl.matching.named_features import named_features
 from geodl.matching.point_map import p2p_to_fmap
 from geodl.matching.progress import told
+from geodl.matching.registration import Registration
 from geodl.matching.search import FAMILIES, Pair, carry, first_fmaps, weighted
 from geodl.matching.spectral_shape import SpectralShape
 from geodl.matching.transfer import Kind
@@ -40,6 +42,8 @@ _FIRST, _GROWN, _SAMPLES, _STEP = 50, 60, 1000, 10
 # A map given is left for another one that costs less than this share of it. Its points are kept within so far (in square
 # roots of the area) of where the shape is bent to.
 _MUCH_LESS, _AGREES = 0.7, 0.05
+# Areas so many times as large are named.
+_OTHER_SCALE = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +154,7 @@ def match(
     shape_1: Any,
     shape_2: Any,
     k: int = 120,
-    features: Callable[[SpectralShape], Tensor] | None = None,
+    features: Callable[[SpectralShape], Tensor] | Literal["pretrained"] | None = None,
     cache: OperatorCache | None = None,
     landmarks: Sequence[tuple[int, int]] | None = None,
     regions: Regions | None = None,
@@ -164,12 +168,15 @@ def match(
     Each grows by :func:`zoomout`; then shape 2 is bent onto shape 1, as rigidly as the map allows. The map that bends it least is
     the best: a left arm on a right shoulder costs more than any pose. The last map joins nearest points of the bent shapes.
     Clouds are matched by the tufted Laplacian of local triangulations, with their ``normal`` or those of their neighbourhoods,
-    turned outward. The shapes should be whole and near to isometric. Nothing is learned.
+    turned outward. Meshes of more than 25,000 vertices are matched at 8,000, the last step is at all.
+    The shapes should be whole and near to isometric. Nothing is learned.
 
     Args:
         shape_1, shape_2: meshes or clouds, whatever :func:`geodl.data.as_shape` takes, or :class:`SpectralShape`.
         k: size of the refined functional map, and eigenpairs that are made of a mesh.
-        features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are the first map.
+        features: ``features(shape) -> [V, D]`` of a trained network, whose nearest neighbours are one more first map, and the last
+            one where they agree with the bent shape; or "pretrained", for :func:`~geodl.models.pretrained_features`, those of the
+            network that comes with geodl.
         cache: where spectra and gradients of meshes are kept and read from; `geodl precompute` fills the user's.
         landmarks: pairs ``(vertex of shape 1, vertex of shape 2)`` that match; a handful breaks a symmetry and pins the map.
         regions: labels ``([V1], [V2])`` of all vertices, integers not negative, that must agree; or a list of pairs of masks
@@ -196,18 +203,34 @@ def match(
         )
         prepared = time.perf_counter()
         hints = as_hints(one, two, landmarks, regions)
-        pair = Pair(one, two, k, hints)
+        pair = Pair(one.light, two.light, k, hints and hints.at_light(one, two))
+        start, stays = None, False
         if initial is not None:
             p2p = initial.p2p_21 if isinstance(initial, Match) else initial
-            forth, back = _refined(pair, as_start(one, two, p2p), tell)
+            start = as_start(one, two, p2p)
+            last, stays = _refined(pair, _at_light(start, one, two), tell)
         else:
-            maps = first_fmaps(one, two, hints) if features is None else [_nearest(one, two, features)]
-            forth, back, _ = pair.last(pair.search(maps, tell)).point_maps()
+            light = pair.one, pair.two
+            maps = first_fmaps(*light, pair.hints)
+            if features is not None:
+                near = _nearest(*light, named_features(features))
+                maps.append(_as_fmap(pair, near))
+                start = (
+                    near if light == (one, two) else None
+                )  # of coarse copies, points are not those of the shapes
+            last = pair.last(pair.search(maps, tell))
+        tell("all vertices", 0.85)
+        if one.coarse is not None or two.coarse is not None:
+            last = last.on(one.graph, two.graph, (hints.labels_1, hints.labels_2) if hints else (None, None))
+        forth, back, here = last.point_maps()
+        if start is not None:
+            forth = torch.where(start >= 0 if stays else _kept(last, start, here), start, forth)
         tell("judgement", 0.9)
-        phi_1, phi_2 = pair.phi_1, pair.phi_2
+        phi_1, phi_2 = one.embedding(), two.embedding()
         c_12 = p2p_to_fmap(forth, phi_1.evecs[:, : pair.most], phi_2.evecs[:, : pair.most], phi_2.mass)
         p2p_21, p2p_12 = _at_all(forth, two.used, one.used), _at_all(back, one.used, two.used)
-        turned = orientation(c_12, one.spectrum, two.spectrum, one.gradient, two.gradient)
+        light_1, light_2 = one.light, two.light
+        turned = orientation(c_12, light_1.spectrum, light_2.spectrum, light_1.gradient, light_2.gradient)
         whole = bool(one.used.all()) and bool(two.used.all())
         graphs = (one.coarse_graph, two.coarse_graph) if whole else None
         judged = trust(one.mesh, two.mesh, p2p_21, p2p_12, turned, graphs=graphs)
@@ -217,15 +240,25 @@ def match(
 
 
 def _nearest(one: SpectralShape, two: SpectralShape, features: Callable[[SpectralShape], Tensor]) -> Tensor:
-    """The functional map of the nearest features."""
-    found = match_descriptors(features(one)[one.used], features(two)[two.used])
-    size = min(_FIRST, one.size, two.size)
-    phi_1, phi_2 = one.embedding(), two.embedding()
-    return p2p_to_fmap(found, phi_1.evecs[:, :size], phi_2.evecs[:, :size], phi_2.mass)
+    """The point map of the nearest features."""
+    return match_descriptors(features(one)[one.used], features(two)[two.used])
 
 
-def _refined(pair: Pair, start: Tensor, tell: Callable[[str, float], None]) -> tuple[Tensor, Tensor]:
-    """The map given where it agrees with the shape that it bends; elsewhere, and the way back, the nearest points.
+def _as_fmap(pair: Pair, p2p_21: Tensor) -> Tensor:
+    """The first functional map of a point map."""
+    size = min(_FIRST, pair.one.size, pair.two.size)
+    return p2p_to_fmap(p2p_21, pair.phi_1.evecs[:, :size], pair.phi_2.evecs[:, :size], pair.phi_2.mass)
+
+
+def _at_light(start: Tensor, one: SpectralShape, two: SpectralShape) -> Tensor:
+    """A point map as one of what large meshes are matched by first."""
+    if two.coarse is not None:
+        start = start[two.coarse.center]
+    return start if one.coarse is None else torch.where(start < 0, -1, one.coarse.cell[start.clamp(min=0)])
+
+
+def _refined(pair: Pair, start: Tensor, tell: Callable[[str, float], None]) -> tuple[Registration, bool]:
+    """The shape bent by the map given, or better; and whether the map shall stay as it is.
 
     A spectral round takes the place of the map's own bending only where it costs much less. A map that swaps left and right is
     left for one found anew if that costs much less, and else stays as it is: bending has no way from one to the other.
@@ -237,22 +270,16 @@ def _refined(pair: Pair, start: Tensor, tell: Callable[[str, float], None]) -> t
     better = pair.search(first_fmaps(pair.one, pair.two), tell) if mirrored else pair.improved(direct)
     tell("refinement", 0.8)
     if pair.cost(better) < _MUCH_LESS * pair.cost(direct):
-        last = pair.last(better)
-    else:
-        last = pair.follow(start[rows], rows, fine=True)
-        better = direct
-    forth, back, here = last.point_maps()
-    if mirrored and better is direct:
-        return torch.where(start >= 0, start, forth), back
-    return torch.where(_kept(pair, start, here), start, forth), back
+        return pair.last(better), False
+    return pair.follow(start[rows], rows, fine=True), mirrored
 
 
-def _kept(pair: Pair, start: Tensor, here: Tensor) -> Tensor:
+def _kept(last: Registration, start: Tensor, here: Tensor) -> Tensor:
     """Points of a map that agree with where the shape is bent to, or lie not far off and hang together with their neighbours."""
-    place, own = torch.from_numpy(pair.one.graph.pos), torch.from_numpy(pair.two.graph.pos)
+    place, own = torch.from_numpy(last.one.pos), torch.from_numpy(last.two.pos)
     goal = place[start.clamp(min=0)]
     off = (goal - here).norm(dim=1)
-    one, other = torch.from_numpy(pair.two.graph.edges)
+    one, other = torch.from_numpy(last.two.edges)
     length = (own[one] - own[other]).norm(dim=1)
     torn = ((goal[one] - goal[other]).norm(dim=1) > 2 * length + 2 * length.mean()).double()
     share = torch.zeros(len(own), dtype=torch.float64).index_add_(0, one, torn).index_add_(0, other, torn)
@@ -295,6 +322,15 @@ def _notes(one: SpectralShape, two: SpectralShape) -> list[str]:
             found.append(f"{left_out} vertices of {name} {why}: they are matched to -1")
         if (parts := _components(shape)) > 1:
             found.append(f"{name} has {parts} components: which goes to which is a guess")
+        if shape.coarse is not None:
+            vertices, few = shape.used.shape[0], len(shape.coarse.center)
+            found.append(f"{name} has {vertices} vertices: it was matched at {few}, then at all")
+    small, big = sorted((one.area, two.area))
+    if big > _OTHER_SCALE * small:
+        found.append(
+            f"the shapes differ in scale: areas {one.area:.3g} and {two.area:.3g}. Each was scaled to area 1; "
+            "is one a part of the other, use partial_match"
+        )
     sheets = [_euler_characteristic(shape) for shape in (one, two) if "face" in shape.mesh]
     if len(sheets) == 2 and sheets[0] != sheets[1]:
         found.append(

@@ -40,6 +40,7 @@ def save(found: Match, path: Path, shapes: bool) -> Path:
         for number, shape in enumerate(found.shapes, 1):
             tensors |= {f"shape_{number}.{name}": tensor for name, tensor in _taken_apart(shape).items()}
             told[f"shape_{number}.inverted"] = shape.inverted
+            told[f"shape_{number}.area"] = shape.area
     # Tensors that share memory must be apart in the file.
     apart = {
         name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()
@@ -107,4 +108,5 @@ def _put_together(tensors: dict[str, Tensor], told: dict[str, Any], prefix: str)
         Gradient.from_tensors(_of("gradient.", held)),
         held["used"],
         told[prefix + "inverted"],
+        told.get(prefix + "area", 1.0),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,6 +45,12 @@ class Registration:
     bending: float
     gap: float
     labels: tuple[Indices | None, Indices | None] = (None, None)
+
+    def on(
+        self, one: DeformationGraph, two: DeformationGraph, labels: tuple[Indices | None, Indices | None]
+    ) -> Registration:
+        """The same bending of finer surfaces with the same nodes; its image, of the coarse one, is left out."""
+        return replace(self, one=one, two=two, labels=labels, image=_NONE)
 
     def point_maps(self) -> tuple[Tensor, Tensor, Tensor]:
         """Nearest neighbours: ``p2p_21 [V2]``, ``p2p_12 [V1]``, and where the vertices of shape 2 lie, ``[V2, 3]``."""

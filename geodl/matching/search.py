@@ -58,7 +58,7 @@ def first_fmaps(shape_1: SpectralShape, shape_2: SpectralShape, hints: Hints | N
         size = min(size, shape_1.size, shape_2.size)
         a, b = weighted(shape_1, families, size), weighted(shape_2, families, size, signs)
         if hints is not None:
-            known = (_known(s, w, n, size) for s, w, n in _sides(shape_1, shape_2, hints))
+            known = (_known(s, w, n, hints.regions, size) for s, w, n in _sides(shape_1, shape_2, hints))
             a, b = (torch.cat([x, 2 * a.norm() * more], 1) for x, more in zip((a, b), known, strict=True))
         maps.append(carry(a, b, evals_1[:size], evals_2[:size]))
         maps.append(carry(b, a, evals_2[:size], evals_1[:size]).mT)
@@ -165,13 +165,13 @@ def _sides(
     return (shape_1, hints.at_one, hints.labels_1), (shape_2, hints.at_two, hints.labels_2)
 
 
-def _known(shape: SpectralShape, at: Indices, labels: Indices | None, size: int) -> Tensor:
+def _known(shape: SpectralShape, at: Indices, labels: Indices | None, regions: int, size: int) -> Tensor:
     """Coefficients ``[size, D]`` of heat at landmarks, at three times, and of regions, of unit length in all."""
     phi = shape.embedding()
     evecs, evals = phi.evecs[:, :size], phi.evals[:size]
     columns = [evecs[torch.from_numpy(at)].T * (-t * evals)[:, None].exp() for t in (0.003, 0.01, 0.03)]
     if labels is not None:
-        inside = torch.from_numpy(labels)[:, None] == torch.arange(int(labels.max()) + 1)
+        inside = torch.from_numpy(labels)[:, None] == torch.arange(regions)
         columns.append((evecs * phi.mass[:, None]).mT @ inside.float())
     known = torch.cat(columns, 1)
     unit: Tensor = known / known.norm().clamp(min=1e-12)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from geodl.data import Mesh, OperatorCache, PointCloud, UnitArea
@@ -14,11 +16,13 @@ from geodl.data.shapes import as_shape
 from geodl.geometry import (
     Gradient,
     Spectrum,
+    coarsen,
     differential_invariants,
     gradient,
     laplacian,
     spectrum,
     surface_area,
+    vertex_areas,
     vertex_normals,
 )
 from geodl.geometry.cloud import oriented_normals
@@ -30,8 +34,25 @@ __all__ = ["SpectralShape"]
 # Eigenfunctions that descriptors are written in; nodes of the graphs by which candidates are judged, and the last map is made.
 _FIRST = 50
 _FEW_NODES, _NODES = 500, 1500
+# A mesh of more vertices is matched by so many of them first.
+_LARGE, _COARSE = 25_000, 8000
 # Points of a cloud, below which neighbourhoods of it say little of a surface.
 _FEWEST = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Coarse:
+    """A coarse copy of a large mesh, in its place and size, by which it is matched.
+
+    Attributes:
+        shape: the copy.
+        cell: ``[V]``, for each vertex of the mesh that has a mass one of the copy's, counted among those that have one.
+        center: ``[C]``, where each of these lies in the mesh.
+    """
+
+    shape: SpectralShape
+    cell: Tensor
+    center: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +65,8 @@ class SpectralShape:
         gradient: of functions at all vertices.
         used: ``[V]`` bool, the vertices that have a mass.
         inverted: whether the faces of the mesh given looked inward and were turned.
+        area: of the shape given.
+        coarse: of a mesh of more than 25,000 vertices, what is matched first; its eigenfunctions, interpolated, are the mesh's.
     """
 
     mesh: Any
@@ -51,6 +74,8 @@ class SpectralShape:
     gradient: Gradient
     used: Tensor
     inverted: bool
+    area: float = 1.0
+    coarse: Coarse | None = None
 
     @staticmethod
     def of(mesh: Any, k: int = 120, cache: OperatorCache | None = None) -> SpectralShape:
@@ -75,6 +100,14 @@ class SpectralShape:
         unit = UnitArea()(unit)
         inverted = _looks_inward(unit.pos.double(), unit.face)
         surface = Mesh(unit.pos, unit.face.flip(0)) if inverted else unit
+        if surface.pos.shape[0] > _LARGE and (large := _of_large(surface, k, cache, inverted, area)):
+            return large
+        return SpectralShape._of_surface(surface, unit, k, cache, inverted, area)
+
+    @staticmethod
+    def _of_surface(
+        surface: Mesh, unit: Mesh, k: int, cache: OperatorCache | None, inverted: bool, area: float
+    ) -> SpectralShape:
         size = min(k, int(unit.face.unique().numel()))
         made = spectrum(unit, size) if cache is None else cache.spectrum(unit, size)
         slope = gradient(surface) if cache is None else cache.gradient(surface)
@@ -84,6 +117,7 @@ class SpectralShape:
             Gradient(slope.neighbors, slope.values.float()),
             made.mass > 0,
             inverted,
+            area,
         )
 
     @cached_property
@@ -109,7 +143,17 @@ class SpectralShape:
         place = torch.cumsum(self.used, 0) - 1
         links = surface_links(self.mesh)
         links = place[links[:, self.used[links].all(0)]]
+        if self.coarse is not None:
+            spread = self.coarse.shape._graph(count)
+            return spread.on(
+                self.mesh.pos[self.used], normal[self.used], links, self.coarse.cell, self.coarse.center
+            )
         return DeformationGraph.of(self.mesh.pos[self.used], normal[self.used], links, count)
+
+    @property
+    def light(self) -> SpectralShape:
+        """The shape that is matched first: the coarse one of a large mesh."""
+        return self if self.coarse is None else self.coarse.shape
 
     @property
     def size(self) -> int:
@@ -138,12 +182,59 @@ def _looks_inward(pos: Tensor, face: Tensor) -> bool:
 def _check_joined(pos: Tensor, face: Tensor) -> None:
     """Faces that share places but no vertices, as of a file for flat shading, are no surface."""
     corners = face.flatten()
-    used, places = corners.unique().numel(), torch.unique(pos[corners], dim=0).shape[0]
+    used = corners.unique().numel()
+    # A surface has half as many vertices as faces.
+    if used < 0.9 * face.shape[1]:
+        return
+    places = torch.unique(pos[corners], dim=0).shape[0]
     if used > 2 * places:
         raise ValueError(
             f"the faces of the mesh share no vertices: {used} vertices lie at {places} places, as in a file for flat shading; "
             "merge them by geodl.geometry.repair or Mesh.load(path, repair=True)"
         )
+
+
+def _of_large(
+    surface: Mesh, k: int, cache: OperatorCache | None, inverted: bool, area: float
+) -> SpectralShape | None:
+    """By a coarse copy: cells of a Voronoi diagram over the surface, joined where three of them meet; None where none do."""
+    mass = vertex_areas(surface).double()
+    used = mass > 0
+    place = torch.cumsum(used, 0) - 1
+    whole = Mesh(surface.pos[used], place[surface.face[:, used[surface.face].all(0)]])
+    cells = coarsen(whole, _COARSE)
+    corners = cells.cluster[whole.face]
+    apart = (corners != corners.roll(1, 0)).all(0)
+    # Cells that meet at several faces are joined once.
+    _, first = np.unique(corners[:, apart].sort(0).values.numpy(), axis=1, return_index=True)
+    face = corners[:, apart][:, torch.from_numpy(first)]
+    if not face.numel():
+        return None
+    mesh = Mesh(whole.pos[cells.centers], face)
+    shape = SpectralShape._of_surface(mesh, mesh, k, cache, False, area)
+    number = torch.where(shape.used, torch.cumsum(shape.used, 0) - 1, -1)
+    center = cells.centers[shape.used]
+    cell = number[cells.cluster]
+    # What lies in a cell that meets no two others, as a small component, goes with the nearest.
+    if bool((lost := cell < 0).any()):
+        near = KDTree(whole.pos[center].numpy()).query(whole.pos[lost].numpy())[1]
+        cell[lost] = torch.from_numpy(near)
+    evecs = torch.zeros(used.shape[0], shape.size)
+    evecs[used] = cells.prolong(shape.spectrum.evecs, smooth=True)
+    weighted = evecs * mass[:, None].float()
+    # Orthonormal again: each with those before it.
+    inner = torch.linalg.cholesky((evecs.mT @ weighted).double(), upper=True)
+    evecs = torch.linalg.solve_triangular(inner.float(), evecs, upper=True, left=False)
+    slope = gradient(surface) if cache is None else cache.gradient(surface)
+    return SpectralShape(
+        Mesh(surface.pos.float(), surface.face),
+        Spectrum(shape.spectrum.evals, evecs, mass.float()),
+        Gradient(slope.neighbors, slope.values.float()),
+        used,
+        inverted,
+        area,
+        Coarse(shape, cell, center),
+    )
 
 
 def _of_cloud(cloud: Any, k: int) -> SpectralShape:
@@ -172,4 +263,5 @@ def _of_cloud(cloud: Any, k: int) -> SpectralShape:
         Gradient(slope.neighbors, slope.values.float()),
         made.mass > 0,
         False,
+        area,
     )

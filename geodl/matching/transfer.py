@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry.cloud import normals_of
-from geodl.matching.barycentric_map import BarycentricMap, nearest_on_faces, precise_map
+from geodl.matching.barycentric_map import BarycentricMap, nearest_on_faces, nearest_on_ring, precise_map
 
 if TYPE_CHECKING:
     from geodl.matching.match import Match, SpectralShape
@@ -19,6 +19,8 @@ Kind = Literal["nearest", "precise", "functional"]
 KINDS: tuple[Kind, ...] = ("nearest", "precise", "functional")
 # A corner keeps the texture coordinates of its own point as far as they are within so many sizes of its face from the face's own.
 _SEAM = 2.0
+# Of more pairs of a face and a point, only the faces about the point's nearest vertex are looked at.
+_PAIRS = 1 << 30
 
 
 def transfer(found: Match, values: Any, kind: str) -> Tensor:
@@ -116,7 +118,7 @@ def _corners(found: Match, values: Tensor) -> Tensor:
     source = one.spectrum.evecs[:, : c.shape[1]].to(c.dtype)
     embedded = two.spectrum.evecs[:, : c.shape[0]].to(c.dtype) @ c
     middle = embedded[face_2].mean(0)
-    home, _ = nearest_on_faces(source, face_1, middle)
+    home, _ = _nearest_point(source, face_1, middle, found.p2p_21[face_2[0]])
     a, b, d = source[face_1[:, home]]
     continued = []
     for corner in embedded[face_2]:
@@ -132,6 +134,16 @@ def _corners(found: Match, values: Tensor) -> Tensor:
     carried = torch.where(same[:, :, None], own, there)
     carried = carried.masked_fill((found.p2p_21[face_2.mT] < 0)[:, :, None], torch.nan)
     return carried.flip(1) if two.inverted else carried
+
+
+def _nearest_point(source: Tensor, face: Tensor, query: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+    if _many(face, query):
+        return nearest_on_ring(source, face, query, torch.where(start < 0, face[0, 0], start))
+    return nearest_on_faces(source, face, query)
+
+
+def _many(face: Tensor, points: Tensor) -> bool:
+    return face.shape[1] * points.shape[0] > _PAIRS
 
 
 def _affine(a: Tensor, b: Tensor, c: Tensor, point: Tensor) -> Tensor:
@@ -176,9 +188,14 @@ def precise(found: Match) -> BarycentricMap:
     """See :attr:`~geodl.matching.Match.precise`."""
     one, two = spectra(found)
     rows = two.used.nonzero().flatten()
-    made = precise_map(
-        found.c_12, one.spectrum.evecs, two.spectrum.evecs[rows], faces(one, "a vertex-to-point map")
-    )
+    face, c = faces(one, "a vertex-to-point map"), found.c_12
+    if _many(face, rows):
+        source = one.spectrum.evecs[:, : c.shape[1]]
+        query = two.spectrum.evecs[rows, : c.shape[0]] @ c
+        home, weights = nearest_on_ring(source, face, query, found.p2p_21[rows])
+        made = BarycentricMap(face.mT[home], weights, home, source.shape[0])
+    else:
+        made = precise_map(c, one.spectrum.evecs, two.spectrum.evecs[rows], face)
     size = two.used.shape[0]
     return BarycentricMap(
         torch.full((size, 3), -1).index_copy(0, rows, made.corners),

@@ -5,6 +5,7 @@ from geodl.models.appnp import APPNP
 from geodl.models.arma import ARMA
 from geodl.models.bernnet import BernNet
 from geodl.models.blended import BlendedLinear
+from geodl.models.by_name import create_model, list_models, model_card
 from geodl.models.cayleynet import CayleyNet
 from geodl.models.chebnet import ChebNet
 from geodl.models.dcgan import DCDiscriminator, DCGenerator
@@ -46,6 +47,7 @@ from geodl.models.sample_quality import (
     lenet_frechet_distance,
     precision_recall,
 )
+from geodl.models.shape_features import pretrained_features, shape_features
 from geodl.models.skeleton_unet import SkeletonUNet
 from geodl.models.squeezenet import SqueezeNet
 from geodl.models.stgcn import STGCN
@@ -114,12 +116,17 @@ __all__ = [
     "SqueezeNet",
     "StyleGenerator",
     "UNet",
+    "create_model",
     "feature_transform_regularizer",
     "frechet_distance",
     "frechet_inception_distance",
     "lenet_features",
     "lenet_frechet_distance",
+    "list_models",
     "load_weights",
+    "model_card",
     "precision_recall",
+    "pretrained_features",
     "save_weights",
+    "shape_features",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,3 +88,7 @@ class MultilayerPerceptron(nn.Sequential):
         for read, written in pairwise(widths):
             layers += [nn.Linear(read, written), activation()]
         super().__init__(*layers[:-1])
+
+    def __getitem__(self, idx: slice | int) -> Any:
+        layers = list(self)[idx]
+        return nn.Sequential(*layers) if isinstance(layers, list) else layers

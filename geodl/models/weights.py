@@ -49,8 +49,13 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         raise ValueError(
             f"{path} does not hold weights of {name}: it is no safetensors file ({error})"
         ) from error
+    fill(model, found, path)
+
+
+def fill(model: nn.Module, found: dict[str, Tensor], path: Path) -> None:
+    """Loads a state dict, read from ``path``, that must be that of the model."""
     if trouble := _differences(found, _state(model)):
-        raise ValueError(f"{path} does not hold weights of {name}: {trouble}")
+        raise ValueError(f"{path} does not hold weights of {type(uncompiled(model)).__name__}: {trouble}")
     uncompiled(model).load_state_dict(found)
 
 

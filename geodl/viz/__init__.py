@@ -3,7 +3,9 @@
 from geodl.viz.color_transfer import correspondence
 from geodl.viz.colors import position_colors
 from geodl.viz.compare import comparison
+from geodl.viz.decision_boundary import decision_boundary
 from geodl.viz.film import film
+from geodl.viz.filters import filters
 from geodl.viz.heat_map import error_map
 from geodl.viz.images import images
 from geodl.viz.match_lines import lines
@@ -22,8 +24,10 @@ __all__ = [
     "comparison",
     "correspondence",
     "curve",
+    "decision_boundary",
     "error_map",
     "film",
+    "filters",
     "images",
     "lines",
     "mesh_film",

@@ -19,7 +19,7 @@ __all__ = ["images"]
 _WIDEST = 2400  # pixels
 _SMALLEST = 112  # a smaller image is magnified, by a whole number so that its pixels stay squares
 _GAP, _MARGIN, _HEAD, _LINE = 6, 16, 44, 30
-_LETTER = 9  # pixels of a title
+_LETTER, _HEAD_LETTER = 9, 13  # pixels of a title
 _DPI = 100
 
 
@@ -72,7 +72,7 @@ def images(
         line, wide = _LINE, max(wide, _LETTER * max(map(len, titles)))
     rows, head = -(-len(made) // columns), _HEAD if title else 0
     height = 2 * _MARGIN + head + rows * (tall + line + _GAP) - _GAP
-    width = max(2 * _MARGIN + columns * (wide + _GAP) - _GAP, _LETTER * len(title))
+    width = max(2 * _MARGIN + columns * (wide + _GAP) - _GAP, _HEAD_LETTER * len(title))
     left = (width - columns * (wide + _GAP) + _GAP) // 2
     canvas = np.full((height, width, 3), 255, dtype=np.uint8)
     places = []

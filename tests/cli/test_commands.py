@@ -215,8 +215,11 @@ def test_models(capsys: Said) -> None:
     assert main(["models"]) == 0
     told = capsys.readouterr().out
     assert re.search(r"^DiffusionNet .*published weights", told, re.MULTILINE) and "LeNet5" in told
+    assert re.search(r"^LeNet5 .*weights included", told, re.MULTILINE)
     assert main(["models", "GCN"]) == 0
     assert "Kipf" in capsys.readouterr().out
+    assert main(["models", "LeNet5"]) == 0
+    assert "Weights come with geodl" in capsys.readouterr().out
     assert "there is no network Unknown" in refused(capsys, "models", "Unknown")
 
 

@@ -86,3 +86,9 @@ def test_what_does_not_fit_is_named() -> None:
         Perceptron(3).learn(CORNERS, torch.ones(4))
     with pytest.raises(ValueError, match="widths must hold"):
         MultilayerPerceptron([3])
+
+
+def test_a_part_of_a_network_is_the_layers_one_after_the_other():
+    network, x = MultilayerPerceptron([3, 5, 4, 2], nn.Tanh), torch.randn(7, 3)
+    assert torch.equal(network[2:](network[:2](x)), network(x))
+    assert network[-1] is list(network)[-1]
