@@ -19,14 +19,17 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    unreadable = 0
-    for path in chosen.shapes:
-        try:
-            _say(path)
-        except (OSError, ValueError, IndexError, TypeError, RuntimeError, ImportError) as error:
-            print(f"geodl: {error}", file=sys.stderr)
-            unreadable += 1
-    return 1 if unreadable else 0
+    # A list: after a bad shape come the others.
+    return 0 if all([_is_said(path) for path in chosen.shapes]) else 1
+
+
+def _is_said(path: Path) -> bool:
+    try:
+        _say(path)
+    except (OSError, ValueError, IndexError, TypeError, RuntimeError, ImportError) as error:
+        print(f"geodl: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _say(path: Path) -> None:

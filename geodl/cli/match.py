@@ -194,7 +194,8 @@ def _summary(chosen: argparse.Namespace, numberings: list[Numbering], found: Any
         "shape_1": chosen.shape_1.name,
         "shape_2": chosen.shape_2.name,
         "vertices": [len(numbering.new) for numbering in numberings],
-        "meaning": "line j of p2p_21.txt is the vertex of shape 1 that vertex j of shape 2 is matched to, counted from 0 as in the files, -1 for none",
+        "meaning": "line j of p2p_21.txt is the vertex of shape 1 that vertex j of shape 2 is matched to, "
+        "counted from 0 as in the files, -1 for none",
         "trust": found.trust.to_dict(),
         "notes": list(found.notes),
     }

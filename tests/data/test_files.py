@@ -563,7 +563,7 @@ def test_colours_a_hair_above_one_are_no_bytes(tmp_path: Path) -> None:
     assert Mesh.load(tmp_path / "a.obj").color[1].tolist() == pytest.approx([0.3, 0.2, 0.1])
 
 
-@pytest.mark.parametrize("rows", ["x;y;z\n1,5;2,5;3,5\n4,5;5,5;6,5\n", "x,y,z,i\n,2,3,9\n,6,7,1\n"])
+@pytest.mark.parametrize("rows", ["x y z\n1,5 2,5 3,5\n4,5 5,5 6,5\n", "x,y,z,i\n,2,3,9\n,6,7,1\n"])
 def test_columns_that_do_not_fit_their_names_are_refused(tmp_path: Path, rows: str) -> None:
     (tmp_path / "a.csv").write_text(rows)
     with pytest.raises(ValueError, match=r"its first line names \d columns, but its rows have \d numbers"):

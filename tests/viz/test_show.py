@@ -62,7 +62,7 @@ def test_what_goes_in_is_in_the_page() -> None:
 def test_far_from_the_origin_nothing_collapses() -> None:
     mesh = ball()
     far = Mesh(mesh.pos.double() + torch.tensor([5e5, 5e6, 0]).double(), mesh.face)
-    scene, data = unpacked(show(far))
+    scene, _ = unpacked(show(far))
     stored = scene["shapes"][0]
     assert np.abs(stored["pos"]["low"]).max() < 1.1 and scene["shapes"][0]["centre"] == [0, 0, 0]
 

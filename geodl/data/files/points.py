@@ -19,9 +19,9 @@ __all__ = ["npy_bytes", "npz_bytes", "pcd_bytes", "read_npy", "read_npz", "read_
 def read_xyz(data: bytes) -> Loaded:
     """Rows of numbers: x y z, x y z and a normal or colour, x y z intensity r g b (pts), or more, named by a first line of words.
 
-    Blanks, commas and semicolons part columns; where semicolons do, commas may be decimal ones. A first line that holds nothing but the number of points is left out. Without
-    names, three columns behind the position are a colour where they are whole numbers from 0 to 255, else a normal; six are a
-    normal and a colour, or a colour and a normal.
+    Blanks, commas and semicolons part columns; where semicolons do, commas may be decimal points. A first line that holds nothing
+    but the number of points is left out. Without names, three columns behind the position are a colour where they are whole numbers
+    from 0 to 255, else a normal; six are a normal and a colour, or a colour and a normal.
     """
     data = without_mark(data)
     names, begin = _heading(data)
