@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from geodl import cli
-from geodl.data import InvariantSignal, Mesh, OperatorCache
+from geodl.data import InvariantSignal, Mesh, OperatorCache, PointCloud
 from geodl.datasets import Puppets
 from geodl.models import FunctionalMapNet, save_weights
 from geodl.training import FunctionalMapData
@@ -109,6 +109,20 @@ def test_transfer(
     np.save(values, one[:5, 1])
     assert cli.main([*arguments, "-o", str(tmp_path / "again")]) == 1
     assert "has 5 lines but shape 1 has" in capsys.readouterr().err
+
+
+def test_a_cloud_carries_values_to_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud, values = tmp_path / "cloud.ply", tmp_path / "values.npy"
+    pos = torch.randn(300, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2, 3])
+    PointCloud(pos).save(cloud)
+    np.save(values, pos[:, 0])
+    arguments = ["match", str(cloud), str(cloud), "-k", "20", "--no-picture", "--transfer", str(values)]
+    assert cli.main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    p2p = np.loadtxt(tmp_path / "out" / "p2p_21.txt", dtype=int)
+    assert np.allclose(np.loadtxt(tmp_path / "out" / "transferred.txt"), pos[p2p, 0])
+    for more, why in ((["--kind", "precise"], "shape 1 is a cloud"), (["--html", "--up", "w"], "up")):
+        assert cli.main([*arguments, *more, "-o", str(tmp_path / "again")]) == 1
+        assert why in capsys.readouterr().err
 
 
 def test_with_repair_numbers_stay_those_of_the_files(
