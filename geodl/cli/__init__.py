@@ -57,16 +57,20 @@ def entry() -> int:
     """The command as a process: an interrupt ends it within a second."""
     supervised = supervise()
     interrupts = Interrupts()
-    signal.signal(signal.SIGINT, interrupts)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as of a shell's background jobs
+        signal.signal(signal.SIGINT, interrupts)
+    code = INTERRUPTED
     try:
-        return main()
+        code = main()
     except BaseException:
-        # Lightning makes an exit of an interrupt.
+        # Lightning makes an exit of an interrupt, native code an error.
         if not interrupts.happened:
             raise
+    if interrupts.happened:
         if not supervised:
             sys.stderr.write(SAID)
         return INTERRUPTED
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from geodl.cli.output import new_file
 
 __all__ = ["add"]
 
-_POINTS_ALONE = (".pcd", ".xyz", ".txt", ".npy", ".pts", ".csv")
+_POINTS_ALONE = (".pcd", ".xyz", ".txt", ".npy")
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:

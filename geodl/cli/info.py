@@ -19,28 +19,34 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
+    # A list: after a bad shape come the others.
+    return 0 if all([_is_said(path) for path in chosen.shapes]) else 1
+
+
+def _is_said(path: Path) -> bool:
+    try:
+        _say(path)
+    except (OSError, ValueError, IndexError, TypeError, RuntimeError, ImportError) as error:
+        print(f"geodl: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _say(path: Path) -> None:
     from geodl.geometry import surface_area, validate
 
-    unreadable = 0
-    for path in chosen.shapes:
-        try:
-            shape = read_shape(path)
-        except (OSError, ValueError, IndexError, ImportError) as error:
-            print(f"geodl: {error}", file=sys.stderr)
-            unreadable += 1
-            continue
-        print(f"{path}: {type(shape).__name__}, {shape.pos.dtype}".replace("torch.", ""))
-        if getattr(shape, "face", None) is None:
-            print(f"  {shape.pos.shape[0]} points, no faces")
-        else:
-            print(f"  {validate(shape)}")
-        low, high = shape.pos.amin(0).tolist(), shape.pos.amax(0).tolist()
-        print(
-            "  extends "
-            + ", ".join(f"{axis} {a:.4g}..{b:.4g}" for axis, a, b in zip("xyz", low, high, strict=True))
-        )
-        if getattr(shape, "face", None) is not None:
-            print(f"  area {float(surface_area(shape)):.6g}")
-        if carried := shape.vertex_attributes():
-            print("  carries " + ", ".join(f"{name} {list(value.shape)}" for name, value in carried.items()))
-    return 1 if unreadable else 0
+    shape = read_shape(path)
+    print(f"{path}: {type(shape).__name__}, {shape.pos.dtype}".replace("torch.", ""))
+    if getattr(shape, "face", None) is None:
+        print(f"  {shape.pos.shape[0]} points, no faces")
+    else:
+        print(f"  {validate(shape)}")
+    low, high = shape.pos.amin(0).tolist(), shape.pos.amax(0).tolist()
+    print(
+        "  extends "
+        + ", ".join(f"{axis} {a:.4g}..{b:.4g}" for axis, a, b in zip("xyz", low, high, strict=True))
+    )
+    if getattr(shape, "face", None) is not None:
+        print(f"  area {float(surface_area(shape)):.6g}")
+    if carried := shape.vertex_attributes():
+        print("  carries " + ", ".join(f"{name} {list(value.shape)}" for name, value in carried.items()))

@@ -6,28 +6,38 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geodl.cli.numbering import Numbering
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from geodl.data import OperatorCache
 
-__all__ = ["read_index", "read_shape", "read_values", "users_cache"]
+__all__ = ["read_index", "read_repaired", "read_shape", "read_values", "users_cache"]
 
 
-def read_shape(path: Path, repair: bool = False) -> Any:
-    """A mesh or a cloud; a mesh passed through repair, which is said, if asked."""
+def read_shape(path: Path) -> Any:
+    """A mesh or a cloud."""
     from geodl.data import as_shape
 
-    shape = as_shape(path)
-    if not repair or getattr(shape, "face", None) is None:
-        return shape
+    return as_shape(path)
+
+
+def read_repaired(path: Path) -> tuple[Any, Numbering]:
+    """A mesh that has passed through repair, which is said, or a cloud as it is; and what became of the file's vertices."""
+    import torch
+
+    shape = read_shape(path)
+    if getattr(shape, "face", None) is None:
+        return shape, Numbering(torch.arange(len(shape.pos)))
     from geodl.data import Mesh
     from geodl.geometry import repair as repaired
 
     whole, report = repaired(shape)
     for done in report.done:
         print(f"{path.name}: {done}")
-    return Mesh(**whole.to_dict())
+    assert report.vertex_map is not None
+    return Mesh(**whole.to_dict()), Numbering(report.vertex_map)
 
 
 def read_values(path: Path) -> Tensor:
@@ -44,11 +54,15 @@ def read_values(path: Path) -> Tensor:
         raise FileNotFoundError(f"there is no file {path}")
     try:
         made = np.load(path, allow_pickle=False) if path.suffix == ".npy" else _text(path)
+        if not isinstance(made, np.ndarray):
+            raise ValueError("it is an npz file of several arrays")
         if made.dtype.kind not in "fiub" or made.ndim not in (1, 2) or not made.size:
             raise ValueError(f"it holds {made.dtype} of shape {list(made.shape)}")
     except (ValueError, UnicodeDecodeError, EOFError) as error:
         raise ValueError(f"{path} does not hold numbers, a line a vertex: {error}") from error
-    return torch.from_numpy(np.ascontiguousarray(made))
+    # Of torch's dtypes bool and the unsigned ones lack arithmetic, and none is big-endian.
+    kept = np.dtype(np.int64) if made.dtype.kind in "ub" else made.dtype.newbyteorder("=")
+    return torch.from_numpy(np.ascontiguousarray(made, dtype=kept))
 
 
 def _text(path: Path) -> Any:
@@ -58,15 +72,15 @@ def _text(path: Path) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an empty file is an error below
-        separator = "," if "," in path.read_text(encoding="utf-8").partition("\n")[0] else None
-        made = np.loadtxt(path, delimiter=separator, ndmin=2, dtype=np.float64)
+        separator = "," if "," in path.read_text(encoding="utf-8-sig").partition("\n")[0] else None
+        made = np.loadtxt(path, delimiter=separator, ndmin=2, dtype=np.float64, encoding="utf-8-sig")
     return made[:, 0] if made.shape[1:] == (1,) else made
 
 
 def read_index(path: Path) -> Tensor:
     """Whole numbers, in the shape that the file has them."""
     values = read_values(path)
-    if bool((values != values.round()).any()):
+    if not bool((values.isfinite() & (values == values.round())).all()):
         raise ValueError(f"{path} must hold whole numbers")
     return values.long()
 

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from geodl.cli.inputs import read_index, read_shape, read_values, users_cache
+from geodl.cli.inputs import read_index, read_repaired, read_shape, read_values, users_cache
+from geodl.cli.numbering import Numbering
 from geodl.cli.output import free_name, new_folder, stage, write
 
 __all__ = ["add"]
@@ -38,9 +39,15 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         "--transfer", type=Path, metavar="FILE", help="numbers at the vertices of shape 1 to carry to shape 2"
     )
     page.add_argument(
-        "--kind", choices=["nearest", "precise", "functional"], default="precise", help="of the transfer"
+        "--kind",
+        choices=["nearest", "precise", "functional"],
+        help="of the transfer (precise if not given, nearest from a cloud)",
     )
-    page.add_argument("--repair", action="store_true", help="leave out what is wrong with the meshes first")
+    page.add_argument(
+        "--repair",
+        action="store_true",
+        help="leave out what is wrong with the meshes first; numbers stay those of the files",
+    )
     page.add_argument(
         "--html", action="store_true", help="write a page on which both shapes turn, linked under the mouse"
     )
@@ -57,15 +64,21 @@ def run(chosen: argparse.Namespace) -> None:
     out = chosen.out or free_name(Path(f"match-{chosen.shape_1.stem}-{chosen.shape_2.stem}"))
     with new_folder(out):
         paths = (chosen.shape_1, chosen.shape_2)
-        shapes = [read_shape(path, chosen.repair) for path in paths]
+        numberings: list[Numbering] = []
+        shapes: list[Any] = []
+        for path in paths:
+            shape, numbering = read_repaired(path) if chosen.repair else _as_it_is(path)
+            shapes.append(shape)
+            numberings.append(numbering)
+        kind = _checked_choices(chosen, shapes[0])
         given: dict[str, Any] = {}
         if chosen.weights is not None:
             given["features"] = _network_features(chosen.weights)
         elif chosen.features is not None:
             given["features"] = chosen.features
         if chosen.landmarks is not None:
-            given["landmarks"] = _pairs(chosen.landmarks)
-        values = None if chosen.transfer is None else _values(chosen.transfer, shapes[0])
+            given["landmarks"] = _pairs(chosen.landmarks, numberings)
+        values = None if chosen.transfer is None else _values(chosen.transfer, numberings[0])
         cache, ready, began = users_cache(chosen.cache), [], time.perf_counter()
         for path, shape in zip(paths, shapes, strict=True):
             with stage(f"spectrum of {path.name}, {shape.pos.shape[0]} vertices"):
@@ -74,11 +87,15 @@ def run(chosen: argparse.Namespace) -> None:
         with stage("matching"):
             found = match(ready[0], ready[1], chosen.k, **given)
         seconds = {"preparation": prepared - began, "matching": time.perf_counter() - prepared}
-        for name, p2p in (("p2p_21.txt", found.p2p_21), ("p2p_12.txt", found.p2p_12)):
+        one, two = numberings
+        for name, p2p in (
+            ("p2p_21.txt", two.to_file(one.old_of(found.p2p_21))),
+            ("p2p_12.txt", one.to_file(two.old_of(found.p2p_12))),
+        ):
             write(out / name, "".join(f"{vertex}\n" for vertex in p2p.tolist()))
         write(
             out / "match.json",
-            json.dumps(_summary(chosen, shapes, found) | {"seconds": seconds}, indent=2) + "\n",
+            json.dumps(_summary(chosen, numberings, found) | {"seconds": seconds}, indent=2) + "\n",
         )
         print(f"{chosen.shape_2.name} -> {chosen.shape_1.name}: {found.trust}")
         for note in found.notes:
@@ -87,7 +104,7 @@ def run(chosen: argparse.Namespace) -> None:
             f"{seconds['preparation']:.2f} s to prepare the shapes, {seconds['matching']:.2f} s to match them"
         )
         if values is not None:
-            _transfer(found, values, chosen.kind, out)
+            _transfer(found, values, kind, two, out)
         if chosen.html:
             _page(shapes, found.p2p_21, [path.name for path in paths], out / "match.html", chosen.up)
         if not chosen.no_picture:
@@ -96,29 +113,49 @@ def run(chosen: argparse.Namespace) -> None:
         print(f"wrote {out}: {', '.join(written)}")
 
 
-def _pairs(path: Path) -> list[tuple[int, int]]:
+def _as_it_is(path: Path) -> tuple[Any, Numbering]:
+    import torch
+
+    shape = read_shape(path)
+    return shape, Numbering(torch.arange(len(shape.pos)))
+
+
+def _checked_choices(chosen: argparse.Namespace, shape_1: Any) -> str:
+    """The kind of the transfer. What cannot be done is said before the minutes that matching takes."""
+    cloud = getattr(shape_1, "face", None) is None
+    if chosen.transfer is not None and chosen.kind == "precise" and cloud:
+        raise ValueError("--kind precise needs faces, but shape 1 is a cloud: use nearest")
+    if chosen.html or not chosen.no_picture:
+        from geodl.viz.scene import View
+
+        View.of(chosen.up)
+    return chosen.kind or ("nearest" if cloud else "precise")
+
+
+def _pairs(path: Path, numberings: list[Numbering]) -> list[tuple[int, int]]:
     index = read_index(path)
     if index.dim() != 2 or index.shape[1] != 2:
         raise ValueError(
             f"{path} must hold two vertices a line, one of each shape, not {list(index.shape)} numbers"
         )
-    return [(one, two) for one, two in index.tolist()]
+    first, second = numberings
+    return [(first.landmark(one, "shape 1"), second.landmark(two, "shape 2")) for one, two in index.tolist()]
 
 
-def _values(path: Path, shape: Any) -> Any:
+def _values(path: Path, numbering: Numbering) -> Any:
     values = read_values(path)
-    if len(values) != len(shape.pos):
-        raise ValueError(f"{path} has {len(values)} lines but shape 1 has {len(shape.pos)} vertices")
-    return values
+    if len(values) != len(numbering.new):
+        raise ValueError(f"{path} has {len(values)} lines but shape 1 has {len(numbering.new)} vertices")
+    return values[numbering.old]
 
 
-def _transfer(found: Any, values: Any, kind: str, out: Path) -> None:
+def _transfer(found: Any, values: Any, kind: str, numbering: Numbering, out: Path) -> None:
     import numpy as np
 
     whole = bool((values == values.round()).all())
     # Whole numbers are labels, and a mean of two labels is none of them.
     carried = found.transfer(values.long() if whole and kind != "functional" else values.double(), kind=kind)
-    lines = [" ".join(map(str, np.atleast_1d(row))) + "\n" for row in carried.numpy()]
+    lines = [" ".join(map(str, np.atleast_1d(row))) + "\n" for row in numbering.to_file(carried).numpy()]
     write(out / "transferred.txt", "".join(lines))
 
 
@@ -152,12 +189,13 @@ def _network_features(weights: Path) -> Any:
     return shape_features(network)
 
 
-def _summary(chosen: argparse.Namespace, shapes: list[Any], found: Any) -> dict[str, Any]:
+def _summary(chosen: argparse.Namespace, numberings: list[Numbering], found: Any) -> dict[str, Any]:
     return {
         "shape_1": chosen.shape_1.name,
         "shape_2": chosen.shape_2.name,
-        "vertices": [shape.pos.shape[0] for shape in shapes],
-        "meaning": "line j of p2p_21.txt is the vertex of shape 1 that vertex j of shape 2 is matched to, counted from 0",
+        "vertices": [len(numbering.new) for numbering in numberings],
+        "meaning": "line j of p2p_21.txt is the vertex of shape 1 that vertex j of shape 2 is matched to, "
+        "counted from 0 as in the files, -1 for none",
         "trust": found.trust.to_dict(),
         "notes": list(found.notes),
     }

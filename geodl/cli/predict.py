@@ -43,13 +43,12 @@ def _classify(chosen: argparse.Namespace, described: Run) -> None:
     from geodl.data import collate
     from geodl.data.progress import progress
     from geodl.datasets.drawn_points import drawn_points
-    from geodl.training.arguments import apply
 
     model = described.trained(chosen.training)
     for path in progress(chosen.shapes, len(chosen.shapes), "shapes"):
         cloud = drawn_points(read_shape(path), described.num_points, 0, path.name)
         with torch.inference_mode():
-            share = apply(model, collate([cloud])).softmax(1)[0]
+            share = _scores(model, collate([cloud])).softmax(1)[0]
         print(f"{path}: {described.classes[int(share.argmax())]} ({float(share.max()):.0%})")
 
 
@@ -58,7 +57,6 @@ def _segment(chosen: argparse.Namespace, described: Run, out: Path) -> None:
 
     from geodl.data import collate
     from geodl.data.progress import progress
-    from geodl.training.arguments import apply
 
     model, prepare = described.trained(chosen.training), described.prepare(users_cache(chosen.cache))
     names = [f"{path.stem}.txt" for path in chosen.shapes]
@@ -67,6 +65,12 @@ def _segment(chosen: argparse.Namespace, described: Run, out: Path) -> None:
     for path, name in progress(zip(chosen.shapes, names, strict=True), len(names), "shapes"):
         shape = read_shape(path)
         with torch.inference_mode():
-            label = apply(model, collate([prepare(shape.clone())])).argmax(1)
+            label = _scores(model, collate([prepare(shape.clone())])).argmax(1)
         write(out / name, "".join(f"{number}\n" for number in label.tolist()))
         print(f"{path}: {len(label)} labels of {described.elements} in {out / name}")
+
+
+def _scores(model: Any, batch: Any) -> Any:
+    from geodl.models.on_batch import arguments
+
+    return model(**arguments(model.forward, model, batch))

@@ -28,6 +28,7 @@ class Run:
         elements: of a segmentation, what is labelled: "vertices", "faces" or "points".
         num_points: of the clouds that a classifier reads.
         k: eigenpairs of spectral networks.
+        folder, seed, batch_size: of the training, which goes on only where they are the same.
     """
 
     task: str
@@ -36,6 +37,9 @@ class Run:
     elements: str = ""
     num_points: int = 0
     k: int = 0
+    folder: str = ""
+    seed: int = 0
+    batch_size: int = 0
 
     @staticmethod
     def load(folder: Path) -> Run:

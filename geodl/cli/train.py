@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +54,20 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    import lightning as L
-
     from geodl.models import save_weights
     from geodl.training import make_trainer, resume_point
 
     if not chosen.folder.exists():
         raise FileNotFoundError(f"there is no folder {chosen.folder}")
+    import lightning as L  # behind geodl.training, which says how to install it
+
     L.seed_everything(chosen.seed, workers=True, verbose=False)
     described, module, data = {"classify": _classify, "segment": _segment, "correspond": _correspond}[
         chosen.task
     ](chosen)
+    described = replace(
+        described, folder=str(chosen.folder.resolve()), seed=chosen.seed, batch_size=chosen.batch_size
+    )
     out = chosen.out or Path("runs") / f"{chosen.task}-{chosen.folder.resolve().stem}"
     file = out / "run.json"
     if (out / WEIGHTS).exists():

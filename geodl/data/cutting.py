@@ -67,7 +67,7 @@ class RandomHoles(BaseTransform):
     Sets ``whole`` and keeps attributes as :class:`CutByPlane` does.
 
     Args:
-        low, high: between which the share of the area that is left is drawn; holes are cut until no more is.
+        low, high: between which the share of the area that is left is drawn; holes are cut until about that is.
         holes: how many there are.
         generator: as of :class:`RandomScale`.
 
@@ -148,9 +148,11 @@ def _taken(data: Any, rows: Tensor) -> Any:
             data.face = place[face]
         elif key == "corres":
             data.corres = torch.where(value >= 0, place[value.clamp(min=0)], -1)
-        elif isinstance(value, Tensor) and value.dim() and value.shape[0] == vertices:
-            data[key] = value[whole]
-        elif isinstance(value, Tensor) and value.dim() and value.shape[0] == faces:
-            data[key] = value[rows]
+        elif isinstance(value, Tensor) and value.dim():
+            # Where vertices and faces are as many, the name tells.
+            if value.shape[0] == faces and (key.startswith("face_") or faces != vertices):
+                data[key] = value[rows]
+            elif value.shape[0] == vertices:
+                data[key] = value[whole]
     data.whole = whole
     return data

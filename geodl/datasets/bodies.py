@@ -38,7 +38,9 @@ def reference(rig: Rig, num_vertices: int) -> Mesh:
     """The template as a mesh, its vertices labelled by their numbers."""
     made = template(rig, num_vertices)
     labels = torch.arange(len(made.vertices))
-    return as_mesh(made.vertices, made.faces, y=labels, part=torch.from_numpy(made.part), name="reference")
+    return as_mesh(
+        made.vertices, made.faces, y=labels, part=torch.from_numpy(made.part.copy()), name="reference"
+    )
 
 
 def registered(rig: Rig, num_vertices: int, scales: Points, turns: Points, **tags: object) -> Mesh:
@@ -47,8 +49,8 @@ def registered(rig: Rig, num_vertices: int, scales: Points, turns: Points, **tag
     own = torch.arange(len(made.vertices))
     joints = place_bones(rig, scales, turns)[0]
     posed, joints = _stand(skin(rig, made.vertices, made.weights, scales, turns), joints)
-    part = torch.from_numpy(made.part)
-    return as_mesh(posed, made.faces, y=own, corres=own, part=part, joints=_floats(joints), **tags)
+    part = torch.from_numpy(made.part.copy())
+    return as_mesh(posed, made.faces, y=own, corres=own.clone(), part=part, joints=_floats(joints), **tags)
 
 
 def remeshed(

@@ -53,7 +53,11 @@ class BarycentricMap:
         return mixed.masked_fill(~self.matched.view(-1, *[1] * (values.dim() - 1)), torch.nan)
 
     def vote(self, labels: Tensor) -> Tensor:
-        """Labels ``[V1]`` of any integer type: that with the largest weight of the three corners, -1 where there is no point."""
+        """Labels ``[V1]`` of any integer type: that with the largest weight of the three corners, -1 where there is no point.
+
+        Unsigned labels come out as int64.
+        """
+        labels = labels if labels.dtype.is_signed else labels.long()
         found = labels[self.corners.clamp(min=0)]
         alike = (found[:, :, None] == found[:, None, :]).to(self.weights)
         best = (alike * self.weights[:, None, :]).sum(2).argmax(1, keepdim=True)

@@ -34,7 +34,7 @@ class Hints:
 
     @property
     def regions(self) -> int:
-        """One more than the largest label."""
+        """How many labels there are."""
         return 1 + max(
             (int(x.max(initial=0)) for x in (self.labels_1, self.labels_2) if x is not None), default=-1
         )
@@ -63,7 +63,7 @@ def as_hints(
         return None
     at = torch.zeros(0, 2, dtype=torch.int64)
     if landmarks is not None and len(landmarks):
-        at = as_index("landmarks", landmarks)
+        at = as_index("landmarks", landmarks).cpu()
         if at.dim() != 2 or at.shape[1] != 2:
             raise ValueError(f"landmarks must be pairs of vertices [L, 2], not {list(at.shape)}")
     ends = [_among(shape, at[:, side], side + 1) for side, shape in enumerate((one, two))]
@@ -71,13 +71,20 @@ def as_hints(
     marks = (ends[0][both].numpy(), ends[1][both].numpy())
     if regions is None:
         return Hints(*marks)
-    labels = _labels(regions, one.used.shape[0], two.used.shape[0])
+    labels, kinds = _labels(regions, one.used.shape[0], two.used.shape[0])
     used = (labels[0][one.used].numpy(), labels[1][two.used].numpy())
     for here, there, name in ((0, 1, "shape 2"), (1, 0, "shape 1")):
         alone = np.setdiff1d(used[here], used[there])
         if len(alone):
-            raise ValueError(f"regions must be on both shapes: {name} has none of label {int(alone[0])}")
-    return Hints(*marks, *used)
+            label = int(alone[0])
+            what = f"of label {label}"
+            if kinds is not None:
+                inside = kinds[:, label].nonzero().flatten().tolist()
+                what = f"that is in masks {inside} alone" if inside else "outside all masks"
+            raise ValueError(f"regions must be on both shapes: {name} has none {what}")
+    # Labels may be large numbers: they are counted through.
+    number = np.unique(np.concatenate(used), return_inverse=True)[1].reshape(-1)
+    return Hints(*marks, number[: len(used[0])], number[len(used[0]) :])
 
 
 def as_start(one: SpectralShape, two: SpectralShape, p2p_21: IndexLike) -> Tensor:
@@ -97,6 +104,16 @@ def as_start(one: SpectralShape, two: SpectralShape, p2p_21: IndexLike) -> Tenso
     return found
 
 
+def heeded(found: Tensor, hints: Hints | None) -> Tensor:
+    """A point map with the landmarks, and -1 where regions forbid it."""
+    if hints is None:
+        return found
+    if hints.labels_1 is not None:
+        goal = torch.from_numpy(hints.labels_1)[found.clamp(min=0)]
+        found = found.masked_fill(goal != torch.from_numpy(hints.labels_2), -1)
+    return found.index_copy(0, torch.from_numpy(hints.at_two), torch.from_numpy(hints.at_one))
+
+
 def _among(shape: SpectralShape, vertices: Tensor, number: int) -> Tensor:
     count = shape.used.shape[0]
     if vertices.numel() and not 0 <= int(vertices.min()) <= int(vertices.max()) < count:
@@ -106,23 +123,38 @@ def _among(shape: SpectralShape, vertices: Tensor, number: int) -> Tensor:
     return torch.where(shape.used, torch.cumsum(shape.used, 0) - 1, -1)[vertices]
 
 
-def _labels(regions: Regions, count_1: int, count_2: int) -> tuple[Tensor, Tensor]:
+def _labels(regions: Regions, count_1: int, count_2: int) -> tuple[list[Tensor], Tensor | None]:
+    """Labels of the vertices of either shape; of masks, also which of them make up each label, ``[masks, labels]``."""
     pairs = list(regions)
-    first = torch.as_tensor(pairs[0] if isinstance(regions, tuple) else pairs[0][0])
-    if isinstance(regions, tuple) and len(pairs) == 2 and first.dtype != torch.bool and first.dim() == 1:
-        labels = [as_index("regions", side).cpu() for side in pairs]
-    else:
-        # What lies in the same masks is one region.
-        sides = [torch.stack([torch.as_tensor(p[s]).bool().cpu() for p in pairs]).long() for s in (0, 1)]
-        power = 2 ** torch.arange(len(pairs))[:, None]
-        codes = [(side * power).sum(0) for side in sides]
-        _, number = torch.unique(torch.cat(codes), return_inverse=True)
-        labels = list(number.split([len(code) for code in codes]))
-    for label, count, name in zip(labels, (count_1, count_2), ("1", "2"), strict=True):
-        if label.shape != (count,):
+    if not pairs:
+        raise ValueError("regions are empty: give labels of both shapes, or pairs of masks")
+    if len(pairs) == 2 and not any(_is_pair(side) for side in pairs):
+        labels = [torch.as_tensor(side).cpu() for side in pairs]
+        if any(label.dtype != torch.bool for label in labels):
+            labels = [as_index("regions", label) for label in labels]
+            _check_sizes(labels, (count_1, count_2))
+            if any(label.numel() and int(label.min()) < 0 for label in labels):
+                raise ValueError("labels of regions must not be negative")
+            return labels, None
+        pairs = [(labels[0], labels[1])]
+    if not all(_is_pair(pair) for pair in pairs):
+        raise ValueError("regions must be labels ([V1], [V2]), or pairs of masks ([V1], [V2])")
+    masks = [[torch.as_tensor(side).bool().cpu() for side in pair] for pair in pairs]
+    for pair in masks:
+        _check_sizes(pair, (count_1, count_2))
+    # What lies in the same masks is one region.
+    sides = torch.cat([torch.cat(pair)[None] for pair in masks])
+    kinds, number = torch.unique(sides, dim=1, return_inverse=True)
+    return list(number.split([count_1, count_2])), kinds
+
+
+def _is_pair(side: Any) -> bool:
+    return isinstance(side, (tuple, list)) and len(side) == 2 and not isinstance(side[0], (bool, int))
+
+
+def _check_sizes(sides: list[Tensor], counts: tuple[int, int]) -> None:
+    for number, (side, count) in enumerate(zip(sides, counts, strict=True), 1):
+        if side.shape != (count,):
             raise ValueError(
-                f"regions of shape {name} have shape {list(label.shape)}, it has {count} vertices"
+                f"regions of shape {number} have shape {list(side.shape)}, it has {count} vertices"
             )
-        if label.numel() and int(label.min()) < 0:
-            raise ValueError("labels of regions must not be negative")
-    return labels[0], labels[1]

@@ -23,7 +23,7 @@ from geodl.matching import match_file
 from geodl.matching import transfer as carrying
 from geodl.matching.barycentric_map import BarycentricMap
 from geodl.matching.descriptors import match_descriptors
-from geodl.matching.hints import Regions, as_hints, as_start
+from geodl.matching.hints import Regions, as_hints, as_start, heeded
 from geodl.matching.losses import orthogonality_loss
 from geodl.matching.named_features import named_features
 from geodl.matching.point_map import p2p_to_fmap
@@ -179,10 +179,10 @@ def match(
             network that comes with geodl.
         cache: where spectra and gradients of meshes are kept and read from; `geodl precompute` fills the user's.
         landmarks: pairs ``(vertex of shape 1, vertex of shape 2)`` that match; a handful breaks a symmetry and pins the map.
-        regions: labels ``([V1], [V2])`` of all vertices, integers not negative, that must agree; or a list of pairs of masks
-            ``([V1], [V2])`` bool, what lies in none of them being a region too.
+        regions: labels ``([V1], [V2])`` of all vertices, integers not negative, that must agree; or a pair of masks
+            ``([V1], [V2])`` bool, or a list of such, what lies in none of them being a region too.
         initial: a map to be refined, ``p2p_21 [V2]`` (-1 where there is none) or a :class:`Match`. Its points are kept where they
-            agree with the shape bent by it, and replaced elsewhere.
+            agree with the shape bent by it and with landmarks and regions, and replaced elsewhere.
         progress: True draws a bar; or a function that is told the stage and the share that is done.
 
     Returns:
@@ -207,7 +207,7 @@ def match(
         start, stays = None, False
         if initial is not None:
             p2p = initial.p2p_21 if isinstance(initial, Match) else initial
-            start = as_start(one, two, p2p)
+            start = heeded(as_start(one, two, p2p), hints)
             last, stays = _refined(pair, _at_light(start, one, two), tell)
         else:
             light = pair.one, pair.two
@@ -215,9 +215,8 @@ def match(
             if features is not None:
                 near = _nearest(*light, named_features(features))
                 maps.append(_as_fmap(pair, near))
-                start = (
-                    near if light == (one, two) else None
-                )  # of coarse copies, points are not those of the shapes
+                # Of coarse copies, points are not those of the shapes.
+                start = heeded(near, hints) if light == (one, two) else None
             last = pair.last(pair.search(maps, tell))
         tell("all vertices", 0.85)
         if one.coarse is not None or two.coarse is not None:
@@ -225,6 +224,9 @@ def match(
         forth, back, here = last.point_maps()
         if start is not None:
             forth = torch.where(start >= 0 if stays else _kept(last, start, here), start, forth)
+        if hints is not None:
+            at_one, at_two = torch.from_numpy(hints.at_one), torch.from_numpy(hints.at_two)
+            forth[at_two], back[at_one] = at_one, at_two
         tell("judgement", 0.9)
         phi_1, phi_2 = one.embedding(), two.embedding()
         c_12 = p2p_to_fmap(forth, phi_1.evecs[:, : pair.most], phi_2.evecs[:, : pair.most], phi_2.mass)
@@ -241,7 +243,7 @@ def match(
 
 def _nearest(one: SpectralShape, two: SpectralShape, features: Callable[[SpectralShape], Tensor]) -> Tensor:
     """The point map of the nearest features."""
-    return match_descriptors(features(one)[one.used], features(two)[two.used])
+    return match_descriptors(*(features(shape).detach().cpu()[shape.used] for shape in (one, two)))
 
 
 def _as_fmap(pair: Pair, p2p_21: Tensor) -> Tensor:
@@ -267,7 +269,9 @@ def _refined(pair: Pair, start: Tensor, tell: Callable[[str, float], None]) -> t
     direct = pair.follow(start[rows], rows)
     tell("refinement", 0.3)
     mirrored = pair.orientation(direct) < 0
-    better = pair.search(first_fmaps(pair.one, pair.two), tell) if mirrored else pair.improved(direct)
+    better = (
+        pair.search(first_fmaps(pair.one, pair.two, pair.hints), tell) if mirrored else pair.improved(direct)
+    )
     tell("refinement", 0.8)
     if pair.cost(better) < _MUCH_LESS * pair.cost(direct):
         return pair.last(better), False
@@ -334,7 +338,8 @@ def _notes(one: SpectralShape, two: SpectralShape) -> list[str]:
     sheets = [_euler_characteristic(shape) for shape in (one, two) if "face" in shape.mesh]
     if len(sheets) == 2 and sheets[0] != sheets[1]:
         found.append(
-            f"the shapes differ in topology: Euler characteristics {sheets[0]} and {sheets[1]} (holes, handles or components)"
+            f"the shapes differ in topology: Euler characteristics {sheets[0]} of shape 1 and "
+            f"{sheets[1]} of shape 2 (holes, handles or components)"
         )
     return found
 

@@ -78,14 +78,16 @@ def match_all(
         folder: for the matches, ``NAME.safetensors`` each; one for every ``shape`` and ``k``.
         k: as of :func:`match`.
         workers: processes of one thread each; as many as there are cores if not given. 0 computes in this process.
-        keep_shapes: whether files hold the shapes too (:meth:`Match.save`), which all of ``transfer`` but "nearest" needs.
+        keep_shapes: whether files hold the shapes too (:meth:`Match.save`), which all of ``transfer`` but "nearest" needs;
+            those without are done again.
         options: more arguments of :func:`match`; with workers they must be picklable.
 
     Returns:
         MatchAllReport.
 
     Raises:
-        ValueError: a negative number of workers, or a name that is no file name; what ``shape`` itself raises.
+        ValueError: a negative number of workers, a path alone, a name that is no file name or there twice; what ``shape`` itself
+            raises.
     """
     began = time.perf_counter()
     if workers is not None and workers < 0:
@@ -93,7 +95,11 @@ def match_all(
     others = _named(shapes)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    todo = {name: other for name, other in others.items() if not _whole(folder / f"{name}.safetensors")}
+    todo = {
+        name: other
+        for name, other in others.items()
+        if not _whole(folder / f"{name}.safetensors", keep_shapes)
+    }
     failed: dict[str, str] = {}
     if todo:
         one = shape if isinstance(shape, SpectralShape) else SpectralShape.of(shape, k, options.get("cache"))
@@ -108,6 +114,10 @@ def match_all(
 def _named(shapes: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
     if isinstance(shapes, Mapping):
         named = {str(name): other for name, other in shapes.items()}
+        if len(named) < len(shapes):
+            raise ValueError("two shapes have one name: names are compared as text")
+    elif isinstance(shapes, (str, os.PathLike)):
+        raise ValueError(f"shapes must be several, by name or in a row, not {shapes!r} alone")
     else:
         named = {f"{number:0{len(str(len(shapes)))}d}": shapes[number] for number in range(len(shapes))}
     for name in named:
@@ -116,13 +126,13 @@ def _named(shapes: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
     return named
 
 
-def _whole(path: Path) -> bool:
-    """Whether a match is there and can be read."""
+def _whole(path: Path, shapes: bool) -> bool:
+    """Whether a match is there and can be read, with its shapes if they are asked for."""
     try:
-        Match.load(path)
+        found = Match.load(path)
     except (FileNotFoundError, ValueError):
         return False
-    return True
+    return found.shapes is not None or not shapes
 
 
 Job = tuple[str, Any, Path]

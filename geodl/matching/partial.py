@@ -111,7 +111,8 @@ def partial_match(
             raise ValueError(
                 f"features {[list(f.shape) for f in features]} must have a row for each of {sizes} vertices and as many columns"
             )
-        features = (torch.nn.functional.normalize(features[0]), torch.nn.functional.normalize(features[1]))
+        unit_1, unit_2 = (torch.nn.functional.normalize(f.detach().cpu()) for f in features)
+        features = (unit_1, unit_2)
     first = _first_maps(one, two, contained, features)
     found = [_refined(one, two, p2p, known, contained, k) for p2p, known in first]
     if not found:
@@ -131,7 +132,7 @@ def _first_maps(
     one: PartialShape, two: PartialShape, contained: bool, features: Features = None
 ) -> list[tuple[Tensor, Tensor]]:
     """Point maps ``[V2]`` with the vertices that are taken to have a counterpart, best first."""
-    queries, targets = farthest_vertices(two.mesh.pos, _QUERIES), farthest_vertices(one.mesh.pos, _TARGETS)
+    queries, targets = _spread_over(two, _QUERIES), _spread_over(one, _TARGETS)
     far_2, far_1 = distances_from(two.graph, queries), distances_from(one.graph, targets)
     d_2, d_1 = far_2[:, queries].nan_to_num(posinf=9.0), far_1[:, targets].nan_to_num(posinf=9.0)
     cost = _unlikeness(two, one, queries, targets)
@@ -157,8 +158,16 @@ def _first_maps(
     return [_spread(far_2, far_1, place, sure) for place, sure, _ in chosen[:_KEPT]]
 
 
+def _spread_over(shape: PartialShape, count: int) -> Tensor:
+    """Vertices that have a mass, spread evenly."""
+    used = shape.used.nonzero().flatten()
+    return used[farthest_vertices(shape.mesh.pos[used], count)]
+
+
 def _far_apart(d_2: Tensor) -> list[int]:
-    landmarks = [int(d_2[0].masked_fill(d_2[0] > 8, -1).argmax())]
+    """Points far from one another on the component that has most of them."""
+    begin = d_2[int((d_2 <= 8).sum(1).numpy().argmax())]
+    landmarks = [int(begin.masked_fill(begin > 8, -1).argmax())]
     while len(landmarks) < _LANDMARKS:
         landmarks.append(int(d_2[landmarks].amin(0).masked_fill(d_2[landmarks[0]] > 8, -1).argmax()))
     return landmarks
@@ -274,11 +283,12 @@ def _refined(
     most = min(k, one.spectrum.evecs.shape[1])
     sizes = [*range(min(_FIRST, most), most, _STEP), most]
     region = two.used if contained else known
+    at_1, at_2 = one.used.nonzero().flatten(), two.used.nonzero().flatten()
     c, back = _fitted(one, two, p2p, region, sizes[0], ratio), p2p
     for size in sizes:
         c = _fitted(one, two, p2p, region, size, ratio)
         seen, basis = two.spectrum.evecs[:, : c.shape[0]] @ c, one.spectrum.evecs[:, :size]
-        p2p, back = nearest(basis, seen), nearest(seen, basis)
+        p2p, back = at_1[nearest(basis[at_1], seen)], at_2[nearest(seen[at_2], basis)]
     overlap_2 = two.used if contained else _returned(two, p2p, back) & two.used & _near(two, region)
     overlap_1 = one.used & _returned(one, back, p2p) & overlap_2[back]
     turned = orientation(c, one.spectrum, two.spectrum, one.gradient, two.gradient)

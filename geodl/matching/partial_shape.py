@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from geodl.data import Mesh
+from geodl.data.shapes import as_shape
 from geodl.geometry import Gradient, Spectrum, mean_edge_length, surface_area
 from geodl.matching.geodesic_graph import border_vertices, distance_to, geodesic_graph
 from geodl.matching.match import SpectralShape
@@ -55,8 +56,11 @@ class PartialShape:
             k: eigenpairs.
 
         Raises:
-            ValueError, IndexError: what :meth:`SpectralShape.of` raises.
+            ValueError, IndexError: a cloud, or what :meth:`SpectralShape.of` raises.
         """
+        mesh = as_shape(mesh)
+        if getattr(mesh, "face", None) is None:
+            raise ValueError("this is a point cloud: partial shapes must be meshes, whose border is known")
         made = SpectralShape.of(mesh, k)
         size = float(surface_area(mesh)) ** 0.5 / unit
         basis = made.spectrum

@@ -89,9 +89,15 @@ def register(
     """
     marks_1, marks_2, labels_1, labels_2 = known
     moved, owner = two.pos[two.nodes], two.near[:, 0]
-    pinned, places = np.repeat(owner[marks_2], _PINNED), np.repeat(one.pos[marks_1], _PINNED, axis=0)
+    pinned = np.repeat(owner[marks_2], _PINNED)
+
+    def places(offset: Points) -> Points:
+        """Where nodes are pulled so that the landmarks, which lie beside them, meet."""
+        return np.repeat(one.pos[marks_1] + offset, _PINNED, axis=0)
+
     rows = np.concatenate([owner[at_two], pinned])
-    moved = targets = _mean(rows, np.concatenate([one.pos[at_one], places]), moved)
+    beside = moved[owner[marks_2]] - two.pos[marks_2]
+    moved = targets = _mean(rows, np.concatenate([one.pos[at_one], places(beside)]), moved)
     turned = np.tile(np.eye(3), (len(moved), 1, 1))
     features, sample = _apart(one.features, labels_1), two.samples
     tree = one.tree if labels_1 is None else KDTree(features)
@@ -107,7 +113,8 @@ def register(
                 rows = owner[sample[found]]
                 pull = moved[rows] + one.pos[one.nodes] - here[found, :3]
                 rows = np.concatenate([np.arange(len(moved)), rows, pinned])
-                values = np.concatenate([near, pull, places])
+                beside = moved[owner[marks_2]] - two.carry(moved, turned, marks_2)[0]
+                values = np.concatenate([near, pull, places(beside)])
                 targets = _mean(rows, values, moved)
             turned = solver.rotations(moved)
             moved = solver.solve(turned, targets)

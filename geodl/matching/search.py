@@ -78,6 +78,7 @@ class Pair:
 
     def grown(self, c_12: Tensor, size: int, samples: int) -> Tensor:
         """The functional map after ZoomOut to ``size``, looking at so many vertices of shape 2."""
+        c_12 = c_12[: self.most, : self.most]
         size = min(max(size, *c_12.shape), self.most)
         return zoomout(c_12, self.phi_1, self.phi_2, size, _STEP, (None, self.places[:samples]))
 

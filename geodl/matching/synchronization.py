@@ -49,7 +49,7 @@ def synchronize(
     shapes, size = _checked(maps)
     place = {shape: number for number, shape in enumerate(shapes)}
     pairs = list(maps)
-    given = torch.stack([maps[pair].double() for pair in pairs])
+    given = torch.stack([maps[pair].cpu().double() for pair in pairs])
     ends = torch.tensor([[place[i], place[j]] for i, j in pairs])
     weight = torch.ones(len(pairs), dtype=torch.float64)
     bases = _latent(given, ends, weight, len(shapes))
@@ -63,8 +63,8 @@ def synchronize(
         if float((weight - before).abs().max()) < 1e-4:
             break
     inverse = torch.linalg.pinv(bases, rtol=_WEAK)
-    dtype = maps[pairs[0]].dtype
-    made = {(i, j): (bases[place[j]] @ inverse[place[i]]).to(dtype) for i in shapes for j in shapes if i != j}
+    like = maps[pairs[0]]
+    made = {(i, j): (bases[place[j]] @ inverse[place[i]]).to(like) for i in shapes for j in shapes if i != j}
     return made, dict(zip(pairs, (weight / weight.max()).tolist(), strict=True))
 
 

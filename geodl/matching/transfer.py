@@ -28,6 +28,8 @@ def transfer(found: Match, values: Any, kind: str) -> Tensor:
     values = torch.as_tensor(values)
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+    if not values.is_cpu:
+        return transfer(found, values.cpu(), kind).to(values.device)
     if values.dim() == 3:
         return _corners(found, values)
     vertices = found.p2p_12.shape[0]
@@ -162,6 +164,8 @@ def _affine(a: Tensor, b: Tensor, c: Tensor, point: Tensor) -> Tensor:
 def push_forward(found: Match, vectors: Any) -> Tensor:
     """See :meth:`~geodl.matching.Match.push_forward`."""
     vectors = torch.as_tensor(vectors)
+    if not vectors.is_cpu:
+        return push_forward(found, vectors.cpu()).to(vectors.device)
     vertices = found.p2p_12.shape[0]
     if vectors.shape != (vertices, 3) or not vectors.is_floating_point():
         raise ValueError(

@@ -32,6 +32,10 @@ __all__ = ["Trust", "orientation", "trust"]
 _SAMPLES = 500
 # An edge is torn if its image is longer than this many mean edges of the shape it lands on.
 _TORN = 5.0
+# Is added to lengths whose logarithm is taken.
+_FLOOR = 5e-3
+# A map of less orientation, or that leaves out more of shape 1, is not called good, however little it bends.
+_ORIENTED, _COVERED = 0.4, 0.5
 # Nodes of the graph by which the bending of a map is found.
 _NODES = 500
 # Of `python -m benchmarks.trust`: logit of the probability that the mean error x100 is below 5, and the logarithm of the error of a
@@ -52,18 +56,18 @@ class Trust:
         orientation: correlation of the brackets of functions before and after the map, see :func:`orientation`: about 0.9 and
             more for a good map, negative for one that swaps left and right, near 0 for one that is right in parts only.
         bending: what it takes to bend shape 2 onto shape 1 by the map, other than moving its parts as wholes: some hundredths for a
-            good map, more where parts lie on wrong ones, see :class:`Registration`.
+            good map, more where parts lie on wrong ones.
         gap: mean distance of where the map leads from where the shape so bent lies, over the square root of the area.
-        error: ``[V2]`` float32: expected error of each vertex of shape 2 over the square root of the area; NaN where it is not
-            matched. None where nothing but the numbers is known.
+        error: ``[V2]`` float32: typical (geometric mean) error of each vertex of shape 2 over the square root of the area; NaN
+            where it is not matched. None where nothing but the numbers is known.
     """
 
     bijectivity: float
     coverage: float
     smoothness: float
     orientation: float
-    bending: float = 0.0
-    gap: float = 0.0
+    bending: float
+    gap: float
     error: Tensor | None = field(default=None, compare=False)
 
     @property
@@ -74,10 +78,10 @@ class Trust:
 
     @property
     def verdict(self) -> str:
-        """The numbers in words."""
+        """The numbers in words; "good" only where orientation and coverage do not speak against it."""
         if self.orientation < -0.5:
             return "mirrored: left and right are swapped"
-        if self.probability > 0.9:
+        if self.probability > 0.9 and self.orientation >= _ORIENTED and self.coverage >= _COVERED:
             return "good"
         return "doubtful: right in parts" if self.probability > 0.3 else "not to be trusted"
 
@@ -165,7 +169,7 @@ def trust(
     stretched = torch.linalg.vector_norm(ends, dim=1) > _TORN * float(edge)
     smoothness = 1 - float(stretched.double().mean()) if stretched.numel() else 0.0
     if not matched.numel():
-        return Trust(bijectivity, coverage, smoothness, turned, 1.0)
+        return Trust(bijectivity, coverage, smoothness, turned, 1.0, 1.0)
     graph_1, graph_2 = graphs or (_graph(mesh_1, links_1), _graph(mesh_2, links_2))
     bent = register(graph_1, graph_2, p2p_21[matched].numpy(), matched.numpy())
     off = torch.from_numpy(graph_2.carry(bent.moved, bent.turned)[0] - graph_1.pos[p2p_21.clamp(min=0)]).norm(
@@ -179,9 +183,12 @@ def trust(
 
 
 def expected_error(local: Tensor, probability: float, weights: Tensor) -> Tensor:
-    """Errors ``[V2]``: the logarithm is linear in ``local``, with other weights for a good map than for a bad one."""
+    """Errors ``[V2]``: the logarithm is linear in ``local``, with other weights for a good map than for a bad one.
+
+    The logarithm is of the error and a floor, so that what comes out is a typical error (a geometric mean).
+    """
     found: Tensor = mixed(local, probability) @ weights
-    return found.exp().clamp(max=1.0)
+    return (found.exp() - _FLOOR).clamp(0.0, 1.0)
 
 
 def mixed(local: Tensor, probability: float) -> Tensor:
@@ -202,7 +209,6 @@ def local_signs(
     How far it lies from where the shape is bent to, how far it comes back, how its links are stretched (both with the mean of
     their surroundings), the bending of all, and the orientation.
     """
-    floor = 5e-3
     there, own = torch.from_numpy(one.pos), torch.from_numpy(two.pos)
     goal = p2p_21.clamp(min=0)
     back = p2p_12[goal]
@@ -211,16 +217,19 @@ def local_signs(
     long = (there[goal[a]] - there[goal[b]]).norm(dim=1) - (own[a] - own[b]).norm(dim=1)
     node = torch.from_numpy(two.near[:, 0])
 
-    def spread(values: Tensor, at: Tensor) -> Tensor:
-        total = torch.zeros(len(two.nodes), dtype=torch.float64).index_add_(0, at, values)
-        count = torch.zeros(len(two.nodes), dtype=torch.float64).index_add_(0, at, torch.ones_like(values))
+    matched = p2p_21 >= 0
+
+    def spread(values: Tensor, at: Tensor, counted: Tensor) -> Tensor:
+        """Mean about every vertex of those that are matched."""
+        total = torch.zeros(len(two.nodes), dtype=torch.float64).index_add_(0, at, values * counted)
+        count = torch.zeros(len(two.nodes), dtype=torch.float64).index_add_(0, at, counted.double())
         return (total / count.clamp(min=1))[node]
 
     columns = [
         torch.ones(len(own), dtype=torch.float64),
-        (off + spread(off, node) + floor).log(),
-        (way + spread(way, node) + floor).log(),
-        (spread(long.abs(), node[a]) + floor).log(),
+        (off + spread(off, node, matched) + _FLOOR).log(),
+        (way + spread(way, node, matched) + _FLOOR).log(),
+        (spread(long.abs(), node[a], matched[a] & matched[b]) + _FLOOR).log(),
         torch.full((len(own),), math.log(max(judged.bending, 1e-3)), dtype=torch.float64),
         torch.full((len(own),), judged.orientation, dtype=torch.float64),
     ]

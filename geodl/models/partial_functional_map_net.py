@@ -186,13 +186,13 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor, source: Tensor) -> Tensor:
         def split(y: Tensor) -> Tensor:
-            # As the published code: channel c of head h is h + heads c.
-            return y.view(y.shape[0], -1, self.heads).permute(2, 0, 1)
+            # As the published code: channel c of head h is h + heads c. Fused attention takes a batch only.
+            return y.view(y.shape[0], -1, self.heads).permute(2, 0, 1)[None].contiguous()
 
         seen = F.scaled_dot_product_attention(
             split(self.query(x)), split(self.key(source)), split(self.value(source))
         )
-        message = self.merge(seen.permute(1, 2, 0).flatten(1))
+        message = self.merge(seen[0].permute(1, 2, 0).flatten(1))
         hidden = self.inner(torch.cat([x, message], 1))
         spread, mean = torch.var_mean(hidden, 0, correction=0)
         out: Tensor = self.outer(F.relu((hidden - mean) * torch.rsqrt(spread + 1e-5)))

@@ -28,8 +28,10 @@ def as_image(picture: Image, name: str = "the image") -> Tensor:
         FileNotFoundError: no such file.
     """
     if isinstance(picture, str | os.PathLike):
-        import PIL.Image
-
+        try:
+            import PIL.Image
+        except ImportError as error:
+            raise ImportError("pictures in files need Pillow: pip install pillow") from error
         with PIL.Image.open(picture) as opened:
             return as_image(opened.copy(), name)
     if not isinstance(picture, Tensor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -204,16 +205,23 @@ def _dressed(
     argument: str, given: Any, color: Any, scalar: Any, label: Any, vectors: Any, texture: Any, frames: Any
 ) -> _Dressed:
     one_layer(color=color, scalar=scalar, label=label, texture=texture)
+    try:
+        given = as_shape(given)
+    except TypeError as error:
+        raise TypeError(f"{argument}: {error}") from error
     shape = _drawable(argument, given)
     vertices = shape.pos.shape[0]
     body = _Dressed(shape, shape.pos[None])
     bare = color is None and scalar is None and label is None and texture is None
+    own = getattr(given, "color", None) if bare else None
+    if own is not None:
+        try:
+            body.color = _frames_of_color(own, vertices)
+        except ValueError as error:
+            warnings.warn(f"{argument} is drawn without its own color: {error}", stacklevel=3)
     try:
-        if bare and getattr(given, "color", None) is not None:
-            color = given.color
         if color is not None:
-            worn = checked_color("color", color, vertices)
-            body.color = worn[None] if worn.dim() == 2 else worn
+            body.color = _frames_of_color(color, vertices)
         if scalar is not None:
             body.scalar = checked_scalar("scalar", scalar, vertices).reshape(vertices, -1)
         if label is not None:
@@ -234,12 +242,13 @@ def _dressed(
     return body
 
 
-def _drawable(argument: str, given: Any) -> Any:
+def _frames_of_color(color: Any, vertices: int) -> Tensor:
+    worn = checked_color("color", color, vertices)
+    return worn[None] if worn.dim() == 2 else worn
+
+
+def _drawable(argument: str, shape: Any) -> Any:
     """A mesh or cloud in float64 on the CPU that can be drawn, or an error that names it."""
-    try:
-        shape = as_shape(given)
-    except TypeError as error:
-        raise TypeError(f"{argument}: {error}") from error
     if getattr(shape, "face", None) is not None:
         return checked(argument, shape)
     pos = getattr(shape, "pos", None)
@@ -288,9 +297,10 @@ def _described(
     made: dict[str, Any] = {
         "name": name,
         "frames": frames,
-        "centre": body.centre.tolist(),
+        # Pages count in float32, which is too coarse far from the origin.
+        "centre": [0.0, 0.0, 0.0],
         "size": size,
-        "pos": data.floats(body.pos.reshape(-1, 3).numpy()),
+        "pos": data.floats((body.pos - body.centre).reshape(-1, 3).numpy()),
         "face": None if body.face is None else data.integers(_narrow(body.face.T, vertices)),
     }
     if body.color is not None:
@@ -303,7 +313,7 @@ def _described(
     if body.vectors is not None:
         some = torch.arange(0, vertices, -(-vertices // _MOST_VECTORS))
         longest = float(body.vectors.norm(dim=1).max()) or 1.0
-        start, way = body.pos[0][some], body.vectors[some] * (0.1 * body.reach / longest)
+        start, way = body.pos[0][some] - body.centre, body.vectors[some] * (0.1 * body.reach / longest)
         made["lines"] = data.floats(torch.stack([start, start + way], dim=1).reshape(-1, 3).numpy())
     if body.uv is not None:
         made["uv"] = data.floats(body.uv.numpy())

@@ -17,6 +17,7 @@ import torch
 import trimesh
 
 from geodl.cli import main
+from geodl.cli.inputs import read_index, read_values
 from geodl.data import Mesh, PointCloud
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +93,22 @@ def test_info_repair_convert(tmp_path: Path, capsys: Said) -> None:
     assert "word" in refused(capsys, "convert", good, tmp_path / "made.word")
 
 
+def test_numbers_of_files(tmp_path: Path) -> None:
+    file, text = tmp_path / "a.npy", tmp_path / "a.txt"
+    for made in (np.array([True, False]), np.array([1, 0], ">f4"), np.array([1, 0], "uint16")):
+        np.save(file, made)
+        assert read_index(file).tolist() == [1, 0]
+    text.write_bytes(b"\xef\xbb\xbf1\n0\n")
+    assert read_index(text).tolist() == [1, 0]
+    np.save(file, np.array([1, np.inf]))
+    with pytest.raises(ValueError, match="must hold whole numbers"):
+        read_index(file)
+    with file.open("wb") as opened:
+        np.savez(opened, one=np.arange(2))
+    with pytest.raises(ValueError, match="an npz file of several arrays"):
+        read_values(file)
+
+
 @pytest.fixture
 def classes(tmp_path: Path) -> Path:
     """Balls and boxes, with labels of the upper and the lower half."""
@@ -127,6 +144,7 @@ def test_train_predict_evaluate_a_classifier(classes: Path, tmp_path: Path, caps
     assert main(arguments) == 0, "the same arguments go on"
     assert f"going on in {run}" in capsys.readouterr().out
     (run / "weights.safetensors").unlink()
+    assert "another run's files" in refused(capsys, *arguments, "--seed", "1")
     assert "another run's files" in refused(capsys, *arguments[:-1], "25")
     assert "there is no folder" in refused(capsys, "train", "classify", tmp_path / "none")
 
@@ -260,6 +278,48 @@ def test_the_process_ends_with_the_exit_code_of_its_work() -> None:
     ):
         done = subprocess.run([sys.executable, "-m", "geodl.cli", *arguments], capture_output=True, cwd=ROOT)
         assert done.returncode == code, done.stderr
+
+
+def at_work(work: str, before: str = "pass") -> list[str]:
+    """A process of the geodl command that does something else."""
+    program = (
+        "import os, signal, sys, time\nimport geodl.cli.models as page\nfrom geodl.cli import entry\n"
+        f"{before}\ndef run(chosen):\n    print(os.getpid(), flush=True)\n    {work}\n"
+        "page.run = run\nsys.argv = ['geodl', 'models']\nsys.exit(entry())\n"
+    )
+    return [sys.executable, "-c", program]
+
+
+forks = pytest.mark.skipif(
+    os.name != "posix" or sys.platform == "darwin", reason="the command is one process here"
+)
+
+
+@forks
+def test_a_crash_is_said() -> None:
+    done = subprocess.run(
+        at_work("os.kill(os.getpid(), signal.SIGKILL)"), capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 137 and done.stderr == "geodl: ended by signal SIGKILL\n"
+
+
+@forks
+def test_an_ignored_interrupt_stays_ignored_and_a_swallowed_one_counts() -> None:
+    ignored = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    work = "os.kill(os.getppid(), 2); os.kill(os.getpid(), 2); time.sleep(0.1)"
+    assert subprocess.run(at_work(work, ignored), stdout=subprocess.DEVNULL, cwd=ROOT).returncode == 0
+    work = "\n    try: os.kill(os.getpid(), 2); time.sleep(1)\n    except BaseException: raise RuntimeError('native')"
+    assert subprocess.run(at_work(work), capture_output=True, cwd=ROOT).returncode == 130
+
+
+@forks
+def test_work_ends_with_a_command_that_is_killed() -> None:
+    going = subprocess.Popen(at_work("time.sleep(60)"), stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert going.stdout is not None and going.stdout.readline()
+    going.kill()
+    began = time.monotonic()
+    assert going.stdout.read() == "" and time.monotonic() - began < 20, "the pipe ends with the work"
+    going.wait()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX has them")

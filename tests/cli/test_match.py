@@ -1,6 +1,5 @@
 """geodl match, precompute and cache from end to end."""
 
-import inspect
 import json
 from pathlib import Path
 
@@ -9,9 +8,8 @@ import pytest
 import torch
 
 from geodl import cli
-from geodl.data import InvariantSignal, Mesh, OperatorCache
+from geodl.data import InvariantSignal, Mesh, OperatorCache, PointCloud
 from geodl.datasets import Puppets
-from geodl.matching import Match, match
 from geodl.models import FunctionalMapNet, save_weights
 from geodl.training import FunctionalMapData
 from geodl.viz import use_renderer
@@ -77,9 +75,6 @@ def test_a_page_and_folders_of_other_runs(
     assert cli.main(["match", "none.off", str(files[1]), "-o", "fresh"]) == 1 and not Path("fresh").exists()
 
 
-@pytest.mark.skipif(
-    "landmarks" not in inspect.signature(match).parameters, reason="match takes no landmarks yet"
-)
 def test_landmarks(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = tmp_path / "pairs.txt"
     pairs.write_text("10 10\n500 500\n900 900\n")
@@ -90,7 +85,6 @@ def test_landmarks(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.Capt
     assert "two vertices a line" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not hasattr(Match, "transfer"), reason="a match carries nothing over yet")
 @pytest.mark.parametrize("kind", ["nearest", "precise", "functional"])
 def test_transfer(
     kind: str, files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -115,6 +109,53 @@ def test_transfer(
     np.save(values, one[:5, 1])
     assert cli.main([*arguments, "-o", str(tmp_path / "again")]) == 1
     assert "has 5 lines but shape 1 has" in capsys.readouterr().err
+
+
+def test_a_cloud_carries_values_to_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cloud, values = tmp_path / "cloud.ply", tmp_path / "values.npy"
+    pos = torch.randn(300, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 2, 3])
+    PointCloud(pos).save(cloud)
+    np.save(values, pos[:, 0])
+    arguments = ["match", str(cloud), str(cloud), "-k", "20", "--no-picture", "--transfer", str(values)]
+    assert cli.main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    p2p = np.loadtxt(tmp_path / "out" / "p2p_21.txt", dtype=int)
+    assert np.allclose(np.loadtxt(tmp_path / "out" / "transferred.txt"), pos[p2p, 0])
+    for more, why in ((["--kind", "precise"], "shape 1 is a cloud"), (["--html", "--up", "w"], "up")):
+        assert cli.main([*arguments, *more, "-o", str(tmp_path / "again")]) == 1
+        assert why in capsys.readouterr().err
+
+
+def test_with_repair_numbers_stay_those_of_the_files(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mesh = Mesh.load(files[0])
+    stray = torch.cat([mesh.pos.new_tensor([[9.0, 9, 9]]), mesh.pos])  # without a face: repair leaves it out
+    bad = tmp_path / "bad.off"
+    Mesh(stray, mesh.face + 1).save(bad)
+    height, pairs = tmp_path / "height.npy", tmp_path / "pairs.txt"
+    np.save(height, stray[:, 1])
+    pairs.write_text("11 11\n501 501\n901 901\n")
+    arguments = [
+        "match",
+        str(bad),
+        str(bad),
+        "-k",
+        "30",
+        "--no-picture",
+        "--repair",
+        "--landmarks",
+        str(pairs),
+    ]
+    arguments += ["--transfer", str(height), "--kind", "nearest"]
+    assert cli.main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    p2p = np.loadtxt(tmp_path / "out" / "p2p_21.txt", dtype=int)
+    assert len(p2p) == len(stray) and p2p[0] == -1
+    assert (p2p[1:] == np.arange(1, len(stray))).mean() > 0.95
+    carried = np.loadtxt(tmp_path / "out" / "transferred.txt")
+    assert np.isnan(carried[0]) and np.allclose(carried[1:], stray[p2p[1:], 1])
+    pairs.write_text("0 11\n1 1\n")
+    assert cli.main([*arguments, "-o", str(tmp_path / "again")]) == 1
+    assert "landmark 0 of shape 1 was left out by --repair" in capsys.readouterr().err
 
 
 def test_bad_input_is_named(

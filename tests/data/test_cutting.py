@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import trimesh
 
 from geodl.data import CutByPlane, Mesh, RandomHoles, UnitArea
 from geodl.datasets import Puppets
@@ -57,3 +58,12 @@ def test_what_cannot_be_cut_is_named(body: Mesh) -> None:
         CutByPlane()(Mesh(body.pos, None))
     with pytest.raises(ValueError, match="surface area"):
         UnitArea()(Mesh(torch.zeros(3, 3), torch.tensor([[0], [1], [2]])))
+
+
+def test_attributes_where_vertices_and_faces_are_as_many() -> None:
+    icosahedron = trimesh.creation.icosphere(0)  # 12 vertices, of whose 20 faces 12 stay
+    face = torch.tensor(icosahedron.faces[:12]).T
+    mesh = Mesh(icosahedron.vertices, face, face_part=torch.arange(12), heat=torch.arange(12))
+    cut = RandomHoles(0.7, 0.7, holes=1, generator=torch.Generator().manual_seed(0))(mesh)
+    assert cut.face.shape[1] != cut.pos.shape[0] < 12
+    assert cut.face_part.shape[0] == cut.face.shape[1] and cut.heat.shape[0] == cut.pos.shape[0]

@@ -563,7 +563,7 @@ def test_colours_a_hair_above_one_are_no_bytes(tmp_path: Path) -> None:
     assert Mesh.load(tmp_path / "a.obj").color[1].tolist() == pytest.approx([0.3, 0.2, 0.1])
 
 
-@pytest.mark.parametrize("rows", ["x;y;z\n1,5;2,5;3,5\n4,5;5,5;6,5\n", "x,y,z,i\n,2,3,9\n,6,7,1\n"])
+@pytest.mark.parametrize("rows", ["x y z\n1,5 2,5 3,5\n4,5 5,5 6,5\n", "x,y,z,i\n,2,3,9\n,6,7,1\n"])
 def test_columns_that_do_not_fit_their_names_are_refused(tmp_path: Path, rows: str) -> None:
     (tmp_path / "a.csv").write_text(rows)
     with pytest.raises(ValueError, match=r"its first line names \d columns, but its rows have \d numbers"):
@@ -630,6 +630,50 @@ def test_vtk_strips(tmp_path: Path) -> None:
     corners = mesh.pos[mesh.face.t()]
     normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     assert normals.tolist() == [[0, 0, -1]] * 4 and mesh.face_s.tolist() == [8] * 4
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_vtk_sections_that_shapes_have_no_place_for(binary: bool, tmp_path: Path) -> None:
+    def numbers(values: list[float], code: str) -> bytes:
+        return np.array(values, f">{code}").tobytes() if binary else " ".join(map(str, values)).encode()
+
+    texts = b"\xc3one\x80\x46" + b"b" * 70 + b"\xc0" if binary else b"one\n" + b"b" * 70 + b"\n"
+    out = b"# vtk DataFile Version 4.2\nsheet\n" + (b"BINARY" if binary else b"ASCII")
+    out += b"\nDATASET POLYDATA\nPOINTS 3 double\n" + numbers([0, 0, 0, 1, 0, 0, 0, 1.1, 0], "f8")
+    out += b"\nPOLYGONS 1 4\n" + numbers([3, 0, 1, 2], "i4") + b"\nPOINT_DATA 3\nSCALARS color float 1\n"
+    out += (
+        b"LOOKUP_TABLE default\n"
+        + numbers([1, 2, 3], "f4")
+        + b"\nGLOBAL_IDS ids int\n"
+        + numbers([7, 8, 9], "i4")
+    )
+    out += b"\nTENSORS6 t float\n" + numbers([1] * 18, "f4") + b"\nFIELD more 2\nnames 1 3 string\n" + texts
+    out += b"\nheat 1 3 float\n" + numbers([4, 5, 6], "f4") + b"\n"
+    with pytest.warns(UserWarning, match="(GLOBAL_IDS|TENSORS6|the texts names) were left out"):
+        mesh = Mesh.load(written(tmp_path / "a.vtk", out))
+    assert mesh.pos.dtype == torch.float64 and mesh.pos[2].tolist() == [0, 1.1, 0]
+    assert mesh.color.tolist() == [1, 2, 3] and mesh.heat.tolist() == [4, 5, 6]
+
+
+def test_commas_that_are_decimal(tmp_path: Path) -> None:
+    cloud = PointCloud.load(written(tmp_path / "a.csv", "x;y;z\n1;2;3\n1,5;-2,5;3,5e1\n"))
+    assert cloud.pos.tolist() == [[1, 2, 3], [1.5, -2.5, 35]]
+    cloud = PointCloud.load(written(tmp_path / "b.csv", "1.5,2.5;3.5\n"))
+    assert cloud.pos.tolist() == [[1.5, 2.5, 3.5]], "both part columns"
+
+
+def test_attributes_called_as_the_writers_own(tmp_path: Path) -> None:
+    mesh = Mesh(SPHERE.vertices, SPHERE.faces, face_count=torch.arange(320), file=torch.arange(162))
+    for name in ("a.ply", "a.npz"):
+        mesh.save(tmp_path / name)
+        again = Mesh.load(tmp_path / name)
+        assert again.face_count.equal(mesh.face_count) and again.file.equal(mesh.file)
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(4, torch.float32), (8, torch.float64)])
+def test_ascii_pcd_has_the_dtype_of_its_header(size: int, dtype: torch.dtype, tmp_path: Path) -> None:
+    head = f"FIELDS x y z\nSIZE {size} {size} {size}\nTYPE F F F\nPOINTS 2\nDATA ascii\n"
+    assert PointCloud.load(written(tmp_path / "a.pcd", head + "1 2 0.1\n0 0 0\n")).pos.dtype == dtype
 
 
 def test_small_liberties_of_other_programs(tmp_path: Path) -> None:

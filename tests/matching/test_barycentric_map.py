@@ -66,6 +66,7 @@ def test_matrix_vote_and_vertex() -> None:
     assert torch.allclose(values.grad[:, 0], torch.tensor([0.2, 0.65, 0.9, 0.25]))  # type: ignore[index]
     # Corners 0 and 1 agree and outweigh the nearest corner.
     assert made.vote(torch.tensor([7, 7, 8, 8])).tolist() == [7, 8, -1]
+    assert made.vote(torch.tensor([7, 7, 8, 8], dtype=torch.uint8)).tolist() == [7, 8, -1]
     assert made.to_p2p().tolist() == [2, 2, -1]
     assert made.matched.tolist() == [True, True, False]
     with pytest.raises(ValueError, match="shape 1 has 4 vertices"):

@@ -9,7 +9,9 @@ from torch import Tensor
 from geodl.data import Mesh, PointCloud
 from geodl.datasets import Puppets
 from geodl.geometry import vertex_normals
-from geodl.matching import MatchedPair, SpectralShape, Trust, evaluate, match, orientation, trust
+from geodl.matching import Match, MatchedPair, SpectralShape, Trust, evaluate, match, orientation, trust
+from geodl.matching.hints import as_hints
+from geodl.matching.match import _notes
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +79,32 @@ def test_vertices_of_no_face_are_matched_to_nothing(bodies: tuple[Mesh, Mesh]) -
     assert "2 vertices of shape 2 belong to no face: they are matched to -1" in found.notes
 
 
+def test_notes_of_the_inverse_name_the_shapes_the_other_way(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = (SpectralShape.of(mesh, 4) for mesh in bodies)
+    note = "Euler characteristics 2 of shape 1 and 0 of shape 2"
+    found = Match(
+        torch.zeros(1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64), torch.eye(4),
+        Trust(0.0, 1.0, 1.0, 1.0, 0.0, 0.0), (note,), (0.0, 0.0), (one, two),
+    )  # fmt: skip
+    assert found.inverse().notes == ("Euler characteristics 2 of shape 2 and 0 of shape 1",)
+    open_mesh = Mesh(bodies[1].pos, bodies[1].face[:, 1:])
+    told = _notes(one, SpectralShape.of(open_mesh, 4))
+    assert any("Euler characteristics 2 of shape 1 and 1 of shape 2" in said for said in told)
+
+
 def test_features_of_a_network_make_the_first_map(bodies: tuple[Mesh, Mesh]) -> None:
     one, two = bodies
     code = torch.randn(one.pos.shape[0], 16)
     found = match(one, two, 80, features=lambda _: code)
     assert error(one, found.p2p_21, torch.arange(one.pos.shape[0])) < 5
+
+
+def test_a_smaller_map_of_shapes_prepared_for_a_larger_one(bodies: tuple[Mesh, Mesh]) -> None:
+    shape = SpectralShape.of(bodies[0], 60)
+    code = torch.randn(bodies[0].pos.shape[0], 16)
+    found = match(shape, shape, 30, features=lambda _: code)
+    assert found.c_12.shape == (30, 30)
+    assert error(bodies[0], found.p2p_21, torch.arange(code.shape[0])) < 1
 
 
 def test_trust_of_good_and_bad_maps(bodies: tuple[Mesh, Mesh]) -> None:
@@ -94,8 +117,22 @@ def test_trust_of_good_and_bad_maps(bodies: tuple[Mesh, Mesh]) -> None:
     assert constant.coverage < 0.02 and constant.bijectivity > 0.1
     shuffled = every[torch.randperm(every.numel())]
     assert trust(one, two, shuffled, every, 0.0).smoothness < 0.3
-    assert "mirrored" in Trust(0.0, 1.0, 1.0, -0.9).verdict
+    assert "mirrored" in Trust(0.0, 1.0, 1.0, -0.9, 0.03, 0.02).verdict
+    # Half mirrored, or a third of shape 1.
+    for turned, coverage in ((-0.4, 1.0), (0.9, 0.3)):
+        assert "doubtful" in Trust(0.0, coverage, 1.0, turned, 0.03, 0.02).verdict
+    assert Trust(0.0, 1.0, 1.0, 0.9, 0.03, 0.02).verdict == "good"
     assert "not to be trusted" in str(constant)
+
+
+def test_unmatched_vertices_say_nothing_of_their_neighbours(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = bodies
+    every = torch.arange(one.pos.shape[0])
+    some = every.masked_fill(torch.rand(every.shape) < 0.2, -1)
+    whole, part = (trust(one, two, p2p, every, 1.0).error for p2p in (every, some))
+    assert whole is not None and part is not None
+    assert bool(part[some < 0].isnan().all())
+    assert float(part.nanmean()) < 1.5 * float(whole.mean()) and float(whole.min()) >= 0
 
 
 def test_a_small_or_broken_mesh_is_answered_or_named() -> None:
@@ -170,6 +207,44 @@ def test_an_initial_map_is_kept_where_it_is_good_and_mended_where_not(bodies: tu
     assert error(one, after.p2p_21, every) < 0.3 * before
     again = match(*shapes, 60, initial=after)
     assert error(one, again.p2p_21, every) <= 1.02 * error(one, after.p2p_21, every)
+
+
+def test_an_initial_map_gives_way_to_landmarks_and_regions(bodies: tuple[Mesh, Mesh]) -> None:
+    one, two = (SpectralShape.of(mesh, 30) for mesh in bodies)
+    every = torch.arange(bodies[0].pos.shape[0])
+    wrong = torch.where(torch.rand(every.shape) < 0.05, torch.randint(every.numel(), every.shape), every)
+    near = bodies[0].face[:2, 0].tolist()
+    part = bodies[0].part
+    found = match(one, two, 30, initial=wrong, regions=(part, part), landmarks=[(near[1], near[0])])
+    assert int(found.p2p_21[near[0]]) == near[1] and int(found.p2p_12[near[1]]) == near[0]
+    others = every != near[0]
+    assert torch.equal(part[found.p2p_21][others], part[others])
+
+
+def test_regions_in_every_form(bodies: tuple[Mesh, Mesh]) -> None:
+    """Large labels, one pair of masks without a list, more than 64 masks, of which a whole number has too few bits."""
+    one, two = (SpectralShape.of(mesh, 4) for mesh in bodies)
+    part = bodies[0].part
+    large = as_hints(one, two, None, (part * 10**9 + 7, part * 10**9 + 7))
+    assert large is not None and large.labels_1 is not None
+    assert set(large.labels_1.tolist()) == set(range(len(part.unique())))
+    mask = part == 0
+    forms = [
+        as_hints(one, two, None, form)
+        for form in ((mask, mask), [mask, mask], [(mask, mask)], ((mask, mask), (mask, mask)))
+    ]
+    for found in forms:
+        assert found is not None and found.labels_2 is not None
+        assert (found.labels_2 == mask.long().numpy()).all()
+    places = torch.arange(part.shape[0])
+    many = as_hints(one, two, None, [(places % 70 == k, places % 70 == k) for k in range(70)])
+    assert many is not None and many.labels_1 is not None and len(set(many.labels_1.tolist())) == 70
+    with pytest.raises(ValueError, match=r"shape 2 has none that is in masks \[0, 1\] alone"):
+        as_hints(one, two, None, [(mask, mask), (mask, places < 0)])
+    with pytest.raises(ValueError, match="shape 1 have shape"):
+        as_hints(one, two, None, [(mask[:3], mask)])
+    with pytest.raises(ValueError, match="regions are empty"):
+        as_hints(one, two, None, [])
 
 
 @pytest.mark.parametrize(

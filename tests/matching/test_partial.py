@@ -1,5 +1,7 @@
 """Parts matched to a whole and to another part, without training; distances over meshes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import trimesh
@@ -8,8 +10,9 @@ from torch import Tensor
 from geodl.data import CutByPlane, Mesh, PointCloud, RandomHoles
 from geodl.datasets import Puppets
 from geodl.geometry import geodesic_distance
-from geodl.matching import MatchedPair, PartialMatch, evaluate, partial_match
+from geodl.matching import MatchedPair, PartialMatch, PartialShape, evaluate, partial_match
 from geodl.matching.geodesic_graph import border_vertices, distance_to, distances_from, geodesic_graph
+from geodl.matching.partial import _far_apart
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,26 @@ def test_part_to_whole(bodies: tuple[Mesh, Mesh], cut: str) -> None:
     assert bool((found.p2p_12[~there] == -1).all()) and bool((found.p2p_12[there] >= 0).all())
 
 
+def test_beginnings_lie_on_the_component_with_most_points() -> None:
+    """A vertex of no face, or a crumb, comes first: five landmarks at one place found nothing."""
+    far = torch.cdist(torch.arange(10.0)[:, None], torch.arange(10.0)[:, None]) / 5
+    far[0, 1:] = far[1:, 0] = 9.0
+    landmarks = _far_apart(far)
+    assert len(set(landmarks)) == 5 and 0 not in landmarks
+
+
+def test_a_vertex_of_no_face_changes_nothing() -> None:
+    made = trimesh.creation.icosphere(3)
+    pos = torch.tensor(made.vertices).float()
+    pos = pos * (1 + 0.3 * torch.sin(3 * pos[:, :1] + 1) * torch.cos(2 * pos[:, 1:2]) + 0.2 * pos[:, 2:])
+    ball = Mesh(pos, torch.tensor(made.faces).mT)
+    part = CutByPlane(0.75, 0.75, torch.Generator().manual_seed(0))(ball.clone())
+    stray = Mesh(torch.cat([torch.zeros(1, 3), part.pos]), part.face + 1)
+    found = partial_match(ball, stray, k=30)
+    assert not bool(found.overlap_2[0]) and int(found.p2p_12[found.overlap_1].min()) > 0
+    assert float((pos[found.p2p_21[1:]] - part.pos).norm(dim=1).mean()) < 0.15
+
+
 @pytest.mark.slow
 def test_part_to_part(bodies: tuple[Mesh, Mesh]) -> None:
     one, two = bodies
@@ -74,8 +97,17 @@ def test_what_cannot_be_matched_is_named(bodies: tuple[Mesh, Mesh]) -> None:
     one, _ = bodies
     with pytest.raises(ValueError, match="shape 2 is a point cloud"):
         partial_match(one, PointCloud(one.pos))
+    with pytest.raises(ValueError, match="this is a point cloud"):
+        PartialShape.of(PointCloud(one.pos), 1.0)
     with pytest.raises(ValueError, match="one unit of length"):
         partial_match(one, Mesh(one.pos[:, :] * 1e-4, one.face), contained=True)
+
+
+def test_a_partial_shape_of_a_file(tmp_path: Path) -> None:
+    made = trimesh.creation.icosphere(2)
+    made.export(tmp_path / "ball.ply")
+    shape = PartialShape.of(tmp_path / "ball.ply", 1.0, 8)
+    assert shape.signal().shape == (162, 16) and shape.area == pytest.approx(float(made.area), rel=1e-4)
 
 
 def test_distances_over_a_mesh_are_near_the_exact_ones() -> None:

@@ -64,7 +64,7 @@ def test_wrong_maps_are_outvoted() -> None:
     made, weights = synchronize(given)
     plain, _ = synchronize(given, robust=False)
     for pair, c in true.items():
-        assert float((made[pair] - c).norm()) < 0.02 < float((plain[pair] - c).norm()) + 0.02
+        assert float((made[pair] - c).norm()) < 0.02
     assert max(weights[pair] for pair in wrong) < 0.01
     assert float((plain[0, 1] - true[0, 1]).norm()) > 10 * float((made[0, 1] - true[0, 1]).norm())
 

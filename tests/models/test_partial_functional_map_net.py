@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geodl.geometry import Gradient, Spectrum, gradient, spectrum
 from geodl.models import PartialFeatures, PartialFunctionalMapNet
+from geodl.models.partial_functional_map_net import _Attention
 from tests.geometry.shapes import bumpy
 
 
@@ -122,3 +124,13 @@ def test_a_shape_is_mapped_to_itself_by_the_identity() -> None:
     assert torch.equal(net.point_map(features.detach(), features.detach()), torch.arange(162))
     with pytest.raises(ValueError, match="k must lie"):
         net.functional_map(features, features, Spectrum(made.evals[:3], made.evecs[:, :3], made.mass), made)
+
+
+def test_attention_is_fused() -> None:
+    """Scores of two whole shapes would not fit in memory."""
+    layer = _Attention(32, 4)
+    x, source = torch.randn(50, 32), torch.randn(40, 32)
+    with sdpa_kernel(SDPBackend.MATH):
+        stored = layer(x, source)
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        torch.testing.assert_close(layer(x, source), stored)

@@ -59,6 +59,25 @@ def test_what_goes_in_is_in_the_page() -> None:
     assert scene["steps"] == 2 and shape["lines"]["rows"] == 2 * 642
 
 
+def test_far_from_the_origin_nothing_collapses() -> None:
+    mesh = ball()
+    far = Mesh(mesh.pos.double() + torch.tensor([5e5, 5e6, 0]).double(), mesh.face)
+    scene, _ = unpacked(show(far))
+    stored = scene["shapes"][0]
+    assert np.abs(stored["pos"]["low"]).max() < 1.1 and scene["shapes"][0]["centre"] == [0, 0, 0]
+
+
+def test_a_shape_wears_its_own_color_if_it_can(tmp_path: Path) -> None:
+    mesh = ball()
+    colored = Mesh(mesh.pos, mesh.face, color=torch.full((642, 3), 200, dtype=torch.uint8))
+    colored.save(tmp_path / "colored.ply")
+    scene, data = unpacked(show(tmp_path / "colored.ply"))
+    assert (integers(data, scene["shapes"][0]["color"]) == 200).all()
+    with pytest.warns(UserWarning, match="shape is drawn without its own color"):
+        scene, _ = unpacked(show(Mesh(mesh.pos, mesh.face, color=torch.zeros(642))))
+    assert "color" not in scene["shapes"][0]
+
+
 def test_two_bodies_and_their_map_are_small(shared_bodies: tuple[Mesh, Mesh]) -> None:
     one, two = shared_bodies
     page = show([one, two], map=two.y, names=["one", "two"])

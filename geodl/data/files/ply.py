@@ -394,12 +394,12 @@ def ply_bytes(
         own, header = _packed("face", len(face), [], faces)
         names = own.dtype.names or ()
         fields: list[Any] = [
-            ("count", "u1"),
-            ("corners", "<i4", (3,)),
+            (" count", "u1"),  # no attribute has such a name
+            (" corners", "<i4", (3,)),
             *((name, own.dtype[name]) for name in names),
         ]
         polygons = np.empty(len(face), dtype=fields)
-        polygons["count"], polygons["corners"] = 3, face
+        polygons[" count"], polygons[" corners"] = 3, face
         for name in names:
             polygons[name] = own[name]
         lines += [header[0], "property list uchar int vertex_indices", *header[1:]]

@@ -19,12 +19,14 @@ __all__ = ["npy_bytes", "npz_bytes", "pcd_bytes", "read_npy", "read_npz", "read_
 def read_xyz(data: bytes) -> Loaded:
     """Rows of numbers: x y z, x y z and a normal or colour, x y z intensity r g b (pts), or more, named by a first line of words.
 
-    Blanks, commas and semicolons part columns. A first line that holds nothing but the number of points is left out. Without
-    names, three columns behind the position are a colour where they are whole numbers from 0 to 255, else a normal; six are a
-    normal and a colour, or a colour and a normal.
+    Blanks, commas and semicolons part columns; where semicolons do, commas may be decimal points. A first line that holds nothing
+    but the number of points is left out. Without names, three columns behind the position are a colour where they are whole numbers
+    from 0 to 255, else a normal; six are a normal and a colour, or a colour and a normal.
     """
     data = without_mark(data)
     names, begin = _heading(data)
+    if b";" in data and (row := _BOTH.search(data, begin)) and _DECIMAL_COMMAS.fullmatch(row[0].strip()):
+        data = data[:begin] + data[begin:].replace(b",", b".")
     words = table(data, begin, separators=b",;", comments=b"#%")
     lengths = words.lengths
     values = words.values
@@ -66,6 +68,12 @@ def read_xyz(data: bytes) -> Loaded:
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|[+-]?inf")
+
+
+# A row with both marks, and one whose commas all stand in numbers, at most one in each.
+_BOTH = re.compile(rb"^[^\r\n#%,;]*(?:;[^\r\n#%,]*,|,[^\r\n#%;]*;)[^\r\n#%]*", re.MULTILINE)
+_CELL = rb"[ \t]*[+-]?\d*(?:[.,]\d+)?(?:[eE][+-]?\d+)?[ \t]*"
+_DECIMAL_COMMAS = re.compile(_CELL + rb"(?:;" + _CELL + rb"){2,}")
 
 
 def _heading(data: bytes) -> tuple[list[str], int]:
@@ -184,6 +192,7 @@ def read_pcd(data: bytes) -> Loaded:
         raise ValueError("its header announces a negative number")
     columns, notes = _pcd_columns(data, at, form, fields, points)
     loaded = _cloud_of(columns)
+    loaded.exact = any(name == "x" and kind == "f8" for name, kind, _ in fields)  # ascii is read as float64
     loaded.notes += notes
     return loaded
 
@@ -246,7 +255,6 @@ def _cloud_of(columns: Attributes) -> Loaded:
     missing = [axis for axis in "xyz" if axis not in columns or columns[axis].ndim != 1]
     if missing:
         raise ValueError(f"its points have no {', '.join(missing)}")
-    exact = columns["x"].dtype == np.float64
     columns = {name: value for name, value in columns.items() if name != "_" and value.size}
     pos = np.stack([columns.pop(axis) for axis in "xyz"], axis=1) if "x" in columns else np.zeros((0, 3))
     for name in ("rgb", "rgba"):
@@ -260,7 +268,7 @@ def _cloud_of(columns: Attributes) -> Loaded:
             columns["color"] = np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], axis=1).astype(
                 np.uint8
             )
-    return Loaded(pos, vertex=grouped(columns), exact=exact)
+    return Loaded(pos, vertex=grouped(columns))
 
 
 def _lzf(packed: bytes, whole: int) -> bytes:
@@ -443,5 +451,8 @@ def npz_bytes(
 ) -> bytes:
     out = io.BytesIO()
     arrays: dict[str, Any] = {"pos": pos, **({} if face is None else {"face": face}), **vertex, **faces}
-    np.savez(out, **arrays)
+    with zipfile.ZipFile(out, "w") as archive:  # np.savez cannot save an array called file
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
     return out.getvalue()

@@ -21,6 +21,8 @@ _TYPES = {
     "vtktypeint64": "i8", "vtktypeuint64": "u8", "vtktypeint32": "i4",
 }  # fmt: skip
 _CELLS = ("VERTICES", "LINES", "POLYGONS", "TRIANGLE_STRIPS", "CELLS")
+# Attributes that shapes do not have, and how many numbers a row of them is.
+_LEFT_OUT = {"GLOBAL_IDS": 1, "PEDIGREE_IDS": 1, "EDGE_FLAGS": 1, "TENSORS6": 6}
 # Of cells: a triangle strip, and what is a face with its corners in order.
 _STRIP, _FACES = 6, (5, 7, 9)
 
@@ -55,6 +57,8 @@ class _File:
     types: NDArray[Any] | None = None
     points: Attributes = field(default_factory=dict)
     of_cells: Attributes = field(default_factory=dict)
+    exact: bool = False
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.line().lower().startswith("# vtk datafile"):
@@ -74,6 +78,7 @@ class _File:
                 self.skip_metadata()
             elif key == "POINTS":
                 self.pos = self.numbers(rest[1], 3 * int(rest[0])).reshape(-1, 3)
+                self.exact = rest[1].lower() == "double"
             elif key in _CELLS:
                 self.cells[key] = self.read_cells(*map(int, rest[:2]))
             elif key == "CELL_TYPES":
@@ -128,6 +133,21 @@ class _File:
         )
         return values if dtype.kind == "f" else values.astype(dtype)
 
+    def skip_strings(self, count: int) -> None:
+        """Texts: a line each, or in binary files each behind its length, whose first two bits say in how many bytes it is."""
+        for _ in range(count):
+            if self.at >= len(self.data):
+                raise ValueError(f"it ends before {count} texts that it announces")
+            if self.binary:
+                size = (8, 4, 2, 1)[self.data[self.at] >> 6]
+                length = int.from_bytes(self.data[self.at : self.at + size], "big") & (
+                    (1 << 8 * size - 2) - 1
+                )
+                self.at += size + length
+            else:
+                end = self.data.find(b"\n", self.at)
+                self.at = len(self.data) if end < 0 else end + 1
+
     def read_cells(self, count: int, size: int) -> _Cells:
         """Lists with their lengths before them; from version 5.1 on, where each begins, and all corners."""
         before = self.at
@@ -172,10 +192,21 @@ class _File:
             width = 9 if key == "TENSORS" else int(rest[1]) if key == "TEXTURE_COORDINATES" else 3
             values = self.numbers(rest[-1], rows * width).reshape(rows, width)
             into["normal" if key == "NORMALS" else name] = values
+        elif key in _LEFT_OUT:
+            if rest[-1].lower() == "string":
+                self.skip_strings(rows)
+            else:
+                self.numbers(rest[-1], rows * _LEFT_OUT[key])
+            self.notes.append(f"{key} were left out")
         elif key == "FIELD":
             for _ in range(int(rest[1])):
                 title, *sizes, kind = self.line().split()
                 width, length = map(int, sizes)
+                if kind.lower() == "string":
+                    self.skip_strings(width * length)
+                    self.notes.append(f"the texts {title} were left out")
+                    self.pass_metadata()
+                    continue
                 values = self.numbers(kind, width * length)
                 if length == rows:
                     into[title.replace("%20", "_")] = values.reshape(rows, width)
@@ -195,12 +226,12 @@ class _File:
             raise ValueError("it has no POINTS")
         if "CELLS" in self.cells and (self.types is None or len(self.types) != len(self.cells["CELLS"])):
             raise ValueError("its CELL_TYPES are missing or not as many as its CELLS")
-        loaded = Loaded(self.pos, exact=False)
+        loaded = Loaded(self.pos, notes=self.notes, exact=self.exact)
         flat = {name: value[:, 0] if value.shape[1] == 1 else value for name, value in self.points.items()}
         for name in ("RGB", "rgb", "Colors", "colors"):
             if name in flat and flat[name].ndim == 2 and "color" not in flat:
                 flat["color"] = flat.pop(name)
-        if "color" in flat and flat["color"].shape[1] == 4:
+        if "color" in flat and flat["color"].ndim == 2 and flat["color"].shape[1] == 4:
             flat["alpha"], flat["color"] = flat["color"][:, 3], flat["color"][:, :3]
         if "Normals" in flat and "normal" not in flat:
             flat["normal"] = flat.pop("Normals")
