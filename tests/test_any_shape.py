@@ -26,7 +26,8 @@ import geodl.nn
 import geodl.viz
 from geodl.data import Mesh, PointCloud
 from geodl.geometry import as_shape, geodesic_charts
-from geodl.geometry.shapes import as_index, as_signal
+from geodl.geometry.shapes import as_index, as_signal, faces_of
+from geodl.geometry.surface import clouds_of
 from geodl.matching import MatchedPair, SpectralShape
 
 
@@ -405,6 +406,20 @@ def test_concave_quads_of_arrays_cover_what_they_bound() -> None:
 def test_scenes_keep_the_colours_that_all_their_parts_have() -> None:
     part = trimesh.Trimesh(POS, FACE, vertex_colors=np.tile([10, 20, 30, 255], (len(POS), 1)))
     assert as_shape(trimesh.Scene([part, part.copy()])).color.shape == (2 * len(POS), 3)
+
+
+def test_faces_filled_up_and_faces_of_two_corners() -> None:
+    padded = np.array([[0, 1, 2, -1], [0, 2, 3, 4], [0, 4, 5, -1]])  # as many as a triangle has corners
+    assert faces_of(padded).t().tolist() == [[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 5]]
+    with pytest.raises(ValueError, match="face 1 has 2 corners"):
+        faces_of([[0, 1, 2], [0, 1]])
+
+
+@pytest.mark.parametrize("ptr", [[5, 35, 65], [10, 70], [0, 40, 30, 60], [0, 30, 30, 60]])
+def test_clouds_with_a_ptr_that_is_none(ptr: list[int]) -> None:
+    cloud = SimpleNamespace(pos=torch.randn(60, 3), ptr=torch.tensor(ptr))
+    with pytest.raises(ValueError, match=r"must ascend|must not descend|cloud 1 of the batch has no points"):
+        clouds_of(cloud)
 
 
 def test_faces_of_different_numbers_of_corners() -> None:

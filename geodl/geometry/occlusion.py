@@ -33,10 +33,12 @@ def ambient_occlusion(
     meet the mesh. Where a straight edge cuts the sky, the worst error of any N of them falls only as :math:`N^{-3/4}` (Beck 1987).
     So the sky is looked at twice: by ``rays`` directions, and by four times as many, of which only those are cast whose four
     nearest among the first ones do not agree, i.e. those along the edges of what hides the sky (a tenth of them on average, a
-    quarter at most where shapes were simple); the answer is the share of the second. With 256 rays it is off by 0.001 to 0.003 on
-    average and by at most 0.01 at the worst point of the three scenes whose answer is known (tests); what hides less of the sky
-    than one ray stands for can be missed. The same rays are cast at every point, so neither the order of the vertices nor the
-    number of threads changes it.
+    quarter at most where shapes were simple); the answer is the share of the second. Where a quarter of the hits (or of the gaps)
+    stand alone, as under leaves or where little is hidden, all of the second are cast: there agreement of neighbours would say
+    too little of what is between them, and the answer would be too bright. With 256 rays it is off by 0.001 to 0.003 on average
+    and by at most 0.01 at the worst point of the three scenes whose answer is known (tests); what hides less of the sky than one
+    ray stands for can be missed. The same rays are cast at every point, so neither the order of the vertices nor the number of
+    threads changes it.
 
     Faces count from either side. Rays start 1e-7 of the mesh's size (and what the positions are rounded by) above the point. A
     point whose normal is zero, such as a vertex of no face, looks in all directions alike.

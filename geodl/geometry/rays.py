@@ -103,7 +103,7 @@ def all_directions_met(
     """The share of ``directions [R, 3]`` along which a face is met, ``[N]`` float64; in frames ``[N, 3, 3]``, axes in rows.
 
     With ``fine [F, 3]`` the share is theirs: one whose neighbours ``near [F, K]`` among the directions all answer alike answers as
-    they do, and only the rest are cast.
+    they do, and only the rest are cast; all are where more than a quarter of those with the rarer answer are never among such.
     """
     if fine is None or near is None:
         fine, near = directions[:0], torch.empty(0, 1, dtype=torch.int64)

@@ -152,6 +152,9 @@ def faces_of(values: Any, rows: bool | None = None, pos: Tensor | None = None) -
     if ragged is not None:
         return _polygons(ragged, pos)
     face = as_index("face", values)
+    padded = face.dim() == 2 and face.shape[1] == 4 and bool((face[:, 3] == -1).any())
+    if padded and bool((face[:, :3] >= 0).all()):  # triangles among quads, filled up with -1
+        return _polygons([[v for v in row if v >= 0] for row in face.tolist()], pos).to(face.device)
     certain = rows is True
     rows = not isinstance(values, Tensor) if rows is None else rows
     if face.dim() == 1 and face.numel() == 0:
@@ -161,10 +164,6 @@ def faces_of(values: Any, rows: bool | None = None, pos: Tensor | None = None) -
     if face.dim() == 2 and face.shape[0] == 3 and not (certain and face.shape[1] == 4):
         return face
     if face.dim() == 2 and face.shape[1] == 4:
-        if bool((face[:, 3] < 0).any()) and bool(
-            (face[:, :3] >= 0).all()
-        ):  # triangles among quads, filled up with -1
-            return _polygons([[v for v in row if v >= 0] for row in face.tolist()], pos).to(face.device)
         if pos is not None:
             return _triangles(pos, Polygons.of(face.cpu().numpy())).to(face.device)
         return torch.cat([face[:, [0, 1, 2]], face[:, [0, 2, 3]]]).t().contiguous()
@@ -186,6 +185,9 @@ def _ragged(values: Any) -> list[list[int]] | None:
 
 def _polygons(rows: list[list[int]], pos: Tensor | None) -> Tensor:
     """Triangles ``[3, F]`` of polygons, fans where no positions are known."""
+    few = [k for k, row in enumerate(rows) if len(row) < 3]
+    if few:
+        raise ValueError(f"face {few[0]} has {len(rows[few[0]])} corners: a face has at least three")
     if pos is None:
         fans = [[row[0], row[k], row[k + 1]] for row in rows for k in range(1, len(row) - 1)]
         return torch.tensor(fans, dtype=torch.int64).reshape(-1, 3).t().contiguous()

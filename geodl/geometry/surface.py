@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geodl.ops.clouds import check_pointer
+
 __all__ = ["Surface", "check_range", "check_surface", "surface_arrays"]
 
 
@@ -96,14 +98,17 @@ def clouds_of(cloud: Any) -> list[Any]:
     """The clouds of a packed one, with their positions and normals alone, so that no neighbours are found across them.
 
     Raises:
-        ValueError: a ``ptr`` of another number of points.
+        ValueError: a ``ptr`` that does not ascend from 0 to the number of points, or has an empty cloud beside others.
     """
     ptr = getattr(cloud, "ptr", None)
-    if ptr is None or ptr.numel() == 2:
+    if ptr is None:
         return [cloud]
+    check_pointer(ptr, cloud.pos.shape[0])
     sizes = ptr.diff().tolist()
-    if sum(sizes) != cloud.pos.shape[0]:
-        raise ValueError(f"ptr is of {sum(sizes)} points but pos has {cloud.pos.shape[0]}")
+    if len(sizes) == 1:
+        return [cloud]
+    if 0 in sizes:
+        raise ValueError(f"cloud {sizes.index(0)} of the batch has no points")
     normal = getattr(cloud, "normal", None)
     normals = [None] * len(sizes) if normal is None else normal.split(sizes)
     parts = zip(cloud.pos.split(sizes), normals, strict=True)

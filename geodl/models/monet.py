@@ -19,7 +19,8 @@ __all__ = ["MoNet"]
 class MoNet(ConvolutionalClassifier):
     r"""Mixture model network for nodes (call and shapes: :class:`~geodl.models.NodeClassifier`).
 
-    Every layer has coordinates of its own, :math:`\tanh(A u + b)` of :math:`u_{ij} = (1 / \sqrt{d_i}, 1 / \sqrt{d_j})`.
+    Every layer has coordinates of its own, :math:`\tanh(A u + b)` of :math:`u_{ij} = (1 / \sqrt{d_i}, 1 / \sqrt{d_j})`;
+    degrees are numbers of neighbours, whatever their edges weigh.
 
     Args:
         in_channels: of the nodes.

@@ -20,7 +20,7 @@ _LEVELS = Shelf(64)
 
 def parents_of(skeleton: Any) -> tuple[int, ...]:
     """The parents ``[J]`` of a skeleton as numbers, which no ``to(device)`` of a network moves."""
-    return tuple(torch.as_tensor(skeleton.parents).tolist())
+    return tuple(torch.as_tensor(skeleton.parents, device="cpu").tolist())
 
 
 def level_of(parents: tuple[int, ...], x: Tensor, pooling: Sequence[Pooling], kernel_size: int) -> Level:

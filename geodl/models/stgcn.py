@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from geodl.models.motion_stack import parents_of
 from geodl.nn import GridConv, SignalBatchNorm, motion_levels
+from geodl.nn.plain import is_plain
 
 __all__ = ["STGCN"]
 
@@ -49,9 +50,17 @@ class Block(nn.Module):
         windows = windows.to(self.importance) * self.importance
         windows = windows if self.beyond is None else windows + self.beyond
         conv = self.over_joints
+        if not is_plain(conv, GridConv):
+            return self._called(x, windows)
         filtered = F.conv2d(x, conv.weight.permute(2, 0, 1, 3).flatten(0, 1)[..., None])
         mixed = torch.einsum("mij,bmcjt->bcit", windows, filtered.unflatten(1, (3, -1)))
         return mixed if conv.bias is None else mixed + conv.bias[:, None, None]
+
+    def _called(self, x: Tensor, windows: Tensor) -> Tensor:
+        """The same by a call of the convolution, so that its hooks fire: the joints that a tap sees, as a grid of three rows."""
+        seen = torch.einsum("mij,bcjt->bcmit", windows, x)
+        y: Tensor = self.over_joints(seen.flatten(3)).unflatten(3, seen.shape[3:])[:, :, 0]
+        return y
 
 
 class STGCN(nn.Module):
@@ -103,6 +112,10 @@ class STGCN(nn.Module):
         parents = parents_of(skeleton)
         self.joints, self.moments = len(parents), moments
         self.register_buffer("windows", _windows(parents), persistent=False)
+        self._parents = parents
+        self.register_load_state_dict_post_hook(
+            _renew_windows
+        )  # those of a network made on "meta" are no numbers
         self.norm = nn.BatchNorm1d(in_channels * self.joints)
         read, strides = (in_channels, *widths), [1] + [1 + (b > a) for a, b in pairwise(widths)]
         self.blocks = nn.ModuleList(
@@ -141,15 +154,21 @@ class STGCN(nn.Module):
         return found
 
 
+def _renew_windows(network: nn.Module, _: Any) -> None:
+    assert isinstance(network, STGCN)
+    network.windows = _windows(network._parents).to(network.output.weight)
+
+
 def _windows(parents: tuple[int, ...]) -> Tensor:
     """How much of joint j the tap m of joint i sees, ``[3, J, J]``: the windows of a level of one frame."""
     joints = len(parents)
-    taps = motion_levels(SimpleNamespace(parents=torch.tensor(parents)), 1).windows((3, 1))
-    near = taps.neighbors
-    made = torch.zeros(3, joints, joints)
-    made.index_put_(
-        (taps.index, near.row[:, None].expand_as(taps.index), near.col[:, None].expand_as(taps.index)),
-        taps.weight.to(made),
-        accumulate=True,
-    )
+    with torch.device("cpu"):  # also of a network that is made on another device
+        taps = motion_levels(SimpleNamespace(parents=torch.tensor(parents)), 1).windows((3, 1))
+        near = taps.neighbors
+        made = torch.zeros(3, joints, joints)
+        made.index_put_(
+            (taps.index, near.row[:, None].expand_as(taps.index), near.col[:, None].expand_as(taps.index)),
+            taps.weight.to(made),
+            accumulate=True,
+        )
     return made

@@ -20,6 +20,8 @@ class ChebConv(GraphLayer):
     .. math:: y = \sum_{k=0}^{K-1} T_k(\hat L) \, x \, W_k + b, \qquad
         \hat L = 2 (I - D^{-1/2} A D^{-1/2}) / \lambda_{max} - I .
 
+    D counts the edges that a point reads (PyG's those that read it, which differs where weights are not symmetric).
+
     Args:
         in_channels: ``C``.
         out_channels: C'.

@@ -11,6 +11,8 @@ from geodl.nn.graph_layer import GraphLayer
 from geodl.nn.graph_matrix import with_weighted_loops
 from geodl.nn.sparse_features import Features, linear
 from geodl.ops import Neighbors, attention
+from geodl.ops.core.watch import constant
+from geodl.ops.remembered import remembered_beside
 
 __all__ = ["GATConv", "GATv2Conv"]
 
@@ -61,6 +63,29 @@ class _Attention(GraphLayer):
         y = y.flatten(1) if self.concat else y.mean(1)
         return y if self.bias is None else y + self.bias
 
+    def _counted(
+        self, neighbors: Neighbors, weight: Tensor | None, mask: Tensor | None
+    ) -> tuple[Neighbors, Tensor | None, Tensor | None]:
+        """With loops, and without the edges of weight 0, beside whose scores those of all others may vanish.
+
+        Weights that are learned keep these edges, which have a derivative.
+        """
+        places, by_edge, masked = neighbors, weight, mask
+        if self.self_loops:
+            places, by_edge, masked = with_weighted_loops(neighbors, weight, mask)
+        if weight is None or by_edge is None or not constant(weight):
+            return places, by_edge, masked
+
+        def make() -> tuple[Neighbors, Tensor] | None:
+            heavy = by_edge != 0
+            return None if bool(heavy.all()) else (places.select(heavy), heavy.nonzero().flatten())
+
+        counted = remembered_beside(weight, neighbors, ("counted", self.self_loops), make)
+        if counted is None:
+            return places, by_edge, masked
+        places, edge = counted
+        return places, by_edge[edge], None if masked is None else masked[edge]
+
     def _of_heads(self, value: Tensor, h: Tensor) -> Tensor:
         return value[:, None].expand(-1, self.heads).to(h.dtype)
 
@@ -110,8 +135,7 @@ class GATConv(_Attention):
     def convolve(
         self, x: Features, neighbors: Neighbors, weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        if self.self_loops:
-            neighbors, weight, mask = with_weighted_loops(neighbors, weight, mask)
+        neighbors, weight, mask = self._counted(neighbors, weight, mask)
         h = linear(x, self.weight).view(-1, self.heads, self.out_channels)
         read = functional.dropout(h, self.dropout, self.training)
         return self._attend(read, neighbors, weight, mask, (h * self.source).sum(2), (h * self.target).sum(2))
@@ -148,8 +172,7 @@ class GATv2Conv(_Attention):
     def convolve(
         self, x: Features, neighbors: Neighbors, weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        if self.self_loops:
-            neighbors, weight, mask = with_weighted_loops(neighbors, weight, mask)
+        neighbors, weight, mask = self._counted(neighbors, weight, mask)
         both = linear(x, torch.cat([self.weight, self.target], 1))
         both = both if self.shift is None else both + self.shift
         source, target = both.view(-1, 2, self.heads, self.out_channels).unbind(1)

@@ -18,7 +18,7 @@ def degree_charts(neighbors: Neighbors, dtype: torch.dtype = torch.float32) -> C
     r"""The local coordinates of a graph without any other: :math:`u_{ij} = (1 / \sqrt{d_i}, 1 / \sqrt{d_j})`.
 
     Args:
-        neighbors: the graph, N by N; degrees are the numbers of neighbours.
+        neighbors: the graph, N by N; degrees are the numbers of neighbours, whatever weights or masks their edges have.
         dtype: of the coordinates.
 
     Raises:

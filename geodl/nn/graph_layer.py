@@ -65,8 +65,10 @@ class EdgeMask(MessagePassing):
 class GraphLayer(nn.Module):
     """A layer on graphs: ``layer(x, neighbors)``, or as in PyG ``layer(x, edge_index)`` and ``layer(x, edge_index, edge_weight)``.
 
-    An edge of weight w counts as w edges, whatever the layer does with them. What is made of an ``edge_index`` (and of weights that
-    want no gradient) is made once for a tensor, and anew after a change in place.
+    An edge of weight w counts as w edges, whatever the layer does with them; but where a layer adds self-loops, a point has one,
+    with the weight of the last that the graph has (as in PyG), and degrees as coordinates (MoNet) are numbers of neighbours. What
+    is made of an ``edge_index`` (and of weights that want no gradient) is made once for a tensor, and anew after a change in place;
+    one through ``.data`` is not seen.
 
     Subclasses write :meth:`convolve`.
 
@@ -75,7 +77,8 @@ class GraphLayer(nn.Module):
         ``edge_weight [E]``, not negative, in the order of ``edge_index``, or of the rows of neighbors -> ``[N, C']``.
 
     Raises:
-        ValueError: something else in the place of a graph, or weights that do not fit it or are negative.
+        ValueError: something else in the place of a graph, or weights that do not fit it or, looked at in eager mode only, are
+            negative or not finite.
         IndexError: an edge that names a point that is not there.
     """
 

@@ -34,7 +34,8 @@ def in_csr_order(value: Tensor, neighbors: Neighbors, order: Tensor | None, dtyp
         ordered = value if order is None else value[order]
         return ordered.to(dtype)
 
-    return remembered_beside(value, neighbors, ("in order", dtype), make) if constant(value) else make()
+    key = "in order", order is not None, dtype
+    return remembered_beside(value, neighbors, key, make) if constant(value) else make()
 
 
 def ptr_of(batch: Tensor, shapes: int = 0) -> Tensor:
@@ -51,27 +52,35 @@ def ptr_of(batch: Tensor, shapes: int = 0) -> Tensor:
         _check_batch(batch)
         if bool((batch.diff() < 0).any()):
             raise ValueError("batch must ascend: the points of a cloud stand together, clouds in their order")
-        ends = torch.arange(max(int(batch[-1]) + 1, shapes) + 1, device=batch.device)
+        ends = torch.arange(max(_shapes(batch), shapes) + 1, device=batch.device)
         return torch.searchsorted(batch, ends)
 
     known = isinstance(batch, Tensor) and not torch.compiler.is_compiling()
     return remembered(batch, ("ptr", shapes), make) if known else make()
 
 
-def pointer(ptr: Tensor | None, batch: Tensor | None, shapes: int = 0) -> Tensor | None:
-    """``ptr``, or that of a ``batch`` given in its place."""
+def pointer(ptr: Tensor | None, batch: Tensor | None, x: Tensor | None, name: str = "batch") -> Tensor | None:
+    """``ptr``, or that of a ``batch`` of the points x given in its place."""
     if batch is None:
         return ptr
     if ptr is not None:
-        raise ValueError("give ptr or batch, not both")
-    return ptr_of(batch, shapes)
+        raise ValueError(f"give {name.replace('batch', 'ptr')} or {name}, not both")
+    found = ptr_of(batch)
+    if x is not None and batch.shape[0] != x.shape[0]:
+        raise ValueError(f"{name} is of {batch.shape[0]} points, but there are {x.shape[0]}")
+    return found
 
 
 def pointers(
-    ptr: Tensor | None, batch: Tensor | None, query_ptr: Tensor | None, query_batch: Tensor | None
+    x: Tensor,
+    ptr: Tensor | None,
+    batch: Tensor | None,
+    queries: Tensor | None,
+    query_ptr: Tensor | None,
+    query_batch: Tensor | None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Those of points and queries, of as many clouds."""
-    ptr, query_ptr = pointer(ptr, batch), pointer(query_ptr, query_batch)
+    ptr, query_ptr = pointer(ptr, batch, x), pointer(query_ptr, query_batch, queries, "query_batch")
     if ptr is None or query_ptr is None:
         return ptr, query_ptr
     clouds = (
@@ -91,9 +100,13 @@ def shapes_of(batch: Tensor) -> Neighbors:
     def make() -> Neighbors:
         _check_batch(batch)
         points = torch.arange(batch.shape[0], device=batch.device)
-        return Neighbors.from_edge_index(torch.stack([points, batch]), int(batch.max()) + 1, batch.shape[0])
+        return Neighbors.from_edge_index(torch.stack([points, batch]), _shapes(batch), batch.shape[0])
 
     return make() if torch.compiler.is_compiling() else remembered(batch, "shapes", make)
+
+
+def _shapes(batch: Tensor) -> int:
+    return int(batch.max()) + 1 if batch.numel() else 0
 
 
 def _check_batch(batch: Tensor) -> None:
@@ -101,7 +114,7 @@ def _check_batch(batch: Tensor) -> None:
         raise ValueError(
             f"batch must be a tensor, not {type(batch).__name__}; a packed batch is given alone: network(batch)"
         )
-    if batch.dim() != 1 or batch.dtype != torch.int64 or not batch.numel():
+    if batch.dim() != 1 or batch.dtype != torch.int64:
         raise ValueError(f"batch must be int64 of shape [P], not {batch.dtype} {list(batch.shape)}")
-    if int(batch.min()) < 0:
+    if batch.numel() and int(batch.min()) < 0:
         raise ValueError(f"batch must hold the number of a shape, from 0 on, not {int(batch.min())}")

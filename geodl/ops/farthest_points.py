@@ -68,7 +68,7 @@ def farthest_points(
     """
     if isinstance(count, int) and count < 0:
         raise ValueError(f"count must not be negative, got {count}")
-    ptr = pointer(ptr, batch)
+    ptr = pointer(ptr, batch, x)
     single, counts = ptr is None, count if isinstance(count, Tensor) else None
     first = start if isinstance(start, Tensor) else None
     x, ptr, counts, first = _GIVEN(x.detach(), one_cloud(x) if ptr is None else ptr, counts, first)

@@ -105,7 +105,7 @@ def knn(
         ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``k`` below 1, or on the CPU a point
             that is not finite.
     """
-    ptr, query_ptr = pointers(ptr, batch, query_ptr, query_batch)
+    ptr, query_ptr = pointers(x, ptr, batch, queries, query_ptr, query_batch)
     check_queries(ptr, queries, query_ptr, loop)
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")

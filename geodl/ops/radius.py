@@ -111,7 +111,7 @@ def radius(
         ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``r`` negative or NaN,
             ``max_neighbors`` below 1, or on the CPU a point that is not finite.
     """
-    ptr, query_ptr = pointers(ptr, batch, query_ptr, query_batch)
+    ptr, query_ptr = pointers(x, ptr, batch, queries, query_ptr, query_batch)
     check_queries(ptr, queries, query_ptr, loop)
     if not r >= 0:
         raise ValueError(f"r must not be negative, got {r}")

@@ -108,9 +108,8 @@ def remembered(owner: Tensor | Remembers, key: Hashable, make: Callable[[], Made
 class _Beside:
     """An answer of a tensor and of one object beside it, the last that was asked for."""
 
-    memory: Memory | None = None
-    answer: Any = None
-    mark: Hashable = None
+    # One tuple, so that threads see an answer together with what it is of.
+    last: tuple[Memory, Any, Hashable] | None = None
 
 
 def remembered_beside(owner: Tensor, other: Remembers, key: Hashable, make: Callable[[], Made]) -> Made:
@@ -122,10 +121,11 @@ def remembered_beside(owner: Tensor, other: Remembers, key: Hashable, make: Call
     if UNMARKED in memory.mark:
         return make()
     known = remembered(owner, key, _Beside)
-    if known.memory is not memory or known.mark != mark(known.answer):
-        known.answer = plainly(make)
-        known.memory, known.mark = memory, mark(known.answer)
-    return cast(Made, known.answer)
+    last = known.last
+    if last is None or last[0] is not memory or last[2] != mark(last[1]):
+        made = plainly(make)
+        last = known.last = memory, made, mark(made)
+    return cast(Made, last[1])
 
 
 def plainly(make: Callable[[], Made], anywhere: bool = False) -> Made:

@@ -109,7 +109,7 @@ def voxel_neighbors(
         ValueError: a shape, dtype or device that does not fit, a size that is not positive and finite, a ``ptr`` that does
             not ascend from 0 to P, or a point that is not finite, or not after division by the size.
     """
-    ptr = pointer(ptr, batch)
+    ptr = pointer(ptr, batch, pos)
     sides = size.detach().double() if isinstance(size, Tensor) else None
     pos, ptr, sides = _GIVEN(pos.detach(), one_cloud(pos) if ptr is None else ptr, sides)
     if sides is None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 import geodl.geometry.native as native
 from geodl.datasets import broken_meshes
@@ -141,6 +142,26 @@ def test_a_hemisphere_is_half_dark_everywhere(rays: int, mean: float, worst: flo
     error = ambient_occlusion(bowl, points, -points, rays) - 0.5
     assert error.abs().mean() < mean and error.abs().max() < worst
     assert ambient_occlusion(bowl, points[:0], points[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("leaves", [300, 3000])
+def test_small_leaves_all_over_the_sky(leaves: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    angle = 2 * math.pi * torch.rand(leaves, generator=draw, dtype=torch.float64)
+    z = torch.rand(leaves, generator=draw, dtype=torch.float64).sqrt()  # as dense as the sky is bright
+    middle = torch.stack([(1 - z * z).sqrt() * angle.cos(), (1 - z * z).sqrt() * angle.sin(), z], 1)
+    across = F.normalize(torch.linalg.cross(middle, torch.randn(leaves, 3, generator=draw).double()), dim=1)
+    along = torch.linalg.cross(middle, across)
+    turn = torch.arange(3, dtype=torch.float64)[:, None] * 2 * math.pi / 3
+    corner = middle[:, None] + 0.015 * (
+        turn.cos() * across[:, None] + turn.sin() * along[:, None]
+    )  # [N, 3, 3]
+    foliage = Shape(corner.view(-1, 3), torch.arange(3 * leaves).view(-1, 3).t().contiguous())
+    # From beside the middle the rays meet other leaves: the mean has little of the noise of one point.
+    up = upright(torch.empty(20, 3))
+    found = ambient_occlusion(foliage, 0.02 * torch.randn(20, 3, generator=draw).double(), up).mean()
+    truth = ambient_occlusion(foliage, up[:1] * 0, up[:1], 1 << 18)
+    assert abs(found - truth) < 0.15 * truth
 
 
 def hemisphere(rings: int, sectors: int) -> Shape:

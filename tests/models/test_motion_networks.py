@@ -65,6 +65,28 @@ def test_stgcn_is_a_grid_convolution_on_skeleton_x_time(frames: int) -> None:
         level = level.after(block.stride)
 
 
+def test_hooks_of_the_convolution_over_joints_fire() -> None:
+    torch.manual_seed(0)
+    network = STGCN(3, 5, BODY, widths=(4, 6), adaptive=True).double().eval()
+    x = torch.randn(2, 3, 8, 7, dtype=torch.float64)
+    expected = network(x)
+    fired = []
+    for block in _blocks(network):
+        block.over_joints.register_forward_hook(lambda *_: fired.append(1))
+    torch.testing.assert_close(network(x), expected)
+    assert len(fired) == 2
+
+
+def test_a_stgcn_made_on_meta_is_that_of_its_weights() -> None:
+    network = STGCN(3, 5, BODY, widths=(4,)).eval()
+    with torch.device("meta"):
+        other = STGCN(3, 5, BODY, widths=(4,)).eval()
+    other.to_empty(device="cpu").windows.fill_(7)
+    other.load_state_dict(network.state_dict())
+    x = torch.randn(2, 3, 8, 7)
+    assert torch.equal(other(x), network(x))
+
+
 def test_adaptive_stgcn_reads_all_joints_and_tells_moments() -> None:
     torch.manual_seed(0)
     plain = STGCN(3, 5, BODY, widths=(4,), kernel_size=3).double().eval()

@@ -15,6 +15,7 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.explain.algorithm.utils import clear_masks, set_masks
 
+import geodl.nn
 from geodl import models
 from geodl.geometry import Charts
 from geodl.models import NodeClassifier
@@ -41,6 +42,8 @@ from geodl.nn import (
 )
 from geodl.ops import Neighbors, farthest_points, knn, radius, voxel_pool
 from geodl.ops import neighbors as structure
+from geodl.ops.edge_index import neighbors_of
+from geodl.ops.remembered import Remembers, remembered_beside
 
 NODES, C, D = 30, 6, 5
 
@@ -455,6 +458,61 @@ def test_operators_on_clouds_take_batch_for_ptr() -> None:
         knn(x, 3, batch=batch.flip(0))
     with pytest.raises(ValueError, match="not both"):
         farthest_points(x, 2, ptr, batch=batch)
+    with pytest.raises(ValueError, match="batch is of 29 points, but there are 30"):
+        knn(x, 3, batch=batch[1:])
+    with pytest.raises(ValueError, match="query_batch is of 7 points, but there are 8"):
+        radius(x, 0.8, queries=queries, batch=batch, query_batch=asked[1:])
+    for search in (lambda **of: knn(x[:0], 3, **of), lambda **of: radius(x[:0], 0.8, **of)):
+        assert search(batch=batch[:0]).num_edges == 0
+    assert farthest_points(x[:0], 2, batch=batch[:0])[0].shape == (0,)
+    assert MaxPool()(x[:0], batch=batch[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("self_loops", [False, True])
+@pytest.mark.parametrize("kind", ["GATConv", "GATv2Conv"])
+def test_an_edge_of_weight_0_with_the_largest_score_leaves_the_others(kind: str, self_loops: bool) -> None:
+    conv = getattr(geodl.nn, kind)(1, 1, self_loops=self_loops, bias=False)
+    for parameter in conv.parameters():
+        nn.init.ones_(parameter)
+    x = torch.tensor([[1.0], [2.0], [200.0]])
+    edge_index, weight = torch.tensor([[0, 1, 2], [0, 0, 0]]), torch.tensor([1.0, 1.0, 0.0])
+    expected = conv(x, edge_index[:, :2]).detach()
+    for _ in range(2):
+        assert torch.allclose(conv(x, edge_index, weight), expected)
+    assert 1 < float(expected[0]) < 2
+
+
+def test_weights_of_an_edge_index_and_of_neighbors_each_have_their_order() -> None:
+    edge_index = torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0]])
+    weight, x = torch.arange(1.0, 5, dtype=torch.float64), torch.randn(4, 2)
+    conv = GCNConv(2, 2)
+    neighbors = neighbors_of(edge_index, 4)
+    conv(x, edge_index, weight)
+    assert torch.equal(conv(x, neighbors, weight), conv(x, neighbors, weight.clone()))
+
+
+class Interrupted(Remembers):
+    """An answer, before the keeping of which somebody else asks, as another thread may."""
+
+    def __init__(self, others: Callable[[], object]) -> None:
+        self.others = others
+
+    def tensors(self) -> list[Tensor]:
+        return []
+
+    def mark(self) -> tuple[()]:
+        others, self.others = self.others, lambda: None
+        others()
+        return ()
+
+
+def test_who_asks_in_between_leaves_no_answer_of_another_graph() -> None:
+    weight = torch.ones(2)
+    one, two = (Neighbors.from_edge_index(torch.tensor([[0, 1], [1, 0]]), 2) for _ in range(2))
+    answer = Interrupted(lambda: remembered_beside(weight, two, "key", lambda: "of two"))
+    for _ in range(2):
+        assert remembered_beside(weight, one, "key", lambda: answer) is answer
+    assert remembered_beside(weight, two, "key", lambda: "of two") == "of two"
 
 
 def test_errors_say_what_was_wrong() -> None:

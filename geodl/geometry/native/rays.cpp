@@ -225,7 +225,7 @@ void occlusion(const RayTree& tree, const double* origin, const double* frame, i
     const int team = team_size(500 * points * rays, threads);
 #pragma omp parallel num_threads(team)
     {
-        std::vector<char> met(rays);
+        std::vector<char> met(rays), sure(rays), alike(fine_rays);
 #pragma omp for schedule(dynamic, 16)
         for (int64_t i = 0; i < points; ++i) {
             const Vec from{origin[3 * i], origin[3 * i + 1], origin[3 * i + 2]};
@@ -237,13 +237,24 @@ void occlusion(const RayTree& tree, const double* origin, const double* frame, i
             int64_t count = 0;
             for (int64_t r = 0; r < rays; ++r) count += met[r] = meets(direction + 3 * r);
             if (fine_rays && count && count < rays) {
-                count = 0;
+                std::fill(sure.begin(), sure.end(), 0);
                 for (int64_t r = 0; r < fine_rays; ++r) {
                     const int64_t* beside = near + neighbors * r;
                     const char first = met[beside[0]];
-                    const bool alike = std::all_of(beside + 1, beside + neighbors, [&](int64_t b) { return met[b] == first; });
-                    count += alike ? first : meets(fine + 3 * r);
+                    alike[r] = std::all_of(beside + 1, beside + neighbors, [&](int64_t b) { return met[b] == first; });
+                    if (alike[r]) std::for_each(beside, beside + neighbors, [&](int64_t b) { sure[b] = 1; });
                 }
+                // Where hits (or gaps) stand alone, others lie between the rays that agree.
+                const char rare = 2 * count < rays;
+                int64_t rares = 0, alone = 0;
+                for (int64_t r = 0; r < rays; ++r) {
+                    rares += met[r] == rare;
+                    alone += met[r] == rare && !sure[r];
+                }
+                const bool scattered = 4 * alone > rares;
+                count = 0;
+                for (int64_t r = 0; r < fine_rays; ++r)
+                    count += alike[r] && !scattered ? met[near[neighbors * r]] : meets(fine + 3 * r);
                 out[i] = static_cast<double>(count) / static_cast<double>(fine_rays);
             } else {
                 out[i] = static_cast<double>(count) / static_cast<double>(rays);

@@ -35,7 +35,7 @@ def occlusion(
     """The share of directions, given in the frame of every origin, along which a face is met ``[N]``.
 
     With ``fine [F, 3]`` the share is theirs: one whose neighbours ``near [F, K]`` among the others all answer alike answers as
-    they do, and only the rest are cast.
+    they do, and only the rest are cast; all are where more than a quarter of those with the rarer answer are never among such.
     """
     scene = torch.from_numpy(pos), torch.from_numpy(face)
     start, turn = torch.from_numpy(origins), torch.from_numpy(frames)
@@ -48,9 +48,16 @@ def occlusion(
     every = torch.arange(count).repeat_interleave(len(rays))
     met = meets(every, rays.repeat(count, 1)).view(count, -1)
     if len(fine):
-        beside = met[:, torch.from_numpy(near)]
-        met = beside[:, :, 0]
-        point, ray = (beside != met[:, :, None]).any(dim=2).nonzero().unbind(1)
+        index = torch.from_numpy(near)
+        beside = met[:, index]
+        alike = (beside == beside[:, :, :1]).all(dim=2)
+        sure = torch.zeros_like(met)
+        point, ray = alike.nonzero().unbind(1)
+        sure[point[:, None], index[ray]] = True
+        rare = met == (2 * met.sum(dim=1, keepdim=True) < len(rays))
+        scattered = 4 * (rare & ~sure).sum(dim=1) > rare.sum(dim=1)
+        met = beside[:, :, 0].clone()
+        point, ray = (~alike | scattered[:, None]).nonzero().unbind(1)
         met[point, ray] = meets(point, torch.from_numpy(fine)[ray])
     share: Reals = met.double().mean(dim=1).numpy()
     return share
