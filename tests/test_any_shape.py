@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import tempfile
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -28,7 +29,7 @@ from geodl.data import Mesh, PointCloud
 from geodl.geometry import as_shape, geodesic_charts
 from geodl.geometry.shapes import as_index, as_signal, faces_of
 from geodl.geometry.surface import clouds_of
-from geodl.matching import MatchedPair, SpectralShape
+from geodl.matching import Match, MatchedPair, SpectralShape
 
 
 def blob() -> tuple[np.ndarray, np.ndarray]:
@@ -122,6 +123,8 @@ NN: dict[str, Callable[[Any], Any]] = {
 }
 MATCHING: dict[str, Callable[[Any], Any]] = {
     "match": lambda s: [geodl.matching.match(s, MESH, 20).p2p_21, geodl.matching.match(MESH, s, 20).p2p_12],
+    "match_all": lambda s: _all(s),
+    "partial_match": lambda s: geodl.matching.partial_match(s, MESH, k=20).p2p_21,
     "evaluate": lambda s: geodl.matching.evaluate([MatchedPair(s, SOME, np.arange(10)[::-1])]).errors,
     "trust": lambda s: geodl.matching.trust(s, s, range(162), np.arange(162), 1.0),
     "SpectralShape": lambda s: SpectralShape.of(s, 20).spectrum,
@@ -134,10 +137,17 @@ VIZ: dict[str, Callable[[Any, Path], Any]] = {
     "lines": lambda s, path: geodl.viz.lines(
         s, s, np.arange(162, dtype=np.int16), path, true=list(range(162)), count=9
     ),
+    "comparison": lambda s, path: geodl.viz.comparison(s, [s], {"same": [np.arange(162)]}, path),
     "surface": lambda s, path: geodl.viz.surface(s, path, label=[0] * 80 + [1] * 82),
     "point_clouds": lambda s, path: geodl.viz.point_clouds([s], path),
     "position_colors": lambda s, path: geodl.viz.position_colors(s),
 }
+
+
+def _all(shape: Any) -> Tensor:
+    with tempfile.TemporaryDirectory() as folder:
+        geodl.matching.match_all(shape, {"it": MESH}, folder, 20, workers=1)
+        return Match.load(next(Path(folder).glob("*.safetensors"))).p2p_21
 
 
 def _joined(shape: Any) -> Data:
@@ -202,9 +212,9 @@ def test_one_answer_for_every_form(name: str) -> None:
 def test_pictures_take_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is drawn is the same: one scene, whose drawing is not repeated here."""
     drawn: list[Any] = []
-    for module in ("color_transfer", "heat_map", "match_lines", "surface", "point_clouds"):
+    for module in ("color_transfer", "compare", "heat_map", "match_lines", "surface", "point_clouds"):
         where = import_module(f"geodl.viz.{module}")
-        monkeypatch.setattr(where, "deliver", lambda scene, *_, **__: drawn.append(scene))
+        monkeypatch.setattr(where, "write_picture", lambda scene, *_, **__: drawn.append(scene))
     for name, call in VIZ.items():
         drawn.clear()
         seen = []
