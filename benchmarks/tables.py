@@ -515,6 +515,22 @@ def same_time_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def trust_table(result: dict[str, Any]) -> str:
+    """How far verdicts hold, on maps of every quality: a row a set."""
+    sets = {
+        name: found
+        for name, found in result["metrics"].items()
+        if isinstance(found, dict) and "maps" in found
+    }
+    columns = list(next(iter(sets.values())))
+    lines = ["| maps of | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]
+    lines += [
+        f"| {name} | " + " | ".join(_number(found[key]) for key in columns) + " |"
+        for name, found in sets.items()
+    ]
+    return "\n".join(lines)
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
     results = [read_result(name) for name in names]
@@ -550,6 +566,7 @@ def section(names: list[str]) -> str:
         tables.append(style_table(styles))
     if timed := [result for result in results if result["benchmark"] == "diffusion-training"]:
         tables.append(same_time_table(timed))
+    tables += [trust_table(result) for result in results if result["benchmark"] == "trust"]
     tables += motion_tables(results)
     return "\n\n".join([*tables, _measured(results)])
 
