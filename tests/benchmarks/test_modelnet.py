@@ -33,7 +33,7 @@ def few_clouds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(data, "_open", some)
     monkeypatch.setattr(pictures, "PICTURES", 1)
-    monkeypatch.setattr(picture, "_WIDEST", 300)
+    monkeypatch.setattr(picture, "SIZE", (3.0, 2.0))
     threads = torch.get_num_threads()
     with viz.use_renderer("matplotlib"):
         yield

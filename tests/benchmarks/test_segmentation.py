@@ -32,7 +32,7 @@ def few_shapes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return Task(shapes[:4], {"test": shapes[4:6], "other": shapes[6:]}, ["a", "b", "c"])
 
     monkeypatch.setattr(segmentation, "read", some)
-    monkeypatch.setattr(picture, "_WIDEST", 300)
+    monkeypatch.setattr(picture, "SIZE", (3.0, 2.0))
     threads = torch.get_num_threads()
     with viz.use_renderer("matplotlib"):
         yield

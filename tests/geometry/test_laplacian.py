@@ -172,5 +172,5 @@ def test_a_packed_batch_of_clouds_has_the_blocks_of_each_alone(normals: bool) ->
         assert torch.equal(whole.values, alone.values)
     for field in (tangent_frames, point_normals):
         assert torch.equal(field(batch), torch.cat([field(cloud) for cloud in clouds]))
-    with pytest.raises(ValueError, match="ptr is of 3 points but pos has 60"):
+    with pytest.raises(ValueError, match="ptr must ascend from 0 to the 60 points, not from 0 to 3"):
         laplacian(Data(pos=clouds[0].pos, ptr=torch.tensor([0, 1, 3])))
