@@ -19,6 +19,21 @@ Points = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
+_VARIANTS = ("registrations", "remeshed")
+
+
+def check_bodies(variant: str, split: str | None, num_vertices: int, seed: int) -> None:
+    """What every set of bodies asks of its arguments."""
+    if variant not in _VARIANTS:
+        raise ValueError(f"variant must be one of {', '.join(map(repr, _VARIANTS))}, not {variant!r}")
+    if split not in ("train", "test", None):
+        raise ValueError(f"split must be 'train', 'test' or None, not {split!r}")
+    if num_vertices < 1500:
+        raise ValueError(f"num_vertices must be at least 1500, got {num_vertices}")
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, got {seed}")
+
+
 class Template(NamedTuple):
     """The resting mesh that is everybody's reference."""
 

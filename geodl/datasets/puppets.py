@@ -12,7 +12,7 @@ from numpy.random import Generator
 from scipy.spatial.transform import Rotation
 
 from geodl.data import Mesh, Motion, Skeleton
-from geodl.datasets.bodies import as_mesh, reference, registered, remeshed, template
+from geodl.datasets.bodies import as_mesh, check_bodies, reference, registered, remeshed, template
 from geodl.datasets.body import BODY, BONES
 from geodl.datasets.body_skeleton import body_skeleton
 from geodl.datasets.correspondence import CorrespondenceSet
@@ -20,8 +20,6 @@ from geodl.datasets.pose import draw_pose, draw_proportions
 from geodl.datasets.skinning import skin, untangle
 
 __all__ = ["Puppets"]
-
-_VARIANTS = ("registrations", "remeshed")
 
 
 class Puppets(CorrespondenceSet):
@@ -75,10 +73,7 @@ class Puppets(CorrespondenceSet):
         transform: Callable[[Mesh], Mesh] | None = None,
         new_poses: bool = False,
     ) -> None:
-        if variant not in _VARIANTS:
-            raise ValueError(f"variant must be one of {', '.join(map(repr, _VARIANTS))}, not {variant!r}")
-        if split not in ("train", "test", None):
-            raise ValueError(f"split must be 'train', 'test' or None, not {split!r}")
+        check_bodies(variant, split, num_vertices, seed)
         fewest = 1 if split is None else 2
         if num_identities < fewest:
             raise ValueError(
@@ -88,10 +83,6 @@ class Puppets(CorrespondenceSet):
         if num_poses < fewest:
             new = " with poses that are new in the test" if fewest == 2 else ""
             raise ValueError(f"num_poses must be at least {fewest}{new}, got {num_poses}")
-        if num_vertices < 1500:
-            raise ValueError(f"num_vertices must be at least 1500, got {num_vertices}")
-        if seed < 0:
-            raise ValueError(f"seed must not be negative, got {seed}")
         self.num_identities, self.num_poses, self.seed = num_identities, num_poses, seed
         self.variant, self.split, self.num_vertices = variant, split, num_vertices
         people = _share(num_identities, split)

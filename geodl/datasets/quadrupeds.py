@@ -12,13 +12,12 @@ from torch import Tensor
 
 from geodl.data import Mesh
 from geodl.datasets.animal import ANIMAL, BONES, SPECIES, draw_animal, draw_stance
-from geodl.datasets.bodies import reference, registered, remeshed, template
+from geodl.datasets.bodies import check_bodies, reference, registered, remeshed, template
 from geodl.datasets.correspondence import CorrespondenceSet
 from geodl.datasets.skinning import untangle
 
 __all__ = ["Quadrupeds"]
 
-_VARIANTS = ("registrations", "remeshed")
 # Species that training never sees.
 _HELD_OUT = ("lion", "deer", "bear")
 
@@ -64,19 +63,13 @@ class Quadrupeds(CorrespondenceSet):
         num_vertices: int = 2500,
         transform: Callable[[Mesh], Mesh] | None = None,
     ) -> None:
-        if variant not in _VARIANTS:
-            raise ValueError(f"variant must be one of {', '.join(map(repr, _VARIANTS))}, not {variant!r}")
-        if split not in ("train", "test", None):
-            raise ValueError(f"split must be 'train', 'test' or None, not {split!r}")
+        check_bodies(variant, split, num_vertices, seed)
         for name, number, fewest in (
             ("num_animals", num_animals, 1),
             ("num_poses", num_poses, 1),
-            ("num_vertices", num_vertices, 1500),
         ):
             if number < fewest:
                 raise ValueError(f"{name} must be at least {fewest}, got {number}")
-        if seed < 0:
-            raise ValueError(f"seed must not be negative, got {seed}")
         self.seed, self.variant, self.split, self.num_vertices = seed, variant, split, num_vertices
         self.species = tuple(s for s in SPECIES if split is None or (s in _HELD_OUT) == (split == "test"))
         everyone = product(self.species, range(num_animals), range(num_poses))

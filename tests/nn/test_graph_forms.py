@@ -147,9 +147,8 @@ WEIGHTED: dict[str, Callable[[], tuple[nn.Module, nn.Module]]] = {
 }
 
 
-@pytest.mark.parametrize("name", WEIGHTED)
-def test_weights_are_those_of_pyg(name: str) -> None:
-    ours, theirs = (layer.double().eval() for layer in WEIGHTED[name]())
+def copy_weights(name: str, ours: nn.Module, theirs: nn.Module) -> None:
+    """PyG's layer gets the weights of ours."""
     with torch.no_grad():
         if name == "GCN":
             theirs.lin.weight.copy_(ours.weight.t())
@@ -159,6 +158,25 @@ def test_weights_are_those_of_pyg(name: str) -> None:
         if name == "ARMA":
             theirs.init_weight.copy_(ours.initial)
             theirs.root_weight.copy_(ours.skip[None])
+        if name == "GAT":
+            theirs.lin.weight.copy_(ours.weight.t())
+            theirs.att_src.copy_(ours.source[None])
+            theirs.att_dst.copy_(ours.target[None])
+        if name == "SAGE":
+            theirs.lin_l.weight.copy_(ours.weight.t())
+            theirs.lin_l.bias.copy_(ours.bias)
+            theirs.lin_r.weight.copy_(ours.root.t())
+        if name == "FeaSt":
+            theirs.lin.weight.copy_(ours.filters.transpose(1, 2).flatten(0, 1))
+            theirs.u.weight.copy_(ours.steer.t())
+            theirs.c.copy_(ours.shift)
+            theirs.bias.copy_(ours.bias)
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_weights_are_those_of_pyg(name: str) -> None:
+    ours, theirs = (layer.double().eval() for layer in WEIGHTED[name]())
+    copy_weights(name, ours, theirs)
     edge_index, x = graph(loops=name != "ARMA"), signal()
     table = torch.rand(NODES * NODES, dtype=torch.float64) + 0.1
     results = []
@@ -329,28 +347,7 @@ PARAMETERS: dict[str, Callable[[], tuple[nn.Module, nn.Module]]] = {
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_masks_weigh_messages_as_in_pyg(name: str) -> None:
     ours, theirs = (layer.double().eval() for layer in PARAMETERS[name]())
-    with torch.no_grad():
-        if name == "GCN":
-            theirs.lin.weight.copy_(ours.weight.t())
-        if name == "Cheb":
-            for linear, filters in zip(theirs.lins, ours.filters, strict=True):
-                linear.weight.copy_(filters.t())
-        if name == "ARMA":
-            theirs.init_weight.copy_(ours.initial)
-            theirs.root_weight.copy_(ours.skip[None])
-        if name == "GAT":
-            theirs.lin.weight.copy_(ours.weight.t())
-            theirs.att_src.copy_(ours.source[None])
-            theirs.att_dst.copy_(ours.target[None])
-        if name == "SAGE":
-            theirs.lin_l.weight.copy_(ours.weight.t())
-            theirs.lin_l.bias.copy_(ours.bias)
-            theirs.lin_r.weight.copy_(ours.root.t())
-        if name == "FeaSt":
-            theirs.lin.weight.copy_(ours.filters.transpose(1, 2).flatten(0, 1))
-            theirs.u.weight.copy_(ours.steer.t())
-            theirs.c.copy_(ours.shift)
-            theirs.bias.copy_(ours.bias)
+    copy_weights(name, ours, theirs)
     edge_index, x = graph(), signal()
     results = []
     for layer in (ours, theirs):
