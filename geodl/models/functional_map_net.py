@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.geometry import Gradient, Spectrum
-from geodl.matching import functional_map, match_descriptors
+from geodl.matching import fmap_to_p2p, functional_map, match_descriptors, p2p_to_fmap
 from geodl.models.diffusionnet import DiffusionNet
 from geodl.models.on_batch import on_batch
 from geodl.ops import to_basis
@@ -54,13 +54,16 @@ class FunctionalMapNet(nn.Module):
         """Features ``[V, features]`` of length 1, of ``x [V, in_channels]`` and the operators of the shapes."""
         return nn.functional.normalize(self.network(x, spectrum, gradient), dim=1)
 
-    def functional_maps(self, features: Tensor, spectrum: Spectrum, pairs: Tensor) -> Tensor:
+    def functional_maps(
+        self, features: Tensor, spectrum: Spectrum, pairs: Tensor, eigenfunctions: int | None = None
+    ) -> Tensor:
         """The maps :math:`C_{12}` of pairs of shapes of a batch.
 
         Args:
             features: ``[V, features]``, of :meth:`forward`.
             spectrum: of the batch.
             pairs: ``[P, 2]`` int64, numbers of shape 1 and shape 2 in the batch.
+            eigenfunctions: size of the maps; the network's K if not given.
 
         Returns:
             ``[P, K, K]``.
@@ -68,12 +71,13 @@ class FunctionalMapNet(nn.Module):
         Raises:
             ValueError: the spectrum has fewer than K eigenfunctions.
         """
-        spectrum = spectrum.truncate(self.eigenfunctions).to(features.dtype)
+        size = self.eigenfunctions if eigenfunctions is None else eigenfunctions
+        spectrum = spectrum.truncate(size).to(features.dtype)
         vertices = features.shape[0]
         ptr = torch.tensor([0, vertices], device=features.device) if spectrum.ptr is None else spectrum.ptr
         # Features of unit length in units of the shape's area, so that the weight means the same on all shapes.
         coefficients = to_basis(features, spectrum.evecs.contiguous(), spectrum.mass, ptr)
-        evals = spectrum.evals.view(-1, self.eigenfunctions)
+        evals = spectrum.evals.view(-1, size)
         one, two = pairs.unbind(1)
         return functional_map(
             coefficients[one], coefficients[two], evals[one], evals[two], self.weight / features.shape[1]
@@ -83,3 +87,28 @@ class FunctionalMapNet(nn.Module):
     def point_map(features_1: Tensor, features_2: Tensor) -> Tensor:
         """p2p_21 ``[V2]``: for every vertex of shape 2 the vertex of shape 1 of nearest feature."""
         return match_descriptors(features_1, features_2)
+
+    def smooth_point_map(
+        self, features_1: Tensor, features_2: Tensor, spectrum_1: Spectrum, spectrum_2: Spectrum
+    ) -> Tensor:
+        r"""The point map of nearest features as K eigenfunctions see it.
+
+        .. math:: C_{12} = \Phi_2^\top M_2 \, \Pi_{21} \Phi_1, \quad p2p_{21}(j) = \arg\min_i \|\Phi_1(i) - C_{12}^\top \Phi_2(j)\|
+
+        Errors of single vertices, which are no function of low frequency, go. Nothing is iterated: ULRSSM and HybridFMaps read
+        their networks so, and call it without refinement.
+
+        Args:
+            features_1: ``[V1, features]``, of :meth:`forward`.
+            features_2: ``[V2, features]``.
+            spectrum_1, spectrum_2: of the two shapes.
+
+        Returns:
+            p2p_21 ``[V2]`` int64.
+
+        Raises:
+            ValueError: a spectrum has fewer than K eigenfunctions.
+        """
+        one, two = (s.truncate(self.eigenfunctions).to(features_1.dtype) for s in (spectrum_1, spectrum_2))
+        found = self.point_map(features_1, features_2)
+        return fmap_to_p2p(p2p_to_fmap(found, one.evecs, two.evecs, two.mass), one.evecs, two.evecs)

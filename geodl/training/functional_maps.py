@@ -15,6 +15,10 @@ from geodl.models import FunctionalMapNet
 from geodl.training.labelling import CorrespondenceModule
 
 
+# Share of the steps in which maps grow.
+_GROWTH = 2 / 3
+
+
 @dataclass(frozen=True, eq=False)
 class _Pairs:
     """Pairs of shapes of a batch, by number, with their features and functional maps both ways."""
@@ -46,7 +50,8 @@ class FunctionalMapModule(CorrespondenceModule):
     .. math:: L = \bigl( \|C_{12} C_{21} - I\|^2 + \|C_{21} C_{12} - I\|^2 + \|C^\top C - I\|^2 +
               \|C_{12} - \Phi_2^\dagger \mathrm{softmax}(F_2 F_1^\top / \tau) \Phi_1\|^2 \bigr) / K
 
-    with both directions of the last two. Correspondences are not read.
+    with both directions of the last two. Correspondences are not read. Low frequencies tell where a point is about, high ones
+    where exactly: with ``first`` the maps begin with so many eigenfunctions, and grow to the network's K over two thirds of the steps.
 
     Args:
         model: the network.
@@ -55,6 +60,10 @@ class FunctionalMapModule(CorrespondenceModule):
         sample: points that soft maps and cross entropies look at in every step, new random ones each time; all if not given.
         temperature: tau.
         contrast: ``w``.
+        first: eigenfunctions of the maps in the first step; the network's K in all of them if not given.
+
+    Raises:
+        ValueError: ``first`` is not between 1 and K.
 
     Cao, Roetzer & Bernard, "Unsupervised learning of robust spectral shape matching", ACM TOG 2023; Donati et al., CVPR 2020.
     """
@@ -69,8 +78,12 @@ class FunctionalMapModule(CorrespondenceModule):
         sample: int | None = 1024,
         temperature: float = 0.07,
         contrast: float = 1.0,
+        first: int | None = None,
     ) -> None:
         super().__init__(model, learning_rate)
+        if first is not None and not 1 <= first <= model.eigenfunctions:
+            raise ValueError(f"first must lie in 1..{model.eigenfunctions}, the size of the maps, got {first}")
+        self.first = first
         self.supervision = supervision
         self.sample = sample
         self.temperature, self.contrast = temperature, contrast
@@ -89,14 +102,23 @@ class FunctionalMapModule(CorrespondenceModule):
         # Of two shapes, the second's next is the first, and that pair is the first one backwards.
         one = one[: shapes if shapes > 2 else 1]
         two = (one + 1) % shapes
-        forth = self.model.functional_maps(features, batch.spectrum, torch.stack([one, two], 1))
-        back = self.model.functional_maps(features, batch.spectrum, torch.stack([two, one], 1))
+        size = self.map_size()
+        forth = self.model.functional_maps(features, batch.spectrum, torch.stack([one, two], 1), size)
+        back = self.model.functional_maps(features, batch.spectrum, torch.stack([two, one], 1), size)
         numbers = list(zip(one.tolist(), two.tolist(), strict=True))
         pairs = _Pairs(batch, features, forth, back, numbers, self.step_generator())
         parts = self._of_points(pairs) if self.supervision == "points" else self._without_points(pairs)
         loss = torch.stack(list(parts.values())).sum()
         self.log_dict({"loss": loss, **parts}, prog_bar=True, batch_size=shapes)
         return loss
+
+    def map_size(self) -> int:
+        """Eigenfunctions of the maps in this step."""
+        last = self.model.eigenfunctions
+        if self.first is None:
+            return last
+        done = self.global_step / (_GROWTH * int(self.trainer.estimated_stepping_batches))
+        return round(self.first + (last - self.first) * min(1.0, done))
 
     def _of_points(self, pairs: _Pairs) -> dict[str, Tensor]:
         features, evecs, ptr = pairs.features, pairs.evecs, pairs.batch.ptr.tolist()

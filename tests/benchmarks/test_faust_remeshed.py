@@ -53,9 +53,9 @@ def run(root: Path, out: Path, *more: str) -> dict[str, object]:
 def test_trains_matches_and_evaluates(method: str, root: Path, tmp_path: Path) -> None:
     found = run(root, tmp_path / "run", "--method", method, "--epochs", "2")
     assert found["pairs"] == len(FAUST(root, "remeshed", "test").pairs()) == 2
-    plain, refined = found["errors"]  # type: ignore[misc]
-    assert (plain["refinement"], refined["refinement"]) == ("none", "ZoomOut")
-    assert 0 < plain["exact"] < 50 and 0 < refined["exact"] < 50
+    plain, smooth = found["errors"]  # type: ignore[misc]
+    assert (plain["refinement"], smooth["refinement"]) == ("none", "none, as a map")
+    assert 0 < plain["exact"] < 50 and 0 < smooth["exact"] < 50
     assert plain["dijkstra"] >= plain["exact"]
     (point,) = found["curve"]  # type: ignore[misc]
     assert point["epoch"] == 2 and point["mean_error_x100"] > 0

@@ -59,3 +59,19 @@ def test_loss_without_points_reads_no_correspondence(tmp_path: Path) -> None:
     torch.testing.assert_close(module.training_step(batch, 0), before)
     before.backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in module.parameters())
+
+
+def test_maps_grow_over_two_thirds_of_the_steps(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = FunctionalMapNet(InvariantSignal.channels, 8, 8, 1, eigenfunctions=20)
+    sizes: list[int] = []
+
+    class Watched(FunctionalMapModule):
+        def map_size(self) -> int:
+            sizes.append(super().map_size())
+            return sizes[-1]
+
+    make_trainer(tmp_path / "run", 3, "cpu", progress=False).fit(Watched(net, first=8), data(tmp_path))
+    assert sizes == [8, 11, 14, 17, 20, 20]
+    with pytest.raises(ValueError, match=r"first must lie in 1\.\.20, the size of the maps, got 21"):
+        FunctionalMapModule(net, first=21)
