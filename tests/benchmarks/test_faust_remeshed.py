@@ -26,6 +26,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "geodl.datasets.faust._SPLITS", {"train": range(4), "test": range(4, 6), None: range(6)}
     )
     monkeypatch.setattr(faust_remeshed, "EIGENFUNCTIONS", 80)
+    monkeypatch.setattr(faust_remeshed, "CURVE_EVERY", 2)
     return folder
 
 
