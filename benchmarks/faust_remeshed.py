@@ -7,6 +7,7 @@ import importlib.util
 import json
 import time
 from collections import Counter
+from itertools import combinations
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -23,7 +24,14 @@ from benchmarks.result import command, portable, write_result
 from geodl import viz
 from geodl.data import InvariantSignal
 from geodl.datasets import FAUST
-from geodl.matching import MatchedPair, SpectralShape, evaluate, match
+from geodl.matching import (
+    MatchedPair,
+    SpectralShape,
+    evaluate,
+    match,
+    match_both_ways,
+    smooth_both_ways,
+)
 from geodl.models import FunctionalMapNet, save_weights
 from geodl.training import (
     FunctionalMapData,
@@ -34,8 +42,8 @@ from geodl.training import (
 )
 
 # Passes over the training shapes, shapes a step.
-EPOCHS = {"fmaps-supervised": 20, "fmaps-unsupervised": 20}
-BATCH_SIZE = 4
+EPOCHS = {"fmaps-supervised": 14, "fmaps-unsupervised": 16}
+BATCH_SIZE = 2
 # Of the shapes, and of the maps in the last third of training and in its first step.
 EIGENFUNCTIONS, FIRST = 160, 50
 # The curve over time: so many epochs apart, so many pairs and points of them.
@@ -196,18 +204,24 @@ def with_features(
     data: FunctionalMapData,
     seconds: dict[str, float],
 ) -> tuple[dict[str, list[MatchedPair]], dict[str, Any], int]:
-    """Nearest neighbours of the network's features, alone and as a functional map, on all ordered pairs of the test shapes."""
+    """Nearest neighbours of the network's features, alone and as functional maps, on all ordered pairs of the test shapes."""
     features = all_features(module, data)
     shapes = data.ready["test"]
     pairs = FAUST(chosen.root, "remeshed", "test").pairs()
-    plain, smooth, spent = [], [], 0.0
-    for (source, target), pair in zip(pairs.indices, pairs, strict=True):
+    found: dict[str, dict[tuple[int, int], Tensor]] = {"none": {}, "none, as a map": {}}
+    spent = 0.0
+    for one, two in combinations(range(len(shapes)), 2):
         began = time.perf_counter()
-        plain.append(judged(pair, FunctionalMapNet.point_map(features[target], features[source])))
+        both = match_both_ways(features[one], features[two])
+        spectra = shapes[one].spectrum, shapes[two].spectrum
+        smooth = smooth_both_ways(*both, *spectra, module.model.eigenfunctions)
         spent += time.perf_counter() - began
-        one, two = shapes[target].spectrum, shapes[source].spectrum
-        found = module.model.smooth_point_map(features[target], features[source], one, two)
-        smooth.append(judged(pair, found))
+        for name, (p2p_21, p2p_12) in zip(found, (both, smooth), strict=True):
+            found[name] |= {(two, one): p2p_21, (one, two): p2p_12}
+    matched = {
+        name: [judged(pair, maps[way]) for way, pair in zip(pairs.indices, pairs, strict=True)]
+        for name, maps in found.items()
+    }
     save_weights(module.model, chosen.out / "weights.safetensors")
     curve = (
         json.loads((chosen.out / "curve.json").read_text()) if (chosen.out / "curve.json").exists() else []
@@ -218,7 +232,7 @@ def with_features(
         "curve": curve,
     }
     count = sum(parameter.numel() for parameter in module.model.parameters())
-    return {"none": plain, "none, as a map": smooth}, more, count
+    return matched, more, count
 
 
 def finish(

@@ -1,6 +1,7 @@
 """Correspondences: functional maps and point maps, their refinement, and how good they are."""
 
 from geodl.matching.barycentric_map import BarycentricMap, precise_map
+from geodl.matching.both_ways import match_both_ways, smooth_both_ways
 from geodl.matching.descriptors import match_descriptors
 from geodl.matching.evaluation import PROTOCOLS, CorrespondenceReport, MatchedPair, evaluate
 from geodl.matching.functional_map import functional_map, resolvent_mask
@@ -39,6 +40,7 @@ __all__ = [
     "initial_fmap",
     "match",
     "match_all",
+    "match_both_ways",
     "match_descriptors",
     "orientation",
     "orthogonality_loss",
@@ -46,6 +48,7 @@ __all__ = [
     "partial_match",
     "precise_map",
     "resolvent_mask",
+    "smooth_both_ways",
     "soft_p2p_to_fmap",
     "soft_zoomout",
     "synchronize",

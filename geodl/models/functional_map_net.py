@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.geometry import Gradient, Spectrum
-from geodl.matching import fmap_to_p2p, functional_map, match_descriptors, p2p_to_fmap
+from geodl.matching import functional_map, match_descriptors
 from geodl.models.diffusionnet import DiffusionNet
 from geodl.models.on_batch import on_batch
 from geodl.ops import to_basis
@@ -87,28 +87,3 @@ class FunctionalMapNet(nn.Module):
     def point_map(features_1: Tensor, features_2: Tensor) -> Tensor:
         """p2p_21 ``[V2]``: for every vertex of shape 2 the vertex of shape 1 of nearest feature."""
         return match_descriptors(features_1, features_2)
-
-    def smooth_point_map(
-        self, features_1: Tensor, features_2: Tensor, spectrum_1: Spectrum, spectrum_2: Spectrum
-    ) -> Tensor:
-        r"""The point map of nearest features as K eigenfunctions see it.
-
-        .. math:: C_{12} = \Phi_2^\top M_2 \, \Pi_{21} \Phi_1, \quad p2p_{21}(j) = \arg\min_i \|\Phi_1(i) - C_{12}^\top \Phi_2(j)\|
-
-        Errors of single vertices, which are no function of low frequency, go. Nothing is iterated: ULRSSM and HybridFMaps read
-        their networks so, and call it without refinement.
-
-        Args:
-            features_1: ``[V1, features]``, of :meth:`forward`.
-            features_2: ``[V2, features]``.
-            spectrum_1, spectrum_2: of the two shapes.
-
-        Returns:
-            p2p_21 ``[V2]`` int64.
-
-        Raises:
-            ValueError: a spectrum has fewer than K eigenfunctions.
-        """
-        one, two = (s.truncate(self.eigenfunctions).to(features_1.dtype) for s in (spectrum_1, spectrum_2))
-        found = self.point_map(features_1, features_2)
-        return fmap_to_p2p(p2p_to_fmap(found, one.evecs, two.evecs, two.mass), one.evecs, two.evecs)

@@ -14,7 +14,6 @@ from geodl.matching.point_map import fit
 from geodl.models import FunctionalMapNet
 from geodl.training.labelling import CorrespondenceModule
 
-
 # Share of the steps in which maps grow.
 _GROWTH = 2 / 3
 
@@ -51,7 +50,8 @@ class FunctionalMapModule(CorrespondenceModule):
               \|C_{12} - \Phi_2^\dagger \mathrm{softmax}(F_2 F_1^\top / \tau) \Phi_1\|^2 \bigr) / K
 
     with both directions of the last two. Correspondences are not read. Low frequencies tell where a point is about, high ones
-    where exactly: with ``first`` the maps begin with so many eigenfunctions, and grow to the network's K over two thirds of the steps.
+    where exactly: with ``first`` the maps begin with so many eigenfunctions, and grow to the network's K over two thirds of the
+    steps.
 
     Args:
         model: the network.
@@ -82,7 +82,9 @@ class FunctionalMapModule(CorrespondenceModule):
     ) -> None:
         super().__init__(model, learning_rate)
         if first is not None and not 1 <= first <= model.eigenfunctions:
-            raise ValueError(f"first must lie in 1..{model.eigenfunctions}, the size of the maps, got {first}")
+            raise ValueError(
+                f"first must lie in 1..{model.eigenfunctions}, the size of the maps, got {first}"
+            )
         self.first = first
         self.supervision = supervision
         self.sample = sample

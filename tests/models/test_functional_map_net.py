@@ -45,22 +45,6 @@ def test_too_few_eigenpairs_are_named() -> None:
         net.functional_maps(torch.randn(162, 4), made, torch.tensor([[0, 0]]))
 
 
-def test_a_map_is_read_without_the_errors_of_single_vertices() -> None:
-    """On a shape and itself a tenth of the features point anywhere; as a map of 30 eigenfunctions the others outvote them."""
-    shape = bumpy(3)
-    made = spectrum(shape, 40)
-    net = FunctionalMapNet(5, 16, 8, 1, eigenfunctions=30)
-    features = torch.nn.functional.normalize(shape.pos, dim=1)
-    random = torch.Generator().manual_seed(0)
-    wrong = torch.randperm(len(features), generator=random)[: len(features) // 10]
-    disturbed = features.clone()
-    disturbed[wrong] = features[wrong.roll(1)]
-    plain = net.point_map(features, disturbed)
-    smooth = net.smooth_point_map(features, disturbed, made, made)
-    far = [float((shape.pos[p] - shape.pos).norm(dim=1)[wrong].mean()) for p in (plain, smooth)]
-    assert far[1] < 0.3 * far[0], far
-
-
 def test_maps_of_another_size_than_the_networks() -> None:
     shape = bumpy(2)
     made = spectrum(shape, 20).to(torch.float32)
