@@ -119,7 +119,7 @@ class FunctionalMapModule(CorrespondenceModule):
         last = self.model.eigenfunctions
         if self.first is None:
             return last
-        done = self.global_step / (_GROWTH * int(self.trainer.estimated_stepping_batches))
+        done = float(self.global_step / (_GROWTH * self.trainer.estimated_stepping_batches))
         return round(self.first + (last - self.first) * min(1.0, done))
 
     def _of_points(self, pairs: _Pairs) -> dict[str, Tensor]:
