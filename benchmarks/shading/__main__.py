@@ -28,7 +28,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.result import command, portable, write_result
-from benchmarks.shading.baseline import ridge
+from benchmarks.baseline import ridge
 from benchmarks.shading.data import (
     DIRECTED,
     Clouds,

@@ -16,7 +16,7 @@ from tests.geometry.shapes import icosphere
 pytest.importorskip("rich")
 pytest.importorskip("lightning")
 from benchmarks.shading import __main__ as shading
-from benchmarks.shading.baseline import ridge
+from benchmarks.baseline import ridge
 from benchmarks.shading.data import CHANNELS, SIDE, STEPS, Clouds, buried, hidden, surroundings, view_of
 from benchmarks.shading.networks import OnCloud
 from geodl.data import collate
