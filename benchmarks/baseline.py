@@ -24,7 +24,9 @@ def ridge(x: Tensor, y: Tensor, penalty: float = 1e-4) -> nn.Linear:
 def ridge_classifier(x: Tensor, y: Tensor, classes: int, penalty: float = 1e-3) -> nn.Linear:
     """As :func:`ridge`, nearest to the one-hot labels of ``y [N]``: a score of every class."""
 
-    def products(z: Tensor) -> Tensor:  # one-hot labels would not fit in memory where there are hundreds of classes
+    def products(
+        z: Tensor,
+    ) -> Tensor:  # one-hot labels would not fit in memory where there are hundreds of classes
         return z.new_zeros(classes, z.shape[1]).index_add_(0, y, z).T
 
     return _nearest(x.double(), products, y.bincount(minlength=classes).double() / len(y), penalty)

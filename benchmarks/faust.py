@@ -5,7 +5,8 @@
     python -m benchmarks.faust --data remeshed --method zoomout --root PATH   the remeshed bodies, nothing learned
     python -m benchmarks.faust --data remeshed --method fmaps-unsupervised --root PATH   or fmaps-supervised
 
-Beside the network stands what needs no training: the nearest of the signals that it reads. Everything of a run is in the folder that it names: result.json, report.txt, curve.png, pictures, logs, checkpoints, weights.
+Beside the geodesic CNN is what needs no training: the nearest of the signals that it reads. Everything of a run is in the folder
+that it names: result.json, report.txt, curve.png, pictures, logs, checkpoints, weights.
 Interrupted, the same command goes on from the last epoch; finished, it prints the result again.
 """
 
@@ -183,7 +184,10 @@ def nearest_signals(test: Any, meshing: bool) -> CorrespondenceReport:
     reference = signal(test.reference.clone()).x
     return evaluate(
         MatchedPair(
-            test.reference, match_descriptors(reference, signal(shape.clone()).x[::EVERY]), shape.y[::EVERY], shape.name
+            test.reference,
+            match_descriptors(reference, signal(shape.clone()).x[::EVERY]),
+            shape.y[::EVERY],
+            shape.name,
         )
         for shape in test
     )

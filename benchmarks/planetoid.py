@@ -38,7 +38,6 @@ from benchmarks.baseline import accuracy, best_penalty, logistic
 from benchmarks.result import command, portable, write_result
 from geodl.data import Graph
 from geodl.datasets import Communities, Planetoid
-from geodl.nn.graph_matrix import normalized_adjacency
 from geodl.models import (
     APPNP,
     ARMA,
@@ -53,6 +52,7 @@ from geodl.models import (
     GraphSAGE,
     MoNet,
 )
+from geodl.nn.graph_matrix import normalized_adjacency
 
 Made = Callable[[int, int], nn.Module]
 

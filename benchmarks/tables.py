@@ -343,7 +343,11 @@ def shading_table(results: list[dict[str, Any]]) -> str:
     for result in results:
         for name, row in result["metrics"]["rows"].items():
             keys = ("r2_pixels", "r2_outer_vertices", "r2_vertices")
-            numbers = [f"{row[key]:.3f}" if key in row else "-" for key in keys]
+            numbers = [
+                (f"{row[key]:.3f}" if key in row else "-")
+                + (f" ± {row[f'{key}_deviation']:.3f}" if f"{key}_deviation" in row else "")
+                for key in keys
+            ]
             seconds = f"{row['training_seconds']:.0f}" if "training_seconds" in row else "-"
             cells = [result["metrics"]["held_out"], name, *numbers, f"{row['parameters']:,}", seconds]
             lines.append(f"| {' | '.join(cells)} |")

@@ -157,8 +157,8 @@ def buried(mesh: Mesh) -> Tensor:
 class View:
     """A picture: ``x [C, H, W]``, ``occlusion [H, W]``, ``valid [H, W]`` where the outer side of a face is seen, and of every valid
     pixel its face's vertices ``corner [P, 3]`` and their weights. ``fine [4, 3 H, 3 W]`` are its normals and its depth in smaller
-    pixels, whose side is the unit of depth, infinite where nothing is; ``shown [F]`` bool, the faces that some of these show; ``sight [3]`` leads to
-    the camera."""
+    pixels, whose side is the unit of depth, infinite where nothing is; ``shown [F]`` bool, the faces that some of these show;
+    ``sight [3]`` leads to the camera."""
 
     x: Tensor
     fine: Tensor
@@ -178,9 +178,14 @@ def view_of(mesh: Mesh, random: torch.Generator, farthest: float = 1.0) -> View:
     """The mesh from a random direction, by parallel rays; up to ``farthest`` times smaller than would fill the picture."""
     camera = torch.linalg.qr(torch.randn(3, 3, generator=random)).Q
     camera = camera * torch.linalg.det(camera)  # axes in rows: right, up, towards the camera
+    return view_from(mesh, camera, farthest ** float(torch.rand(1, generator=random)))
+
+
+def view_from(mesh: Mesh, camera: Tensor, away: float = 1.0) -> View:
+    """The mesh by parallel rays, so many times smaller than would fill the picture; axes of the camera in rows, the last one
+    towards it."""
     seen = mesh.pos @ camera.T
     low, high = seen.amin(dim=0), seen.amax(dim=0)
-    away = farthest ** float(torch.rand(1, generator=random))
     pixel = 1.05 * away * float((high - low)[:2].max()) / SIDE
     side = FINE * SIDE
     ticks = (torch.arange(side) + 0.5 - side / 2) * pixel / FINE
@@ -208,7 +213,12 @@ def view_of(mesh: Mesh, random: torch.Generator, farthest: float = 1.0) -> View:
     image = torch.cat([image.view(3, SIDE, SIDE), hit[None].float()])
     marched = torch.zeros(len(STEPS) * len(THICKNESSES), SIDE * SIDE)
     marched[:, valid] = hidden(depth, image[:3], image[3], valid.nonzero()[:, 0]).T
-    layers = [image, relief(depth, image[3]), horizons(depth, image[:3], image[3]), marched.view(-1, SIDE, SIDE)]
+    layers = [
+        image,
+        relief(depth, image[3]),
+        horizons(depth, image[:3], image[3]),
+        marched.view(-1, SIDE, SIDE),
+    ]
     occlusion = torch.zeros(SIDE * SIDE)
     occlusion[valid] = (mesh.occlusion[corner] * weight).sum(dim=1)
     light, valid = occlusion.view(SIDE, SIDE), valid.view(SIDE, SIDE)

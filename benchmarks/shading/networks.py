@@ -61,7 +61,9 @@ class OnTaps(nn.Module):
         self.along = nn.Sequential(
             nn.Linear((len(AWAY) + 1) * width, wide), nn.ReLU(), nn.Linear(wide, wide), nn.ReLU()
         )
-        self.head = nn.Sequential(nn.Linear(2 * wide, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.head = nn.Sequential(
+            nn.Linear(2 * wide, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """``[P, A, R, C]`` -> ``[P]``."""

@@ -22,7 +22,9 @@ class Taps(Dataset[Any]):
     """Pixels of views with their taps; in training some of a view, another few each time and turned any way, and else all."""
 
     def __init__(self, screens: Screens, seed: int, training: bool) -> None:
-        self.views, self.training = screens.views, training
+        self.training = training
+        # A sheet that is seen from below shows no outer side.
+        self.views = [view for view in screens.views if not training or bool(view.valid.any())]
         self.random = torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
@@ -53,7 +55,7 @@ def tapped(fine: Tensor, pixel: Tensor, turn: Tensor) -> Tensor:
     step = (towards * torch.tensor(AWAY)[:, None]).round().long()
     x, y = column[:, None, None] + step[..., 0], row[:, None, None] - step[..., 1]
     inside = (x >= 0) & (x < side) & (y >= 0) & (y < side)
-    other = fine.view(4, -1)[:, (y * side + x).where(inside, 0)]
+    other = fine.flatten(1)[:, (y * side + x).where(inside, 0)]
     own = fine[:, row, column]
     there = inside & other[3].isfinite()
     up, facing = own[:3].T[:, None, None], other[:3].movedim(0, 3)
