@@ -63,7 +63,7 @@ def logistic(x: Tensor, y: Tensor, classes: int, penalty: float) -> nn.Linear:
         value.backward()
         return value
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    optimizer.step(loss)
     return linear.requires_grad_(False)
 
 

@@ -84,7 +84,8 @@ def test_what_a_view_does_not_show_hides_no_light() -> None:
     found, whole = traced(mesh, view), ambient_occlusion(mesh, *places(mesh, view), rays=64)
     height = places(mesh, view)[0][:, 2]
     assert bool((found <= whole + 0.01).all()) and float(found[height > 0.9].max()) < 0.05  # the top of the ball is free
-    assert 0.02 < float(found[height < 0.01].max()) < 0.7 * float(whole[height < 0.01].max())
+    below, half = whole[height < 0.01].max(), found[height < 0.01].max()
+    assert 0.02 < float(half) < float(below) - 0.05  # the lower half of the ball, which is not seen, shades the floor, too
     shown, away, hidden_ = occluders(mesh, view, torch.Generator().manual_seed(0)).tolist()
     assert away > 0 and hidden_ + shown < away  # rays from the floor mostly meet the ball from below
 
