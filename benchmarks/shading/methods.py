@@ -23,7 +23,7 @@ from benchmarks.shading.data import (
     surroundings,
 )
 from benchmarks.shading.networks import OnCloud, OnScreen, OnSurface, OnTaps
-from benchmarks.shading.taps import Taps
+from benchmarks.shading.taps import TURNS, Taps
 from benchmarks.shading.traced import traced
 from geodl.data import DataLoader, Mesh
 from geodl.training import RegressionModule
@@ -98,8 +98,9 @@ class Methods:
         pictures = predict(trained, self.screens[1])
         values = [one[0][view.valid] for one, view in zip(pictures, self.views, strict=True)]
         yield Answer("screen, U-Net", values, size(trained), False, seconds)
-        trained, seconds = self._fit(OnTaps, Taps(self.screens[0], seed, True), 24, 8, 3e-3, seed)
-        values = predict(trained, Taps(self.screens[1], 0, False))
+        trained, seconds = self._fit(OnTaps, Taps(self.screens[0], seed, True), 36, 8, 3e-3, seed)
+        turned = predict(trained, Taps(self.screens[1], 0, False))
+        values = [answers.view(TURNS, -1).mean(dim=0) for answers in turned]
         yield Answer("screen, gathered", values, size(trained), False, seconds)
 
     def _signals(self, signal: Callable[[Mesh], Tensor]) -> tuple[Surfaces, Surfaces, nn.Linear]:

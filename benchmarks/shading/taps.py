@@ -16,10 +16,12 @@ AROUND = 12  # directions
 AWAY = (1.0, 2.0, 3.0, 4.5, 7.0, 10.0, 15.0, 22.0, 33.0, 50.0, 75.0)  # in fine pixels
 KNOWN = 9  # numbers that a pixel knows of a tap
 QUERIES = 48  # pixels of a view that a training step asks for
+TURNS = 3  # an answer is the mean of so many, by taps between the others
 
 
 class Taps(Dataset[Any]):
-    """Pixels of views with their taps; in training some of a view, another few each time and turned any way, and else all."""
+    """Pixels of views with their taps; in training some of a view, another few each time and turned any way, and else all, one
+    turn after the other."""
 
     def __init__(self, screens: Screens, seed: int, training: bool) -> None:
         self.training = training
@@ -33,10 +35,13 @@ class Taps(Dataset[Any]):
     def __getitem__(self, index: int) -> Data:
         view = self.views[index]
         pixel = view.valid.view(-1).nonzero()[:, 0]
-        turn = torch.zeros(len(pixel))
+        step = 2 * math.pi / (AROUND * TURNS)
+        turn = step * torch.arange(TURNS).repeat_interleave(len(pixel))
         if self.training:
             pixel = pixel[torch.randint(len(pixel), (QUERIES,), generator=self.random)]
             turn = 2 * math.pi * torch.rand(QUERIES, generator=self.random)
+        else:
+            pixel = pixel.repeat(TURNS)
         return Data(x=tapped(view.fine, pixel, turn), target=view.occlusion.view(-1)[pixel])
 
 

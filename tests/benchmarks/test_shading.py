@@ -18,6 +18,7 @@ pytest.importorskip("lightning")
 from benchmarks import tables
 from benchmarks.baseline import ridge
 from benchmarks.shading import __main__ as shading
+from benchmarks.shading import methods
 from benchmarks.shading.data import (
     CHANNELS,
     SIDE,
@@ -31,9 +32,8 @@ from benchmarks.shading.data import (
     view_from,
     view_of,
 )
-from benchmarks.shading.methods import SHOWN
 from benchmarks.shading.networks import OnCloud, OnTaps
-from benchmarks.shading.taps import AROUND, AWAY, KNOWN, Taps, tapped
+from benchmarks.shading.taps import AROUND, AWAY, KNOWN, TURNS, Taps, tapped
 from benchmarks.shading.traced import occluders, places, traced
 from geodl.data import collate
 from geodl.training.arguments import apply
@@ -83,9 +83,13 @@ def test_what_a_view_does_not_show_hides_no_light() -> None:
     assert bool(view.shown[2:][above[2:] > 0.75].all())
     found, whole = traced(mesh, view), ambient_occlusion(mesh, *places(mesh, view), rays=64)
     height = places(mesh, view)[0][:, 2]
-    assert bool((found <= whole + 0.01).all()) and float(found[height > 0.9].max()) < 0.05  # the top of the ball is free
+    assert (
+        bool((found <= whole + 0.01).all()) and float(found[height > 0.9].max()) < 0.05
+    )  # the top of the ball is free
     below, half = whole[height < 0.01].max(), found[height < 0.01].max()
-    assert 0.02 < float(half) < float(below) - 0.05  # the lower half of the ball, which is not seen, shades the floor, too
+    assert (
+        0.02 < float(half) < float(below) - 0.05
+    )  # the lower half of the ball, which is not seen, shades the floor, too
     shown, away, hidden_ = occluders(mesh, view, torch.Generator().manual_seed(0)).tolist()
     assert away > 0 and hidden_ + shown < away  # rays from the floor mostly meet the ball from below
 
@@ -162,30 +166,25 @@ def test_pixels_are_answered_the_same_however_many_views_are_read_at_once() -> N
     torch.testing.assert_close(
         apply(network, collate(items)), torch.cat([apply(network, collate([item])) for item in items])
     )
-    assert len(items[0].target) == int(screens.views[0].valid.sum())
+    turns = items[0].target.view(TURNS, -1)
+    assert turns.shape[1] == int(screens.views[0].valid.sum()) and torch.equal(turns[0], turns[-1])
 
 
 @pytest.mark.slow
-def test_a_brief_run(tmp_path: Path) -> None:
+def test_a_brief_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
-    brief = [
-        "--seeds",
-        "2",
-        "--shapes",
-        "1",
-        "--tested",
-        "1",
-        "--epochs",
-        "0.05",
-        "--threads",
-        "1",
-        "--out",
-        str(tmp_path),
-    ]
+    brief = ["--seeds", "2", "--shapes", "1", "--tested", "1", "--epochs", "0.05", "--threads", "1"]
+    brief += ["--out", str(tmp_path)]
+    for module in (shading, methods):
+        monkeypatch.setattr(module, "VIEWS", 3)
+    meshes = shading.shapes(shading.arguments(brief))
+    prepared = methods.Methods(*meshes, 0, 0.05)
+    monkeypatch.setattr(shading, "shapes", lambda _: meshes)
+    monkeypatch.setattr(shading, "Methods", lambda *_: prepared)
     shading.main(brief)
     rows = json.loads((tmp_path / "result.json").read_text())["metrics"]["rows"]
     assert set(rows) >= {"balls, ridge", "surface, DiffusionNet of balls", "cloud, gathered", "screen, U-Net"}
-    assert rows["screen, gathered"]["r2_pixels_deviation"] >= 0 and "r2_pixels" in rows[SHOWN]
+    assert rows["screen, gathered"]["r2_pixels_deviation"] >= 0 and "r2_pixels" in rows[methods.SHOWN]
     assert "| - |" in tables.shading_table([json.loads((tmp_path / "result.json").read_text())])
     before = (tmp_path / "views.png").stat().st_mtime_ns
     shading.main(brief)  # what is finished is not learned again
