@@ -48,14 +48,15 @@ def accuracy_table(results: list[dict[str, Any]]) -> str:
     ]
     for result in results:
         metrics = result["metrics"]
+        nearest = metrics.get("nearest_signals", {})
         cells = [
             result["data"],
             result["model"],
             f"{100 * metrics['accuracy']:.2f}",
             f"{metrics['mean_error_x100']:.3f}",
             f"{100 * metrics['hit_rate']['0.05']:.2f}",
-            f"{metrics['nearest_signals']['mean_error_x100']:.2f}",
-            f"{100 * metrics['nearest_signals']['hit_rate']['0.05']:.1f}",
+            _number(nearest.get("mean_error_x100")),
+            _percent(nearest.get("hit_rate", {}).get("0.05")),
             f"{metrics['training_seconds']:.0f}",
             f"{result['parameters']:,}",
             ", ".join(map(str, result["seeds"])),
@@ -175,7 +176,7 @@ def digits_table(results: list[dict[str, Any]]) -> str:
             result["model"],
             f"{metrics['points']:,}",
             f"{100 * metrics['test_accuracy']:.2f}{spread}",
-            f"{100 * metrics['linear_accuracy']:.2f}",
+            _percent(metrics.get("linear_accuracy")),
             str(metrics["epochs"]),
             f"{metrics['training_seconds']:.0f}",
             f"{result['parameters']:,}",
@@ -207,7 +208,7 @@ def clouds_table(results: list[dict[str, Any]]) -> str:
             result["model"],
             f"{metrics['points']:,}",
             *scores,
-            f"{100 * metrics['linear_accuracy']:.2f}",
+            _percent(metrics.get("linear_accuracy")),
             str(metrics["epochs"]),
             f"{metrics['training_seconds'] / len(result['seeds']):.0f}",
             f"{metrics['training_samples_per_second']:.0f}",
@@ -641,6 +642,10 @@ def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"
 
 
 def _hardware(hardware: dict[str, Any] | str) -> str:
