@@ -98,7 +98,7 @@ class Methods:
         pictures = predict(trained, self.screens[1])
         values = [one[0][view.valid] for one, view in zip(pictures, self.views, strict=True)]
         yield Answer("screen, U-Net", values, size(trained), False, seconds)
-        trained, seconds = self._fit(OnTaps, Taps(self.screens[0], seed, True), 36, 8, 3e-3, seed)
+        trained, seconds = self._fit(OnTaps, Taps(self.screens[0], seed, True), 60, 8, 3e-3, seed)
         turned = predict(trained, Taps(self.screens[1], 0, False))
         values = [answers.view(TURNS, -1).mean(dim=0) for answers in turned]
         yield Answer("screen, gathered", values, size(trained), False, seconds)
