@@ -84,7 +84,8 @@ def _signature(spectrum: Spectrum, weight: Tensor) -> Tensor:
     weight = weight / weight.sum(dim=1, keepdim=True)
     square = spectrum.evecs.square()
     if spectrum.ptr is None:
-        return matmul(square, weight[0])
+        signature: Tensor = matmul(square, weight[0])
+        return signature
     parts = square.split(spectrum.ptr.diff().tolist())
     return torch.cat([matmul(part, each) for part, each in zip(parts, weight, strict=True)])
 

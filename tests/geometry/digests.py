@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch  # isort: skip  # before numpy, so that all share torch's OpenMP runtime
@@ -56,7 +57,7 @@ def sheet(side: int) -> Mesh:
     return Mesh(torch.stack([x, y, 0.2 * (4 * x).sin() * (3 * y + 1).cos()], 2).view(-1, 3), face)
 
 
-def arrays(value: Any) -> Iterator[np.ndarray]:
+def arrays(value: Any) -> Iterator[np.ndarray[Any, Any]]:
     if isinstance(value, (list, tuple)):
         for part in value:
             yield from arrays(part)
@@ -108,36 +109,41 @@ def computed() -> Iterator[tuple[str, Callable[[], Any]]]:
         lambda: SparseFactor(grid_laplacian([12, 11, 10]).matrix() + 0.1 * np.eye(1320)).solve(ones),
     )
     for kind, shape in (("mesh", some), ("sheet", wide), ("cloud", cloud), ("larger cloud", many)):
-        yield f"laplacian of a {kind}", lambda shape=shape: laplacian(shape)
-        yield f"frames of a {kind}", lambda shape=shape: tangent_frames(shape)
-        yield f"gradient of a {kind}", lambda shape=shape: gradient(shape)
-        yield f"signal of a {kind}", lambda shape=shape: VertexSignal()(shape.clone()).x
-        yield f"unit {kind}", lambda shape=shape: UnitArea()(shape.clone()).pos
-        yield (
-            f"charts of a {kind}",
-            lambda shape=shape: geodesic_charts(shape, size=30 if len(shape.pos) < 5000 else 9),
-        )
-        yield f"areas of a {kind}", lambda shape=shape: [surface_area(shape), vertex_areas(shape)]
-    for kind, shape in (("mesh", some), ("sheet", wide)):
-        yield f"curvature of a {kind}", lambda shape=shape: [curvature(shape), angle_deficit(shape)]
-        yield f"divergence of a {kind}", lambda shape=shape: divergence(shape)
-        yield f"normals of a {kind}", lambda shape=shape: [vertex_normals(shape), mean_edge_length(shape)]
-        yield f"cells of a {kind}", lambda shape=shape: coarsen(shape, 100)
+        yield f"laplacian of a {kind}", partial(laplacian, shape)
+        yield f"frames of a {kind}", partial(tangent_frames, shape)
+        yield f"gradient of a {kind}", partial(gradient, shape)
+        yield f"signal of a {kind}", partial(signal, shape)
+        yield f"unit {kind}", partial(unit, shape)
+        yield f"charts of a {kind}", partial(geodesic_charts, shape, size=30 if len(shape.pos) < 5000 else 9)
+        yield f"area of a {kind}", partial(surface_area, shape)
+        yield f"areas of a {kind}", partial(vertex_areas, shape)
+    for kind, mesh in (("mesh", some), ("sheet", wide)):
+        yield f"curvature of a {kind}", partial(curvature, mesh)
+        yield f"angles of a {kind}", partial(angle_deficit, mesh)
+        yield f"divergence of a {kind}", partial(divergence, mesh)
+        yield f"normals of a {kind}", partial(vertex_normals, mesh)
+        yield f"edges of a {kind}", partial(mean_edge_length, mesh)
+        yield f"cells of a {kind}", partial(coarsen, mesh, 100)
     yield "normals of a cloud", lambda: point_normals(many)
     yield "levels", lambda: hierarchy(some, [200, 50])
     yield "chart radius", lambda: torch.tensor(chart_radius(some, 30))
     yield "template", lambda: polar_template(some, geodesic_charts(some, chart_radius(some, 30)), 3, 8)
     yield "field", lambda: direction_field(some)
     yield "SHOT", lambda: shot(some, 0.3)
-    for kind, shape in (("mesh", some), ("batch", batch)):
-        found = spectrum(shape, 60)
-        yield (
-            f"signatures of a {kind}",
-            lambda it=found: [heat_kernel_signature(it), wave_kernel_signature(it)],
-        )
-        slope = gradient(shape)
-        yield f"invariants of a {kind}", lambda it=found, slope=slope: differential_invariants(it, slope)
+    for kind, each in (("mesh", some), ("batch", batch)):
+        found = spectrum(each, 60)
+        yield f"heat kernels of a {kind}", partial(heat_kernel_signature, found)
+        yield f"wave kernels of a {kind}", partial(wave_kernel_signature, found)
+        yield f"invariants of a {kind}", partial(differential_invariants, found, gradient(each))
     yield "what match reads", lambda: SpectralShape.of(some, 60).invariants
+
+
+def signal(shape: Any) -> Any:
+    return VertexSignal()(shape.clone()).x
+
+
+def unit(shape: Any) -> Any:
+    return UnitArea()(shape.clone()).pos
 
 
 def digest(value: Any) -> str:
