@@ -18,8 +18,7 @@ from geodl.data import Mesh, PointCloud, as_shape
 from geodl.data.files import text
 from geodl.geometry import surface_area, validate
 from geodl.geometry.triangulation import Polygons, triangulate
-from tests.data.fuzz.run import fuzz
-from tests.data.fuzz.writers import WRITERS
+from tests.data.fuzz.run import WRITERS, fuzz
 
 SPHERE = trimesh.creation.icosphere(2)
 CUBE = np.array([[x, y, z] for x in (0.0, 1) for y in (0.0, 1) for z in (0.0, 1)])
