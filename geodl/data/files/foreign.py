@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from geodl.data.files.loaded import Loaded
-from geodl.data.files.unchecked import check_gltf, check_gmsh
+from geodl.data.files.unchecked import check_gltf, check_gmsh, check_las
 from geodl.geometry.triangulation import Polygons
 
 __all__ = ["BY_LASPY", "BY_MESHIO", "BY_TRIMESH", "read_laspy", "read_meshio", "read_trimesh"]
@@ -130,6 +130,7 @@ def read_laspy(path: Path) -> Loaded:
     except ImportError as error:
         raise _needs(path, "laspy", error) from error
     data = path.read_bytes()
+    check_las(data)
     with laspy.open(io.BytesIO(data)) as reader:
         announced, file = reader.header.point_count, reader.read()
     if len(file.points) != announced:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["check_gltf", "check_gmsh"]
+__all__ = ["check_gltf", "check_gmsh", "check_las"]
 
 # Of gltf: where a number stands, and what it counts.
 _NAMED = (
@@ -80,3 +81,24 @@ def check_gmsh(path: Path) -> None:
         there += not data[at:].lstrip().startswith(b"$EndElements")
     if there != count:
         raise ValueError(f"it announces {count} elements, it has {'more' if there > count else there}")
+
+
+def check_las(data: bytes) -> None:
+    """Whether the records that a header announces fit into the file; laspy would read billions that are not there.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if data[:4] != b"LASF" or len(data) < 227:
+        raise ValueError("it does not begin with the header of a las file")
+    size, begin, records = struct.unpack_from("<HII", data, 94)
+    row, points = struct.unpack_from("<HI", data, 105)
+    further = 0, 0
+    if data[25] >= 4 and len(data) >= 375:
+        further = struct.unpack_from("<QI", data, 235)
+        points = struct.unpack_from("<Q", data, 247)[0]
+    if size + 54 * records > begin or begin > len(data) or further[0] + 60 * further[1] > len(data):
+        raise ValueError(f"its header announces {records + further[1]} records, which it has no place for")
+    # Compressed, a point takes less than a byte, but not nothing.
+    if points * (row if data[104] < 128 else 1e-4) > len(data) - begin:
+        raise ValueError(f"its header announces {points} points, it is cut short")
