@@ -59,7 +59,7 @@ def as_shape(shape: ShapeLike) -> Any:
     """
     if shape is None:
         raise TypeError("a shape is needed, not None")
-    if callable(getattr(shape, "read", None)):
+    if callable(getattr(shape, "read", None)) and callable(getattr(shape, "seek", None)):
         raise TypeError(f"{type(shape).__name__} is an open file, which has no format: give its path")
     if isinstance(shape, str | bytes | os.PathLike):
         raise TypeError(

@@ -131,7 +131,9 @@ def read_laspy(path: Path) -> Loaded:
         raise _needs(path, "laspy", error) from error
     data = path.read_bytes()
     check_las(data)
-    with laspy.open(io.BytesIO(data)) as reader:
+    # Not the one of many threads, which ends the process where the table of chunks is damaged.
+    backends = [one for one in laspy.LazBackend.detect_available() if one.name != "LazrsParallel"]
+    with laspy.open(io.BytesIO(data), laz_backend=backends or None) as reader:
         announced, file = reader.header.point_count, reader.read()
     if len(file.points) != announced:
         raise ValueError(f"its header announces {announced} points, it has {len(file.points)}")
@@ -143,7 +145,8 @@ def read_laspy(path: Path) -> Loaded:
             loaded.notes.append(
                 f"{len(data) - end} bytes behind its {header.point_count} points were left out"
             )
-    if (returns := int(np.sum(header.number_of_points_by_return))) > header.point_count:
+    returns = int(np.sum(header.number_of_points_by_return))
+    if returns and returns != header.point_count:
         loaded.notes.append(f"its header counts {returns} returns, but announces {header.point_count} points")
     names = set(file.point_format.dimension_names)
     if {"red", "green", "blue"} <= names:

@@ -60,7 +60,7 @@ def las(random: Random, written: Written) -> Iterator[Mutation]:
     if not packed:
         yield Mutation("with bytes more", data + bytes(random.integers(1, 255, 60, dtype=np.uint8)), "said")
     count = len(written.pos)
-    for step, answer in ((1, "refused"), (-1, "said")):
+    for step, answer in ((1, "said" if packed else "refused"), (-1, "said")):
         changed = bytearray(data)
         struct.pack_into("<I", changed, 107, count + step)
         if written.notes["version"] == "1.4":
