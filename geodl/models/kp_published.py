@@ -77,7 +77,7 @@ def _parameters(config: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 
 
 # Values that their configuration has where a file does not say otherwise.
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     "conv_radius": 2.5, "deform_radius": 5.0, "KP_extent": 1.0, "first_features_dim": 64, "use_batch_norm": 1,
     "batch_norm_momentum": 0.99, "modulated": 0, "in_points_dim": 3, "KP_influence": "linear", "aggregation_mode": "sum",
 }  # fmt: skip
@@ -87,7 +87,7 @@ def _plan(said: dict[str, Any]) -> Plan:
     for name in ("architecture", "first_subsampling_dl"):
         if name not in said:
             raise ValueError(f"the parameters do not say what {name} is")
-    said = _DEFAULTS | said
+    said = {**_DEFAULTS, **said}
     for name, built in (("KP_influence", "linear"), ("aggregation_mode", "sum"), ("in_points_dim", 3)):
         if str(said[name]) != str(built):
             raise ValueError(f"{name} is {said[name]}, but only {built} is built here")

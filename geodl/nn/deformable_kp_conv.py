@@ -73,7 +73,8 @@ class DeformableKPConv(nn.Module):
             aggregate(points, to_edges).view(charts.neighbors.num_edges, -1, 3)
             - (charts.coords / self.move.extent)[:, None]
         )
-        return torch.linalg.vector_norm(offset, dim=2)
+        distance: Tensor = torch.linalg.vector_norm(offset, dim=2)
+        return distance
 
     def _through(self, x: Tensor, charts: Charts, distance: Tensor) -> Tensor:
         return self._filtered(x, charts, (1 - distance).clamp(min=0))

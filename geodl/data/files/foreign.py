@@ -131,7 +131,7 @@ def read_laspy(path: Path) -> Loaded:
         raise _needs(path, "laspy", error) from error
     data = path.read_bytes()
     check_las(data)
-    # Not the one of many threads, which ends the process where the table of chunks is damaged.
+    # Not the one of many threads, which ends the process where the table says of a chunk that it is large.
     backends = [one for one in laspy.LazBackend.detect_available() if one.name != "LazrsParallel"]
     with laspy.open(io.BytesIO(data), laz_backend=backends or None) as reader:
         announced, file = reader.header.point_count, reader.read()

@@ -102,3 +102,12 @@ def check_las(data: bytes) -> None:
     # Compressed, a point takes less than a byte, but not nothing.
     if points * (row if data[104] < 128 else 1e-4) > len(data) - begin:
         raise ValueError(f"its header announces {points} points, it is cut short")
+    if data[104] < 128 or not points:
+        return
+    # Of chunks, each with at least a point in full: where their table is, or -1 if that stands at the end, and how many.
+    table = int.from_bytes(data[begin : begin + 8], "little", signed=True)
+    table = int.from_bytes(data[-8:], "little", signed=True) if table == -1 else table
+    if not begin + 8 <= table <= len(data) - 8 or int.from_bytes(
+        data[table + 4 : table + 8], "little"
+    ) * row > len(data):
+        raise ValueError("its table of chunks is damaged")

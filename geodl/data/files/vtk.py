@@ -229,10 +229,10 @@ class _File:
         if "CELLS" in self.cells and (self.types is None or len(self.types) != len(self.cells["CELLS"])):
             raise ValueError("its CELL_TYPES are missing or not as many as its CELLS")
         loaded = Loaded(self.pos, notes=self.notes, exact=self.exact)
-        cells = sum(map(len, self.cells.values()))
+        all_cells = sum(map(len, self.cells.values()))
         for attributes, count, what in (
             (self.points, len(self.pos), "points"),
-            (self.of_cells, cells, "cells"),
+            (self.of_cells, all_cells, "cells"),
         ):
             lengths = {len(value) for value in attributes.values()}
             if lengths - {count}:
