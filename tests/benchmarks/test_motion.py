@@ -11,19 +11,10 @@ from torch_geometric.data import Data
 
 from benchmarks.motion import locomotion, retarget
 from benchmarks.motion.__main__ import arguments, main
-from benchmarks.motion.action import (
-    AmongSeen,
-    Scores,
-    Take,
-    Windows,
-    from_every_frame,
-    joined,
-    judged,
-    ridge,
-    seen,
-    solved,
-)
+from benchmarks.motion.action import AmongSeen, Scores, better, judged, seen
+from benchmarks.motion.clips import Take, Windows, from_every_frame, joined
 from benchmarks.motion.data import GAITS, mirrored_labels, random_windows, windows
+from benchmarks.motion.linear import ridge, solved
 from benchmarks.motion.training import size, widest
 from benchmarks.tables import motion_tables
 from geodl.data import heading
@@ -39,11 +30,21 @@ def test_ridge_tells_apart_what_a_line_does_and_motions_are_counted_not_windows(
     motion = torch.arange(4).repeat_interleave(10)
     x = torch.randn(40, 1, 1, 3) + 3 * y[motion][:, None, None, None]
     cut = {split: Windows(x, motion, y[motion], 0 * motion) for split in ("train", "val", "test")}
-    assert ridge(cut, lambda x: x.flatten(1)) == ridge(cut, lambda x: x.flatten(1), True) == Scores(1, 1)
+    for among in (False, True):
+        assert judged(ridge(cut, lambda x: x.flatten(1), among), cut["test"]) == Scores(1, 1)
     scores = torch.tensor([[1.0, 0.9], [0.0, 0.9], [1.0, 0.0]])
     part = Windows(torch.zeros(3, 1), torch.tensor([0, 0, 1]), torch.tensor([1, 1, 1]), torch.zeros(3).long())
     assert judged(scores, part) == pytest.approx((1 / 3, 0.5))
     assert joined(part, part).motion.tolist() == [0, 0, 1, 2, 2, 3]
+
+
+def test_a_difference_is_as_sure_as_its_takes_are_many() -> None:
+    part = Windows(
+        torch.zeros(6, 1), torch.tensor([0, 0, 0, 1, 1, 1]), torch.zeros(6).long(), torch.zeros(6).long()
+    )
+    right, wrong = torch.ones(6).bool(), torch.tensor([0, 0, 0, 1, 1, 1]).bool()
+    assert better([right], [wrong], [part]) == pytest.approx((0.5, 0.125**0.5))
+    assert better([right] * 8, [wrong] * 8, [part] * 8) == pytest.approx((0.5, (0.125 / 8) ** 0.5))
 
 
 def test_a_class_is_told_from_others_by_what_it_could_be() -> None:
