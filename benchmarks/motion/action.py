@@ -140,7 +140,7 @@ def takes(root: Path | None, split: Any, label: Label, fold: int) -> list[Take]:
     if label == "gait":
         return [Take(motion, motion.positions(), int(motion.y), 0) for motion in found]
     others = classes(root, _OTHER[label])
-    return [Take(m, m.positions(), int(m.y), others.index(m[beside])) for m in found]
+    return [Take(m, m.positions(), int(m.y), others.index(m[_OTHER[label]])) for m in found]
 
 
 def in_mirrors(root: Path | None, label: Label, found: Sequence[Take]) -> list[Take]:
