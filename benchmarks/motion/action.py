@@ -29,7 +29,7 @@ DROPOUT: dict[Label, float] = {"gait": 0.05, "action": 0.15, "style": 0.05}
 # Of people's sizes. All of Bandai-Namco's motions are of one skeleton.
 SIZES: dict[Label, float] = {"gait": 0.1, "action": 0.02, "style": 0.02}
 # Channels of a window that the network reads: a style is in the poses, wherever one goes.
-READ: dict[Label, slice] = {"gait": slice(9), "action": slice(22), "style": slice(9, 22)}
+READ: dict[Label, slice] = {"gait": slice(0, 9), "action": slice(0, 22), "style": slice(9, 22)}
 AMONG = "among what was seen, also in mirrors"
 _OTHER: dict[Label, Literal["action", "style"]] = {"action": "style", "style": "action"}
 ONE_HANDED = ("bye", "byebye", "guide")  # always with the right hand
