@@ -478,13 +478,16 @@ def motion_tables(results: list[dict[str, Any]]) -> list[str]:
     """A table a task: what is done, walks that go on, lost markers, other skeletons."""
     tables = []
     if acted := [result for result in results if result["benchmark"] == "motion-action"]:
-        lines = ["| data | label | model | clips, % | whole takes, % |", "|---|---|---|--:|--:|"]
+        lines = ["| data | label | model | clips, % | whole takes, % | ST-GCN better by, clips, % |"]
+        lines.append("|---|---|---|--:|--:|--:|")
         for result in acted:
             for row in result["metrics"]["rows"]:
                 cells = [result["data"], row["label"], row["model"]]
                 for key in ("clips", "takes"):
                     off = row[f"{key}_deviation"]
                     cells.append(f"{100 * row[key]:.1f}" + ("" if off is None else f" ± {100 * off:.1f}"))
+                gain, error = (100 * row.get(key, 0) for key in ("better", "better_error"))
+                cells.append(f"{gain:.1f} ± {error:.1f}" if "better" in row else "-")
                 lines.append("| " + " | ".join(cells) + " |")
         tables.append("\n".join(lines))
     for task, (first, columns) in _MOTION.items():
