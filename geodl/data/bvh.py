@@ -108,7 +108,9 @@ def _hierarchy(text: str) -> tuple[list[_Joint], int]:
             joints[above[-1]].offset = [_number(next(tokens)[0], joints[above[-1]]) for _ in range(3)]
         elif word == "CHANNELS" and above:
             if joints[above[-1]].channels is not None:
-                raise ValueError(f"damaged skeleton: joint {joints[above[-1]].name} has two lists of channels")
+                raise ValueError(
+                    f"damaged skeleton: joint {joints[above[-1]].name} has two lists of channels"
+                )
             joints[above[-1]].channels = _channels(tokens, joints[above[-1]])
         else:
             where = f"joint {joints[above[-1]].name}" if above else "the skeleton"
