@@ -478,17 +478,28 @@ _MOTION: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {
 }
 
 
+def _with_spread(row: dict[str, Any], name: str, factor: float) -> str:
+    """The number of that name times the factor, and its deviation over seeds if there were several."""
+    if row.get(name) is None:
+        return "-"
+    spread = row.get(f"{name}_deviation")
+    return _number(factor * row[name]) + ("" if spread is None else f" ± {_number(factor * spread)}")
+
+
 def motion_tables(results: list[dict[str, Any]]) -> list[str]:
     """A table a task: what is done, walks that go on, lost markers, other skeletons."""
     tables = []
     if acted := [result for result in results if result["benchmark"] == "motion-action"]:
-        lines = ["| data | label | model | clips, % | whole takes, % |", "|---|---|---|--:|--:|"]
+        lines = ["| data | label | model | clips, % | whole takes, % | ST-GCN better by, clips, % |"]
+        lines.append("|---|---|---|--:|--:|--:|")
         for result in acted:
             for row in result["metrics"]["rows"]:
                 cells = [result["data"], row["label"], row["model"]]
                 for key in ("clips", "takes"):
                     off = row[f"{key}_deviation"]
                     cells.append(f"{100 * row[key]:.1f}" + ("" if off is None else f" ± {100 * off:.1f}"))
+                gain, error = (100 * row.get(key, 0) for key in ("better", "better_error"))
+                cells.append(f"{gain:.1f} ± {error:.1f}" if "better" in row else "-")
                 lines.append("| " + " | ".join(cells) + " |")
         tables.append("\n".join(lines))
     for task, (first, columns) in _MOTION.items():
@@ -498,8 +509,7 @@ def motion_tables(results: list[dict[str, Any]]) -> list[str]:
         lines = ["| " + " | ".join(["data", first, *columns]) + " |", "|---|---|" + "--:|" * len(columns)]
         for result in found:
             for row in result["metrics"]["rows"]:
-                values = [(row.get(name), factor) for name, factor in columns.values()]
-                cells = ["-" if value is None else _number(factor * value) for value, factor in values]
+                cells = [_with_spread(row, *column) for column in columns.values()]
                 lines.append("| " + " | ".join([result["data"], row[first], *cells]) + " |")
         tables.append("\n".join(lines))
     return tables
