@@ -42,7 +42,7 @@ from geodl.training import (
 )
 
 # Passes over the training shapes, shapes a step.
-EPOCHS = {"fmaps-supervised": 14, "fmaps-unsupervised": 14}
+EPOCHS = {"fmaps-supervised": 20, "fmaps-unsupervised": 14}
 BATCH_SIZE = 2
 # Of the shapes, and of the maps in the last third of training and in its first step.
 EIGENFUNCTIONS, FIRST = 160, 50
