@@ -34,10 +34,11 @@ _MIRROR = (1.0, 1.0, -1.0, -1.0, 1.0)
 _KEPT, _ROUNDS, _END = 3, 4, 100
 # A round must lower the cost to this share: the spectral map in it is blunter than the bent shape that it begins from.
 _LESS = 0.85
-# Right maps of training bodies and animals bend less than this. What bends more is loosened by maps of few eigenfunctions, and
-# so many more first maps are tried, by weights drawn from a range about 1 and sizes of a few.
-_STUCK, _LOOSE, _MORE = 0.045, 25, 8
-_PATIENCE, _SPREAD, _MORE_SIZES = 0.03, 1.2, (15, 20, 30, 40, 50)
+# Right maps of training bodies and animals bend less than this (and a share more with every try). What bends more is loosened by
+# maps of so few eigenfunctions, unless it costs so many times the best, and first maps are drawn: how many, the logarithms of
+# their weights within this of 0, their sizes.
+_STUCK, _PATIENCE, _LOOSE, _FAR = 0.045, 0.03, 25, 3.0
+_MORE, _SPREAD, _MORE_SIZES = 6, 1.2, (15, 20, 30, 40, 50)
 _FIRST, _WEIGHT = 50, 10.0
 _SAMPLES, _STEP = 1000, 10
 
@@ -62,7 +63,9 @@ def first_fmaps(shape_1: SpectralShape, shape_2: SpectralShape, hints: Hints | N
     return maps
 
 
-def drawn_fmap(shape_1: SpectralShape, shape_2: SpectralShape, seed: int, hints: Hints | None = None) -> Tensor:
+def drawn_fmap(
+    shape_1: SpectralShape, shape_2: SpectralShape, seed: int, hints: Hints | None = None
+) -> Tensor:
     """A functional map of the differential invariants by weights and a size that are drawn, forth or back."""
     random = np.random.default_rng(seed)
     families = tuple(np.exp(random.uniform(-_SPREAD, _SPREAD, 5)).tolist())
@@ -161,7 +164,11 @@ class Pair:
             ends.append(self.improved(self.bent(c_12)))
             tell("refinement", 0.4 + 0.2 * (number + 1) / _KEPT)
         best = min(ends, key=self.cost)
-        return best if best.bending < _STUCK else self.search_on(ends, [c_12 for _, c_12 in judged[_KEPT:]], tell)
+        return (
+            best
+            if best.bending < _STUCK
+            else self.search_on(ends, [c_12 for _, c_12 in judged[_KEPT:]], tell)
+        )
 
     def search_on(
         self, ends: list[Registration], maps: list[Tensor], tell: Callable[[str, float], None]
@@ -177,7 +184,8 @@ class Pair:
             else:
                 c_12 = drawn_fmap(self.one, self.two, number, self.hints)
                 found = self.improved(self.bent(self.grown(c_12, _END - 20, _SAMPLES // 2)))
-            best = min(best, self.loosened(found), key=self.cost)
+            if self.cost(found) < _FAR * self.cost(best):
+                best = min(best, self.loosened(found), key=self.cost)
             tell("refinement", 0.6 + 0.2 * (number + 1) / total)
             if best.bending < _STUCK * (1 + _PATIENCE * number):
                 break
