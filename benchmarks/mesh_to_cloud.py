@@ -1,7 +1,7 @@
-"""A mesh matched to a cloud of points of another body, beside the same two as meshes: `python -m benchmarks.mesh_to_cloud --out DIR`.
+"""A mesh matched to a cloud of points of another body, beside the same two as meshes.
 
-Points are drawn at random from the surface, evenly by area; noise is normal, a tenth of the edge of a mesh of as many vertices. Errors
-are at every point whose match is known through the mesh that it was drawn from.
+`python -m benchmarks.mesh_to_cloud --out DIR`. Points are drawn at random from the surface, evenly by area; noise is normal, a
+tenth of the edge of a mesh of as many vertices. Errors are at points whose match is known through the mesh they were drawn from.
 """
 
 from __future__ import annotations
