@@ -56,7 +56,7 @@ def first_fmaps(shape_1: SpectralShape, shape_2: SpectralShape, hints: Hints | N
 
     Landmarks add the heat that spreads from them, regions the functions that are 1 on them.
     """
-    maps = []
+    maps: list[Tensor] = []
     plain = (1.0,) * 5
     for families, size, signs in (*((*m, plain) for m in _FIRST_MAPS), (*_FIRST_MAPS[0], _MIRROR)):
         maps += _forth_and_back(shape_1, shape_2, families, size, signs, hints)
