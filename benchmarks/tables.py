@@ -553,6 +553,17 @@ def trust_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def rows_table(result: dict[str, Any]) -> str:
+    """A row a row of the result, under the names that they have there."""
+    rows = result["metrics"]["rows"]
+    first, *columns = rows[0]
+    lines = [f"| {first} | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]
+    lines += [
+        f"| {row[first]} | " + " | ".join(_number(row[name]) for name in columns) + " |" for row in rows
+    ]
+    return "\n".join(lines)
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
     results = [read_result(name) for name in names]
@@ -589,6 +600,9 @@ def section(names: list[str]) -> str:
     if timed := [result for result in results if result["benchmark"] == "diffusion-training"]:
         tables.append(same_time_table(timed))
     tables += [trust_table(result) for result in results if result["benchmark"] == "trust"]
+    tables += [
+        rows_table(result) for result in results if result["benchmark"] in ("refinement", "mesh-to-cloud")
+    ]
     tables += motion_tables(results)
     return "\n\n".join([*tables, _measured(results)])
 
