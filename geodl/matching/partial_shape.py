@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -77,6 +78,7 @@ class PartialShape:
             size**2,
         )
 
+    @cached_property
     def diffusion(self) -> tuple[Tensor, Tensor]:
         """Logarithms of the heat that stays, over that in the plane, ``[V, 8]``; and roots of their brackets ``[V, 7]``.
 
@@ -91,4 +93,4 @@ class PartialShape:
 
     def signal(self) -> Tensor:
         """``[V, 16]``, what a network reads: :meth:`diffusion`, and how near the border is."""
-        return torch.cat([*self.diffusion(), (-self.border / 0.1).exp()[:, None]], 1)
+        return torch.cat([*self.diffusion, (-self.border / 0.1).exp()[:, None]], 1)
