@@ -13,7 +13,7 @@ from geodl.geometry import surface_area
 from geodl.matching.geodesic_graph import border_vertices, distances_from
 from geodl.matching.partial_registration import OpenGraph, PartialRegistration, register_part
 from geodl.matching.partial_search import Features, FirstMap, first_maps
-from geodl.matching.partial_shape import REACH, PartialShape
+from geodl.matching.partial_shape import NEIGHBOURHOOD, REACH, PartialShape
 from geodl.matching.point_map import nearest
 from geodl.matching.trust import orientation
 from geodl.matching.zoomout import farthest_vertices
@@ -68,7 +68,7 @@ def partial_match(
     .. math:: \min_{x, R} \sum_{n \in O} | x_n - t_n |^2 + \mu \sum_{nm} | x_n - x_m - s R_n (p_n - p_m) |^2
 
     where only the nodes O pull whose nearest points are not on a border, and the size s is estimated. The map is the best that bends
-    least and keeps the brackets of diffusion, which tell left from right and front from back, and distances. The overlap is what
+    least and keeps the brackets of diffusion and histograms of normals, which tell left from right and front from back, and distances. The overlap is what
     lies beside the other shape in the end, but not beside its border.
 
     Args:
@@ -174,7 +174,7 @@ def _point_maps(
 def _cost(
     one: PartialShape, two: PartialShape, made: PartialRegistration, contained: bool, features: Features
 ) -> float:
-    """Bending, times the squares of what the map misses of the brackets of diffusion and of distances."""
+    """Bending, times powers of what the map misses of the brackets of diffusion, of distances and of the normals around."""
     p2p, _, _, overlap = _point_maps(one, two, made, contained)
     if not bool(overlap.any()):
         return torch.inf
@@ -184,6 +184,10 @@ def _cost(
     a, b = one.diffusion[1][there] * valid, two.diffusion[1][rows] * valid
     alike = float((a * b).sum() / (a.norm() * b.norm()).clamp(min=1e-9))
     cost = made.bending * (1 - alike) ** 2 * _distortion(one, two, p2p, overlap, made.scale) ** 2
+    inner = (two.border[rows] > NEIGHBOURHOOD / 2) & (one.border[there] > NEIGHBOURHOOD / 2)
+    if bool(inner.any()):
+        seen = (one.histograms[there[inner]] * two.histograms[rows[inner]]).sum(1).mean()
+        cost *= (1 - float(seen)) ** 4
     if features is not None:
         cost *= float((1 - (features[0][there] * features[1][rows]).sum(1)).mean()) ** 2
     # A map of hardly anything has little that could be wrong.
