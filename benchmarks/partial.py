@@ -171,7 +171,9 @@ def trained(
     return module.model.cpu().eval(), training_seconds(trainer)
 
 
-def drawn(shapes: Family, kind: str, transforms: dict[str, Any], random: torch.Generator) -> tuple[Part, Part]:
+def drawn(
+    shapes: Family, kind: str, transforms: dict[str, Any], random: torch.Generator
+) -> tuple[Part, Part]:
     """Two shapes of a group, parts of them that have at least half in common."""
     group = shapes.groups[int(torch.randint(len(shapes.groups), (1,), generator=random))]
     a, b = (group[k] for k in torch.randperm(len(group), generator=random)[:2].tolist())

@@ -140,6 +140,8 @@ def _bent(
     fine = OpenGraph.of(one, _NODES), OpenGraph.of(two, _NODES)
     ends = [made.on(*fine, contained) for _, made in judged[:_KEPT]]
     best = min(ends, key=lambda made: _cost(one, two, made, contained, features))
+    # Once more from where it lies: rotations and the size settle.
+    best = best.on(*fine, contained)
     p2p_21, p2p_12, overlap_1, overlap_2 = _point_maps(one, two, best, contained)
     c_12 = _fmap(one, two, p2p_21.clamp(min=0), overlap_2, k)
     return PartialMatch(

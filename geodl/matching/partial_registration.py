@@ -120,7 +120,9 @@ def register_part(
         for _ in range(_TURNS):
             turned = solver.rotations(moved)
             if stage:
-                targets, weight = _pulls(one, two, scale, moved, turned, owner, sample, trims[stage], contained)
+                targets, weight = _pulls(
+                    one, two, scale, moved, turned, owner, sample, trims[stage], contained
+                )
             moved = solver.solve(turned, np.where(weight[:, None] > 0, targets, moved), weight > 0)
         grown = solver.scale(moved, weight > 0)
         grown = min(max(grown * scale, _SCALES[0]), _SCALES[1]) / scale
@@ -213,7 +215,9 @@ class _Rigid:
         mean = (turned[self.one] + turned[self.other]) / 2
         pull = 2 * self.stiffness * (self.table @ np.einsum("eij,ej->ei", mean, self.edge))
         weight = self.weight * np.where(pulled, 1, _HELD)
-        found: Points = splu((self.matrix + diags_array(weight)).tocsc()).solve(pull + weight[:, None] * targets)
+        found: Points = splu((self.matrix + diags_array(weight)).tocsc()).solve(
+            pull + weight[:, None] * targets
+        )
         return found
 
     def scale(self, moved: Points, pulled: Mask) -> float:

@@ -96,9 +96,7 @@ def _far_apart(d_2: Tensor, among: Tensor | None = None) -> list[int]:
     return landmarks
 
 
-def _searched(
-    d_2: Tensor, d_1: Tensor, cost: Tensor, landmarks: list[int], contained: bool
-) -> list[_Places]:
+def _searched(d_2: Tensor, d_1: Tensor, cost: Tensor, landmarks: list[int], contained: bool) -> list[_Places]:
     """The best places of all points that a few points lead to."""
     # All the ways in which their distances agree, the likeliest only where there are too many.
     ways, unlike = torch.arange(d_1.shape[0])[:, None], cost[landmarks[0]].clone()
