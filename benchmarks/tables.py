@@ -534,7 +534,8 @@ def trust_table(result: dict[str, Any]) -> str:
 def partial_table(results: list[dict[str, Any]]) -> str:
     """A row a kind of pairs and a method."""
     lines = [
-        "| data | pairs | method | mean error x100 | median of pairs | worst pair | matched, % | IoU of the overlap | a pair, CPU s |",
+        "| data | pairs | method | mean error x100 | median of pairs | worst pair | matched, % | IoU of the overlap "
+        "| a pair, CPU s |",
         "|---|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for result in results:

@@ -63,20 +63,20 @@ def partial_match(
     A few points of shape 2 go to all those of shape 1 between which distances agree; then every point goes where its distances to
     all others agree best, again and again (a cut hardly changes geodesics where it changes eigenfunctions all over). How heat
     diffuses around points that are away from the border breaks ties. Shapes that are nearly symmetric have several such maps. By
-    each of them shape 2 is bent onto shape 1, as rigidly as the map allows,
+    each of them shape 2 is bent onto shape 1, as rigidly as the map allows:
 
     .. math:: \min_{x, R} \sum_{n \in O} | x_n - t_n |^2 + \mu \sum_{nm} | x_n - x_m - s R_n (p_n - p_m) |^2
 
-    where only the nodes O pull whose nearest points are not on a border, and the size s is estimated. The map is the best that bends
-    least and keeps the brackets of diffusion and histograms of normals, which tell left from right and front from back, and distances. The overlap is what
-    lies beside the other shape in the end, but not beside its border.
+    where only the nodes O pull whose nearest points are not on a border, and the size s is estimated. The map is the best that
+    bends least and keeps distances, and the brackets of diffusion and histograms of normals, which tell left from right and front
+    from back. The overlap is what lies beside the other shape in the end, but not beside its border.
 
     Args:
         shape_1, shape_2: meshes, whatever :func:`geodl.data.as_shape` takes, of one unit of length; sizes may differ by a fifth.
         contained: whether all of shape 2 is on shape 1; if not given, whether shape 1 has no border.
         k: eigenfunctions of shape 1 of ``c_12``, by Weyl's law as many of shape 2 as it has up to a common frequency.
-        features: ``[V1, D]`` and ``[V2, D]`` of a network, whose nearest directions are one more first map, and which help to judge:
-            those of :meth:`PartialFunctionalMapNet.compare`.
+        features: ``[V1, D]`` and ``[V2, D]`` of a network, whose nearest directions are one more first map, and which help to
+            judge: those of :meth:`PartialFunctionalMapNet.compare`.
 
     Raises:
         ValueError: a cloud, areas that differ a thousandfold, features that do not fit, or what :meth:`SpectralShape.of` raises.

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
-from torch import Tensor
 
 from geodl.geometry import vertex_normals
 from geodl.matching.deformation_graph import _NORMAL, DeformationGraph, surface_links, with_normals
