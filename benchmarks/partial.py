@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,10 +96,11 @@ class Family(NamedTuple):
     def unit(self, number: int) -> float:
         """The square root of the mean area of its group: what is known of its size."""
         group = next(group for group in self.groups if number in group)
-        return (sum(float(surface_area(self.bodies[k])) for k in group) / len(group)) ** 0.5
+        return float(np.mean([float(surface_area(self.bodies[k])) for k in group]) ** 0.5)
 
     def places(self, mesh: Mesh) -> Tensor:
-        return (self.rest[mesh.barycentric_vertices] * mesh.barycentric_weights[..., None]).sum(1)
+        corners: Tensor = self.rest[mesh.barycentric_vertices]
+        return (corners * mesh.barycentric_weights[..., None]).sum(1)
 
     def truth(self, a: Part, b: Part) -> tuple[Tensor, Tensor]:
         """The vertex of a ``[V of b]`` that each of b's has, -1 where it is gone; and what of a is on b."""
@@ -147,7 +149,8 @@ def trained(
 ) -> tuple[PartialFunctionalMapNet, float]:
     shapes = family(name, "train", vertices, seed)
     transforms, _ = cuts(seed + 1)
-    ready, groups = [], []
+    ready: list[Mesh] = []
+    groups = []
     for group in shapes.groups:
         unit = shapes.unit(group[0])
         wholes = list(range(len(ready), len(ready) + len(group)))
@@ -222,7 +225,7 @@ def main() -> None:
             for name, (p2p, overlap, took) in answers(one, two, network).items():
                 scores.setdefault(name, []).append((*judged(one, true, inside, p2p, overlap), took))
         for name, found in scores.items():
-            error, share, union, took = torch.tensor(found, dtype=torch.float64).unbind(1)
+            error, share, union, seconds_each = torch.tensor(found, dtype=torch.float64).unbind(1)
             rows.append(
                 {
                     "pairs": kind,
@@ -233,7 +236,7 @@ def main() -> None:
                     "matched share": float(share.nanmean()),
                     "pairs without a match": int(error.isnan().sum()),
                     "overlap IoU": float(union.mean()),
-                    "CPU seconds": float(took.mean()),
+                    "CPU seconds": float(seconds_each.mean()),
                 }
             )
             print(rows[-1], flush=True)

@@ -101,13 +101,13 @@ def test_only_what_lies_beside_one_another_pulls(bodies: tuple[Mesh, Mesh]) -> N
         place = torch.full((len(one.pos),), -1).index_copy(0, used, torch.arange(len(used)))
         shapes.append(PartialShape.of(Mesh(one.pos[used], place[face]), 1.6, 20))
         rows.append(used)
-    graphs = [OpenGraph.of(shape, 200) for shape in shapes]
+    first, second = (OpenGraph.of(shape, 200) for shape in shapes)
     both = [k for k in rows[1].tolist() if k in set(rows[0].tolist())]
-    at = [torch.tensor([mine.tolist().index(k) for k in both]).numpy() for mine in rows]
-    made = register_part(*graphs, *at, contained=False)
+    at_1, at_2 = (torch.tensor([mine.tolist().index(k) for k in both]).numpy() for mine in rows)
+    made = register_part(first, second, at_1, at_2, contained=False)
     assert made.bending < 1e-3 and made.scale == pytest.approx(1, abs=0.01) and 0.4 < made.touched < 0.8
-    own, base = graphs[1].graph, one.pos[rows[1]].double().numpy() / 1.6
-    shift = graphs[0].graph.pos[at[0][0]] - base[at[1][0]]
+    own, base = second.graph, one.pos[rows[1]].double().numpy() / 1.6
+    shift = first.graph.pos[at_1[0]] - base[at_2[0]]
     assert float(abs(made.moved - base[own.nodes] - shift).max()) < 0.02
 
 
