@@ -100,7 +100,8 @@ class Family(NamedTuple):
 
     def places(self, mesh: Mesh) -> Tensor:
         corners: Tensor = self.rest[mesh.barycentric_vertices]
-        return (corners * mesh.barycentric_weights[..., None]).sum(1)
+        places: Tensor = (corners * mesh.barycentric_weights[..., None]).sum(1)
+        return places
 
     def truth(self, a: Part, b: Part) -> tuple[Tensor, Tensor]:
         """The vertex of a ``[V of b]`` that each of b's has, -1 where it is gone; and what of a is on b."""

@@ -100,7 +100,9 @@ class PartialShape:
         with warnings.catch_warnings():
             # Points that have no neighbours have zeros: they tell nothing.
             warnings.simplefilter("ignore", RuntimeWarning)
-            return shot(self.mesh, NEIGHBOURHOOD)
+            made = shot(self.mesh, NEIGHBOURHOOD)
+        assert isinstance(made, Tensor)
+        return made
 
     def signal(self) -> Tensor:
         """``[V, 16]``, what a network reads: :meth:`diffusion`, and how near the border is."""
