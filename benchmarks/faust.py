@@ -5,7 +5,8 @@
     python -m benchmarks.faust --data remeshed --method zoomout --root PATH   the remeshed bodies, nothing learned
     python -m benchmarks.faust --data remeshed --method fmaps-unsupervised --root PATH   or fmaps-supervised
 
-Everything of a run is in the folder that it names: result.json, report.txt, curve.png, pictures, logs, checkpoints, weights.
+Beside the geodesic CNN is what needs no training: the nearest of the signals that it reads. Everything of a run is in the folder
+that it names: result.json, report.txt, curve.png, pictures, logs, checkpoints, weights.
 Interrupted, the same command goes on from the last epoch; finished, it prints the result again.
 """
 
@@ -63,6 +64,7 @@ RECIPES = {
     "registrations": Recipe(60, 3, 8, (64, 64, 64, 64), 256, 24, 1, 1e-2, 1024, (7.0, 12.0, 7.0), 0.2, True),
 }
 DESCRIPTOR_DIMENSION = 32
+EVERY = 10  # one vertex of so many is matched by its signal alone
 MAPS = ("zoomout", "fmaps-supervised", "fmaps-unsupervised")
 
 
@@ -176,6 +178,21 @@ def predict(
     return [match_descriptors(reference, shape) for shape in descriptors]
 
 
+def nearest_signals(test: Any, meshing: bool) -> CorrespondenceReport:
+    """The simplest baseline: vertices are matched to the reference's of the nearest signal, that which the network reads."""
+    signal = VertexSignal(meshing)
+    reference = signal(test.reference.clone()).x
+    return evaluate(
+        MatchedPair(
+            test.reference,
+            match_descriptors(reference, signal(shape.clone()).x[::EVERY]),
+            shape.y[::EVERY],
+            shape.name,
+        )
+        for shape in test
+    )
+
+
 def main(argv: list[str] | None = None) -> None:
     chosen = arguments(argv)
     console = Console()
@@ -230,6 +247,7 @@ def main(argv: list[str] | None = None) -> None:
         for predicted, shape in zip(p2p, test, strict=True)
     )
     seconds["evaluation"] = report.seconds
+    simplest = nearest_signals(test, recipe.meshing).to_dict()
 
     save_weights(module.model, chosen.out / "weights.safetensors")
     (chosen.out / "report.txt").write_text(f"{report}\n")
@@ -241,6 +259,7 @@ def main(argv: list[str] | None = None) -> None:
         model=f"GCNN ({chosen.method})",
         metrics={
             **report.to_dict(),
+            "nearest_signals": {name: simplest[name] for name in ("accuracy", "mean_error_x100", "hit_rate")},
             **{f"{stage}_seconds": round(spent, 2) for stage, spent in seconds.items()},
         },
         seconds=sum(seconds.values()),

@@ -42,17 +42,21 @@ def speed_table(rows: list[dict[str, Any]]) -> str:
 def accuracy_table(results: list[dict[str, Any]]) -> str:
     """A row a run of the matching benchmark."""
     lines = [
-        "| data | method | exact, % | mean error x100 | within 5 %, % | training, s | parameters | seeds |",
-        "|---|---|--:|--:|--:|--:|--:|---|",
+        "| data | method | exact, % | mean error x100 | within 5 %, % | nearest signals: mean error x100 | within 5 %, % "
+        "| training, s | parameters | seeds |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for result in results:
         metrics = result["metrics"]
+        nearest = metrics.get("nearest_signals", {})
         cells = [
             result["data"],
             result["model"],
             f"{100 * metrics['accuracy']:.2f}",
             f"{metrics['mean_error_x100']:.3f}",
             f"{100 * metrics['hit_rate']['0.05']:.2f}",
+            _number(nearest.get("mean_error_x100")),
+            _percent(nearest.get("hit_rate", {}).get("0.05")),
             f"{metrics['training_seconds']:.0f}",
             f"{result['parameters']:,}",
             ", ".join(map(str, result["seeds"])),
@@ -160,8 +164,9 @@ def summary(functions: dict[str, str]) -> str:
 def digits_table(results: list[dict[str, Any]]) -> str:
     """A row a domain on which the digits were learned, or a network on shapes."""
     lines = [
-        "| data | network | points | test accuracy, % | epochs | training of all seeds, s | parameters | seeds |",
-        "|---|---|--:|--:|--:|--:|--:|---|",
+        "| data | network | points | test accuracy, % | logistic regression, % | epochs | training of all seeds, s | parameters "
+        "| seeds |",
+        "|---|---|--:|--:|--:|--:|--:|--:|---|",
     ]
     for result in results:
         metrics = result["metrics"]
@@ -171,6 +176,7 @@ def digits_table(results: list[dict[str, Any]]) -> str:
             result["model"],
             f"{metrics['points']:,}",
             f"{100 * metrics['test_accuracy']:.2f}{spread}",
+            _percent(metrics.get("linear_accuracy")),
             str(metrics["epochs"]),
             f"{metrics['training_seconds']:.0f}",
             f"{result['parameters']:,}",
@@ -183,9 +189,9 @@ def digits_table(results: list[dict[str, Any]]) -> str:
 def clouds_table(results: list[dict[str, Any]]) -> str:
     """A row a network that classifies clouds."""
     lines = [
-        "| data | network | points | overall, % | mean of classes, % | epochs | training, s | clouds a second: training "
-        "| inference | peak of a step, MB | parameters | seeds |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+        "| data | network | points | overall, % | mean of classes, % | logistic regression: overall, % | epochs | training, s "
+        "| clouds a second: training | inference | peak of a step, MB | parameters | seeds |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for result in results:
         metrics = result["metrics"]
@@ -202,6 +208,7 @@ def clouds_table(results: list[dict[str, Any]]) -> str:
             result["model"],
             f"{metrics['points']:,}",
             *scores,
+            _percent(metrics.get("linear_accuracy")),
             str(metrics["epochs"]),
             f"{metrics['training_seconds'] / len(result['seeds']):.0f}",
             f"{metrics['training_samples_per_second']:.0f}",
@@ -276,12 +283,13 @@ def nodes_table(results: list[dict[str, Any]]) -> str:
             cells = [
                 result["data"],
                 name,
-                f"{found['test_accuracy']:.1f} ± {found['deviation']:.1f}",
+                f"{found['test_accuracy']:.1f}"
+                + ("" if found["deviation"] is None else f" ± {found['deviation']:.1f}"),
                 _number(found["published"]),
-                f"{found['epochs']:.0f}",
+                _number(found["epochs"] and round(found["epochs"])),
                 *(_number(found.get(key)) for key in ("epoch_ms", "pyg_epoch_ms", "ratio")),
                 f"{found['parameters']:,}",
-                str(len(result["seeds"])),
+                "-" if found["deviation"] is None else str(len(result["seeds"])),
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -336,7 +344,11 @@ def shading_table(results: list[dict[str, Any]]) -> str:
     for result in results:
         for name, row in result["metrics"]["rows"].items():
             keys = ("r2_pixels", "r2_outer_vertices", "r2_vertices")
-            numbers = [f"{row[key]:.3f}" if key in row else "-" for key in keys]
+            numbers = [
+                (f"{row[key]:.3f}" if key in row else "-")
+                + (f" ± {row[f'{key}_deviation']:.3f}" if f"{key}_deviation" in row else "")
+                for key in keys
+            ]
             seconds = f"{row['training_seconds']:.0f}" if "training_seconds" in row else "-"
             cells = [result["metrics"]["held_out"], name, *numbers, f"{row['parameters']:,}", seconds]
             lines.append(f"| {' | '.join(cells)} |")
@@ -466,17 +478,28 @@ _MOTION: dict[str, tuple[str, dict[str, tuple[str, float]]]] = {
 }
 
 
+def _with_spread(row: dict[str, Any], name: str, factor: float) -> str:
+    """The number of that name times the factor, and its deviation over seeds if there were several."""
+    if row.get(name) is None:
+        return "-"
+    spread = row.get(f"{name}_deviation")
+    return _number(factor * row[name]) + ("" if spread is None else f" ± {_number(factor * spread)}")
+
+
 def motion_tables(results: list[dict[str, Any]]) -> list[str]:
     """A table a task: what is done, walks that go on, lost markers, other skeletons."""
     tables = []
     if acted := [result for result in results if result["benchmark"] == "motion-action"]:
-        lines = ["| data | label | model | clips, % | whole takes, % |", "|---|---|---|--:|--:|"]
+        lines = ["| data | label | model | clips, % | whole takes, % | ST-GCN better by, clips, % |"]
+        lines.append("|---|---|---|--:|--:|--:|")
         for result in acted:
             for row in result["metrics"]["rows"]:
                 cells = [result["data"], row["label"], row["model"]]
                 for key in ("clips", "takes"):
                     off = row[f"{key}_deviation"]
                     cells.append(f"{100 * row[key]:.1f}" + ("" if off is None else f" ± {100 * off:.1f}"))
+                gain, error = (100 * row.get(key, 0) for key in ("better", "better_error"))
+                cells.append(f"{gain:.1f} ± {error:.1f}" if "better" in row else "-")
                 lines.append("| " + " | ".join(cells) + " |")
         tables.append("\n".join(lines))
     for task, (first, columns) in _MOTION.items():
@@ -486,8 +509,7 @@ def motion_tables(results: list[dict[str, Any]]) -> list[str]:
         lines = ["| " + " | ".join(["data", first, *columns]) + " |", "|---|---|" + "--:|" * len(columns)]
         for result in found:
             for row in result["metrics"]["rows"]:
-                values = [(row.get(name), factor) for name, factor in columns.values()]
-                cells = ["-" if value is None else _number(factor * value) for value, factor in values]
+                cells = [_with_spread(row, *column) for column in columns.values()]
                 lines.append("| " + " | ".join([result["data"], row[first], *cells]) + " |")
         tables.append("\n".join(lines))
     return tables
@@ -555,6 +577,17 @@ def partial_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def rows_table(result: dict[str, Any]) -> str:
+    """A row a row of the result, under the names that they have there."""
+    rows = result["metrics"]["rows"]
+    first, *columns = rows[0]
+    lines = [f"| {first} | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]
+    lines += [
+        f"| {row[first]} | " + " | ".join(_number(row[name]) for name in columns) + " |" for row in rows
+    ]
+    return "\n".join(lines)
+
+
 def section(names: list[str]) -> str:
     """The tables of the named folders of benchmarks/results, and where and how they were measured."""
     results = [read_result(name) for name in names]
@@ -593,6 +626,9 @@ def section(names: list[str]) -> str:
     tables += [trust_table(result) for result in results if result["benchmark"] == "trust"]
     if parts := [result for result in results if result["benchmark"] == "partial"]:
         tables.append(partial_table(parts))
+    tables += [
+        rows_table(result) for result in results if result["benchmark"] in ("refinement", "mesh-to-cloud")
+    ]
     tables += motion_tables(results)
     return "\n\n".join([*tables, _measured(results)])
 
@@ -656,6 +692,10 @@ def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"
 
 
 def _hardware(hardware: dict[str, Any] | str) -> str:

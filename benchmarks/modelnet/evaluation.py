@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from benchmarks.baseline import chosen_logistic, standardised
+from benchmarks.cloud_statistics import statistics_of
 from benchmarks.modelnet.data import Part, packed
 from geodl.data import CORRUPTIONS, corrupt
 from geodl.training import confusion, label_scores
 
-__all__ = ["accuracies", "confusion", "corrupted_accuracies", "predict", "timed"]
+__all__ = ["accuracies", "confusion", "corrupted_accuracies", "linear", "predict", "timed"]
 
 BATCH = 64
 
@@ -35,6 +37,14 @@ def timed(model: nn.Module, part: Part) -> tuple[Tensor, float]:
     seconds = time.perf_counter() - began
     wrong = (part.y.cpu() + 1) % len(part.classes)
     return predicted.where(part.there, wrong), seconds
+
+
+def linear(train: Part, test: Part, points: int) -> float:
+    """Accuracy of logistic regression on histograms of the clouds; test shapes without a surface count as wrong."""
+    read = [statistics_of(part.pos[:, :points], part.up) for part in (train, test)]
+    seen, unseen = standardised(*read)
+    right = chosen_logistic(seen, train.y, len(train.classes))(unseen).argmax(1) == test.y
+    return float((right & test.there).double().mean())
 
 
 def accuracies(table: Tensor) -> tuple[float, float]:

@@ -11,29 +11,28 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.data import Data
 
+from benchmarks.motion.clips import Take, Windows, cut_up, draw, joined
 from benchmarks.motion.data import classes, mirrored, mirrored_labels, motions, names, title
+from benchmarks.motion.linear import LINEAR, ridge
 from benchmarks.motion.training import fit, size
-from geodl.data import Motion, motion_signal
 from geodl.models import STGCN
 from geodl.training import ClassificationModule
 
-FRAMES, EVERY, HOP = 16, 4, 16  # of a window: frames, one of how many is read, and how far windows are apart
-WIDTHS, KERNEL, DROPOUT = (24, 24, 48, 48), 5, 0.05
-BATCH, RATE, DECAY = 16, 4e-3, 0.05
-SLOWEST, FASTEST, SIZES, SHAKEN = 0.94, 1.075, 0.1, 0.005  # of what is trained on; the last in metres
+WIDTHS, KERNEL = (24, 24, 48, 48), 5
+BATCH, RATE, DECAY, SMOOTHING = 16, 4e-3, 0.05, 0.1
 Label = Literal["gait", "action", "style"]
-STEPS: dict[Label, int] = {"gait": 300, "action": 300, "style": 300}
-RIDGE = (0.001, 0.01, 0.1, 1.0, 10.0)
-
-
-class Windows(NamedTuple):
-    x: Tensor  # [N, 9, J, FRAMES]
-    motion: Tensor  # [N], which motion it is of
-    y: Tensor  # [N]
+STEPS: dict[Label, int] = {"gait": 300, "action": 600, "style": 600}
+DROPOUT: dict[Label, float] = {"gait": 0.05, "action": 0.15, "style": 0.05}
+# Of people's sizes. All of Bandai-Namco's motions are of one skeleton.
+SIZES: dict[Label, float] = {"gait": 0.1, "action": 0.02, "style": 0.02}
+# Channels of a window that the network reads: a style is in the poses, wherever one goes.
+READ: dict[Label, slice] = {"gait": slice(0, 9), "action": slice(0, 22), "style": slice(9, 22)}
+AMONG = "among what was seen, also in mirrors"
+_OTHER: dict[Label, Literal["action", "style"]] = {"action": "style", "style": "action"}
+ONE_HANDED = ("bye", "byebye", "guide")  # always with the right hand
 
 
 class Scores(NamedTuple):
@@ -43,152 +42,145 @@ class Scores(NamedTuple):
     takes: float
 
 
-class Take(NamedTuple):
-    motion: Motion
-    positions: Tensor
-    y: int
-
-
 def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[str, Any]:
     labels: tuple[Label, ...] = ("gait",) if chosen.root is None else ("action", "style")
     rows: list[dict[str, Any]] = []
     seconds = parameters = 0.0
+    hips = names(chosen.root).hips
     for label in labels:
         scores: dict[str, list[Scores]] = {}
+        right: dict[str, list[Tensor]] = {}
+        tested: list[Windows] = []
         for seed in seeds:
             # Every seed has its own fifth of the takes, or people, to be tested on.
             parts = {split: takes(chosen.root, split, label, seed % 5) for split in ("train", "val", "test")}
-            hips = names(chosen.root).hips
-            cut = {split: cut_up(found, hips) for split, found in parts.items()}
-            for name, signal in LINEAR.items():
-                scores.setdefault(name, []).append(ridge(cut, signal))
+            others = {split: in_mirrors(chosen.root, label, found) for split, found in parts.items()}
+            cut, mirrors = ({k: cut_up(v, hips) for k, v in found.items()} for found in (parts, others))
+            tested.append(cut["test"])
+            said = {name: ridge(cut, signal) for name, signal in LINEAR.items()}
+            if label != "gait":
+                more = cut | {split: joined(cut[split], mirrors[split]) for split in ("train", "val")}
+                said |= {f"{name}, {AMONG}": ridge(more, signal, True) for name, signal in LINEAR.items()}
             torch.manual_seed(seed)
-            number = int(cut["train"].y.max()) + 1
-            skeleton = parts["train"][0].motion.skeleton
-            model = STGCN(9, number, skeleton, WIDTHS, KERNEL, DROPOUT, adaptive=True, moments=True)
-            module = ClassificationModule(model, number, RATE, DECAY, 0.1)
-            trained = in_mirrors(chosen.root, label, parts["train"])
-            seconds += fit(module, partial(draw, trained, hips), chosen.steps or STEPS[label])
-            with torch.no_grad():
-                predicted = torch.cat([model(x).softmax(1) for x in cut["test"].x.split(64)])
-            scores.setdefault("ST-GCN", []).append(judged(predicted, cut["test"]))
+            training = [*parts["train"], *others["train"], *parts["val"], *others["val"]]
+            read, skeleton = READ[label], training[0].motion.skeleton
+            pairs = seen(training)
+            model = STGCN(
+                read.stop - read.start, pairs.shape[1], skeleton, WIDTHS, KERNEL, DROPOUT[label], True, True
+            )
+            module = AmongSeen(model, pairs, RATE, DECAY, SMOOTHING)
+            drawn = partial(draw, training, hips, read, SIZES[label], BATCH)
+            seconds += fit(module, drawn, chosen.steps or STEPS[label])
+            said["ST-GCN"] = told(model, cut["test"].x[:, read])
+            if label == "style":  # which is the same in a mirror
+                said["ST-GCN"] += told(model, mirrors["test"].x[:, read])
             parameters = size(model)
-            told = ", ".join(f"{k} {v[-1].clips:.3f} {v[-1].takes:.3f}" for k, v in scores.items())
-            console.print(f"{label}, seed {seed}: {told}; {seconds:.0f} s")
+            for name, one in said.items():
+                scores.setdefault(name, []).append(judged(one, cut["test"]))
+                right.setdefault(name, []).append(one.argmax(1) == cut["test"].y)
+            line = ", ".join(f"{k} {v[-1].clips:.3f} {v[-1].takes:.3f}" for k, v in scores.items())
+            console.print(f"{label}, seed {seed}: {line}; {seconds:.0f} s")
         for name, found in scores.items():
             row: dict[str, Any] = {"label": label, "model": name}
             for key, values in zip(Scores._fields, zip(*found, strict=True), strict=True):
                 spread = statistics.stdev(values) if len(found) > 1 else None
                 row |= {key: statistics.mean(values), f"{key}_deviation": spread, f"{key}_of_seeds": values}
+            if name != "ST-GCN":
+                row |= better(right["ST-GCN"], right[name], tested)._asdict()
             rows.append(row)
-    for label in labels:
-        own = [row for row in rows if row["label"] == label]
-        linear = max(row["clips"] for row in own[:-1])
-        console.print(f"{label}: ST-GCN {own[-1]['clips']:.3f}, best linear {linear:.3f}")
+            console.print(row)
     return {
         "data": title(chosen.root),
         "model": "ST-GCN",
         "parameters": parameters,
         "metrics": {
-            "rows": rows, "test_clips": len(cut["test"].y), "test_takes": int(cut["test"].motion.max()) + 1,
+            "rows": rows, "test_clips": [len(one.y) for one in tested], "test_takes": [number(one) for one in tested],
             "steps": {label: chosen.steps or STEPS[label] for label in labels},
             "training_cpu_seconds": round(seconds, 1),
         },
     }  # fmt: skip
 
 
+class AmongSeen(ClassificationModule):
+    """Cross entropy among the classes that training saw beside what else is known of a clip.
+
+    Tested are pairs of action and style of which training saw none. Against all classes a network that knows the action learns
+    which styles it never had in it, and these are the ones that are tested.
+    """
+
+    def __init__(self, model: nn.Module, seen: Tensor, rate: float, decay: float, smoothing: float) -> None:
+        super().__init__(model, seen.shape[1], rate, decay, smoothing)
+        self.register_buffer("seen", seen, persistent=False)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        batch, scores, penalty = self.training_scores(batch)
+        among = self.get_buffer("seen")[batch.beside]
+        told = scores.masked_fill(~among, -torch.inf).log_softmax(1)
+        right = F.nll_loss(told, batch.y)
+        smooth = -(told.masked_fill(~among, 0).sum(1) / among.sum(1)).mean()
+        loss: Tensor = (1 - self.smoothing) * right + self.smoothing * smooth + penalty
+        return loss
+
+
+def seen(found: Sequence[Take]) -> Tensor:
+    """``[B, C]``: the classes of which there are takes beside each of the others."""
+    made = torch.zeros(max(t.beside for t in found) + 1, max(t.y for t in found) + 1, dtype=torch.bool)
+    for take in found:
+        made[take.beside, take.y] = True
+    return made
+
+
+@torch.no_grad()
+def told(model: STGCN, x: Tensor) -> Tensor:
+    return torch.cat([model(part).softmax(1) for part in x.split(64)])
+
+
 def takes(root: Path | None, split: Any, label: Label, fold: int) -> list[Take]:
     found = motions(root, split, "style" if label == "style" else "action", fold)
-    return [Take(motion, motion.positions(), int(motion.y)) for motion in found]
+    if label == "gait":
+        return [Take(motion, motion.positions(), int(motion.y), 0) for motion in found]
+    others = classes(root, _OTHER[label])
+    return [Take(m, m.positions(), int(m.y), others.index(m[_OTHER[label]])) for m in found]
 
 
 def in_mirrors(root: Path | None, label: Label, found: Sequence[Take]) -> list[Take]:
-    """Also with left and right changed, where that is better on validation: people wave with the right hand, in any style."""
-    if label == "action":
-        return list(found)
-    other = mirrored_labels(classes(root, "style" if label == "style" else "action"))
-    return [*found, *(Take(m, mirrored(positions, m.skeleton), other[y]) for m, positions, y in found)]
+    """The same with left and right changed, but that the right hand waves."""
+    if label == "gait":
+        after, beside = mirrored_labels(classes(root)), [0]
+    else:
+        after, beside = mirrored_labels(classes(root, label)), mirrored_labels(classes(root, _OTHER[label]))
+    return [
+        Take(m, mirrored(positions, m.skeleton), after[y], beside[z])
+        for m, positions, y, z in found
+        if label != "action" or m.action not in ONE_HANDED
+    ]
 
 
-def window(
-    positions: Tensor, motion: Motion, hips: tuple[str, str], start: float, speed: float = 1
-) -> Tensor:
-    """``[9, J, FRAMES]``: places, steps and bones; beyond the ends of a motion it stands still."""
-    time = (start + speed * EVERY * torch.arange(FRAMES).float()).clamp(0, len(positions) - 1)
-    before = time.long()
-    after = (before + 1).clamp(max=len(positions) - 1)
-    now = torch.lerp(positions[before], positions[after], (time - before)[:, None, None])
-    x = motion_signal(now, *(motion.skeleton.number(name) for name in hips))
-    above = motion.skeleton.parents
-    bones = torch.where((above > 0)[:, None], x[:3] - x[:3, above.clamp(min=0)], x[:3])
-    return torch.cat([x, bones])
-
-
-def cut_up(found: Sequence[Take], hips: tuple[str, str]) -> Windows:
-    x, whose = [], []
-    for number, take in enumerate(found):
-        for start in range(0, max(len(take.positions) - EVERY * FRAMES, 0) + 1, HOP):
-            x.append(window(take.positions, take.motion, hips, start))
-            whose.append(number)
-    return Windows(torch.stack(x), torch.tensor(whose), torch.tensor([found[k].y for k in whose]))
-
-
-def draw(found: Sequence[Take], hips: tuple[str, str]) -> Data:
-    """Windows anywhere in the motions, people of other sizes, who are faster or slower, and joints that are not quite there."""
-    x, y = [], []
-    for number in torch.randint(len(found), (BATCH,)).tolist():
-        motion, positions, label = found[number]
-        speed = float(torch.empty(()).uniform_(SLOWEST, FASTEST))
-        start = int(torch.randint(-8, max(int(len(positions) - speed * EVERY * FRAMES), 0) + 9, ()))
-        positions = positions * (1 + SIZES * torch.randn(())) + SHAKEN * torch.randn(positions.shape[1:])
-        x.append(window(positions, motion, hips, start, speed))
-        y.append(label)
-    return Data(x=torch.stack(x), y=torch.tensor(y))
+def number(part: Windows) -> int:
+    """How many takes there are."""
+    return int(part.motion.max()) + 1
 
 
 def judged(scores: Tensor, part: Windows) -> Scores:
-    total = scores.new_zeros(int(part.motion.max()) + 1, scores.shape[1]).index_add(0, part.motion, scores)
+    total = scores.new_zeros(number(part), scores.shape[1]).index_add(0, part.motion, scores)
     whole = part.y.new_zeros(len(total)).scatter(0, part.motion, part.y)
     right = (scores.argmax(1) == part.y, total.argmax(1) == whole)
     return Scores(*(float(one.float().mean()) for one in right))
 
 
-def flat(x: Tensor) -> Tensor:
-    return x[:, :6].flatten(1)
+class Better(NamedTuple):
+    """How many more of all clips are right, and its standard error, where takes, not clips, are independent."""
+
+    better: float
+    better_error: float
 
 
-def moments(x: Tensor) -> Tensor:
-    """Mean and deviation over the window of every joint's place."""
-    return torch.cat([x[:, :3].mean(3), x[:, :3].std(3)], 1).flatten(1)
-
-
-def extremes(x: Tensor) -> Tensor:
-    """Mean, deviation, least and greatest value over the window of every joint's place and velocity."""
-    x = x[:, :6]
-    return torch.cat([x.mean(3), x.std(3), x.amin(3), x.amax(3)], 1).flatten(1)
-
-
-LINEAR = {
-    "ridge on all numbers": flat,
-    "ridge on mean and deviation of places": moments,
-    "ridge on mean, deviation and extremes of places and velocities": extremes,
-}
-
-
-def ridge(cut: dict[str, Windows], signal: Any) -> Scores:
-    """Of ridge regression on the classes, with the weight that is best on validation."""
-    a = signal(cut["train"].x)
-    mean, deviation = a.mean(0), a.std(0) + 1e-6
-    a = F.pad((a - mean) / deviation, (0, 1), value=1)
-    target = F.one_hot(cut["train"].y).float()
-    others = [F.pad((signal(cut[split].x) - mean) / deviation, (0, 1), value=1) for split in ("val", "test")]
-    wide = a.shape[1] > len(a)
-    gram, given = (a @ a.T, target) if wide else (a.T @ a, a.T @ target)
-    found = []
-    for weight in RIDGE:
-        solved = torch.linalg.solve(gram + weight * a.shape[1] * torch.eye(len(gram)), given)
-        solved = a.T @ solved if wide else solved
-        found.append(
-            [judged(one @ solved, cut[split]) for one, split in zip(others, ("val", "test"), strict=True)]
-        )
-    return max(found, key=lambda pair: pair[0].clips)[1]
+def better(one: Sequence[Tensor], other: Sequence[Tensor], tested: Sequence[Windows]) -> Better:
+    more = []
+    for a, b, part in zip(one, other, tested, strict=True):
+        gained = torch.stack([a.double() - b.double(), torch.ones(len(a)).double()])
+        more.append(gained.new_zeros(2, number(part)).index_add(1, part.motion, gained))
+    gain, clips = torch.cat(more, 1)
+    mean = gain.sum() / clips.sum()
+    error = (gain - mean * clips).square().sum().sqrt() / clips.sum()
+    return Better(float(mean), float(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import statistics
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.motion.data import mirrored, moved, names, random_windows, title, windows
 from benchmarks.motion.pictures import strips
-from benchmarks.motion.training import fit, size
+from benchmarks.motion.training import fit, over_seeds, size
 from geodl.data import Skeleton, fill_markers, heading, lose_markers
 from geodl.data.locomotion import about_y
 from geodl.models import STGCN
@@ -77,18 +78,18 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
             made = torch.cat([module(noisy, seen) for noisy, seen in given])
         found.append(errors(made, tests["test"]))
         console.print(f"seed {seed}: {found[-1]}, {seconds:.0f} s")
-    mean = {key: sum(one[key] for one in found) / len(found) for key in found[0]}
-    rows.append({"method": "ST-GCN, which corrects it", **mean, "parameters": parameters})
+    lost = statistics.mean(one["lost"] for one in found)
+    rows.append({"method": "ST-GCN, which corrects it", **over_seeds(found), "parameters": parameters})
     draw(chosen, tests["test"], fill_markers(*tests["test"][1:], *best), made, skeleton, console)
     return {
         "data": title(chosen.root),
         "model": "ST-GCN",
         "parameters": parameters,
         "metrics": {
-            "lost_mm": mean["lost"],
+            "lost_mm": lost,
             "interpolation_lost_mm": rows[1]["lost"],
             "gaussian_lost_mm": rows[2]["lost"],
-            "less_error": 1 - mean["lost"] / rows[1]["lost"],  # type: ignore[operator]
+            "less_error": 1 - lost / rows[1]["lost"],  # type: ignore[operator]
             "less_error_of_seeds": [1 - one["lost"] / rows[1]["lost"] for one in found],  # type: ignore[operator]
             "frames": FRAMES, "gap": GAP, "share": SHARE, "noise_mm": 1000 * NOISE,
             "training_cpu_seconds": round(seconds, 1),

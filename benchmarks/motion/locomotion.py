@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from benchmarks.motion.data import GAITS, items
 from benchmarks.motion.pictures import strips
-from benchmarks.motion.training import fit, size, widest
+from benchmarks.motion.training import fit, over_seeds, size, widest
 from geodl.data import CharacterMotion, Motion, character_motion, contact_f1, foot_contact, foot_skate, mpjpe
 from geodl.datasets import Gaits, Puppets
 from geodl.models import ModeAdaptiveNetwork, PhaseFunctionedNetwork
@@ -68,10 +68,8 @@ def run(chosen: argparse.Namespace, seeds: list[int], console: Console) -> dict[
             made = module.run(*together(test), START, RUN)
             found.append(judged(made, test))
         shown[name] = made
-        mean = {key: sum(one[key] for one in found) / len(found) for key in found[0]}
-        rows.append(
-            {"network": name, **mean, "parameters": size(network), "training_cpu_seconds": round(spent, 1)}
-        )
+        told = {"parameters": size(network), "training_cpu_seconds": round(spent, 1)}
+        rows.append({"network": name, **over_seeds(found), **told})
         console.print(rows[-1])
     walk = next(k for k, (motion, _) in enumerate(test) if motion.name.startswith("walk_"))
     skeleton = test[walk][0].skeleton

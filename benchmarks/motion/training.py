@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import lightning as L
@@ -40,6 +41,16 @@ def fit(module: L.LightningModule, draw: Callable[[], Any], steps: int) -> float
         trainer.fit(module, DataLoader(Draws(draw, steps), batch_size=None))
     module.eval()
     return time.process_time() - began
+
+
+def over_seeds(found: Sequence[dict[str, float]]) -> dict[str, float | None]:
+    """Means of what was found, and beside each ``NAME_deviation`` over the seeds, None of one."""
+    row: dict[str, float | None] = {}
+    for key in found[0]:
+        values = [one[key] for one in found]
+        spread = statistics.stdev(values) if len(values) > 1 else None
+        row |= {key: statistics.mean(values), f"{key}_deviation": spread}
+    return row
 
 
 def size(model: nn.Module) -> int:

@@ -4,53 +4,42 @@
     python -m benchmarks.shading --held-out solids    another family
 
 One target, the ambient occlusion of vertices by ray casting, is predicted on surfaces by DiffusionNet, on clouds by a convolution
-that gathers points and normals, and in screen space by a U-Net from depth and normals. All are compared at the pixels of the same
-views. Beside them stand ridge regressions: of positions and normals, of what balls around a vertex hold (22 numbers made by hand,
-which a cloud knows as well as a surface), and of what a pixel knows. DiffusionNet is trained on positions and normals, too, and on
-what the balls hold, to which the linear map is its shortcut, as it is the U-Net's. Shapes are those of ``ShadedShapes``; rates,
-epochs, noise, penalty and how small the shapes are in the views of training were chosen with creatures held out and no puppets in
-training.
+that gathers points and normals, and in screen space, from depth and normals, by a U-Net and by a convolution that gathers at taps
+around a pixel. All are compared at the pixels of the same views. Beside them stand ridge regressions: of positions and normals, of
+what balls around a vertex hold (22 numbers made by hand, which a cloud knows as well as a surface), and of what a pixel knows; and
+what one view can say at all: the light traced against nothing but the faces that it shows, as it is and after a linear map.
+DiffusionNet is trained on positions and normals, too, and on what the balls hold, to which the linear map is its shortcut, as it is
+the U-Net's. Shapes are those of ``ShadedShapes``; rates, epochs, noise, penalty and how small the shapes are in the views of
+training were chosen with creatures held out and no puppets in training.
+
+Interrupted, the same command goes on after the last seed that is finished.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
+import json
+import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.result import command, portable, write_result
-from benchmarks.shading.baseline import ridge
-from benchmarks.shading.data import (
-    DIRECTED,
-    Clouds,
-    Screens,
-    Surfaces,
-    buried,
-    operators_of,
-    positions,
-    surroundings,
-)
-from benchmarks.shading.networks import OnCloud, OnScreen, OnSurface
-from geodl.data import DataLoader, Mesh
+from benchmarks.shading.data import buried
+from benchmarks.shading.methods import VIEWS, Answer, Methods
+from benchmarks.shading.pictures import ON_PIXELS, draw
+from benchmarks.shading.traced import occluders
+from geodl.data import Mesh
+from geodl.data.whole_file import whole_file
 from geodl.datasets import ShadedShapes
 from geodl.geometry import ambient_occlusion
-from geodl.training import RegressionModule
-from geodl.viz import images, surface
 
-VIEWS = 8  # of a shape
-FARTHEST = 3.0  # how much smaller than the picture shapes are in training at most, so that thin limbs are no surprise
-ON_VERTICES = "surface, DiffusionNet of balls", "cloud, gathered"
-PENALTY = 0.1  # of the linear map of what pixels know
-NOISE = 0.2  # of the signals on surfaces, in their deviations
+PLACES = ("pixels", "outer vertices", "vertices")
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -61,45 +50,22 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--shapes", type=int, default=20, help="training shapes of each family")
     parser.add_argument("--tested", type=int, default=10, help="shapes of the family that is held out")
     parser.add_argument("--epochs", type=float, default=1.0, help="how much longer to train than by default")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the shapes and views, and the first one of trainings"
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="how many trainings there are")
     parser.add_argument("--device", choices=["cpu"], default="cpu", help="rays are cast on the CPU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=Path("runs") / "shading", help="run folder")
-    return parser.parse_args(argv)
+    chosen = parser.parse_args(argv)
+    if chosen.seeds < 1:
+        parser.error(f"--seeds must be at least 1, not {chosen.seeds}")
+    return chosen
 
 
 def r2(prediction: Tensor, truth: Tensor) -> float:
     spread = (truth - truth.mean()).square().sum()
     return 1 - float((prediction - truth).square().sum() / spread)
-
-
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-
-
-def fit(
-    model: nn.Module,
-    data: Any,
-    epochs: int,
-    batch: int,
-    rate: float,
-    seed: int,
-) -> tuple[RegressionModule, float]:
-    """The model after the last epoch, and the seconds that it took."""
-    L.seed_everything(seed, verbose=False)
-    trainer = L.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
-    began = time.process_time()
-    order = torch.Generator().manual_seed(seed)
-    module = RegressionModule(model, rate)
-    trainer.fit(module, DataLoader(data, batch, shuffle=True, generator=order, drop_last=True))
-    return module.eval(), time.process_time() - began
-
-
-def predict(module: RegressionModule, data: Any) -> list[Tensor]:
-    with torch.no_grad():
-        return [module(batch) for batch in DataLoader(data)]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -108,75 +74,32 @@ def main(argv: list[str] | None = None) -> None:
     console = Console()
     began = time.perf_counter()
     train, test = shapes(chosen)
+    methods = Methods(train, test, chosen.seed, chosen.epochs)
+    outer = ~torch.cat([buried(mesh) for mesh in test])
     console.print(
         f"{len(train)} shapes of other families to learn from, {len(test)} {chosen.held_out} to be tested on: "
         f"{time.perf_counter() - began:.0f} s"
     )
-    torch.manual_seed(chosen.seed)
-    screens = Screens(train, VIEWS, chosen.seed, FARTHEST), Screens(test, VIEWS, chosen.seed + 1)
-    truth = torch.cat([mesh.occlusion for mesh in test])
-    outer = ~torch.cat([buried(mesh) for mesh in test])
-    seen = torch.cat([view.occlusion[view.valid] for view in screens[1].views])
-    found: dict[str, dict[str, Any]] = {}
-    maps: dict[str, list[Tensor]] = {}
-
-    def at_vertices(name: str, values: list[Tensor], **more: Any) -> None:
-        shown = torch.cat([view.of_vertices(values[k // VIEWS]) for k, view in enumerate(screens[1].views)])
-        answer = torch.cat(values)
-        found[name] = {
-            "r2_pixels": r2(shown, seen),
-            "r2_outer_vertices": r2(answer[outer], truth[outer]),
-            "r2_vertices": r2(answer, truth),
-            **more,
-        }
-        maps[name] = values
-
-    def on_surfaces(name: str, signal: Callable[[Mesh], Tensor], noise: float) -> None:
-        surfaces = Surfaces(train, operators[0], signal)
-        unseen = Surfaces(test, operators[1], signal, surfaces.scale)
-        linear = ridge(
-            torch.cat([item.x for item in surfaces.items]), torch.cat([m.occlusion for m in train])
-        )
-        values = [linear(item.x)[:, 0].detach() for item in unseen.items]
-        at_vertices(f"{name}, ridge", values, parameters=size(linear))
-        trained, seconds = fit(OnSurface(linear, noise), surfaces, epochs(chosen, 15), 2, 2e-3, chosen.seed)
-        name = f"surface, DiffusionNet of {name}"
-        at_vertices(name, predict(trained, unseen), **told(trained, seconds))
-        report(console, found, name)
-
-    operators = operators_of(train), operators_of(test)
-    on_surfaces("positions", positions, 0.0)
-    on_surfaces("balls", surroundings, NOISE)
-
-    trained, seconds = fit(
-        OnCloud(), Clouds(train, chosen.seed, True), epochs(chosen, 50), 4, 5e-3, chosen.seed
-    )
-    at_vertices("cloud, gathered", predict(trained, Clouds(test, 0, False)), **told(trained, seconds))
-    report(console, found, "cloud, gathered")
-
-    linear = ridge(*pixels(screens[0]), PENALTY)
-    values = linear(pixels(screens[1])[0])[:, 0].detach()
-    found["screen, ridge"] = {"r2_pixels": r2(values, seen), "parameters": size(linear)}
-    trained, seconds = fit(OnScreen(linear), screens[0], epochs(chosen, 8), 8, 2e-3, chosen.seed)
-    pictures = [one[0] for one in predict(trained, screens[1])]
-    shown = torch.cat([one[view.valid] for one, view in zip(pictures, screens[1].views, strict=True)])
-    found["screen, U-Net"] = {"r2_pixels": r2(shown, seen), **told(trained, seconds)}
-    report(console, found, "screen, U-Net")
-
-    draw(chosen, test[0], maps, screens[1], pictures)
+    seeds = list(range(chosen.seed, chosen.seed + chosen.seeds))
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for seed in [None, *seeds]:
+        for name, row in of_seed(chosen, methods, outer, seed, console).items():
+            rows.setdefault(name, []).append(row)
+    found = {name: over_seeds(some) for name, some in rows.items()}
     table(console, found, chosen.held_out)
     path = write_result(
         chosen.out,
         benchmark="shading",
         data=f"ShadedShapes, {chosen.held_out} held out",
-        model="DiffusionNet, gathered cloud, U-Net",
+        model="DiffusionNet, gathered cloud, U-Net, gathered picture",
         seconds=time.perf_counter() - began,
         parameters={"shapes": len(train), "tested": len(test), "views": VIEWS},
-        seeds=[chosen.seed],
+        seeds=seeds,
         command=portable(command(), chosen),
         metrics={
             "held_out": chosen.held_out,
             "buried_vertices": 1 - float(outer.float().mean()),
+            "occluders": shares(methods, chosen.seed),
             "rows": found,
             "rays": casting(test[0]),
         },
@@ -191,24 +114,74 @@ def shapes(chosen: argparse.Namespace) -> tuple[list[Mesh], list[Mesh]]:
     return [train[k] for k in range(len(train))], [test[k] for k in range(len(test))]
 
 
-def epochs(chosen: argparse.Namespace, by_default: int) -> int:
-    longer: float = chosen.epochs
-    return max(1, round(by_default * longer))
+def of_seed(
+    chosen: argparse.Namespace, methods: Methods, outer: Tensor, seed: int | None, console: Console
+) -> dict[str, dict[str, Any]]:
+    """Measures of what is learned with a seed, by method; None for what has no seed. They are kept in a file of the run folder."""
+    settings = [chosen.held_out, chosen.shapes, chosen.tested, chosen.epochs, chosen.seed]
+    path = chosen.out / ("linear.json" if seed is None else f"seed-{seed}.json")
+    if path.is_file():
+        kept: dict[str, Any] = json.loads(path.read_text())
+        if kept["settings"] != settings:
+            raise ValueError(
+                f"{path} is of a run with other settings, {kept['settings']}; choose another --out"
+            )
+        found: dict[str, dict[str, Any]] = kept["rows"]
+        return found
+    found, answers = {}, {}
+    for answer in methods.linear() if seed is None else methods.learned(seed):
+        answers[answer.name] = answer.values
+        found[answer.name] = measured(methods, outer, answer)
+        console.print(answer.name, {key: round(value, 3) for key, value in found[answer.name].items()})
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    if seed == chosen.seed:
+        draw(chosen.out, methods.test, methods.views, answers, answers[ON_PIXELS])
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps({"settings": settings, "rows": found}))
+    return found
 
 
-def size(model: nn.Module) -> int:
-    count: int = sum(p.numel() for p in model.parameters())
-    return count
+def measured(methods: Methods, outer: Tensor, answer: Answer) -> dict[str, Any]:
+    """R2 at the pixels of all views, and of what is known at vertices there as well."""
+    views, values = methods.views, answer.values
+    on_views = (
+        [view.of_vertices(values[k // VIEWS]) for k, view in enumerate(views)]
+        if answer.at_vertices
+        else values
+    )
+    row: dict[str, Any] = {
+        "r2_pixels": r2(torch.cat(on_views), torch.cat([view.occlusion[view.valid] for view in views]))
+    }
+    if answer.at_vertices:
+        truth, told = torch.cat([mesh.occlusion for mesh in methods.test]), torch.cat(values)
+        row |= {"r2_outer_vertices": r2(told[outer], truth[outer]), "r2_vertices": r2(told, truth)}
+    row["parameters"] = answer.parameters
+    return row if answer.training_seconds is None else row | {"training_seconds": answer.training_seconds}
 
 
-def told(model: nn.Module, seconds: float) -> dict[str, Any]:
-    return {"parameters": size(model), "training_seconds": round(seconds, 1)}
+def over_seeds(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means, and of R2 the deviations, where there are several."""
+    found = {
+        key: value if key == "parameters" else statistics.mean(row[key] for row in rows)
+        for key, value in rows[0].items()
+    }
+    if len(rows) > 1:
+        found |= {
+            f"{key}_deviation": statistics.stdev(row[key] for row in rows)
+            for key in rows[0]
+            if key.startswith("r2")
+        }
+    return found
 
 
-def pixels(screens: Screens) -> tuple[Tensor, Tensor]:
-    """What pixels know that does not turn with the view, ``[P, C]``, and their occlusion."""
-    x = torch.cat([view.x[DIRECTED:, view.valid].T for view in screens.views])
-    return x, torch.cat([view.occlusion[view.valid] for view in screens.views])
+def shares(methods: Methods, seed: int) -> dict[str, float]:
+    """Where rays from the pixels of the test views end that meet something: which share of it the view shows."""
+    random = torch.Generator().manual_seed(seed)
+    counts = sum(
+        (occluders(methods.test[k // VIEWS], view, random) for k, view in enumerate(methods.views)),
+        torch.zeros(3),
+    )
+    return dict(zip(("shown", "facing_away", "hidden"), (counts / counts.sum()).tolist(), strict=True))
 
 
 def casting(mesh: Mesh) -> dict[str, float]:
@@ -223,72 +196,18 @@ def casting(mesh: Mesh) -> dict[str, float]:
     }
 
 
-def report(console: Console, found: dict[str, dict[str, Any]], name: str) -> None:
-    console.print(name, {key: round(value, 3) for key, value in found[name].items()})
-
-
 def table(console: Console, found: dict[str, dict[str, Any]], held_out: str) -> None:
-    places = ("pixels", "outer vertices", "vertices")
     made = Table(
         "domain",
-        *(f"R2 at {place}" for place in places),
+        *(f"R2 at {place}" for place in PLACES),
         "parameters",
         title=f"{held_out}, never seen in training",
     )
     for name, row in found.items():
-        values = [row.get(f"r2_{place.replace(' ', '_')}") for place in places]
+        values = [row.get(f"r2_{place.replace(' ', '_')}") for place in PLACES]
         shown = ["-" if value is None else f"{value:.3f}" for value in values]
         made.add_row(name, *shown, f"{row['parameters']:,}")
     console.print(made)
-
-
-def draw(
-    chosen: argparse.Namespace,
-    mesh: Mesh,
-    maps: dict[str, list[Tensor]],
-    screens: Screens,
-    pictures: list[Tensor],
-) -> None:
-    """Truth, prediction and error: on the first shape, and in one view of some."""
-    rows, titles = [], []
-    for k in range(0, len(screens.views), 2 * VIEWS):
-        view, number = screens.views[k], k // VIEWS
-        drawn = [("truth", view.occlusion[view.valid])]
-        drawn += [(name, view.of_vertices(maps[name][number])) for name in ON_VERTICES]
-        drawn.append(("screen, U-Net", pictures[k][view.valid]))
-        for name, values in drawn:
-            rows.append(grey(view.valid, 1 - values))
-            titles.append(name)
-        for name, values in drawn[1:]:
-            rows.append(signed(view.valid, values - drawn[0][1]))
-            titles.append(f"error: {name.partition(',')[0]}")
-    images(
-        rows,
-        chosen.out / "views.png",
-        titles=titles,
-        columns=7,
-        title="Ambient occlusion, family never seen; errors: red too dark, blue too light",
-    )
-    painted = {"truth": mesh.occlusion, **{name: maps[name][0] for name in ON_VERTICES}}
-    for name, value in painted.items():
-        short = name.partition(",")[0]
-        surface(mesh, chosen.out / f"{short}.png", color=(1 - value).clamp(0, 1)[:, None], title=name)
-
-
-def grey(valid: Tensor, values: Tensor) -> Tensor:
-    picture = torch.ones(3, *valid.shape)
-    picture[:, valid] = values.clamp(0, 1)
-    return picture
-
-
-def signed(valid: Tensor, error: Tensor) -> Tensor:
-    """White where it is right, red where the prediction is too dark, blue where it is too light; full at 0.3."""
-    picture = torch.ones(3, *valid.shape)
-    strength = (error.abs() / 0.3).clamp(max=1)
-    picture[1, valid] = 1 - strength
-    picture[2, valid] = torch.where(error > 0, 1 - strength, 1.0)
-    picture[0, valid] = torch.where(error > 0, 1.0, 1 - strength)
-    return picture
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ RADII = (0.05, 0.1, 0.2, 0.4, 0.8)  # in units of the root of the area
 EIGENVALUES = 64
 ABOVE = 1e-3  # a vertex, along its normal, in units of the root of the area
 SIDE = 64  # of a picture, in pixels
+FINE = 3  # what is traced and gathered in has so many times the pixels a side; odd, so that middles of pixels stay
 BLURS = (1.0, 2.0, 4.0, 8.0, 16.0)  # pixels
 DIRECTIONS, REACHES = 12, (2.0, 4.0, 8.0, 16.0, 28.0)  # pixels
 MARCHED, STEPS = 24, (1.5, 2.5, 4.0, 6.5, 10.5, 17.0, 28.0)  # directions; pixels
@@ -155,9 +156,14 @@ def buried(mesh: Mesh) -> Tensor:
 @dataclass
 class View:
     """A picture: ``x [C, H, W]``, ``occlusion [H, W]``, ``valid [H, W]`` where the outer side of a face is seen, and of every valid
-    pixel its face's vertices ``corner [P, 3]`` and their weights."""
+    pixel its face's vertices ``corner [P, 3]`` and their weights. ``fine [4, 3 H, 3 W]`` are its normals and its depth in smaller
+    pixels, whose side is the unit of depth, infinite where nothing is; ``shown [F]`` bool, the faces that some of these show;
+    ``sight [3]`` leads to the camera."""
 
     x: Tensor
+    fine: Tensor
+    shown: Tensor
+    sight: Tensor
     occlusion: Tensor
     valid: Tensor
     corner: Tensor
@@ -172,32 +178,51 @@ def view_of(mesh: Mesh, random: torch.Generator, farthest: float = 1.0) -> View:
     """The mesh from a random direction, by parallel rays; up to ``farthest`` times smaller than would fill the picture."""
     camera = torch.linalg.qr(torch.randn(3, 3, generator=random)).Q
     camera = camera * torch.linalg.det(camera)  # axes in rows: right, up, towards the camera
+    return view_from(mesh, camera, farthest ** float(torch.rand(1, generator=random)))
+
+
+def view_from(mesh: Mesh, camera: Tensor, away: float = 1.0) -> View:
+    """The mesh by parallel rays, so many times smaller than would fill the picture; axes of the camera in rows, the last one
+    towards it."""
     seen = mesh.pos @ camera.T
     low, high = seen.amin(dim=0), seen.amax(dim=0)
-    away = farthest ** float(torch.rand(1, generator=random))
     pixel = 1.05 * away * float((high - low)[:2].max()) / SIDE
-    ticks = (torch.arange(SIDE) + 0.5 - SIDE / 2) * pixel
+    side = FINE * SIDE
+    ticks = (torch.arange(side) + 0.5 - side / 2) * pixel / FINE
     middle = (low + high) / 2
     x, y = torch.meshgrid(ticks + middle[0], ticks + middle[1], indexing="xy")
     start = torch.stack([x, y.flip(0), torch.full_like(x, float(high[2]) + 1)], dim=2).view(-1, 3)
     hits = cast_rays(mesh, start @ camera, -camera[2])
-    up = face_normals(mesh) @ camera[2]
-    valid = hits.hit & (up[hits.face.clamp(min=0)] > 0)
+    outer = face_normals(mesh) @ camera[2] > 0
+    valid = hits.hit & outer[hits.face.clamp(min=0)]
+    shown = torch.zeros(len(outer), dtype=torch.bool)
+    shown[hits.face[valid]] = True
     corner, weight = mesh.face.T[hits.face[valid]], hits.weights[valid]
-    normal = F.normalize((mesh.normal[corner] * weight[:, :, None]).sum(dim=1), dim=1) @ camera.T
-    depth = hits.distance / pixel
-    depth = torch.where(hits.hit, depth, depth[hits.hit].mean())
-    image = torch.zeros(4, SIDE * SIDE)
-    image[:3, valid] = normal.T
-    image[3] = hits.hit.float()
-    shown = image[3].view(SIDE, SIDE)
-    image, depth = image.view(4, SIDE, SIDE), depth.view(SIDE, SIDE)
+    fine = torch.zeros(4, side * side)
+    fine[:3, valid] = (F.normalize((mesh.normal[corner] * weight[:, :, None]).sum(dim=1), dim=1) @ camera.T).T
+    fine[3] = hits.distance * FINE / pixel  # infinite where nothing is met
+    fine, inside = fine.view(4, side, side), valid.view(side, side)
+    coarse = torch.zeros_like(inside)
+    coarse[FINE // 2 :: FINE, FINE // 2 :: FINE] = True
+    corner, weight = corner[coarse.view(-1)[valid]], weight[coarse.view(-1)[valid]]
+    valid = inside[coarse]
+    image, depth = fine[:, coarse].split([3, 1])
+    depth = (depth / FINE).view(SIDE, SIDE)
+    hit = depth.isfinite()
+    depth = torch.where(hit, depth, depth[hit].mean())
+    image = torch.cat([image.view(3, SIDE, SIDE), hit[None].float()])
     marched = torch.zeros(len(STEPS) * len(THICKNESSES), SIDE * SIDE)
-    marched[:, valid] = hidden(depth, image[:3], shown, valid.nonzero()[:, 0]).T
-    layers = [image, relief(depth, shown), horizons(depth, image[:3], shown), marched.view(-1, SIDE, SIDE)]
+    marched[:, valid] = hidden(depth, image[:3], image[3], valid.nonzero()[:, 0]).T
+    layers = [
+        image,
+        relief(depth, image[3]),
+        horizons(depth, image[:3], image[3]),
+        marched.view(-1, SIDE, SIDE),
+    ]
     occlusion = torch.zeros(SIDE * SIDE)
     occlusion[valid] = (mesh.occlusion[corner] * weight).sum(dim=1)
-    return View(torch.cat(layers), occlusion.view(SIDE, SIDE), valid.view(SIDE, SIDE), corner, weight)
+    light, valid = occlusion.view(SIDE, SIDE), valid.view(SIDE, SIDE)
+    return View(torch.cat(layers), fine, shown, camera[2], light, valid, corner, weight)
 
 
 def relief(depth: Tensor, shown: Tensor) -> Tensor:

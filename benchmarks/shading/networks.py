@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.shading.data import CHANNELS, DIRECTED, turned_frames
+from benchmarks.shading.taps import AWAY, KNOWN
 from geodl.geometry import Gradient, Spectrum
 from geodl.models import DiffusionNet, UNet
 from geodl.ops import knn
@@ -42,6 +43,33 @@ class OnScreen(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.linear(x[:, DIRECTED:].movedim(1, 3)).movedim(3, 1) + self.network(x)
+        return y[:, 0]
+
+
+class OnTaps(nn.Module):
+    r"""A convolution with learned windows over the log-polar taps of :mod:`benchmarks.shading.taps`,
+
+    .. math:: y = f\bigl(\max_a h_a, \; \tfrac1A \sum_a h_a\bigr), \qquad
+        h_a = g\bigl(\max_r w(u_{ar}), \; \sum_r W_r \, w(u_{ar})\bigr)
+
+    over directions a and distances r: the highest along every direction, as a horizon is, and the mean over the directions.
+    """
+
+    def __init__(self, width: int = 24, wide: int = 48) -> None:
+        super().__init__()
+        self.window = nn.Sequential(nn.Linear(KNOWN, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+        self.along = nn.Sequential(
+            nn.Linear((len(AWAY) + 1) * width, wide), nn.ReLU(), nn.Linear(wide, wide), nn.ReLU()
+        )
+        self.head = nn.Sequential(
+            nn.Linear(2 * wide, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[P, A, R, C]`` -> ``[P]``."""
+        h = self.window(x)
+        h = self.along(torch.cat([h.amax(dim=2), h.flatten(2)], dim=2))
+        y: Tensor = self.head(torch.cat([h.amax(dim=1), h.mean(dim=1)], dim=1))
         return y[:, 0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ class _Joint:
     name: str
     parent: int
     offset: list[float] | None = None
-    channels: list[str] = field(default_factory=list)  # "x" a position along the axis, "X" a turn about it
+    channels: list[str] | None = None  # "x" a position along the axis, "X" a turn about it
 
 
 def read_bvh(path: Path) -> tuple[Skeleton, Tensor, Tensor, Tensor | None, float]:
@@ -47,7 +47,7 @@ def read_bvh(path: Path) -> tuple[Skeleton, Tensor, Tensor, Tensor | None, float
             text = data.decode("latin-1")
         joints, rest = _hierarchy(text)
         offsets = [_offset(joint) for joint in joints]
-        numbers, frame_time = _frames(text[rest:], sum(len(joint.channels) for joint in joints))
+        numbers, frame_time = _frames(text[rest:], sum(len(joint.channels or ()) for joint in joints))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except StopIteration as error:
@@ -63,14 +63,15 @@ def read_bvh(path: Path) -> tuple[Skeleton, Tensor, Tensor, Tensor | None, float
     place = skeleton.offsets.repeat(len(values), 1, 1)
     column = 0
     for number, joint in enumerate(joints):
-        turns = [k for k, channel in enumerate(joint.channels, column) if channel.isupper()]
+        channels = joint.channels or []
+        turns = [k for k, channel in enumerate(channels, column) if channel.isupper()]
         if turns:
-            order = "".join(joint.channels[k - column] for k in turns)
+            order = "".join(channels[k - column] for k in turns)
             rotation[:, number] = euler_angles_to_matrix(values[:, turns].deg2rad(), order)
-        for k, channel in enumerate(joint.channels, column):
+        for k, channel in enumerate(channels, column):
             if channel.islower():
                 place[:, number, "xyz".index(channel)] = values[:, k]
-        column += len(joint.channels)
+        column += len(channels)
     inner = skeleton.parents >= 0
     moved = (place - skeleton.offsets)[:, inner].abs()
     rigid = not moved.numel() or float(moved.max()) <= _ROUNDING * float(skeleton.offsets[inner].abs().max())
@@ -106,6 +107,10 @@ def _hierarchy(text: str) -> tuple[list[_Joint], int]:
                 raise ValueError(f"damaged skeleton: joint {joints[above[-1]].name} has two offsets")
             joints[above[-1]].offset = [_number(next(tokens)[0], joints[above[-1]]) for _ in range(3)]
         elif word == "CHANNELS" and above:
+            if joints[above[-1]].channels is not None:
+                raise ValueError(
+                    f"damaged skeleton: joint {joints[above[-1]].name} has two lists of channels"
+                )
             joints[above[-1]].channels = _channels(tokens, joints[above[-1]])
         else:
             where = f"joint {joints[above[-1]].name}" if above else "the skeleton"
@@ -130,12 +135,18 @@ def _name(tokens: Iterator[re.Match[str]]) -> str:
 
 def _number(word: str, joint: _Joint) -> float:
     try:
-        value = float(word)
+        value = _float(word)
     except ValueError:
         raise ValueError(f"damaged skeleton: the offset of joint {joint.name} holds {word[:40]!r}") from None
     if not np.isfinite(value):
         raise ValueError(f"the offset of joint {joint.name} is NaN or infinite")
     return value
+
+
+def _float(word: str) -> float:
+    if "_" in word:  # in Python alone 1_0 is ten
+        raise ValueError(f"could not convert string to float: {word[:40]!r}")
+    return float(word)
 
 
 def _channels(tokens: Iterator[re.Match[str]], joint: _Joint) -> list[str]:
@@ -162,12 +173,16 @@ def _frames(text: str, channels: int) -> tuple[NDArray[np.float64], float]:
         )
     try:
         frame_time = float(head[2])
+        if odd := re.search(r"\S*_\S*", text[head.end() :]):
+            _float(odd[0])
         values = np.array(text[head.end() :].split(), dtype=np.float64)
     except ValueError as error:
         raise ValueError(f"damaged: the frames hold what is no number ({error})") from None
     frames = int(head[1])
     if not frames:
         raise ValueError("the motion has no frames")
+    if not channels:
+        raise ValueError("the motion has no channels: no joint moves")
     if not 0 < frame_time < np.inf:
         raise ValueError(f"damaged: the frame time must be positive, it is {head[2]}")
     if values.size != frames * channels:

@@ -166,7 +166,8 @@ def match(
     First maps come from the :func:`~geodl.geometry.differential_invariants`, which know left from right where faces are turned
     outward (closed meshes whose faces look inward are turned first), by several weights, forth and back, and to a mirror image.
     Each grows by :func:`zoomout`; then shape 2 is bent onto shape 1, as rigidly as the map allows. The map that bends it least is
-    the best: a left arm on a right shoulder costs more than any pose. The last map joins nearest points of the bent shapes.
+    the best: a left arm on a right shoulder costs more than any pose. Where the best bends it much, limbs are loosened by maps of
+    few eigenfunctions and more first maps are tried, in some seconds. The last map joins nearest points of the bent shapes.
     Clouds are matched by the tufted Laplacian of local triangulations, with their ``normal`` or those of their neighbourhoods,
     turned outward. Meshes of more than 25,000 vertices are matched at 8,000, the last step is at all.
     The shapes should be whole and near to isometric. Nothing is learned.

@@ -34,6 +34,11 @@ _MIRROR = (1.0, 1.0, -1.0, -1.0, 1.0)
 _KEPT, _ROUNDS, _END = 3, 4, 100
 # A round must lower the cost to this share: the spectral map in it is blunter than the bent shape that it begins from.
 _LESS = 0.85
+# Right maps of training bodies and animals bend less than this (and a share more with every try). What bends more is loosened by
+# maps of so few eigenfunctions, unless it costs so many times the best, and first maps are drawn: how many, the logarithms of
+# their weights within this of 0, their sizes.
+_STUCK, _PATIENCE, _LOOSE, _FAR = 0.045, 0.03, 25, 3.0
+_MORE, _SPREAD, _MORE_SIZES = 6, 1.2, (15, 20, 30, 40, 50)
 _FIRST, _WEIGHT = 50, 10.0
 _SAMPLES, _STEP = 1000, 10
 
@@ -51,18 +56,38 @@ def first_fmaps(shape_1: SpectralShape, shape_2: SpectralShape, hints: Hints | N
 
     Landmarks add the heat that spreads from them, regions the functions that are 1 on them.
     """
-    evals_1, evals_2 = shape_1.spectrum.evals, shape_2.spectrum.evals
-    maps = []
+    maps: list[Tensor] = []
     plain = (1.0,) * 5
     for families, size, signs in (*((*m, plain) for m in _FIRST_MAPS), (*_FIRST_MAPS[0], _MIRROR)):
-        size = min(size, shape_1.size, shape_2.size)
-        a, b = weighted(shape_1, families, size), weighted(shape_2, families, size, signs)
-        if hints is not None:
-            known = (_known(s, w, n, hints.regions, size) for s, w, n in _sides(shape_1, shape_2, hints))
-            a, b = (torch.cat([x, 2 * a.norm() * more], 1) for x, more in zip((a, b), known, strict=True))
-        maps.append(carry(a, b, evals_1[:size], evals_2[:size]))
-        maps.append(carry(b, a, evals_2[:size], evals_1[:size]).mT)
+        maps += _forth_and_back(shape_1, shape_2, families, size, signs, hints)
     return maps
+
+
+def drawn_fmap(
+    shape_1: SpectralShape, shape_2: SpectralShape, seed: int, hints: Hints | None = None
+) -> Tensor:
+    """A functional map of the differential invariants by weights and a size that are drawn, forth or back."""
+    random = np.random.default_rng(seed)
+    families = tuple(np.exp(random.uniform(-_SPREAD, _SPREAD, 5)).tolist())
+    size, way = int(random.choice(_MORE_SIZES)), int(random.integers(2))
+    return _forth_and_back(shape_1, shape_2, families, size, (1.0,) * 5, hints)[way]
+
+
+def _forth_and_back(
+    shape_1: SpectralShape,
+    shape_2: SpectralShape,
+    families: tuple[float, ...],
+    size: int,
+    signs: tuple[float, ...],
+    hints: Hints | None,
+) -> tuple[Tensor, Tensor]:
+    size = min(size, shape_1.size, shape_2.size)
+    a, b = weighted(shape_1, families, size), weighted(shape_2, families, size, signs)
+    if hints is not None:
+        known = (_known(s, w, n, hints.regions, size) for s, w, n in _sides(shape_1, shape_2, hints))
+        a, b = (torch.cat([x, 2 * a.norm() * more], 1) for x, more in zip((a, b), known, strict=True))
+    evals_1, evals_2 = shape_1.spectrum.evals[:size], shape_2.spectrum.evals[:size]
+    return carry(a, b, evals_1, evals_2), carry(b, a, evals_2, evals_1).mT
 
 
 class Pair:
@@ -137,12 +162,47 @@ class Pair:
         ends = []
         for number, (_, c_12) in enumerate(judged[:_KEPT]):
             ends.append(self.improved(self.bent(c_12)))
-            tell("refinement", 0.4 + 0.4 * (number + 1) / _KEPT)
-        return min(ends, key=self.cost)
+            tell("refinement", 0.4 + 0.2 * (number + 1) / _KEPT)
+        best = min(ends, key=self.cost)
+        return (
+            best
+            if best.bending < _STUCK
+            else self.search_on(ends, [c_12 for _, c_12 in judged[_KEPT:]], tell)
+        )
 
-    def joint(self, found: Registration) -> Tensor:
+    def search_on(
+        self, ends: list[Registration], maps: list[Tensor], tell: Callable[[str, float], None]
+    ) -> Registration:
+        """Where the best is stuck: all ends loosened, then the other first maps and more of them, until one is not."""
+        best = min(ends, key=self.cost)
+        total = len(ends) + len(maps) + _MORE
+        for number in range(total):
+            if number < len(ends):
+                found = ends[number]
+            elif number < len(ends) + len(maps):
+                found = self.improved(self.bent(maps[number - len(ends)]))
+            else:
+                c_12 = drawn_fmap(self.one, self.two, number, self.hints)
+                found = self.improved(self.bent(self.grown(c_12, _END - 20, _SAMPLES // 2)))
+            if self.cost(found) < _FAR * self.cost(best):
+                best = min(best, self.loosened(found), key=self.cost)
+            tell("refinement", 0.6 + 0.2 * (number + 1) / total)
+            if best.bending < _STUCK * (1 + _PATIENCE * number):
+                break
+        return best
+
+    def loosened(self, found: Registration) -> Registration:
+        """Through blunt maps, which move whole limbs, as long as that lowers the cost much."""
+        for _ in range(_ROUNDS):
+            after = self.improved(self.bent(self.grown(self.joint(found, _LOOSE), _END - 20, _SAMPLES // 2)))
+            if self.cost(after) > _LESS * self.cost(found):
+                return min(found, after, key=self.cost)
+            found = after
+        return found
+
+    def joint(self, found: Registration, size: int = _FIRST) -> Tensor:
         """The functional map that fits the invariants and the nodes' images alike."""
-        size = min(_FIRST, self.most)
+        size = min(size, self.most)
         a, b = (weighted(shape, FAMILIES, size) for shape in (self.one, self.two))
         nodes, image = torch.from_numpy(found.two.nodes), torch.from_numpy(found.image)
         at_one, at_two = self.phi_1.evecs[image, :size].T, self.phi_2.evecs[nodes, :size].T

@@ -45,7 +45,7 @@ def test_trains_beside_pyg_and_writes_a_table(tmp_path: Path, monkeypatch: pytes
     assert networks["gcn"]["ratio"] > 0 and "ratio" not in networks["monet"]
     assert 0 < networks["gcn"]["test_accuracy"] < 100 and 3 <= networks["gcn"]["epochs"] <= 4
     table = tables.nodes_table([result])
-    assert len(table.splitlines()) == 4 and "communities | gcn" in table
+    assert len(table.splitlines()) == 6 and "communities | gcn" in table and "communities | sgc" in table
 
 
 class Scripted(torch.nn.Module):

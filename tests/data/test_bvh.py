@@ -237,6 +237,8 @@ def test_a_file_that_is_cut_short_anywhere_is_named(tmp_path: Path) -> None:
         (("Frames: 3", "Frames: 0"), "the motion has no frames"),
         (("Frames: 3", "Frames: 4"), "cut short: 4 frames of 21 channels are announced, which is 84 numbers, but there are 63"),
         (("Frames: 3", "Frames: 2"), "damaged: 2 frames of 21 channels are announced"),
+        (("OFFSET 0 1 0", "OFFSET 0 1_0 0"), "the offset of joint Stiff holds '1_0'"),
+        (("CHANNELS 0", "CHANNELS 0\nCHANNELS 0"), "joint Stiff has two lists of channels"),
         (("Time: 0.008", "Time: 0"), "the frame time must be positive"),
         (("Time: 0.008", "Time: soon"), "damaged"),
     ],
@@ -248,7 +250,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, wrong: tuple[str, str], message:
         Motion.load(path)
 
 
-@pytest.mark.parametrize("bad", ["nan", "-inf", "1.#IND", "abc"])
+@pytest.mark.parametrize("bad", ["nan", "-inf", "1.#IND", "abc", "1_0"])
 def test_numbers_that_are_none_are_named(tmp_path: Path, bad: str) -> None:
     path = written(tmp_path / "a.bvh")
     lines = path.read_text().splitlines()
@@ -275,6 +277,12 @@ def test_no_file_a_binary_one_and_deep_ones(tmp_path: Path) -> None:
     torch.testing.assert_close(chain.positions()[0, -1], torch.tensor([-3000.0, 0, 0]).double())
     chain.save(tmp_path / "again.bvh")
     assert Motion.load(tmp_path / "again.bvh").skeleton.same_tree(chain.skeleton)
+
+
+def test_frames_in_which_nothing_can_move_are_no_motion(tmp_path: Path) -> None:
+    still = "HIERARCHY ROOT a { OFFSET 0 0 0 } MOTION Frames: 1000000000000 Frame Time: 1"
+    with pytest.raises(ValueError, match="the motion has no channels: no joint moves"):
+        Motion.load(written(tmp_path / "still.bvh", still))
 
 
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
