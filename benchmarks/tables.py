@@ -553,6 +553,30 @@ def trust_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def partial_table(results: list[dict[str, Any]]) -> str:
+    """A row a kind of pairs and a method."""
+    lines = [
+        "| data | pairs | method | mean error x100 | median of pairs | worst pair | matched, % | IoU of the overlap "
+        "| a pair, CPU s |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for result in results:
+        for row in result["metrics"]["pairs"]:
+            cells = [
+                result["data"],
+                row["pairs"],
+                row["method"],
+                f"{row['error']:.2f}",
+                f"{row['median of pairs']:.2f}",
+                f"{max(row['errors of pairs']):.2f}",
+                f"{100 * row['matched share']:.1f}",
+                f"{row['overlap IoU']:.3f}",
+                _number(row["CPU seconds"]),
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def rows_table(result: dict[str, Any]) -> str:
     """A row a row of the result, under the names that they have there."""
     rows = result["metrics"]["rows"]
@@ -600,6 +624,8 @@ def section(names: list[str]) -> str:
     if timed := [result for result in results if result["benchmark"] == "diffusion-training"]:
         tables.append(same_time_table(timed))
     tables += [trust_table(result) for result in results if result["benchmark"] == "trust"]
+    if parts := [result for result in results if result["benchmark"] == "partial"]:
+        tables.append(partial_table(parts))
     tables += [
         rows_table(result) for result in results if result["benchmark"] in ("refinement", "mesh-to-cloud")
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,15 +12,17 @@ from torch import Tensor
 
 from geodl.data import Mesh
 from geodl.data.shapes import as_shape
-from geodl.geometry import Gradient, Spectrum, mean_edge_length, surface_area
+from geodl.geometry import Gradient, Spectrum, mean_edge_length, shot, surface_area
 from geodl.matching.geodesic_graph import border_vertices, distance_to, geodesic_graph
 from geodl.matching.match import SpectralShape
 
-__all__ = ["REACH", "TIMES", "PartialShape"]
+__all__ = ["NEIGHBOURHOOD", "REACH", "TIMES", "PartialShape"]
 
 # Times of diffusion, in units of the area, and how far heat is felt by then.
 TIMES = torch.logspace(-2.5, -1.3, 8)
 REACH = 0.7 * (4 * TIMES).sqrt()
+# Radius of the histograms of normals, in units.
+NEIGHBOURHOOD = 0.12
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,7 @@ class PartialShape:
             size**2,
         )
 
+    @cached_property
     def diffusion(self) -> tuple[Tensor, Tensor]:
         """Logarithms of the heat that stays, over that in the plane, ``[V, 8]``; and roots of their brackets ``[V, 7]``.
 
@@ -89,6 +94,16 @@ class PartialShape:
         bracket = (x[:, :-1] * y[:, 1:] - y[:, :-1] * x[:, 1:]) * (TIMES[:-1] * TIMES[1:]).sqrt()
         return heat, bracket.sign() * bracket.abs().sqrt()
 
+    @cached_property
+    def histograms(self) -> Tensor:
+        """``[V, 352]``, :func:`~geodl.geometry.shot` near enough for few of them to see a border."""
+        with warnings.catch_warnings():
+            # Points that have no neighbours have zeros: they tell nothing.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            made = shot(self.mesh, NEIGHBOURHOOD)
+        assert isinstance(made, Tensor)
+        return made
+
     def signal(self) -> Tensor:
         """``[V, 16]``, what a network reads: :meth:`diffusion`, and how near the border is."""
-        return torch.cat([*self.diffusion(), (-self.border / 0.1).exp()[:, None]], 1)
+        return torch.cat([*self.diffusion, (-self.border / 0.1).exp()[:, None]], 1)

@@ -12,7 +12,8 @@ from geodl.datasets import Puppets
 from geodl.geometry import geodesic_distance
 from geodl.matching import MatchedPair, PartialMatch, PartialShape, evaluate, partial_match
 from geodl.matching.geodesic_graph import border_vertices, distance_to, distances_from, geodesic_graph
-from geodl.matching.partial import _far_apart
+from geodl.matching.partial_registration import OpenGraph, register_part
+from geodl.matching.partial_search import _far_apart, first_maps
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,53 @@ def test_a_vertex_of_no_face_changes_nothing() -> None:
     found = partial_match(ball, stray, k=30)
     assert not bool(found.overlap_2[0]) and int(found.p2p_12[found.overlap_1].min()) > 0
     assert float((pos[found.p2p_21[1:]] - part.pos).norm(dim=1).mean()) < 0.15
+
+
+@pytest.mark.parametrize(("size", "most", "least"), [(0.9, 4, 0.9), (1.0, 0.8, 0.97)])
+def test_a_part_of_the_very_same_shape_lies_on_it(
+    bodies: tuple[Mesh, Mesh], size: float, most: float, least: float
+) -> None:
+    """Cut out, renumbered, turned, moved and made smaller: every vertex is found again, and nothing else is in the overlap."""
+    one, _ = bodies
+    random = torch.Generator().manual_seed(3)
+    part = CutByPlane(0.7, 0.7, random)(one.clone())
+    order = torch.randperm(len(part.pos), generator=random)
+    turn = torch.linalg.qr(torch.randn(3, 3, generator=random)).Q
+    turn = turn * torch.linalg.det(turn).sign()
+    found = partial_match(one, Mesh(size * part.pos[order] @ turn.mT + 1, order.argsort()[part.face]), k=40)
+    assert error(one, found.p2p_21, part.whole[order]) < most
+    assert overlap(found.overlap_1, inside(one.pos.shape[0], part.whole)) > least
+    assert found.distortion < 0.08 and found.scale * size == pytest.approx(1, rel=0.03)
+
+
+def test_only_what_lies_beside_one_another_pulls(bodies: tuple[Mesh, Mesh]) -> None:
+    """Two parts of one body, each matched where it is: neither is bent, and what hangs over stays where it was."""
+    one, _ = bodies
+    height = one.pos[:, 1] / one.pos[:, 1].max()
+    kept = [height < 0.75, height > 0.35]
+    shapes, rows = [], []
+    for mask in kept:
+        face = one.face[:, mask[one.face].all(0)]
+        used = face.unique()
+        place = torch.full((len(one.pos),), -1).index_copy(0, used, torch.arange(len(used)))
+        shapes.append(PartialShape.of(Mesh(one.pos[used], place[face]), 1.6, 20))
+        rows.append(used)
+    first, second = (OpenGraph.of(shape, 200) for shape in shapes)
+    both = [k for k in rows[1].tolist() if k in set(rows[0].tolist())]
+    at_1, at_2 = (torch.tensor([mine.tolist().index(k) for k in both]).numpy() for mine in rows)
+    made = register_part(first, second, at_1, at_2, contained=False)
+    assert made.bending < 1e-3 and made.scale == pytest.approx(1, abs=0.01) and 0.4 < made.touched < 0.8
+    own, base = second.graph, one.pos[rows[1]].double().numpy() / 1.6
+    shift = first.graph.pos[at_1[0]] - base[at_2[0]]
+    assert float(abs(made.moved - base[own.nodes] - shift).max()) < 0.02
+
+
+def test_first_maps_know_the_size(bodies: tuple[Mesh, Mesh]) -> None:
+    one, _ = bodies
+    part = CutByPlane(0.8, 0.8, torch.Generator().manual_seed(1))(one.clone())
+    whole, small = PartialShape.of(one, 1.6, 40), PartialShape.of(Mesh(0.9 * part.pos, part.face), 1.6, 40)
+    best = min(first_maps(whole, small, True), key=lambda made: error(one, made.p2p_21, part.whole))
+    assert error(one, best.p2p_21, part.whole) < 8 and 1.03 < best.scale < 1.15
 
 
 @pytest.mark.slow
