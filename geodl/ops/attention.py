@@ -450,7 +450,10 @@ def _(
     t_rowptr, t_row, perm = graph.transpose()
     by_x = new_empty(x, sources, heads, channels)
     by_source, by_target = new_empty(x, *source.shape), new_empty(x, *target.shape)
-    by_scale, scratch = None if scale is None else new_empty(x, edges, heads), new_empty(x, edges + 3 * rows, heads)
+    by_scale, scratch = (
+        None if scale is None else new_empty(x, edges, heads),
+        new_empty(x, edges + 3 * rows, heads),
+    )
     kernel("attend_backward", x.dtype)(
         graph.rowptr.data_ptr(), rows, *addresses(graph.col, t_rowptr), sources,
         *addresses(t_row, perm, x, source, target, vector, scale), heads, depth, channels, slope,
