@@ -187,7 +187,7 @@ Results = tuple[Tensor | None, ...]
 @edge_max.fake
 def new_results(
     x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Any, gamma: Tensor | None, beta: Any, graph: CSR, *_: Any,
-) -> Results:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:  # fmt: skip
     """Uninitialised results."""
     _check_destinations(x_dst, graph)
     points, channels = graph.rowptr.shape[0] - 1, weight.shape[1]
@@ -226,7 +226,7 @@ def check_norm(
         raise ValueError(f"terms must have shape {list(shape)}, not {list(terms.shape)}")
 
 
-def parts_of(terms: Tensor | None, graph: CSR) -> Sequence[Tensor | None]:
+def parts_of(terms: Tensor | None, graph: CSR) -> Sequence[Any]:
     """u, extremum, total and v."""
     if terms is None:
         return None, None, None, None
@@ -418,9 +418,11 @@ def gradients(
         by_gamma, by_beta, by_bias = sign * by_scale.to(x.dtype), by_bias, torch.zeros_like(by_bias)
     by_point, by_offset = destinations.T @ by_u, sources.T @ by_v
     by_weight = sign * torch.cat([by_point, by_offset - by_point])
-    by_dst, by_x = (by_u @ first.T, by_v @ second.T) if need_x else (None, None)
-    if x_dst is None and need_x:
-        by_dst, by_x = None, by_dst + by_x
+    by_dst = by_x = None
+    if need_x:
+        by_dst, by_x = by_u @ first.T, by_v @ second.T
+        if x_dst is None:
+            by_dst, by_x = None, by_dst + by_x
     return by_x, by_dst, by_weight, by_bias, by_gamma, by_beta
 
 

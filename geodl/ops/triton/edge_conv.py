@@ -45,6 +45,7 @@ def _(
         u, v = (x if x_dst is None else x_dst) @ first, x @ second
         _reduce(u, v, bias, graph, negative_slope, out, position, None)
         return results
+    assert statistics is not None
     (mean, variance), (u, extremum, total, v) = statistics, parts_of(terms, graph)
     destinations, sources, m, offset = centred(
         x, x_dst, graph.rowptr.diff(), reads_of(graph), graph.num_edges
@@ -80,7 +81,7 @@ def _(
     selected, of_readers = _sum_over_readers(y, u, position, graph)
     destinations, sources = x if x_dst is None else x_dst, x
     by_u, by_v, by_bias, by_gamma, by_beta = y, selected, of_y[0].to(x.dtype), None, None
-    if gamma is not None:
+    if gamma is not None and statistics is not None:
         degree, reads = graph.rowptr.diff(), reads_of(graph)
         destinations, sources, _, _ = centred(x, x_dst, degree, reads, graph.num_edges)
         by_u, by_v, by_gamma = normalised_backward(
