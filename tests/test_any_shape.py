@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import io
 import math
 import tempfile
 import warnings
@@ -289,6 +290,26 @@ def test_clouds_of_every_form() -> None:
     np.testing.assert_array_equal(as_shape(cloud).normal.numpy(), POS / 2)
 
 
+def test_lines_and_tetrahedra_are_left_out_aloud() -> None:
+    """Their points are a cloud; that there was more is said."""
+    meshio = pytest.importorskip("meshio", reason="needs the extra files")
+    tetrahedra = meshio.Mesh(POS, [("tetra", np.arange(16).reshape(4, 4))])
+    with pytest.warns(UserWarning, match="tetra of this object were left out"):
+        assert getattr(as_shape(tetrahedra), "face", None) is None
+    both = meshio.Mesh(POS, [("line", FACE[:2, :2]), ("triangle", FACE)])
+    with pytest.warns(UserWarning, match="line of this object were left out"):
+        assert as_shape(both).face.t().tolist() == FACE.tolist()
+    assert as_shape((np.ma.masked_array(POS), FACE)).pos.shape == (162, 3)
+    o3d = pytest.importorskip("open3d", reason="needs Open3D and the system's libusb", exc_type=ImportError)
+    lines = o3d.geometry.LineSet(o3d.utility.Vector3dVector(POS), o3d.utility.Vector2iVector([[0, 1]]))
+    volume = o3d.geometry.TetraMesh(
+        o3d.utility.Vector3dVector(POS), o3d.utility.Vector4iVector([[0, 1, 2, 3]])
+    )
+    for given, what in ((lines, "lines of this LineSet"), (volume, "tetrahedra of this TetraMesh")):
+        with pytest.warns(UserWarning, match=f"{what} were left out: they are no faces"):
+            np.testing.assert_array_equal(as_shape(given).pos.numpy(), POS)
+
+
 @pytest.mark.parametrize(
     ("shape", "error", "trouble"),
     [
@@ -301,6 +322,8 @@ def test_clouds_of_every_form() -> None:
         ((POS, FACE.astype(float)), ValueError, "face must hold integers, not torch.float64"),
         (([["a", "b", "c"]], FACE), ValueError, "pos must be an array of numbers"),
         ((POS.astype(complex), FACE), ValueError, "pos must be an array of numbers"),
+        ((np.ma.masked_less(POS, -0.99), FACE), ValueError, r"pos has \d+ masked numbers: fill them"),
+        (io.BytesIO(b"OFF"), TypeError, "BytesIO is an open file, which has no format: give its path"),
     ],
 )
 def test_what_is_no_shape_is_said(shape: Any, error: type[Exception], trouble: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ def read_shape(path: Path) -> FileShape:
         ImportError: the format needs a package that is not installed.
     """
     suffix = path.suffix.lower()
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: geodl.datasets.ShapeFolder reads one")
     if suffix not in _OWN and suffix not in _FOREIGN:
         raise ValueError(
             f"{path}: unknown mesh format {path.suffix!r}; geodl reads {', '.join(FORMATS)}; {_WAY_ROUND}"
@@ -113,9 +116,13 @@ def read_shape(path: Path) -> FileShape:
     except Exception as error:
         hint = f"; {_WAY_ROUND}" if suffix in _FOREIGN or suffix in (".npz", ".npy") else ""
         said = (str(error) or type(error).__name__).replace("\n", " ")
+        other = _looks_like(path, suffix)
+        if other:
+            raise ValueError(f"{path}: no {suffix[1:]} file ({said}): {other}") from error
         raise ValueError(f"{path}: truncated or damaged {suffix[1:]} file ({said}){hint}") from error
     if len(pos) == 0:
-        raise ValueError(f"{path}: the mesh is empty (no vertices)")
+        other = _looks_like(path, suffix)
+        raise ValueError(f"{path}: the mesh is empty (no vertices)" + (f": {other}" if other else ""))
     notes = list(loaded.notes)
     if loaded.polygons is not None and (small := int((np.diff(loaded.polygons.starts) < 3).sum())):
         notes.append(f"{small} polygons with fewer than three vertices were left out")
@@ -132,6 +139,33 @@ def read_shape(path: Path) -> FileShape:
     )
     whole = {f"face_{name}": value for name, value in loaded.whole.items()}
     return FileShape(np.ascontiguousarray(pos), face, vertex, faces, whole, notes)
+
+
+# How files begin that stand under names of others, and what they are.
+_BEGINNINGS = (
+    (rb"\x1f\x8b", "", "it is compressed by gzip: unpack it"),
+    (rb"PK\x03\x04", ".3mf .npz", "it is a zip archive: unpack it"),
+    (rb"version https://git-lfs", "", "it is a pointer of Git LFS, which stands for the file: git lfs pull fetches that"),
+    (rb"<(!doctype )?html", "", "it is a web page, as a failed download leaves it"),
+    (rb"ply\s", ".ply", "it looks like a ply file"),
+    (rb"(ST)?C?N?4?n?OFF\b", ".off", "it looks like an off file"),
+    (rb"glTF", ".glb", "it looks like a glb file"),
+    (rb"# vtk DataFile", ".vtk", "it looks like a vtk file"),
+    (rb"solid\s[^\n]*\n\s*facet", ".stl", "it looks like an stl file"),
+    (rb"(#[^\n]*\n|mtllib[^\n]*\n|o [^\n]*\n|\s)*v\s+[-\d.]+\s", ".obj", "it looks like an obj file"),
+    (rb"LASF", ".las .laz", "it looks like a las file"),
+    (rb"\x93NUMPY", ".npy", "it looks like an npy file"),
+)  # fmt: skip
+
+
+def _looks_like(path: Path, suffix: str) -> str:
+    """What a file that could not be read may be; empty if nothing is known."""
+    with path.open("rb") as file:
+        head = file.read(2000).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    for pattern, suffixes, said in _BEGINNINGS:
+        if suffix not in suffixes.split() and re.match(pattern, head, re.IGNORECASE):
+            return said
+    return ""
 
 
 def _name(name: str) -> str:

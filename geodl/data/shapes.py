@@ -26,8 +26,8 @@ def as_shape(shape: Any) -> Any:
     Raises:
         TypeError, ValueError, IndexError, FileNotFoundError, ImportError: it is no shape, or its file can't be read.
     """
-    if isinstance(shape, str | os.PathLike):
-        path = Path(shape)
+    if isinstance(shape, str | bytes | os.PathLike):
+        path = Path(os.fsdecode(shape))
         found = read_shape(path)
         return PointCloud._of_file(path, found) if found.face is None else Mesh._of_file(path, found)
     made = geometry.as_shape(shape)

@@ -20,6 +20,7 @@ from geodl.geometry import (
     vertex_areas,
 )
 from geodl.geometry.cloud import normals_of
+from geodl.geometry.repeatable import total
 from geodl.ops import aggregate, knn
 
 # Nearest points that stand for the edge neighbours, of which a cloud has none: about as many as a triangle mesh has.
@@ -72,7 +73,7 @@ class VertexSignal(BaseTransform):
             areas = vertex_areas(data)
             faces = torch.bincount(data.face.flatten(), minlength=data.pos.shape[0])
             # A vertex of no face has no area: the bound keeps its logarithm finite.
-            relative = (areas / areas.mean()).clamp(min=1e-3).log()
+            relative = (areas / (total(areas) / len(areas))).clamp(min=1e-3).log()
             signal += [relative[:, None], (faces - 6).to(data.pos)[:, None]]
         data.x = torch.cat(signal, 1)
         return data
@@ -84,14 +85,15 @@ def _centroid(data: Any) -> tuple[Tensor, Tensor]:
         areas, places = vertex_areas(data), data.pos
     else:
         areas, places = face_areas(data), data.pos[data.face].mean(0)
-    return (areas[:, None] * places).sum(0) / areas.sum(), areas.sum()
+    area = total(areas)
+    return (areas[:, None] * places).sum(0) / area, area
 
 
 def _differential(cloud: Any) -> Tensor:
     """Mean of the nearest points relative to each point, over their mean distance."""
     pos = cloud.pos
     near = knn(pos.detach(), min(_NEAREST, len(pos) - 1), loop=False)
-    distance = torch.linalg.vector_norm(pos[near.row] - pos[near.col], dim=1).mean()
+    distance = total(torch.linalg.vector_norm(pos[near.row] - pos[near.col], dim=1)) / near.num_edges
     made: Tensor = (aggregate(pos, near, reduce="mean") - pos) / distance
     return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -85,6 +86,17 @@ def folders_within(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path))
 
 
+def text_of(path: Path) -> str:
+    """Text in UTF-8 or, as its mark says, UTF-16; else in Latin-1, in which every byte is a letter."""
+    data = path.read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
 def read_list(path: Path, column: str) -> list[Listed]:
     """A csv file with a line a shape: ``file`` (from the csv's folder on), ``column`` and, if there is one, ``split``.
 
@@ -92,23 +104,33 @@ def read_list(path: Path, column: str) -> list[Listed]:
         ValueError: a column is missing, a split is none, or a line has no file; with its line.
         FileNotFoundError: a file that is listed is missing.
     """
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        rows = csv.DictReader(lines, skipinitialspace=True)
-        names = list(rows.fieldnames or [])
-        if missing := [name for name in ("file", column) if name not in names]:
-            raise ValueError(
-                f"{path} has no column {missing[0]!r}; its first line names {', '.join(names) or 'none'}"
-            )
-        found = []
-        for row in rows:
-            number = rows.line_num
-            name, label, split = ((row.get(key) or "").strip() for key in ("file", column, "split"))
-            if not name or (split and split not in SPLITS):
-                trouble = f"{split!r} is none of {', '.join(SPLITS)}" if name else "it names no file"
-                raise ValueError(f"{path}, line {number}: {trouble}")
-            if not (path.parent / name).is_file():
-                raise FileNotFoundError(f"{path}, line {number}: there is no file {path.parent / name}")
-            found.append(Listed(name, path.parent / name, label, split))
+    text = text_of(path)
+    first = text.partition("\n")[0]
+    delimiter = next(
+        (mark for mark in ",;\t" if mark in first), ","
+    )  # as spreadsheets of any country write it
+    rows = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, delimiter=delimiter)
+    rows.fieldnames = names = [name.strip().lower() for name in rows.fieldnames or []]
+    if missing := [name for name in ("file", column) if name not in names]:
+        raise ValueError(
+            f"{path} has no column {missing[0]!r}; its first line names {', '.join(names) or 'none'}"
+        )
+    found: list[Listed] = []
+    for row in rows:
+        number = rows.line_num
+        name, label, split = ((row.get(key) or "").strip() for key in ("file", column, "split"))
+        if not name or (split and split not in SPLITS):
+            trouble = f"{split!r} is none of {', '.join(SPLITS)}" if name else "it names no file"
+            raise ValueError(f"{path}, line {number}: {trouble}")
+        if not (path.parent / name).is_file() and (path.parent / name.replace("\\", "/")).is_file():
+            name = name.replace("\\", "/")
+        if not (path.parent / name).is_file():
+            raise FileNotFoundError(f"{path}, line {number}: there is no file {path.parent / name}")
+        found.append(Listed(name, path.parent / name, label, split))
+    said: dict[str, Listed] = {}
+    for one in found:
+        if said.setdefault(one.name, one) != one:
+            raise ValueError(f"{path} lists {one.name} twice, and not as the same")
     if not found:
         raise ValueError(f"{path} lists no shapes")
     return found

@@ -25,6 +25,7 @@ from geodl.datasets.listing import (
     read_list,
     shapes_within,
     split_folders,
+    text_of,
 )
 
 __all__ = ["SegmentationFolder"]
@@ -150,8 +151,9 @@ def _read_labels(path: Path) -> Tensor:
     try:
         if path.suffix == ".npy":
             numbers = np.load(path, allow_pickle=False)
+            numbers = numbers[:, 0] if numbers.ndim == 2 and numbers.shape[1] == 1 else numbers
         else:
-            numbers = np.array(path.read_text(encoding="utf-8", errors="replace").split(), dtype=np.float64)
+            numbers = np.array(text_of(path).split(), dtype=np.float64)
         if numbers.ndim != 1 or not len(numbers) or not (numbers == np.rint(numbers)).all():
             raise ValueError("labels must be whole numbers, one a vertex or face")
     except (OSError, ValueError, TypeError) as error:

@@ -104,6 +104,10 @@ def _listed(root: Path) -> list[Listed]:
         if not files:
             warnings.warn(f"{folder} has no shapes and is left out", UserWarning, stacklevel=3)
     if not found:
+        if lists := sorted(root.glob("*.csv")):
+            raise ValueError(
+                f"{root} has no shapes in folders of classes: give {lists[0]}, if that lists them"
+            )
         raise ValueError(
             f"{root} has no shapes: expected a folder a class with files of one of {', '.join(FORMATS)}"
         )

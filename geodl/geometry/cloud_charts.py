@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geodl.geometry.frames import precise_frames
 from geodl.geometry.gradient import laid
+from geodl.geometry.repeatable import angle
 from geodl.ops import Neighbors, knn, radius
 
 __all__ = ["tangent_charts"]
@@ -53,7 +54,7 @@ def tangent_charts(
 
 
 def _angle(flat: Tensor) -> Tensor:
-    return torch.remainder(torch.atan2(flat[:, 1], flat[:, 0]), 2 * math.pi)
+    return torch.remainder(angle(flat[:, 1], flat[:, 0]), 2 * math.pi)
 
 
 def _carried(one: Tensor, other: Tensor) -> Tensor:
@@ -63,4 +64,4 @@ def _carried(one: Tensor, other: Tensor) -> Tensor:
     x = one[:, 0]
     once = torch.linalg.cross(along, x)
     turned = x + once + torch.linalg.cross(along, once) / (1 + cosine).clamp(min=1e-12)
-    return torch.atan2((turned * other[:, 1]).sum(1), (turned * other[:, 0]).sum(1))
+    return angle((turned * other[:, 1]).sum(1), (turned * other[:, 0]).sum(1))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geodl.geometry.frames import oriented, precise_frames
 from geodl.geometry.measures import face_normals
+from geodl.geometry.repeatable import angle
 from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import check_surface
 
@@ -130,8 +131,8 @@ def angle_deficit(mesh: ShapeLike) -> Tensor:
     points = points / points.abs().amax().clamp(min=1e-300)
     corners = points[face]
     one, two = corners.roll(-1, 0) - corners, corners.roll(1, 0) - corners
-    angle = torch.atan2(torch.linalg.vector_norm(torch.linalg.cross(one, two), dim=2), (one * two).sum(dim=2))
-    sums = points.new_zeros(len(points)).index_add_(0, face.flatten(), angle.flatten())
+    corner = angle(torch.linalg.vector_norm(torch.linalg.cross(one, two), dim=2), (one * two).sum(dim=2))
+    sums = points.new_zeros(len(points)).index_add_(0, face.flatten(), corner.flatten())
     used = torch.zeros(len(points), dtype=torch.bool, device=pos.device)
     used[face.flatten()] = True
     start, end = face.flatten(), face.roll(-1, dims=0).flatten()

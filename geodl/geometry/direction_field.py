@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from geodl.geometry.blas import single_threaded_blas
 from geodl.geometry.curvature import curvature as curvature_of
 from geodl.geometry.frames import frame_angle, oriented, precise_frames
 from geodl.geometry.laplacian import LaplacianReport, pack
@@ -185,6 +186,7 @@ def _smoothest(
     return field
 
 
+@single_threaded_blas()
 def _eigenfield(energy: Any, area: NDArray[np.float64], generic: Complex) -> Complex:
     """Of the smoothest fields the one nearest to 1, else to ``generic``."""
     mass = np.maximum(area, _LEAST_AREA * (float(area.mean()) or 1.0))

@@ -14,6 +14,7 @@ from torch import Tensor
 from geodl.geometry.cloud import check_cloud, normals_of
 from geodl.geometry.measures import vertex_normals
 from geodl.geometry.native import native
+from geodl.geometry.repeatable import angle
 from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import Surface, check_surface, clouds_of, surface_arrays
 
@@ -121,7 +122,7 @@ def frame_angle(frames: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
         direction = (frames[:, :2] @ direction.expand(count, 3)[:, :, None]).squeeze(2)
     there = torch.linalg.vector_norm(direction, dim=1) > _NOWHERE * whole
     x, y = direction.unbind(1)
-    return torch.where(there, torch.atan2(y, x), 0.0), there
+    return torch.where(there, angle(y, x), 0.0), there
 
 
 def _from_the_middle(pos: Tensor, face: Tensor) -> tuple[Tensor, Tensor]:

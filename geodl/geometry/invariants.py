@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from geodl.geometry.gradient import Gradient
+from geodl.geometry.repeatable import total
 from geodl.geometry.signatures import wave_kernel_signature
 from geodl.geometry.spectrum import Spectrum
-from geodl.ops import from_basis, to_basis
+from geodl.ops.graph_filter import matmul, matmul_tn
 
 __all__ = ["DifferentialInvariants", "differential_invariants"]
 
@@ -60,22 +61,25 @@ def differential_invariants(
         raise ValueError(f"spectrum has {vertices} vertices but gradient has {gradient.neighbors.num_dst}")
     if functions < 2:
         raise ValueError(f"functions must be at least 2, got {functions}")
-    ptr = torch.tensor([0, vertices], device=spectrum.device) if spectrum.ptr is None else spectrum.ptr
-    sizes = ptr.diff()
+    sizes = [vertices] if spectrum.ptr is None else spectrum.ptr.diff().tolist()
     mass = spectrum.mass
     evecs = spectrum.evecs[:, :smooth].contiguous()
 
     def mean(x: Tensor) -> Tensor:
-        parts = zip(mass.split(sizes.tolist()), x.split(sizes.tolist()), strict=True)
-        means = torch.stack([m @ part / m.sum() for m, part in parts])
-        return means if len(sizes) == 1 else means.repeat_interleave(sizes, dim=0, output_size=vertices)
+        parts = zip(mass[:, None].split(sizes), x.split(sizes), strict=True)
+        means = torch.stack([(m * part).sum(0) / total(m) for m, part in parts])
+        if spectrum.ptr is None:
+            return means
+        return means.repeat_interleave(spectrum.ptr.diff(), dim=0, output_size=vertices)
 
     def unit(x: Tensor) -> Tensor:
         return x / mean(x.square()).sqrt().clamp(min=torch.finfo(x.dtype).tiny)
 
     def differentiate(x: Tensor) -> tuple[Tensor, Tensor]:
         """The two components [D, V]: pairs of functions are then pairs of rows, which lie together in memory."""
-        along = gradient(from_basis(to_basis(x.contiguous(), evecs, mass, ptr), evecs, ptr)).permute(2, 1, 0)
+        parts = zip((x * mass[:, None]).split(sizes), evecs.split(sizes), strict=True)
+        smoothed = torch.cat([matmul(basis, matmul_tn(basis, part)) for part, basis in parts])
+        along = gradient(smoothed).permute(2, 1, 0)
         return along[0].contiguous(), along[1].contiguous()
 
     waves = wave_kernel_signature(spectrum)

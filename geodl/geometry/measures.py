@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry.laplacian import laplacian
+from geodl.geometry.repeatable import total
 from geodl.geometry.shapes import ShapeLike, as_shape
 from geodl.geometry.surface import Surface, check_single, check_surface
 
@@ -40,7 +41,7 @@ def mean_edge_length(mesh: ShapeLike) -> Tensor:
     mesh = as_shape(mesh)
     start, end = edges(mesh)
     lengths: Tensor = torch.linalg.vector_norm(mesh.pos[start] - mesh.pos[end], dim=1)
-    return lengths.mean()
+    return total(lengths) / lengths.numel()
 
 
 def face_areas(mesh: ShapeLike) -> Tensor:
@@ -54,8 +55,8 @@ def surface_area(mesh: ShapeLike) -> Tensor:
     """Sum of the face areas, or of a cloud's `vertex_areas`: a scalar in the squared unit of ``pos``."""
     mesh = as_shape(mesh)
     if getattr(mesh, "face", None) is None:
-        return vertex_areas(mesh).sum()
-    return face_areas(mesh).sum()
+        return total(vertex_areas(mesh))
+    return total(face_areas(mesh))
 
 
 def vertex_areas(mesh: ShapeLike) -> Tensor:

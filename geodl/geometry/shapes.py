@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,6 +59,8 @@ def as_shape(shape: ShapeLike) -> Any:
     """
     if shape is None:
         raise TypeError("a shape is needed, not None")
+    if callable(getattr(shape, "read", None)) and callable(getattr(shape, "seek", None)):
+        raise TypeError(f"{type(shape).__name__} is an open file, which has no format: give its path")
     if isinstance(shape, str | bytes | os.PathLike):
         raise TypeError(
             f"{os.fspath(shape)!r} is a path: read it by geodl.data.as_shape or geodl.data.Mesh.load"
@@ -112,6 +115,8 @@ def _made(**fields: Any) -> Any:
 
 
 def _tensor(name: str, values: Any) -> Tensor:
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has {int(np.ma.getmaskarray(values).sum())} masked numbers: fill them")
     try:
         array = np.asarray(values)
         if array.dtype.kind not in "fiub":
@@ -275,8 +280,18 @@ def _of_open3d(shape: Any) -> Any:
         return _decorated(made, np.asarray(shape.vertex_normals), np.asarray(shape.vertex_colors))
     if hasattr(shape, "points"):
         made = _made(pos=positions_of(np.asarray(shape.points)))
-        return _decorated(made, np.asarray(shape.normals), np.asarray(shape.colors))
+        if hasattr(shape, "normals"):  # else it is lines, whose colours are theirs
+            return _decorated(made, np.asarray(shape.normals), np.asarray(shape.colors))
+        _left_out(type(shape).__name__, "lines")
+        return made
+    if hasattr(shape, "tetras") or hasattr(shape, "tetra"):
+        _left_out(type(shape).__name__, "tetrahedra")
+        return _made(pos=positions_of(np.asarray(shape.vertices)))
     return None
+
+
+def _left_out(what: str, cells: str) -> None:
+    warnings.warn(f"{cells} of this {what} were left out: they are no faces", stacklevel=4)
 
 
 def _decorated(made: Any, normal: Any, color: Any) -> Any:
@@ -349,7 +364,7 @@ def _cells(cells: Any, pos: Tensor) -> Tensor | None:
     if isinstance(cells, Tensor | np.ndarray):
         # Three rows of four are three quads: objects with vertices and faces hold rows.
         return faces_of(cells, True if np.shape(cells) == (3, 4) else None, pos)
-    found = []
+    found, others = [], set()
     for block in cells:
         if isinstance(block, tuple):
             kind, data = block
@@ -358,6 +373,10 @@ def _cells(cells: Any, pos: Tensor) -> Tensor | None:
         if kind in ("triangle", "quad", "polygon"):
             rows = np.atleast_2d(np.asarray(data))
             found.append(as_index("faces", rows).numpy())
+        else:
+            others.add(str(kind))
+    if others - {"vertex"}:
+        _left_out("object", ", ".join(sorted(others - {"vertex"})))
     if not found:
         return None
     corners, sizes = [], []

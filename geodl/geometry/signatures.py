@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from geodl.geometry.spectrum import Spectrum
+from geodl.ops.graph_filter import matmul
 
 __all__ = ["heat_kernel_signature", "wave_kernel_signature"]
 
@@ -83,9 +84,10 @@ def _signature(spectrum: Spectrum, weight: Tensor) -> Tensor:
     weight = weight / weight.sum(dim=1, keepdim=True)
     square = spectrum.evecs.square()
     if spectrum.ptr is None:
-        return square @ weight[0]
+        signature: Tensor = matmul(square, weight[0])
+        return signature
     parts = square.split(spectrum.ptr.diff().tolist())
-    return torch.cat([part @ each for part, each in zip(parts, weight, strict=True)])
+    return torch.cat([matmul(part, each) for part, each in zip(parts, weight, strict=True)])
 
 
 def _range(spectrum: Spectrum) -> tuple[Tensor, Tensor, Tensor]:

@@ -28,6 +28,7 @@ from geodl.geometry import (
 from geodl.geometry.cloud import oriented_normals
 from geodl.geometry.cloud_triangles import oriented_laplacian
 from geodl.matching.deformation_graph import DeformationGraph, surface_links
+from geodl.ops.graph_filter import matmul
 
 __all__ = ["SpectralShape"]
 
@@ -123,9 +124,9 @@ class SpectralShape:
     @cached_property
     def invariants(self) -> list[Tensor]:
         """Coefficients ``[50, D]`` in the first eigenfunctions (or what there are) of the differential invariants, by family."""
-        weighted = (self.spectrum.evecs[:, :_FIRST] * self.spectrum.mass[:, None]).mT
+        weighted = self.spectrum.evecs[:, :_FIRST] * self.spectrum.mass[:, None]
         families = differential_invariants(self.spectrum, self.gradient)
-        return [weighted @ family / family.shape[1] ** 0.5 for family in families]
+        return [matmul(family.mT, weighted).mT / family.shape[1] ** 0.5 for family in families]
 
     @cached_property
     def graph(self) -> DeformationGraph:

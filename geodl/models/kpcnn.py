@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from geodl.geometry import Charts
+from geodl.models.cells import Cells, first_cells
 from geodl.models.clouds import CloudClassifier, Clouds, pool, read_clouds
+from geodl.models.kp_published import SLOPE, PublishedEncoder, encoder_of, load, read
+from geodl.models.published import Published, named
 from geodl.nn import KPConv
 from geodl.nn.dtype_of import dtype_of
-from geodl.ops import Neighbors, aggregate, radius, voxel_neighbors, voxel_pool
-from geodl.ops.dynamic_size import at_least
+from geodl.ops import Neighbors, aggregate
 
 __all__ = ["KPCNN"]
 
@@ -45,7 +48,7 @@ class KPCNN(CloudClassifier):
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
-        self.encoder = Encoder(1 + in_channels, cell, width)
+        self.encoder: Encoder | PublishedEncoder = Encoder(1 + in_channels, cell, width)
         self.head = nn.Sequential(
             *unary(self.encoder.channels[-1], 1024), nn.Dropout(dropout), nn.Linear(1024, out_channels)
         )
@@ -56,19 +59,41 @@ class KPCNN(CloudClassifier):
         grid, y = self.encoder(clouds)[0][-1]
         return pool(y, grid.ptr, "mean")
 
+    @classmethod
+    def from_published(
+        cls, weights: Published, config: str | Path | Mapping[str, Any] | None = None
+    ) -> KPCNN:
+        """A network with the weights of a classification of github.com/HuguesTHOMAS/KPConv-PyTorch, made of the same blocks,
+        rigid and deformable.
 
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """Points of a grid, ``pos [Q, 3]`` and ``ptr [B + 1]``, one for every cell that holds a point: the mean of its points."""
+        Its slope, shortcuts and last network are theirs, not those above. Their neighbourhoods are cut to a number of points that
+        was found on the training set and stands nowhere; here they are whole. Their grids turn at random; these do not.
 
-    pos: Tensor
-    ptr: Tensor
+        Args:
+            weights: a state dict, what a training script has wrapped around one, or the path of either.
+            config: the ``parameters.txt`` of the training, or a dict of what stands in it (``architecture``,
+                ``first_subsampling_dl``, ...); if not given, the file beside the weights or one folder above.
 
-    def charts(self, reach: float, source: Cells) -> Charts:
-        """The points of a grid within reach of those of this one."""
-        neighbors = radius(source.pos, reach, source.ptr, self.pos, self.ptr)
-        at_least(neighbors.num_edges, 1)
-        return Charts(neighbors, source.pos[neighbors.col] - self.pos[neighbors.row], "cartesian")
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: these are no weights of such a network, or its blocks are others than ``simple``, ``resnetb``, also
+                ``_deformable`` and ``_strided``, ``unary``, and ``global_average``.
+        """
+        with named("KPCNN"):
+            found, plan = read(weights, config)
+            if plan.after != ["global_average"]:
+                raise ValueError(
+                    f"its last block is {', '.join(plan.after) or 'missing'}, not global_average"
+                )
+            encoder = encoder_of(plan, found, "block_ops")
+            classes, hidden = found["head_softmax.mlp.weight"].shape
+            model = cls(encoder.in_channels - 1, classes, plan.cell, 4)
+            model.encoder = encoder
+            model.head = nn.Sequential(
+                nn.Linear(encoder.channels[-1], hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, classes)
+            )
+            load(model, plan, found, {"head_mlp.0": "head.0", "head_softmax.0": "head.2"})
+        return model
 
 
 class Encoder(nn.Module):
@@ -96,20 +121,14 @@ class Encoder(nn.Module):
 
     def forward(self, clouds: Clouds) -> tuple[list[tuple[Cells, Tensor]], Neighbors]:
         """Points and signal of every grid, and the points that every cell of the first one holds."""
-        held, ptr = voxel_neighbors(clouds.pos, self.sides[0], clouds.ptr)
-        at_least(held.num_dst, 2 if self.training else 1)
-        grid = Cells(aggregate(clouds.pos, held, reduce="mean"), ptr)
-        y = grid.pos.new_ones(grid.pos.shape[0], 1)
-        if clouds.x is not None:
-            y = torch.cat([y, aggregate(clouds.x, held, reduce="mean")], dim=1)
+        fewest = 2 if self.training else 1
+        grid, y, held = first_cells(clouds, self.sides[0], fewest)
         charts = grid.charts(_REACH * self.sides[0], grid)
         y = self.norm(self.first(y, charts))
         reached = []
         for level, stay in enumerate(self.stay):
             if level:
-                pooled = voxel_pool(grid.pos[:, :0], grid.pos, self.sides[level], grid.ptr)
-                at_least(pooled.pos.shape[0], 2 if self.training else 1)
-                coarse = Cells(pooled.pos, pooled.ptr)
+                coarse = grid.coarser(self.sides[level], fewest)
                 y = self.down[level - 1](y, coarse.charts(_REACH * self.sides[level - 1], grid))
                 grid, charts = coarse, coarse.charts(_REACH * self.sides[level], coarse)
             y = stay(y, charts)

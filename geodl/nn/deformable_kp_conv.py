@@ -64,17 +64,23 @@ class DeformableKPConv(nn.Module):
     def _distances(self, x: Tensor, charts: Charts) -> tuple[Tensor, Tensor]:
         """Of every edge from every kernel point of its row, ``[E, K]``, and where these are, ``[N, K, 3]``, both in extents."""
         moved = self.move(x, charts) + self.bias + self.move.points.flatten()
-        neighbors = charts.neighbors
-        to_edges, _ = neighbors.edges().t()
+        return self._to(moved, charts), moved.view(charts.neighbors.num_dst, -1, 3)
+
+    def _to(self, points: Tensor, charts: Charts) -> Tensor:
+        """Of every edge from every kernel point of its row, which are ``[N, 3 K]``."""
+        to_edges, _ = charts.neighbors.edges().t()
         offset = (
-            aggregate(moved, to_edges).view(neighbors.num_edges, -1, 3)
+            aggregate(points, to_edges).view(charts.neighbors.num_edges, -1, 3)
             - (charts.coords / self.move.extent)[:, None]
         )
-        return torch.linalg.vector_norm(offset, dim=2), moved.view(neighbors.num_dst, -1, 3)
+        distance: Tensor = torch.linalg.vector_norm(offset, dim=2)
+        return distance
 
     def _through(self, x: Tensor, charts: Charts, distance: Tensor) -> Tensor:
-        x = x.to(self.filters.dtype)
-        return patch_conv(x, charts.neighbors, (1 - distance).clamp(min=0), self.filters)
+        return self._filtered(x, charts, (1 - distance).clamp(min=0))
+
+    def _filtered(self, x: Tensor, charts: Charts, windows: Tensor) -> Tensor:
+        return patch_conv(x.to(self.filters.dtype), charts.neighbors, windows, self.filters)
 
     def extra_repr(self) -> str:
         kernel_size, in_channels, out_channels = self.filters.shape

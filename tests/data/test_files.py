@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import gzip
+import json
 import math
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -18,8 +22,8 @@ from geodl.data import Mesh, PointCloud, as_shape
 from geodl.data.files import text
 from geodl.geometry import surface_area, validate
 from geodl.geometry.triangulation import Polygons, triangulate
-from tests.data.fuzz.run import fuzz
-from tests.data.fuzz.writers import WRITERS
+from tests.data.fuzz.foreign_writers import FOREIGN
+from tests.data.fuzz.run import WRITERS, fuzz
 
 SPHERE = trimesh.creation.icosphere(2)
 CUBE = np.array([[x, y, z] for x in (0.0, 1) for y in (0.0, 1) for z in (0.0, 1)])
@@ -36,10 +40,15 @@ def written(path: Path, data: str | bytes) -> Path:
     return path
 
 
+NEEDS = {"las": "laspy", "msh": "meshio", "vtu": "meshio", "3mf": "lxml"}
+
+
 @pytest.mark.parametrize("kind", WRITERS)
 def test_fuzz(kind: str, tmp_path: Path) -> None:
     """A few files of every format; ``python -m tests.data.fuzz`` tries ten thousand."""
-    assert fuzz(kind, 40, 0, tmp_path)["failed"] == 0
+    if kind in NEEDS:
+        pytest.importorskip(NEEDS[kind], reason=FILES_EXTRA)
+    assert fuzz(kind, 10 if kind in FOREIGN else 40, 0, tmp_path)["failed"] == 0
 
 
 # How Open3D, trimesh and meshio write a mesh, and with how many digits.
@@ -698,3 +707,66 @@ def test_small_liberties_of_other_programs(tmp_path: Path) -> None:
             ValueError, match=rf"empty\.{suffix}: truncated or damaged {suffix} file \(it is empty\)"
         ):
             as_shape(written(tmp_path / f"empty.{suffix}", ""))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("a.obj", gzip.compress(b"v 0 0 0\n"), "it is compressed by gzip: unpack it"),
+        (
+            "a.ply",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "pointer of Git LFS",
+        ),
+        ("a.obj", b"<!DOCTYPE html>\n<html>404</html>", "it is a web page"),
+        ("a.obj", b"OFF\n3 1 0\n", "it looks like an off file"),
+        ("a.off", b"# by hand\nv 0 0 0\nf 1 1 1\n", "it looks like an obj file"),
+        ("a.ply", b"solid a\n facet normal 0 0 1\n", "it looks like an stl file"),
+        ("a.stl", b"ply\nformat ascii 1.0\n", "it looks like a ply file"),
+        ("a.ply", "ply\nformat ascii 1.0\n".encode("utf-16"), "it is text in UTF-16, which ply is not"),
+    ],
+)
+def test_a_file_under_another_name_is_recognised(name: str, data: bytes, said: str, tmp_path: Path) -> None:
+    path = written(tmp_path / name, data)
+    with pytest.raises(ValueError, match=rf"{re.escape(str(path))}[\s\S]*{re.escape(said)}"):
+        as_shape(path)
+
+
+def test_paths_as_bytes_folders_and_open_files(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.off", "off\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+    assert area(as_shape(os.fsencode(path))) == 0.5
+    with pytest.raises(ValueError, match=r"is a folder: geodl\.datasets\.ShapeFolder reads one"):
+        as_shape(tmp_path)
+    with (
+        path.open("rb") as file,
+        pytest.raises(TypeError, match="BufferedReader is an open file, which has no format"),
+    ):
+        as_shape(file)
+
+
+def test_what_libraries_leave_out_is_said(tmp_path: Path) -> None:
+    """A corner beyond its own part, a node of no mesh, fans, points that las announces, rows behind an npy array."""
+    random = np.random.default_rng(4)
+    scenes = (FOREIGN["gltf"](random) for _ in range(99))
+    made = next(w for w in scenes if w.suffix == ".gltf" and len(w.notes["tree"]["nodes"]) > 1)
+    tree = made.notes["tree"]
+
+    def refused(said: str, change: Callable[[Any], Any]) -> None:
+        other = copy.deepcopy(tree)
+        change(other)
+        with pytest.raises(ValueError, match=said):
+            as_shape(written(tmp_path / "a.gltf", json.dumps(other)))
+
+    refused(r"nodes\[0\]\.mesh names number 9 of its", lambda other: other["nodes"][0].update(mesh=9))
+    refused("vertices, but faces reach", lambda other: other["accessors"][0].update(count=2))
+    fans = copy.deepcopy(tree)
+    fans["meshes"][0]["primitives"][0]["mode"] = 6
+    with pytest.warns(UserWarning, match="triangle fans were left out"):
+        as_shape(written(tmp_path / "a.gltf", json.dumps(fans)))
+    pytest.importorskip("laspy", reason=FILES_EXTRA)
+    las = FOREIGN["las"](random)
+    with pytest.raises(ValueError, match=r"records, which it has no place for|points, it is cut short"):
+        as_shape(written(tmp_path / f"a{las.suffix}", las.data[:100] + b"\xff" * 3 + las.data[103:]))
+    npy = FOREIGN["npy"](random)
+    with pytest.warns(UserWarning, match="7 bytes behind its array were left out"):
+        as_shape(written(tmp_path / "a.npy", npy.data + b"1234567"))

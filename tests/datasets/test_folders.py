@@ -114,6 +114,38 @@ def test_a_list(folder: Path) -> None:
             ShapeFolder(folder / "list.csv", "train")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "utf-8"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_list_as_spreadsheets_write_it(folder: Path, encoding: str, mark: str) -> None:
+    lines = ["File,Label,Split", "box\\box0.off,Würfel,train", "ball/ball0.off,rund,test"]
+    (folder / "list.csv").write_bytes("\r\n".join(lines).replace(",", mark).encode(encoding))
+    found = ShapeFolder(folder / "list.csv")
+    assert found.classes == ["Würfel", "rund"] and found.names == ["box/box0.off", "ball/ball0.off"]
+
+
+def test_a_list_contradicts_itself_or_is_not_given(tmp_path: Path) -> None:
+    save(tmp_path / "a.off", shape("box", 0))
+    (tmp_path / "list.csv").write_text("file,label\na.off,cube\na.off,cube\n")
+    assert len(ShapeFolder(tmp_path / "list.csv")) == 2
+    with pytest.raises(
+        ValueError, match=r"no shapes in folders of classes: give .*list\.csv, if that lists them"
+    ):
+        ShapeFolder(tmp_path)
+    (tmp_path / "list.csv").write_text("file,label\na.off,cube\na.off,ball\n")
+    with pytest.raises(ValueError, match=r"list\.csv lists a\.off twice, and not as the same"):
+        ShapeFolder(tmp_path / "list.csv")
+
+
+def test_labels_as_programs_write_them(tmp_path: Path) -> None:
+    """A column of numpy, and text of an editor with a mark before it."""
+    for name in ("a", "b"):
+        save(tmp_path / f"{name}.off", shape("box", 0))
+    np.save(tmp_path / "a.npy", np.arange(8, dtype=np.uint16)[:, None])
+    (tmp_path / "b.txt").write_bytes("\r\n".join("01234567").encode("utf-8-sig"))
+    for one in SegmentationFolder(tmp_path):
+        assert one.y.tolist() == list(range(8))
+
+
 def test_what_is_wrong_with_a_folder(tmp_path: Path, folder: Path) -> None:
     for of in (ShapeFolder, SegmentationFolder):
         with pytest.raises(FileNotFoundError, match="there is no folder"):

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-import os
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,34 +247,6 @@ def test_dependent_vectors_are_orthonormalized_too() -> None:
     after = slabs.transpose(1, 0, 2).reshape(50, 16)
     np.testing.assert_allclose(after.T @ after, np.eye(16), atol=1e-12)
     np.testing.assert_allclose(after @ triangle, before, atol=1e-12)
-
-
-SPECTRA = """
-import hashlib, sys, torch
-from geodl.geometry import SparseFactor, grid_laplacian, spectrum
-torch.set_num_threads(int(sys.argv[1]))
-made = [spectrum(grid_laplacian(size), k) for size, k in (([15, 12], 50), ([30, 25], 50), ([12, 11, 10], 9))]
-left = [array for one in made for array in (one.evals, one.evecs)]
-matrix = grid_laplacian([12, 11, 10]).matrix() + 0.1 * torch.eye(12 * 11 * 10).numpy()
-left.append(SparseFactor(matrix).solve(torch.linspace(0, 1, 2640, dtype=torch.float64).view(-1, 2).numpy()))
-print(*(hashlib.sha256(memoryview(array).tobytes()).hexdigest()[:8] for array in map(lambda a: torch.as_tensor(a).numpy(), left)))
-"""
-
-
-def test_no_number_of_threads_changes_a_bit() -> None:
-    """In processes of their own: OpenBLAS reads its number of threads when it is loaded."""
-    found = [
-        subprocess.run(
-            [sys.executable, "-c", SPECTRA, str(threads)],
-            cwd=Path(__file__).parents[2],
-            env=os.environ | {"OPENBLAS_NUM_THREADS": str(blas)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for threads, blas in ((1, 1), (2, 3))
-    ]
-    assert found[0] and found[0] == found[1]
 
 
 def test_blas_has_its_threads_back() -> None:

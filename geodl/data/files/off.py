@@ -14,7 +14,7 @@ from geodl.geometry.triangulation import Polygons
 
 __all__ = ["off_bytes", "read_off"]
 
-_HEADER = re.compile(rb"\s*(?:#[^\r\n]*[\r\n]\s*)*(ST)?(C)?(N)?(4)?(n)?OFF[ \t]*(BINARY)?")
+_HEADER = re.compile(rb"\s*(?:#[^\r\n]*[\r\n]\s*)*(ST)?(C)?(N)?(4)?(n)?(?:OFF|off)[ \t]*(BINARY)?")
 
 
 def read_off(data: bytes) -> Loaded:

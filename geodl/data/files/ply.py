@@ -74,6 +74,8 @@ def read_ply(data: bytes) -> Loaded:
 def _header(data: bytes) -> tuple[str, list[_Element], int]:
     start = re.match(rb"\s*ply[ \t]*(\r\n|\n|\r)", data)
     if start is None:
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise ValueError("it is text in UTF-16, which ply is not: save it as UTF-8")
         raise ValueError("it does not begin with ply")
     newline = start[1]
     end = re.search(rb"(?:\r|\n)[ \t]*end_header[ \t]*(?:" + newline + rb"|\Z)", data)
@@ -114,7 +116,9 @@ def _property(words: list[str], line: str) -> _Property:
             return _Property(name, _TYPES[kind], _TYPES[count])
     elif len(words) >= 2 and words[0] in _TYPES:
         return _Property(" ".join(words[1:]), _TYPES[words[0]])
-    raise ValueError(f"its header says {line.strip()!r}, whose type ply does not have")
+    raise ValueError(
+        f"its header says {line.strip()!r}, whose types no ply file has (lists are counted by integers)"
+    )
 
 
 def _too_short(element: _Element, rows: int) -> ValueError:

@@ -306,8 +306,10 @@ _WIDEST = 16
 
 def read_npy(data: bytes) -> Loaded:
     """An array ``[N, 3]`` or ``[N, 3 + k]``, whose further columns are read as those of text are."""
-    rows = np.load(io.BytesIO(data), allow_pickle=False)
-    notes: list[str] = []
+    stream = io.BytesIO(data)
+    rows = np.load(stream, allow_pickle=False)
+    rest = len(data) - stream.tell()
+    notes = [f"{rest} bytes behind its array were left out"] if rest else []
     if isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.shape[0] == 3 and rows.shape[1] > _WIDEST:
         notes.append(f"its array {list(rows.shape)} was read as {rows.shape[1]} points, a column each")
         rows = rows.T

@@ -210,6 +210,8 @@ class _File:
                 values = self.numbers(kind, width * length)
                 if length == rows:
                     into[title.replace("%20", "_")] = values.reshape(rows, width)
+                else:
+                    self.notes.append(f"{title}, {length} rows for {rows}, was left out")
                 self.pass_metadata()
         else:
             raise ValueError(f"it has a section {key[:40]!r}, which vtk files do not have")
@@ -227,6 +229,16 @@ class _File:
         if "CELLS" in self.cells and (self.types is None or len(self.types) != len(self.cells["CELLS"])):
             raise ValueError("its CELL_TYPES are missing or not as many as its CELLS")
         loaded = Loaded(self.pos, notes=self.notes, exact=self.exact)
+        all_cells = sum(map(len, self.cells.values()))
+        for attributes, count, what in (
+            (self.points, len(self.pos), "points"),
+            (self.of_cells, all_cells, "cells"),
+        ):
+            lengths = {len(value) for value in attributes.values()}
+            if lengths - {count}:
+                self.notes.append(
+                    f"attributes of {max(lengths - {count})} rows were left out, as there are {count} {what}"
+                )
         flat = {name: value[:, 0] if value.shape[1] == 1 else value for name, value in self.points.items()}
         for name in ("RGB", "rgb", "Colors", "colors"):
             if name in flat and flat[name].ndim == 2 and "color" not in flat:

@@ -7,8 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.data.fuzz.run import fuzz
-from tests.data.fuzz.writers import WRITERS
+from tests.data.fuzz.run import WRITERS, fuzz
 
 parser = argparse.ArgumentParser()
 parser.add_argument("kinds", nargs="*", choices=[[], *WRITERS], default=[])

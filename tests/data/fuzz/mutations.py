@@ -5,35 +5,19 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from tests.data.fuzz.foreign_mutations import FOREIGN
+from tests.data.fuzz.mutation import Mutation, counted, cut
 from tests.data.fuzz.writers import Random, Written
-
-
-@dataclass
-class Mutation:
-    """A file and what must come of it.
-
-    Attributes:
-        name: what was done.
-        data: the file.
-        answer: "refused"; "said", i.e. refused or read with a warning; "read"; "same or said"; "any", but in time and in words.
-        pos: what "read" must give, NaN included; None if only the counts are known.
-        points, faces: how many there must be.
-    """
-
-    name: str
-    data: bytes
-    answer: str
-    pos: np.ndarray | None = None
-    points: int | None = None
-    faces: int | None = None
 
 
 def mutations(random: Random, written: Written) -> Iterator[Mutation]:
     """Mutations of one file, as many as its format allows."""
+    if written.suffix in FOREIGN:
+        yield from FOREIGN[written.suffix](random, written)
+        return
     kind = {".txt": "xyz", ".pts": "xyz", ".csv": "xyz"}.get(written.suffix, written.suffix[1:])
     yield from {"ply": _ply, "off": _off, "obj": _obj, "stl": _stl, "pcd": _pcd, "xyz": _xyz, "npz": _npz}[
         kind
@@ -46,25 +30,6 @@ def _is_binary(data: bytes) -> bool:
     return re.search(rb"BINARY|format binary|DATA binary", data[:999]) is not None or b"\0" in data
 
 
-def _counted(data: bytes, pattern: bytes, more: str, fewer: str) -> Iterator[Mutation]:
-    """One more and one less than there are, at every number that the pattern finds."""
-    for match in re.finditer(pattern, data):
-        count = int(match[1])
-        for step, answer in ((1, more), (-1, fewer)):
-            if count + step >= 0:
-                number = str(count + step).encode()
-                yield Mutation(
-                    f"{match[0]!r} {step:+}", data[: match.start(1)] + number + data[match.end(1) :], answer
-                )
-
-
-def _cut(random: Random, data: bytes, begin: int, answer: str) -> Iterator[Mutation]:
-    """Bytes behind ``begin`` taken off the end."""
-    if len(data) > begin:
-        at = int(random.integers(begin, len(data)))
-        yield Mutation(f"cut at {at} of {len(data)}", data[:at], answer)
-
-
 def _without_last_word(data: bytes) -> bytes:
     return re.sub(rb"(#[^\n]*|\s)*$", b"", data).rpartition(b" ")[0]
 
@@ -72,14 +37,12 @@ def _without_last_word(data: bytes) -> bytes:
 def _ply(random: Random, written: Written) -> Iterator[Mutation]:
     data = written.data
     # One vertex more or less may make another right file of what follows; behind the last element nothing follows.
-    yield from _counted(
-        data, rb"(?<=[\r\n])element \w+ (\d+)" + rb"(?![\s\S]*[\r\n]element )", "said", "said"
-    )
+    yield from counted(data, rb"(?<=[\r\n])element \w+ (\d+)" + rb"(?![\s\S]*[\r\n]element )", "said", "said")
     if b"format ascii" in data:
         yield Mutation("without the last word", _without_last_word(data), "refused")
         yield Mutation("with a row more", data + b"0 0 0\n", "said")
     else:
-        yield from _cut(random, data, data.index(b"end_header") + 12, "refused")
+        yield from cut(random, data, data.index(b"end_header") + 12, "refused")
         yield Mutation("with bytes more", data + b"\1\2", "said")
 
 
@@ -87,7 +50,7 @@ def _off(random: Random, written: Written) -> Iterator[Mutation]:
     data, counts = written.data, f"{len(written.pos)} {len(written.polygons)} 0".encode()
     if b"BINARY" in data:
         at = data.index(struct.pack(">2i", len(written.pos), len(written.polygons)))
-        yield from _cut(random, data, at + 12, "refused")
+        yield from cut(random, data, at + 12, "refused")
         yield Mutation("with bytes more", data + b"\1\2", "said")
         return
     at = data.index(counts)
@@ -136,7 +99,7 @@ def _stl(random: Random, written: Written) -> Iterator[Mutation]:
             yield Mutation("cut", data[: int(random.integers(first + 5, last))], "refused")
         yield Mutation("without a corner", re.sub(rb"(?i)vertex [^\n]*\n", b"", data, count=1), "refused")
         return
-    yield from _cut(random, data, 1, "refused")
+    yield from cut(random, data, 1, "refused")
     count = len(written.polygons)
     yield Mutation("a facet more", data[:80] + struct.pack("<I", count + 1) + data[84:], "refused")
     yield Mutation("a facet less", data[:80] + struct.pack("<I", count - 1) + data[84:], "said")
@@ -144,17 +107,17 @@ def _stl(random: Random, written: Written) -> Iterator[Mutation]:
 
 def _pcd(random: Random, written: Written) -> Iterator[Mutation]:
     data = written.data
-    yield from _counted(data, rb"POINTS (\d+)", "refused", "said")
+    yield from counted(data, rb"POINTS (\d+)", "refused", "said")
     if b"DATA ascii" in data:
         yield Mutation("without the last word", _without_last_word(data), "refused")
         yield Mutation("with a row more", data + b"0 0 0\n", "said")
     else:
-        yield from _cut(random, data, data.index(b"\nDATA"), "refused")
+        yield from cut(random, data, data.index(b"\nDATA"), "refused")
 
 
 def _xyz(random: Random, written: Written) -> Iterator[Mutation]:
     data = written.data
-    yield from _counted(data, rb"\A(\d+)\r?\n", "refused", "said")
+    yield from counted(data, rb"\A(\d+)\r?\n", "refused", "said")
     rows = re.sub(rb"\s*$", b"", data)
     yield Mutation("without the last word", re.sub(rb"[\s,;]+[^\s,;]*$", b"", rows), "refused")
     if not re.match(rb"\d+\r?\n", data):
@@ -167,7 +130,7 @@ def _npz(random: Random, written: Written) -> Iterator[Mutation]:
     at = int(random.integers(0, len(written.data)))
     other = bytes([written.data[at] ^ int(random.integers(1, 256))])
     yield Mutation(f"byte {at}", written.data[:at] + other + written.data[at + 1 :], "same or said")
-    yield from _cut(random, written.data, 1, "refused")
+    yield from cut(random, written.data, 1, "refused")
 
 
 def _coordinate(random: Random, written: Written) -> Iterator[Mutation]:

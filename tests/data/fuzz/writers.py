@@ -26,6 +26,7 @@ class Written:
     label: np.ndarray | None = None
     group: list[int] | None = None
     merged: bool = False  # whether corners at one place became one vertex
+    unordered: bool = False  # whether parts, each with its vertices, may come in any order
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -403,4 +404,4 @@ def npz(random: Random) -> Written:
     return Written(out.getvalue(), ".npz", pos, polygons, area)
 
 
-WRITERS = {"ply": ply, "off": off, "obj": obj, "stl": stl, "pcd": pcd, "xyz": xyz, "npz": npz}
+OWN = {"ply": ply, "off": off, "obj": obj, "stl": stl, "pcd": pcd, "xyz": xyz, "npz": npz}
