@@ -16,17 +16,18 @@
 namespace geodl {
 namespace {
 
-// Neighbourhoods whose every index is looked at as it is taken.
+// Neighbourhoods whose every index is looked at as it is taken: right for sums. The loops of maxima stay vectors only with plain
+// indices (else a third slower), which are looked at a run ahead.
 struct Looked {
     const int64_t* rowptr;
     Index col;
 };
 
 // The weight of edge e is weight[edge[e]], where `edge` is the permutation of a transpose; without weight it is 1.
-template <class T>
+template <class T, class Edge = const int64_t*>
 struct Weight {
     const T* weight;
-    Index edge;
+    Edge edge;
     GEODL_INLINE T operator()(int64_t e) const { return weight ? weight[edge ? edge[e] : e] : T(1); }
 };
 
@@ -50,7 +51,7 @@ GEODL_INLINE void prefetch_row(const int64_t* col, int64_t e, int64_t last, cons
 // --- out[i] = sum over edges e of row i of weight[e] x[col[e]] ---
 
 template <class T, int V>
-GEODL_INLINE void sum_block(Looked graph, const T* x, Weight<T> weight, int64_t channels, int64_t c, T* out,
+GEODL_INLINE void sum_block(Looked graph, const T* x, Weight<T, Index> weight, int64_t channels, int64_t c, T* out,
                             int64_t begin, int64_t end) {
     using L = Lanes<T>;
     const int64_t all = graph.rowptr[end];
@@ -70,7 +71,7 @@ GEODL_INLINE void sum_block(Looked graph, const T* x, Weight<T> weight, int64_t 
 }
 
 template <class T>
-GEODL_INLINE void sum_rows(Looked graph, const T* x, Weight<T> weight, int64_t channels, T* out, int64_t begin,
+GEODL_INLINE void sum_rows(Looked graph, const T* x, Weight<T, Index> weight, int64_t channels, T* out, int64_t begin,
                            int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
@@ -89,11 +90,11 @@ GEODL_INLINE void sum_rows(Looked graph, const T* x, Weight<T> weight, int64_t c
     }
 }
 
-GEODL_CLONES void gather_sum_rows(Looked graph, const float* x, Weight<float> weight, int64_t channels, float* out,
+GEODL_CLONES void gather_sum_rows(Looked graph, const float* x, Weight<float, Index> weight, int64_t channels, float* out,
                                   int64_t begin, int64_t end) {
     sum_rows<float>(graph, x, weight, channels, out, begin, end);
 }
-GEODL_CLONES void gather_sum_rows(Looked graph, const double* x, Weight<double> weight, int64_t channels, double* out,
+GEODL_CLONES void gather_sum_rows(Looked graph, const double* x, Weight<double, Index> weight, int64_t channels, double* out,
                                   int64_t begin, int64_t end) {
     sum_rows<double>(graph, x, weight, channels, out, begin, end);
 }
@@ -117,7 +118,7 @@ void gather_sum(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::ui
     const int64_t* perm = weight ? at<const int64_t>(edge) : nullptr;  // of a transpose
     Bounds bounds = edge ? bounds_of_transpose(given, perm, rows, edges, sources) : bounds_of(given, rows, edges, sources);
     const Looked graph{given.rowptr, bounds.one_by_one(0)};
-    const Weight<T> weights{at<const T>(weight), perm ? bounds.one_by_one(1) : Index{}};
+    const Weight<T, Index> weights{at<const T>(weight), perm ? bounds.one_by_one(1) : Index{}};
     need_memory("x", at<const T>(x), sources * channels);
     const int64_t work = (rows + edges) * (channels + 16) / 16;
     const LongRows longs(bounds);
@@ -145,7 +146,7 @@ GEODL_INLINE bool beats(T value, T best) {
 // Comparisons of generic vectors that are wider than the machine's become scalar code, so lanes are loops here, which
 // the compiler turns into vectors of the width that it has (if told before it unrolls short ones: hence omp simd).
 template <class T, int V, bool Largest>
-GEODL_INLINE void max_block(Looked graph, const T* x, Weight<T> weight, int64_t channels, int64_t from, T* out,
+GEODL_INLINE void max_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, int64_t from, T* out,
                             int32_t* position, int64_t begin, int64_t end) {
     constexpr int64_t width = V * Lanes<T>::count;
     const int64_t all = graph.rowptr[end];
@@ -164,7 +165,7 @@ GEODL_INLINE void max_block(Looked graph, const T* x, Weight<T> weight, int64_t 
             const T* row = x + graph.col[e] * channels + from;
             const T w = weight(e);
             const auto here = static_cast<int32_t>(e - first);
-            prefetch_row<T, width>(graph.col.data, e, all, x, channels, from);
+            prefetch_row<T, width>(graph.col, e, all, x, channels, from);
 #pragma omp simd
             for (int64_t c = 0; c < width; ++c) {
                 const T value = w * row[c];
@@ -179,7 +180,7 @@ GEODL_INLINE void max_block(Looked graph, const T* x, Weight<T> weight, int64_t 
 }
 
 template <class T, bool Largest>
-GEODL_INLINE void max_rows(Looked graph, const T* x, Weight<T> weight, int64_t channels, T* out, int32_t* position,
+GEODL_INLINE void max_rows(Graph graph, const T* x, Weight<T> weight, int64_t channels, T* out, int32_t* position,
                            int64_t begin, int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
@@ -206,17 +207,17 @@ GEODL_INLINE void max_rows(Looked graph, const T* x, Weight<T> weight, int64_t c
 }
 
 template <class T>
-GEODL_INLINE void extremum_rows(Looked graph, const T* x, Weight<T> weight, int64_t channels, bool largest, T* out,
+GEODL_INLINE void extremum_rows(Graph graph, const T* x, Weight<T> weight, int64_t channels, bool largest, T* out,
                                 int32_t* position, int64_t begin, int64_t end) {
     if (largest) max_rows<T, true>(graph, x, weight, channels, out, position, begin, end);
     else max_rows<T, false>(graph, x, weight, channels, out, position, begin, end);
 }
 
-GEODL_CLONES void gather_max_rows(Looked graph, const float* x, Weight<float> weight, int64_t channels, bool largest,
+GEODL_CLONES void gather_max_rows(Graph graph, const float* x, Weight<float> weight, int64_t channels, bool largest,
                                   float* out, int32_t* position, int64_t begin, int64_t end) {
     extremum_rows<float>(graph, x, weight, channels, largest, out, position, begin, end);
 }
-GEODL_CLONES void gather_max_rows(Looked graph, const double* x, Weight<double> weight, int64_t channels, bool largest,
+GEODL_CLONES void gather_max_rows(Graph graph, const double* x, Weight<double> weight, int64_t channels, bool largest,
                                   double* out, int32_t* position, int64_t begin, int64_t end) {
     extremum_rows<double>(graph, x, weight, channels, largest, out, position, begin, end);
 }
@@ -225,9 +226,9 @@ template <class T>
 void gather_max(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t x, int64_t channels,
                 std::uintptr_t weight, bool largest, std::uintptr_t out, std::uintptr_t position, int threads,
                 int64_t edges, int64_t sources) {
-    Bounds bounds = bounds_of({at<const int64_t>(rowptr), at<const int64_t>(col)}, rows, edges, sources);
-    const Looked graph{bounds.rowptr, bounds.one_by_one(0)};
-    const Weight<T> weights{at<const T>(weight), {}};
+    const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
+    const Weight<T> weights{at<const T>(weight), nullptr};
+    Bounds bounds = bounds_of(graph, rows, edges, sources);
     need_memory("x", at<const T>(x), sources * channels);
     const int64_t work = (rows + edges) * (channels + 16) / 8;
     const LongRows longs(bounds);
@@ -236,10 +237,12 @@ void gather_max(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::ui
     longs.each(
         bounds, work, threads,
         [&](int64_t begin, int64_t end) {
+            if (!bounds.admit(graph.rowptr[begin], graph.rowptr[end])) return;
             gather_max_rows(graph, at<const T>(x), weights, channels, largest, at<T>(out), at<int32_t>(position),
                             begin, end);
         },
         [&](const Piece& piece) {
+            if (!bounds.admit(piece.edges[0], piece.edges[1])) return;
             const int64_t slot = piece.slot * channels;
             gather_max_rows({piece.edges, graph.col}, at<const T>(x), weights, channels, largest,
                             partial.data() + slot, taken.data() + slot, 0, 1);
@@ -269,7 +272,7 @@ void pick(std::uintptr_t rowptr_, int64_t rows, std::uintptr_t col_, std::uintpt
           int64_t sources) {
     const int64_t *rowptr = at<const int64_t>(rowptr_), *col = at<const int64_t>(col_);
     Bounds bounds = bounds_of({rowptr, col}, rows, edges, sources);
-    const Weight<T> weights{at<const T>(weight), {}};
+    const Weight<T> weights{at<const T>(weight), nullptr};
     const T* x = at<const T>(x_);
     const int32_t* position = at<const int32_t>(position_);
     T* out = at<T>(out_);
@@ -302,7 +305,7 @@ void pick(std::uintptr_t rowptr_, int64_t rows, std::uintptr_t col_, std::uintpt
 //     of weight[e] g[i, c] ---
 
 template <class T, int V>
-GEODL_INLINE void selected_block(Looked transpose, const int64_t* perm, Selection selection, const T* g,
+GEODL_INLINE void selected_block(Graph transpose, const int64_t* perm, Selection selection, const T* g,
                                  Weight<T> weight, int64_t channels, int64_t from, T* out, int64_t begin, int64_t end) {
     constexpr int64_t width = V * Lanes<T>::count;
     const int64_t all = transpose.rowptr[end];
@@ -314,8 +317,8 @@ GEODL_INLINE void selected_block(Looked transpose, const int64_t* perm, Selectio
             const int32_t* position = selection.position + i * channels + from;
             const T* row = g + i * channels + from;
             const T w = weight(k);
-            prefetch_row<T, width>(transpose.col.data, k, all, g, channels, from);
-            prefetch_row<int32_t, width>(transpose.col.data, k, all, selection.position, channels, from);
+            prefetch_row<T, width>(transpose.col, k, all, g, channels, from);
+            prefetch_row<int32_t, width>(transpose.col, k, all, selection.position, channels, from);
 #pragma omp simd
             for (int64_t c = 0; c < width; ++c) sum[c] += position[c] == wanted ? w * row[c] : T(0);
         }
@@ -324,7 +327,7 @@ GEODL_INLINE void selected_block(Looked transpose, const int64_t* perm, Selectio
 }
 
 template <class T>
-GEODL_INLINE void selected_rows(Looked transpose, const int64_t* perm, Selection selection, const T* g, Weight<T> weight,
+GEODL_INLINE void selected_rows(Graph transpose, const int64_t* perm, Selection selection, const T* g, Weight<T> weight,
                                 int64_t channels, T* out, int64_t begin, int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
@@ -344,11 +347,11 @@ GEODL_INLINE void selected_rows(Looked transpose, const int64_t* perm, Selection
     }
 }
 
-GEODL_CLONES void gather_selected_rows(Looked transpose, const int64_t* perm, Selection selection, const float* g,
+GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Selection selection, const float* g,
                                        Weight<float> weight, int64_t channels, float* out, int64_t begin, int64_t end) {
     selected_rows<float>(transpose, perm, selection, g, weight, channels, out, begin, end);
 }
-GEODL_CLONES void gather_selected_rows(Looked transpose, const int64_t* perm, Selection selection, const double* g,
+GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Selection selection, const double* g,
                                        Weight<double> weight, int64_t channels, double* out, int64_t begin,
                                        int64_t end) {
     selected_rows<double>(transpose, perm, selection, g, weight, channels, out, begin, end);
@@ -360,10 +363,9 @@ void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_r
                      std::uintptr_t out, int threads, int64_t edges, int64_t destinations) {
     const Selection selection{at<const int32_t>(position), at<const int64_t>(rowptr)};
     need_memory("perm", at<const int64_t>(perm), edges);
-    Bounds bounds = bounds_of_transpose({at<const int64_t>(t_rowptr), at<const int64_t>(t_row)}, at<const int64_t>(perm), t_rows,
-                                        edges, destinations);
-    const Looked transpose{bounds.rowptr, bounds.one_by_one(0)};
-    const Weight<T> weights{at<const T>(weight), edges > 0 ? bounds.one_by_one(1) : Index{}};
+    const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
+    Bounds bounds = bounds_of_transpose(transpose, at<const int64_t>(perm), t_rows, edges, destinations);
+    const Weight<T> weights{at<const T>(weight), at<const int64_t>(perm)};
     check_pointer("rowptr", selection.rowptr, destinations, edges, "edges");
     need_memory("position", selection.position, destinations * channels);
     need_memory("g", at<const T>(g), destinations * channels);
@@ -373,10 +375,12 @@ void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_r
     longs.each(
         bounds, work, threads,
         [&](int64_t begin, int64_t end) {
+            if (!bounds.admit(transpose.rowptr[begin], transpose.rowptr[end])) return;
             gather_selected_rows(transpose, at<const int64_t>(perm), selection, at<const T>(g), weights, channels,
                                  at<T>(out), begin, end);
         },
         [&](const Piece& piece) {
+            if (!bounds.admit(piece.edges[0], piece.edges[1])) return;
             gather_selected_rows({piece.edges, transpose.col}, at<const int64_t>(perm), selection, at<const T>(g),
                                  weights, channels, partial.data() + piece.slot * channels, 0, 1);
         });

@@ -31,8 +31,8 @@ public:
         }
     }
 
-    // Calls body(begin, end) for ranges of rows that are not long, and part(piece) for pieces of those that are, which look at
-    // every index themselves, and throws if one was not in its bounds.
+    // Calls body(begin, end) for runs of rows that are not long, and part(piece) for pieces of those that are, which see to it
+    // that every index is looked at, and throws if one was not in its bounds.
     template <class Body, class Part>
     void each(Bounds& bounds, int64_t work, int threads, Body body, Part part) const {
         for_rows(bounds.rowptr, bounds.rows, work, threads, [&](int64_t begin, int64_t end) {
