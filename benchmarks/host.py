@@ -1,11 +1,12 @@
 """What a call costs before it computes: operators on eight points, beside `x * 1.0`.
 
-    python -m benchmarks.host [--device cpu] [--threads 1] [--seed 0] [--out DIR]
+    python -m benchmarks.host [--device cpu] [--launches] [--threads 1] [--seed 0] [--out DIR]
 
 A graph of eight points is as good as no work: what is timed is the way to the kernel and back. Operators are run in turn, in
 seven passes; a pass takes the median of its calls, and the least of the seven counts. Ratios are to PyTorch's `x * 1.0`, run in
 the same way and the same turn: forward without gradients, and forward + backward (`torch.autograd.grad`, the gradient of the
-result given). On a GPU nobody waits for the device until a pass has ended, so that the time is the host's alone.
+result given). On a GPU nobody waits for the device until a pass has ended, so that the time is the host's alone. With --launches
+operators take their way to a GPU where there is none, up to launches that do nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.launches import doing_nothing
 from benchmarks.operators.measure import Call, Run, step
 from benchmarks.result import command, portable, write_result
 from geodl.ops import (
@@ -156,7 +158,9 @@ def microseconds(runs: Sequence[Run], device: torch.device, calls: int) -> list[
     return least
 
 
-def measure(device: torch.device, calls: int) -> dict[str, dict[str, dict[str, float]]]:
+def measure(
+    device: torch.device, calls: int, discretely: bool = True
+) -> dict[str, dict[str, dict[str, float]]]:
     """Of every operator and way the microseconds of a call, and the ratio to the control's."""
     runs: dict[tuple[str, str], Run] = {}
     for name, call in differentiable(device).items():
@@ -165,7 +169,8 @@ def measure(device: torch.device, calls: int) -> dict[str, dict[str, dict[str, f
             (name, WAYS[0]): partial(call.function, *call.inputs),
             (name, WAYS[1]): step(call, backward=True),
         }
-    runs |= {(name, WAYS[0]): run for name, run in discrete(device).items()}
+    if discretely:
+        runs |= {(name, WAYS[0]): run for name, run in discrete(device).items()}
     taken = dict(zip(runs, microseconds(list(runs.values()), device, calls), strict=True))
     found: dict[str, dict[str, dict[str, float]]] = {}
     for (name, way), time_of_call in taken.items():
@@ -177,6 +182,7 @@ def measure(device: torch.device, calls: int) -> dict[str, dict[str, dict[str, f
 def main(argv: Sequence[str] | None = None, calls: int = CALLS) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--launches", action="store_true", help="as on a GPU, by launches that do nothing")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder (default: benchmarks/results/host-<device>)")
@@ -188,7 +194,11 @@ def main(argv: Sequence[str] | None = None, calls: int = CALLS) -> None:
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(chosen.seed)
     start = time.perf_counter()
-    found = measure(torch.device(chosen.device), calls)
+    if chosen.launches:
+        with doing_nothing():  # points are found by values, which nobody writes
+            found = measure(torch.device("cpu"), calls, discretely=False)
+    else:
+        found = measure(torch.device(chosen.device), calls)
     for name, ways in found.items():
         print(f"{name:26}" + "".join(f"{t['us']:9.1f} us {t['ratio']:6.2f}" for t in ways.values()))
     parameters: dict[str, Any] = {
@@ -196,7 +206,10 @@ def main(argv: Sequence[str] | None = None, calls: int = CALLS) -> None:
         "heads": HEADS, "passes": PASSES, "calls": calls, "dtype": "float32",
     }  # fmt: skip
     path = write_result(
-        chosen.out or Path(__file__).parent / "results" / f"host-{chosen.device}",
+        chosen.out
+        or Path(__file__).parent
+        / "results"
+        / ("host-launches" if chosen.launches else f"host-{chosen.device}"),
         benchmark="host",
         data=f"a ring of {POINTS} points",
         model="geodl.ops",

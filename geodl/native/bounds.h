@@ -46,6 +46,21 @@ struct Indices {
     const char* things;
 };
 
+// Indices that are looked at one by one as they are taken: cheaper than a look ahead where little is done for an edge, as the
+// index is in a register anyway. In place of a wrong one the first is taken, and check() throws afterwards.
+struct Index {
+    const int64_t* data;
+    uint64_t bound;
+    std::atomic<bool>* bad;
+
+    explicit operator bool() const { return data; }
+    int64_t operator[](int64_t k) const {
+        if (static_cast<uint64_t>(data[k]) < bound) [[likely]] return data[k];
+        bad->store(true, std::memory_order_relaxed);
+        return 0;
+    }
+};
+
 class Bounds {
 public:
     // Throws if `rowptr` is no row pointer of so many edges.
@@ -67,16 +82,30 @@ public:
         return true;
     }
 
-    // Calls body(begin, end) for runs of rows that cover [begin, end), as far as their edges are admitted. Rows are counted
-    // and not searched for: as many as hold a run of edges where all are alike, fewer where they are longer.
+    // Some of the indices, to be looked at one by one. Throws if no index of theirs can be right.
+    Index one_by_one(int64_t k) {
+        if (edges > 0 && indices_[k].bound <= 0) fail();
+        return {indices_[k].data, static_cast<uint64_t>(indices_[k].bound), &bad_};
+    }
+
+    // Calls body(begin, end) for runs of rows that cover [begin, end), as far as their edges are admitted.
     template <class Body>
     void admit_rows(int64_t begin, int64_t end, Body body) {
+        each_run(begin, end, [&](int64_t first, int64_t last) {
+            if (admit(rowptr[first], rowptr[last])) body(first, last);
+        });
+    }
+
+    // Calls body(begin, end) for runs of rows that cover [begin, end). Rows are counted and not searched for: as many as hold a
+    // run of edges where all are alike, fewer where they are longer.
+    template <class Body>
+    void each_run(int64_t begin, int64_t end, Body body) const {
         constexpr int64_t run = 4096;  // edges whose indices fill a first cache
         const int64_t rows_of_a_run = std::max<int64_t>(run * rows / std::max<int64_t>(edges, 1), 1);
         while (begin < end) {
             int64_t stop = std::min(begin + rows_of_a_run, end);
             while (stop > begin + 1 && rowptr[stop] - rowptr[begin] > 2 * run) stop = begin + (stop - begin) / 2;
-            if (admit(rowptr[begin], rowptr[stop])) body(begin, stop);
+            body(begin, stop);
             begin = stop;
         }
     }

@@ -78,7 +78,7 @@ def attention(
     if vector is not None and vector.shape[-1] == 0:
         # A sum of no terms is that of one zero; an empty tensor has no address, which tells C++ that there is no vector.
         source, target, vector = (functional.pad(scores, (0, 1)) for scores in (source, target, vector))
-    out, _, _ = attend(x, source, target, vector, edge_scale, graph, negative_slope)
+    out, _ = attend(x, source, target, vector, edge_scale, graph, negative_slope)
     return cast(Tensor, out)
 
 
@@ -119,28 +119,21 @@ def score_sizes(scores: Tensor) -> tuple[int, int, int]:
     return rows, heads, depth[0] if depth else 1
 
 
-def check_scales(scale: Tensor | None, scales: int) -> None:
-    """Checks that a gradient of edge_scale is asked for if and only if there is one: kernels write a row of it for every edge."""
-    rows = 0 if scale is None else scale.shape[0]
-    if scales != rows:
-        raise ValueError(f"scales must be {rows}, the rows of edge_scale, not {scales}")
-
-
 # --- operators ------------------------------------------------------------------------------------------------
 
-# Softmax averages, and of every row and head the largest score (0 if there is none above -inf) and the sum of the powers.
+# Softmax averages, and statistics: of every row and head the largest score (0 if there is none above -inf), and the sum of powers.
 attend = Operator(
     "attend",
     "x[S,H,C] source[S,H,...] target[N,H,...] vector[H,...]? edge_scale[E,H]?; graph:csr[N,S,E] slope:float"
-    " -> out[N,H,C] maximum:acc[N,H] total:acc[N,H]",
+    " -> out[N,H,C] statistics:acc[2,N,H]",
 )
 
-# Its gradients by x and by edge_scale (with scales = E, or 0 rows if there is none), and P^T of those by the scores.
+# Its gradients by x and by edge_scale, and P^T of those by the scores.
 attend_backward = Operator(
     "attend_backward",
     "grad[N,H,C] x[S,H,C] source[S,H,...] target[N,H,...] vector[H,...]? edge_scale[E,H]?;"
-    " out:const[N,H,C] maximum:acc[N,H] total:acc[N,H] graph:csr[N,S,E] slope:float scales:int"
-    " -> by_x[S,H,C] by_source[S,H,...] by_target[N,H,...] by_scale[scales,H]",
+    " out:const[N,H,C] statistics:acc[2,N,H] graph:csr[N,S,E] slope:float"
+    " -> by_x[S,H,C] by_source[S,H,...] by_target[N,H,...] by_scale[E,H]?",
 )
 
 # P and its adjoint.
@@ -155,15 +148,25 @@ edge_scores_adjoint = Operator(
 )
 
 
+Gradients = tuple[Tensor, Tensor, Tensor, Tensor | None]
+
+
+@attend_backward.fake
+def _(
+    grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None, *_: Any
+) -> Gradients:  # fmt: skip
+    by_x, by_source, by_target = (tensor.new_empty(tensor.shape) for tensor in (x, source, target))
+    return by_x, by_source, by_target, None if scale is None else scale.new_empty(scale.shape)
+
+
 # --- derivatives ----------------------------------------------------------------------------------------------
 
 
 def _attend_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
     *given, graph, slope = inputs
-    _, source, target, vector, scale = given
-    scales = 0 if scale is None else scale.shape[0]
-    by_x, a, b, by_scale = attend_backward(grads[0], *given, *outputs, graph.with_transpose(), slope, scales)
-    return by_x, *_by_scores(a, b, source, target, vector), None if scale is None else by_scale
+    _, source, target, vector, _ = given
+    by_x, a, b, by_scale = attend_backward(grads[0], *given, *outputs, graph.with_transpose(), slope)
+    return by_x, *_by_scores(a, b, source, target, vector), by_scale
 
 
 def _by_scores(
@@ -191,7 +194,7 @@ def _attend_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
 def _second_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
     # With w the softmax weights, m their scale, p = <grad_i, x_j>, and t = P(va, vb), the results of the backward
     # pass times v are the sum over edges of  w (m <grad_i, vx_j> + vscale p + m p (t - mean of t under w)).
-    grad, x, source, target, vector, scale, *_, graph, slope, _ = inputs
+    grad, x, source, target, vector, scale, *_, graph, slope = inputs
     vx, va, vb, vm = grads
     rows = _Rows.of(graph)
     w = _softmax(_scores(source, target, vector, graph, slope), graph)
@@ -213,7 +216,7 @@ def _second_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool
 
 
 def _second_jvp(inputs: Any, outputs: Any, tangents: Any) -> Any:
-    grad, x, source, target, vector, scale, *_, graph, slope, scales = inputs
+    grad, x, source, target, vector, scale, *_, graph, slope = inputs
     of_grad, of_x, *of_scores, of_scale = tangents
     rows = _Rows.of(graph)
     w = _softmax(_scores(source, target, vector, graph, slope), graph)
@@ -231,7 +234,7 @@ def _second_jvp(inputs: Any, outputs: Any, tangents: Any) -> Any:
     of_s = of_f * p + f * of_p - of_w * mean - w * of_mean
     of_by_x = _head_scatter(grad, of_f, graph)
     of_by_x = of_by_x if of_grad is None else of_by_x + _head_scatter(of_grad, f, graph)
-    of_by_scale = of_w * p + w * of_p if scales else w[:0]
+    of_by_scale = None if scale is None else of_w * p + w * of_p
     return of_by_x, *edge_scores_adjoint(of_s, source, target, graph, slope), of_by_scale
 
 
@@ -247,7 +250,7 @@ def _adjoint_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[boo
 attend.differentiable(
     _attend_backward,
     _attend_jvp,
-    saves=("x", "source", "target", "vector", "edge_scale", "out", "maximum", "total"),
+    saves=("x", "source", "target", "vector", "edge_scale", "out", "statistics"),
 )
 attend_backward.differentiable(_second_backward, _second_jvp)
 edge_scores.differentiable(
@@ -384,20 +387,19 @@ def _powers(
 @attend.reference
 def _(
     x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None, graph: CSR, slope: float
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     powers, maximum = _powers(source, target, vector, graph, slope, None)
     total = graph.sum_rows(powers)
     weights = _product(powers / total.where(total != 0, 1)[graph.row], scale)
-    return graph.sum_rows(weights[:, :, None] * x[graph.col]), maximum, total
+    return graph.sum_rows(weights[:, :, None] * x[graph.col]), torch.stack([maximum, total])
 
 
 @attend_backward.reference
 def _(
     grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
-    out: Tensor, maximum: Tensor, total: Tensor, graph: CSR, slope: float, scales: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    check_scales(scale, scales)
-    row = graph.row
+    out: Tensor, statistics: Tensor, graph: CSR, slope: float,
+) -> Gradients:  # fmt: skip
+    row, (maximum, total) = graph.row, statistics
     powers, _ = _powers(source, target, vector, graph, slope, maximum)
     weights = powers / total.where(total != 0, 1)[row]
     products = (grad[row] * x[graph.col]).sum(2)
@@ -405,7 +407,7 @@ def _(
     by_x = graph.sum_sources(scaled[:, :, None] * grad[row])
     by_scores = scaled * products - weights * (grad * out).sum(2)[row]
     a, b = _reference_adjoint(by_scores, source, target, graph, slope)
-    return by_x, a, b, weights * products if scales else products.new_empty(0, x.shape[1])
+    return by_x, a, b, None if scale is None else weights * products
 
 
 @edge_scores.reference
@@ -427,35 +429,35 @@ def _reference_adjoint(
 @attend.native
 def _(
     x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None, graph: CSR, slope: float
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     rows, heads, depth = score_sizes(target)
     channels = x.shape[2]
-    out, maximum = new_empty(x, rows, heads, channels), new_empty(x, rows, heads)
-    total = new_empty(maximum, rows, heads)
+    out, statistics = new_empty(x, rows, heads, channels), new_empty(x, 2, rows, heads)
     kernel("attend", x.dtype)(
         graph.rowptr.data_ptr(), rows, *addresses(graph.col, x, source, target, vector, scale), heads, depth,
-        channels, slope, *addresses(out, maximum, total), torch.get_num_threads(), graph.num_edges, x.shape[0],
+        channels, slope, *addresses(out, statistics), torch.get_num_threads(), graph.num_edges, x.shape[0],
     )  # fmt: skip
-    return out, maximum, total
+    return out, statistics
 
 
 @attend_backward.native
 def _(
     grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
-    out: Tensor, maximum: Tensor, total: Tensor, graph: CSR, slope: float, scales: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    check_scales(scale, scales)
+    out: Tensor, statistics: Tensor, graph: CSR, slope: float,
+) -> Gradients:  # fmt: skip
     rows, heads, depth = score_sizes(target)
+    (sources, _, channels), edges = x.shape, graph.num_edges
     t_rowptr, t_row, perm = graph.transpose()
-    by_x, by_source, by_target = (new_empty(tensor, *tensor.shape) for tensor in (x, source, target))
-    by_scale, scratch = new_empty(x, scales, heads), new_empty(x, graph.num_edges + 3 * rows, heads)
-    by_scores = scratch.data_ptr()
-    statistics = by_scores + graph.num_edges * heads * x.itemsize
+    by_x = new_empty(x, sources, heads, channels)
+    by_source, by_target = new_empty(x, *source.shape), new_empty(x, *target.shape)
+    by_scale, scratch = (
+        None if scale is None else new_empty(x, edges, heads),
+        new_empty(x, edges + 3 * rows, heads),
+    )
     kernel("attend_backward", x.dtype)(
-        graph.rowptr.data_ptr(), rows, *addresses(graph.col, t_rowptr), x.shape[0],
-        *addresses(t_row, perm, x, source, target, vector, scale), heads, depth, x.shape[2], slope,
-        *addresses(grad, out, maximum, total), statistics, by_scores, *addresses(by_x, by_source, by_target, by_scale),
-        torch.get_num_threads(), graph.num_edges,
+        graph.rowptr.data_ptr(), rows, *addresses(graph.col, t_rowptr), sources,
+        *addresses(t_row, perm, x, source, target, vector, scale), heads, depth, channels, slope,
+        *addresses(grad, out, statistics, scratch, by_x, by_source, by_target, by_scale), torch.get_num_threads(), edges,
     )  # fmt: skip
     return by_x, by_source, by_target, by_scale
 

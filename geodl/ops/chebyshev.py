@@ -86,11 +86,18 @@ def apply_polynomial(x: Tensor, filters: Tensor, matrix: Matrix) -> Tensor:
 
 
 # The filtered signal and, where ``terms`` is K instead of 0, the terms T_k(L) x that it is the product of with the filters.
+Filtered = tuple[Tensor, Tensor | None]
 polynomial = Operator(
     "polynomial",
     "x[N,C] filters[K,C,D] laplacian[E]; graph:csr[N,N,E] symmetric:bool transposed:bool terms:int"
-    " -> out[N,D] basis:const[N,terms,C]",
+    " -> out[N,D] basis:const[N,terms,C]?",
 )
+
+
+@polynomial.fake
+def _(x: Tensor, filters: Tensor, *given: Any) -> Filtered:
+    (points, channels), terms = x.shape, given[-1]
+    return x.new_empty(points, filters.shape[2]), x.new_empty(points, terms, channels) if terms else None
 
 
 @functools.cache
@@ -128,7 +135,7 @@ def _weighted(x: Tensor, filters: Tensor) -> Tensor:
     return weighted.view(x.shape[0], filters.shape[0], filters.shape[2])
 
 
-def _compute(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
+def _compute(x: Tensor, filters: Tensor, *given: Any) -> Filtered:
     *matrix, terms = given
     powers = filters.shape[0]
     if terms:
@@ -136,7 +143,7 @@ def _compute(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
         return matmul.run(_flat(basis), _stacked(filters)), basis
     weighted = matmul.run(x, _side_by_side(filters)).view(x.shape[0], powers, filters.shape[2])
     out = recurrence.run(weighted, *matrix, *_clenshaw(powers))
-    return out.squeeze(1), x.new_empty(x.shape[0], 0, x.shape[1])
+    return out.squeeze(1), None
 
 
 polynomial.reference(_compute)
@@ -149,7 +156,7 @@ SMALL = 2**18  # bytes of a signal that is read once a power, out of the cache
 
 
 @polynomial.native
-def _(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
+def _(x: Tensor, filters: Tensor, *given: Any) -> Filtered:
     *matrix, terms = given
     if terms or x.nbytes > SMALL:
         return _compute(x, filters, *given)
@@ -161,7 +168,7 @@ def _(x: Tensor, filters: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
         of_weighted, powers * width, width, torch.get_num_threads(),
     )  # fmt: skip
     out = native_recurrence(weighted, *(*matrix, *_clenshaw(powers), new_empty(x, points, width)))
-    return out, x.new_empty(points, 0, channels)
+    return out, None
 
 
 _LOOK = write_look(Declaration.parse("g[N,D] x[N,C] filters[K,C,D] laplacian[E]; graph:csr[N,N,E]"))

@@ -117,7 +117,7 @@ def edge_conv(
         else:
             weight, bias = _folded(norm, weight, bias)
     graph = csr_for(neighbors, x, weight, x_dst, bias, gamma, beta)
-    out, _, statistics, *_ = edge_max(x, x_dst, weight, bias, gamma, beta, graph, negative_slope, eps)
+    out, _, statistics, _ = edge_max(x, x_dst, weight, bias, gamma, beta, graph, negative_slope, eps)
     if training:
         assert norm is not None
         if norm.running_mean is not None:
@@ -164,73 +164,72 @@ def _folded(norm: BatchNorm, weight: Tensor, bias: Tensor | None) -> tuple[Tenso
 
 
 # --- operators ------------------------------------------------------------------------------------------------
-# The norm's scale is None where there is no norm, and then P = 0, else P = D.
+# Without a norm there are no statistics, no terms and no gradients of the norm.
 # ``position`` is the place in the row of the edge that was taken, -1 if the row is empty; ``statistics`` mean and variance of
 # the messages; ``terms`` the rows of u, of the d_e that was taken, of the sum of d_e over the row, and of v.
 
 edge_max = Operator(
     "edge_max",
     "x[S,C] x_dst[N,C]? weight[C*2,D] bias[D]? norm_weight[D]? norm_bias[D]?; graph:csr[N,S,E] negative_slope:float eps:float"
-    " -> out[N,D] position:int32[N,D] statistics:acc[2,P] terms:const[R,P]",
+    " -> out[N,D] position:int32[N,D] statistics:acc[2,P]? terms:const[R,P]?",
 )
 edge_max_backward = Operator(
     "edge_max_backward",
     "grad[N,D] x[S,C] x_dst[N,C]? weight[C*2,D] norm_weight[D]?; graph:csr[N,S,E] negative_slope:float eps:float out:const[N,D]"
-    " position:int32[N,D] statistics:acc[2,P] terms:const[R,P] need_x:bool"
-    " -> by_x[S,C] by_dst[N,C] by_weight[C*2,D] by_bias[D] by_norm_weight[P] by_norm_bias[P]",
+    " position:int32[N,D] statistics:acc[2,P]? terms:const[R,P]? need_x:bool"
+    " -> by_x[S,C]? by_dst[N,C]? by_weight[C*2,D] by_bias[D] by_norm_weight[P]? by_norm_bias[P]?",
 )
 
 Tensors = tuple[Tensor, ...]
+Results = tuple[Tensor | None, ...]
 
 
 @edge_max.fake
 def new_results(
     x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Any, gamma: Tensor | None, beta: Any, graph: CSR, *_: Any,
-) -> Tensors:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:  # fmt: skip
     """Uninitialised results."""
     _check_destinations(x_dst, graph)
     points, channels = graph.rowptr.shape[0] - 1, weight.shape[1]
-    normalised = 0 if gamma is None else channels
-    return (
-        x.new_empty(points, channels),
-        x.new_empty(points, channels, dtype=torch.int32),
-        x.new_empty(2, normalised, dtype=torch.promote_types(x.dtype, torch.float32)),
-        x.new_empty(3 * points + x.shape[0], normalised),
-    )
+    out, position = x.new_empty(points, channels), x.new_empty(points, channels, dtype=torch.int32)
+    if gamma is None:
+        return out, position, None, None
+    statistics = x.new_empty(2, channels, dtype=torch.promote_types(x.dtype, torch.float32))
+    return out, position, statistics, x.new_empty(3 * points + x.shape[0], channels)
 
 
 @edge_max_backward.fake
 def new_gradients(
     grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, *given: Any,
-) -> Tensors:  # fmt: skip
+) -> Results:  # fmt: skip
     """Uninitialised gradients; that of ``bias`` is zero where a norm takes the mean away."""
     *_, statistics, terms, need_x = given
     check_norm(x_dst, gamma, graph, statistics, terms)
-    channels, normalised = weight.shape[1], statistics.shape[1]
-    return (
-        x.new_empty(*x.shape) if need_x else x.new_empty(0),
-        x.new_empty(*x_dst.shape) if need_x and x_dst is not None else x.new_empty(0),
-        x.new_empty(*weight.shape),
-        x.new_empty(channels),
-        x.new_empty(normalised),
-        x.new_empty(normalised),
-    )
+    channels = weight.shape[1]
+    by_norm = (None, None) if gamma is None else (x.new_empty(channels), x.new_empty(channels))
+    by_x = x.new_empty(*x.shape) if need_x else None
+    by_dst = x.new_empty(*x_dst.shape) if need_x and x_dst is not None else None
+    return by_x, by_dst, x.new_empty(*weight.shape), x.new_empty(channels), *by_norm
 
 
 def check_norm(
-    x_dst: Tensor | None, gamma: Tensor | None, graph: CSR, statistics: Tensor, terms: Tensor
+    x_dst: Tensor | None, gamma: Tensor | None, graph: CSR, statistics: Tensor | None, terms: Tensor | None
 ) -> None:
     """Checks what the declaration of the backward pass does not say."""
     _check_destinations(x_dst, graph)
-    shape = 3 * (graph.rowptr.shape[0] - 1) + graph.num_src, 0 if gamma is None else gamma.shape[0]
-    if terms.shape != shape:
+    if gamma is None:
+        return
+    if statistics is None or terms is None:
+        raise ValueError("statistics and terms must be given where norm_weight is")
+    shape = 3 * (graph.rowptr.shape[0] - 1) + graph.num_src, gamma.shape[0]
+    if terms.shape != shape or statistics.shape[1] != gamma.shape[0]:
         raise ValueError(f"terms must have shape {list(shape)}, not {list(terms.shape)}")
-    if statistics.dtype != torch.promote_types(terms.dtype, torch.float32):
-        raise ValueError(f"statistics are {statistics.dtype}, which sums of {terms.dtype} are not")
 
 
-def parts_of(terms: Tensor, graph: CSR) -> Sequence[Tensor]:
+def parts_of(terms: Tensor | None, graph: CSR) -> Sequence[Any]:
     """u, extremum, total and v."""
+    if terms is None:
+        return None, None, None, None
     points = graph.rowptr.shape[0] - 1
     return torch.split(terms, [points, points, points, graph.num_src])
 
@@ -258,14 +257,14 @@ def _jvp(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None]) -> Tensor
     return _pushed(lambda *duals: (given_selection(*constant, *duals),), given, tangents)[0]
 
 
-def _again(given: Sequence[Any]) -> Callable[..., Tensors]:
+def _again(given: Sequence[Any]) -> Callable[..., Results]:
     """The backward pass as a differentiable function of its differentiable arguments."""
     graph, negative_slope, eps, out, position, statistics, _, need_x = given
     graph = graph.with_transpose()
 
     def backward(
         grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None
-    ) -> Tensors:
+    ) -> Results:
         terms = _terms(x, x_dst, weight, gamma, graph, position, statistics)
         given = x, x_dst, weight, gamma, graph, negative_slope, eps, out, position, need_x
         return gradients(grad, *given, *terms)
@@ -281,7 +280,11 @@ def _backward_of_backward(
         # Views, or the gradient by one would also run through what another was made from.
         views = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs[:5]]
         results = _again(inputs[5:])(*views)
-    pairs = [(r, g) for r, g in zip(results, grads, strict=True) if g is not None and r.requires_grad]
+    pairs = [
+        (r, g)
+        for r, g in zip(results, grads, strict=True)
+        if r is not None and g is not None and r.requires_grad
+    ]
     leaves = [view for view in views if view is not None and view.requires_grad]
     if not (pairs and leaves):
         return (None,) * 5
@@ -290,15 +293,16 @@ def _backward_of_backward(
     return [next(found) if view is not None and view.requires_grad else None for view in views]
 
 
-def _jvp_of_backward(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None]) -> Tensors:
+def _jvp_of_backward(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None]) -> Results:
     found = _pushed(_again(inputs[5:]), inputs[:5], tangents)
     return tuple(
-        torch.zeros_like(out) if part is None else part for part, out in zip(found, outputs, strict=True)
+        None if out is None else torch.zeros_like(out) if part is None else part
+        for part, out in zip(found, outputs, strict=True)
     )
 
 
 def _pushed(
-    function: Callable[..., Tensors], given: Sequence[Any], tangents: Sequence[Tensor | None]
+    function: Callable[..., Results], given: Sequence[Any], tangents: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """Tangents of the results of a function, for those of its arguments."""
     with forward_ad._set_fwd_grad_enabled(True):
@@ -306,7 +310,8 @@ def _pushed(
             value if tangent is None else forward_ad.make_dual(value, tangent)
             for value, tangent in zip(given, tangents, strict=True)
         ]
-        return [forward_ad.unpack_dual(result).tangent for result in function(*duals)]
+        results = function(*duals)
+        return [None if result is None else forward_ad.unpack_dual(result).tangent for result in results]
 
 
 KEPT = ("x", "x_dst", "weight", "norm_weight", "out", "position", "statistics", "terms")
@@ -351,12 +356,11 @@ def centred(
 
 
 def _terms(
-    x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, position: Tensor, statistics: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, position: Tensor, statistics: Any
+) -> tuple[Any, Any, Any, Any, Any]:  # fmt: skip
     """Variance, u, v, extremum and total as differentiable functions, given the selection."""
-    none = x.new_empty(0)
     if gamma is None:
-        return none, none, none, none, none
+        return None, None, None, None, None
     degree, reads, edges = graph.rowptr.diff(), reads_of(graph), graph.num_edges
     destinations, sources, _, _ = centred(x, x_dst, degree, reads)
     degree, reads = degree.to(x.dtype)[:, None], reads.to(x.dtype)[:, None]
@@ -391,13 +395,13 @@ def given_selection(
 def gradients(
     grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None,
     graph: CSR, negative_slope: float, eps: float, out: Tensor, position: Tensor, need_x: bool,
-    variance: Tensor, u: Tensor, v: Tensor, extremum: Tensor, total: Tensor,
-) -> Tensors:  # fmt: skip
-    """The backward pass."""
+    variance: Any, u: Any, v: Any, extremum: Any, total: Any,
+) -> Results:  # fmt: skip
+    """The backward pass; what is of the norm is None without."""
     first, second, sign = turned(weight, gamma)
     y = torch.where(position < 0, 0, torch.where(out > 0, grad, negative_slope * grad))
     by_u, by_v = y, scatter_sum(y, None, graph, position)
-    by_bias, by_gamma, by_beta = y.sum(0), x.new_empty(0), x.new_empty(0)
+    by_bias, by_gamma, by_beta = y.sum(0), None, None
     destinations, sources = x if x_dst is None else x_dst, x
     if gamma is not None:
         degree, reads, edges = graph.rowptr.diff(), reads_of(graph), graph.num_edges
@@ -414,9 +418,11 @@ def gradients(
         by_gamma, by_beta, by_bias = sign * by_scale.to(x.dtype), by_bias, torch.zeros_like(by_bias)
     by_point, by_offset = destinations.T @ by_u, sources.T @ by_v
     by_weight = sign * torch.cat([by_point, by_offset - by_point])
-    by_dst, by_x = (by_u @ first.T, by_v @ second.T) if need_x else (x.new_empty(0), x.new_empty(0))
-    if x_dst is None and need_x:
-        by_dst, by_x = x.new_empty(0), by_dst + by_x
+    by_dst = by_x = None
+    if need_x:
+        by_dst, by_x = by_u @ first.T, by_v @ second.T
+        if x_dst is None:
+            by_dst, by_x = None, by_dst + by_x
     return by_x, by_dst, by_weight, by_bias, by_gamma, by_beta
 
 
@@ -426,7 +432,7 @@ def gradients(
 
 
 @edge_max.reference
-def _(*given: Any) -> Tensors:
+def _(*given: Any) -> Results:
     results = new_results(*given)
     x, x_dst, weight, bias, gamma, beta, graph, negative_slope, eps = _double(given)
     destinations = x if x_dst is None else x_dst
@@ -450,17 +456,18 @@ def _(*given: Any) -> Tensors:
     y = y if beta is None else y + beta
     out = torch.where(position < 0, 0, functional.leaky_relu(y, negative_slope))
     for result, computed in zip(results, (out, position, *rest), strict=gamma is not None):
-        result.copy_(computed)
+        cast(Tensor, result).copy_(computed)
     return results
 
 
 @edge_max_backward.reference
-def _(*given: Any) -> Tensors:
+def _(*given: Any) -> Results:
     new_gradients(*given)
     grad, *inputs, statistics, terms, need_x = _double(given)
     u, extremum, total, v = parts_of(terms, inputs[4])
-    found = gradients(grad, *(*inputs, need_x, statistics[1], u, v, extremum, total))
-    return tuple(by.to(given[0].dtype) for by in found)
+    variance = None if statistics is None else statistics[1]
+    found = gradients(grad, *(*inputs, need_x, variance, u, v, extremum, total))
+    return tuple(None if by is None else by.to(given[0].dtype) for by in found)
 
 
 def _double(given: Sequence[Any]) -> list[Any]:
@@ -478,9 +485,11 @@ def _double(given: Sequence[Any]) -> list[Any]:
 def _(
     x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
     graph: CSR, negative_slope: float, eps: float,
-) -> Tensors:  # fmt: skip
-    results = tuple(map(in_huge_pages, new_results(x, x_dst, weight, bias, gamma, beta, graph)))
-    out, position, statistics, terms = results
+) -> Results:  # fmt: skip
+    out, position, statistics, terms = results = new_results(x, x_dst, weight, bias, gamma, beta, graph)
+    for result in results:
+        if result is not None:
+            in_huge_pages(result)
     if weight.shape[1] > 0:
         kernel("edge_conv", x.dtype)(
             graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, graph.t_rowptr), x_dst is None,
@@ -494,13 +503,14 @@ def _(
 @edge_max_backward.native
 def _(
     grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, negative_slope: float,
-    eps: float, out: Tensor, position: Tensor, statistics: Tensor, terms: Tensor, need_x: bool,
-) -> Tensors:  # fmt: skip
-    results = tuple(
-        map(in_huge_pages, new_gradients(grad, x, x_dst, weight, gamma, graph, statistics, terms, need_x))
-    )
+    eps: float, out: Tensor, position: Tensor, statistics: Tensor | None, terms: Tensor | None, need_x: bool,
+) -> Results:  # fmt: skip
+    results = new_gradients(grad, x, x_dst, weight, gamma, graph, statistics, terms, need_x)
+    for result in results:
+        if result is not None:
+            in_huge_pages(result)
     if weight.shape[1] == 0:
-        return tuple(result.zero_() for result in results)
+        return tuple(None if result is None else result.zero_() for result in results)
     graph = graph.with_transpose()
     by_x, by_dst, *by_layer = results
     kernel("edge_conv_backward", x.dtype)(
@@ -512,11 +522,11 @@ def _(
     return results
 
 
-def _kept(statistics: Tensor, terms: Tensor, graph: CSR) -> tuple[int, ...]:
+def _kept(statistics: Tensor | None, terms: Tensor | None, graph: CSR) -> tuple[int, ...]:
     """Where mean, variance, u, v, extremum and total lie; 0 without norm."""
-    channels = terms.shape[1]
-    if channels == 0:
+    if statistics is None or terms is None:
         return 0, 0, 0, 0, 0, 0
+    channels = terms.shape[1]
     row, mean, u = channels * terms.itemsize, statistics.data_ptr(), terms.data_ptr()
     size = graph.num_dst * row
     return mean, mean + row, u, u + 3 * size, u + size, u + 2 * size

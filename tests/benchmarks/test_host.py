@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -32,6 +36,17 @@ def test_writes_ratios_to_a_product_by_one(tmp_path: Path) -> None:
         least = (taken["us"] - 0.005) / (control[way]["us"] + 0.005) - 0.005
         most = (taken["us"] + 0.005) / (control[way]["us"] - 0.005) + 0.005
         assert least - 1e-9 <= taken["ratio"] <= most + 1e-9
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
+def test_launches_that_do_nothing_are_counted(tmp_path: Path) -> None:
+    """In a process of its own, where no kernel is interpreted: operators take the way to a GPU, which no interpreter is on."""
+    given = f"from benchmarks import host; host.main(['--launches', '--out', {str(tmp_path)!r}], calls=1)"
+    without = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    subprocess.run([sys.executable, "-c", given], env=without, check=True)
+    found = json.loads((tmp_path / "result.json").read_text())["metrics"]
+    assert "knn" not in found and found["aggregate sum"]["forward"]["us"] > 0
 
 
 def test_a_call_takes_the_least_of_the_medians(monkeypatch: pytest.MonkeyPatch) -> None:

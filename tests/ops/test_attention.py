@@ -275,7 +275,7 @@ def test_every_operator_has_all_its_derivatives(v2, scaled):
 
     def backward(grad, *leaves):
         out, *statistics = attend(*leaves, AWKWARD, 0.2)
-        found = attend_backward(grad, *leaves, out.detach(), *statistics, AWKWARD, 0.2, 6 if scaled else 0)
+        found = attend_backward(grad, *leaves, out.detach(), *statistics, AWKWARD, 0.2)
         return found if scaled else found[:-1]
 
     check_derivatives(lambda *leaves: attend(*leaves, AWKWARD, 0.2)[0], given)
@@ -285,7 +285,6 @@ def test_every_operator_has_all_its_derivatives(v2, scaled):
     flat = (*AWKWARD, 0.2)
     opcheck(torch.ops.geodl.attend.default, (*given, *flat))
     out, *statistics = (part.detach() for part in attend(*given, AWKWARD, 0.2))
-    last = (*flat, 6 if scaled else 0)
-    opcheck(torch.ops.geodl.attend_backward.default, (numbers(4, 2, 2), *given, out, *statistics, *last))
+    opcheck(torch.ops.geodl.attend_backward.default, (numbers(4, 2, 2), *given, out, *statistics, *flat))
     opcheck(torch.ops.geodl.edge_scores.default, (source, target, *fixed[:2], *flat))
     opcheck(torch.ops.geodl.edge_scores_adjoint.default, (numbers(6, 2), *fixed[:2], *flat))

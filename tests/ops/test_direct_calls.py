@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from geodl.ops import Neighbors, backends, bernstein, use_backend
+from geodl.ops import Neighbors, backends, bernstein
 from geodl.ops.aggregate import gather_sum
-from geodl.ops.attention import attend, attend_backward
 from geodl.ops.core import CSR
 
 from .fuzz import hostile
@@ -37,20 +36,6 @@ def test_a_wrong_index_is_found_wherever_it_stands(edges, sources):
                 told = rf"col holds {wrong} at edge {place}, but there are {sources} sources"
                 with pytest.raises(IndexError, match=told):
                     gather_sum(x, None, given, None)
-
-
-@pytest.mark.parametrize("backend", ["native", "reference"])
-def test_the_gradient_of_a_scale_has_a_row_an_edge(backend):
-    """Kernels write as many: into fewer they would write beyond."""
-    if backends()[backend] != "available":
-        pytest.skip(backends()[backend])
-    x, scores, scale = torch.randn(3, 2, 4), torch.randn(3, 2), torch.randn(6, 2)
-    given = graph(6, 3, 3).with_transpose()
-    with use_backend(backend):
-        results = attend(x, scores, scores, None, scale, given, 0.2)
-        for scales in (0, 2, 7):
-            with pytest.raises(ValueError, match=f"scales must be 6, the rows of edge_scale, not {scales}"):
-                attend_backward(x, x, scores, scores, None, scale, *results, given, 0.2, scales)
 
 
 def test_a_transpose_is_given_whole():

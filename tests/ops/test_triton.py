@@ -237,7 +237,7 @@ DIRECT = {
     ),
     "attend_backward": lambda graph: attend_backward(
         real(3, 2, 3), real(4, 2, 3), real(4, 2, 2), real(3, 2, 2), real(2, 2), real(5, 2),
-        real(3, 2, 3), real(3, 2), real(3, 2).abs() + 1, graph, 0.2, 5,
+        real(3, 2, 3), torch.stack([real(3, 2), real(3, 2).abs() + 1]), graph, 0.2,
     ),
     "edge_max": lambda graph: edge_max(
         real(4, 2), real(3, 2), real(4, 3), real(3), None, None, graph, 0.2, 1e-5

@@ -95,7 +95,7 @@ for scores, vector, scale in (
 ):
     given = heads, scores, scores, vector, scale
     results = kernels_of(attention.attend)(*given, csr, 0.2)
-    kernels_of(attention.attend_backward)(heads, *given, *results, csr, 0.2, 0 if scale is None else 3)
+    kernels_of(attention.attend_backward)(heads, *given, *results, csr, 0.2)
     kernels_of(attention.edge_scores)(scores, scores, scores, scores, csr, 0.2)
 for d in (None, x):
     for transposed_too in (False, True):

@@ -4,7 +4,8 @@
 
 Before the semicolon stand the arguments that are differentiated, all of one floating dtype T; after it the structure, int64
 unless it says otherwise. A size is a letter, a number, a letter plus or times a number, or the name of an argument that is an
-int; ``...`` stands for further sizes. A question mark allows None. Results are of dtype T unless they say otherwise.
+int; ``...`` stands for further sizes. Results are of dtype T unless they say otherwise. A question mark allows None: of a result,
+where there is none. What torch.library makes of that, which knows no such results, is an empty tensor of shape [0].
 """
 
 from __future__ import annotations

@@ -69,6 +69,8 @@ class _Rule:
         kept = [saves is not None and item.name in saves for item in declaration.results]
         kept_of = declaration, keeps, kept
         self.save, self.restore = write_save(*kept_of), write_restore(*kept_of)
+        results = enumerate(declaration.results)
+        self.fillable = tuple(k for k, item in results if item.optional and item.kind == "T")
         self.constant = tuple(k for k, item in enumerate(declaration.results) if item.kind != "T")
 
     def forward(self, ctx: Any, *inputs: Any) -> Any:
@@ -77,19 +79,22 @@ class _Rule:
         self.setup(ctx, inputs, output)
         return output
 
-    def setup(self, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    def setup(self, ctx: Any, inputs: tuple[Any, ...], output: Any, flat: bool = False) -> None:
         outputs = output if type(output) is tuple else (output,)
         if self.constant:
-            ctx.mark_non_differentiable(*[outputs[k] for k in self.constant])
+            ctx.mark_non_differentiable(*[out for k in self.constant if (out := outputs[k]) is not None])
+        told = outputs
+        if flat:
+            outputs = self.op.existing(outputs)
         ctx.set_materialize_grads(False)
         ctx.forced = forced.get()
         if forward_ad._current_level >= 0:
-            ctx.given = inputs, outputs  # for the forward rule, which runs before this call is over
+            ctx.given = inputs, outputs, told  # for the forward rule, which runs before this call is over
         self.save(ctx, inputs, outputs)
 
     def setup_flat(self, ctx: Any, inputs: Sequence[Any], output: Any) -> None:
         """After a call with graphs taken apart."""
-        self.setup(ctx, tuple(self.op._grouped(inputs)), output)
+        self.setup(ctx, tuple(self.op._grouped(inputs)), output, flat=True)
 
     def backward(self, ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         needs = ctx.needs_input_grad
@@ -109,26 +114,30 @@ class _Rule:
         return (*found, *(None,) * (len(needs) - self.count))
 
     def jvp(self, ctx: Any, *tangents: Tensor | None) -> Any:
-        inputs, outputs = ctx.given
+        inputs, outputs, told = ctx.given
         inputs = tuple(map(_primal, inputs))
         found = self.push(inputs, tuple(map(_primal, outputs)), tangents[: self.count])
         if len(outputs) == 1:
             return found
         parts = found if isinstance(found, tuple) else (found,)
-        return (*parts, *(None,) * (len(outputs) - len(parts)))
+        parts = (*parts, *(None,) * (len(outputs) - len(parts)))
+        # PyTorch wants a tangent of an empty result too.
+        return tuple(
+            torch.zeros_like(out) if part is None and k in self.fillable and out is not None else part
+            for k, (part, out) in enumerate(zip(parts, told, strict=True))
+        )
 
     def vmap(self, info: Any, dims: Sequence[Any], flat: Sequence[Any]) -> Any:
         """One call an entry of the batch."""
         if info.batch_size == 0:
             raise ValueError(f"{self.op.name} needs at least one entry to map over, not 0")
-        sliced = [
-            self.op(
-                *self.op._grouped(
-                    [a.select(d, b) if isinstance(d, int) else a for a, d in zip(flat, dims, strict=True)]
-                )
+        entries = [
+            self.op._grouped(
+                [a.select(d, b) if isinstance(d, int) else a for a, d in zip(flat, dims, strict=True)]
             )
             for b in range(info.batch_size)
         ]
+        sliced = [self.op.filled(entry, self.op(*entry)) for entry in entries]
         if isinstance(sliced[0], tuple):
             return tuple(torch.stack(parts) for parts in zip(*sliced, strict=True)), (0,) * len(sliced[0])
         return torch.stack(sliced), 0

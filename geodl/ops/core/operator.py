@@ -70,12 +70,13 @@ class Operator:
         self._tensors = tuple((k, item.name) for k, item in enumerate(items) if item.is_tensor)
         self._graphs = tuple(k for k, item in enumerate(items) if item.kind == "csr")
         self._lead = self._tensors[0][0] if self._tensors else -1
+        self._optional = tuple(k for k, item in enumerate(self.declaration.results) if item.optional)
         self._apply: Callable[..., Any] | None = None
         self._fake: Callable[..., Any] = self._declared_results
         self._definition = torch.library.custom_op(
             f"geodl::{name}", self._from_library, mutates_args=(), schema=self.declaration.schema(results)
         )
-        self._definition.register_fake(lambda *flat: self._fake(*self._grouped(flat)))
+        self._definition.register_fake(self._fake_of)
         self._overload = getattr(torch.ops.geodl, name).default
 
         self._transformed: Any = None
@@ -151,7 +152,7 @@ class Operator:
 
     def __call__(self, *arguments: Any) -> Any:
         if is_compiling():
-            return self._overload(*self._flat(self._promoted(arguments)))
+            return self._through_library(self._flat(self._promoted(arguments)))
         if watched():
             return self._watched(arguments)
         found = self._look(arguments)
@@ -167,7 +168,7 @@ class Operator:
         elif not _profiler._is_profiler_enabled:
             return self.run(*arguments)
         # Without a derivative, torch.library says so in the backward pass.
-        return self._overload(*self._flat(arguments))
+        return self._through_library(self._flat(arguments))
 
     def _mended(self, arguments: Sequence[Any]) -> Any:
         """A call that does not fit as it is: of tensors that are not plain, of mixed dtypes under autocast, or wrong."""
@@ -197,13 +198,33 @@ class Operator:
         if self._apply is not None and (
             watch.transformed() or forward_ad._current_level >= 0 or any(map(_is_wrapped, flat))
         ):
-            return self._transformed.apply(*flat)
-        return self._overload(*flat)
+            return self._through_library(flat, self._transformed.apply)
+        return self._through_library(flat)
+
+    def _through_library(self, flat: Sequence[Any], call: Callable[..., Any] | None = None) -> Any:
+        out = (call or self._overload)(*flat)
+        return self.existing(out) if self._optional else out
 
     def _from_library(self, *flat: Any) -> Any:
         arguments = self._grouped(flat)
         self.declaration.bind(arguments)
-        return self.run(*self._resolved(arguments))
+        return self.filled(arguments, self.run(*self._resolved(arguments)))
+
+    def _fake_of(self, *flat: Any) -> Any:
+        arguments = self._grouped(flat)
+        return self.filled(arguments, self._fake(*arguments))
+
+    def filled(self, arguments: Sequence[Any], out: Any) -> Any:
+        """Results as torch.library takes them: empty where there is none."""
+        if not self._optional:
+            return out
+        return tuple(arguments[self._lead].new_empty(0) if part is None else part for part in out)
+
+    def existing(self, outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Results that torch.library gave: None where there is none."""
+        return tuple(
+            None if k in self._optional and part.shape == (0,) else part for k, part in enumerate(outputs)
+        )
 
     def _resolved(self, arguments: Sequence[Any]) -> list[Any]:
         """The arguments in memory that kernels can read."""
@@ -235,7 +256,7 @@ class Operator:
         # The adjoint of an operator has a result for every argument, all of the operator's dtype.
         kinds = [item.kind for item in self.declaration.results] or ["T"] * len(parts)
         parts = tuple(
-            part.to(dtype) if kind in ("T", "const") else part
+            part.to(dtype) if part is not None and kind in ("T", "const") else part
             for part, kind in zip(parts, kinds, strict=True)
         )
         return parts if several else parts[0]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from geodl.ops.core.csr import CSR, Known
-from geodl.ops.core.declaration import FIXED, FLOATING, Declaration, Item
+from geodl.ops.core.declaration import FIXED, Declaration, Item
 from geodl.ops.core.dispatch import native
 
 PLAIN = frozenset((Tensor, Parameter))
@@ -28,7 +28,7 @@ FIT, WANT_GRADIENT, MUST_BE_RESOLVED = 1, 2, 4
 _OTHER, _COUNT, _GRAPH, _TENSOR = range(4)
 
 if native is not None:
-    native.know_torch(torch, CSR, Known, list(FLOATING))
+    native.know_torch(torch, CSR, Known)
 
 
 def write_look(declaration: Declaration) -> Callable[[tuple[Any, ...]], int]:

@@ -16,11 +16,18 @@
 namespace geodl {
 namespace {
 
+// Neighbourhoods whose every index is looked at as it is taken: right for sums. The loops of maxima stay vectors only with plain
+// indices (else a third slower), which are looked at a run ahead.
+struct Looked {
+    const int64_t* rowptr;
+    Index col;
+};
+
 // The weight of edge e is weight[edge[e]], where `edge` is the permutation of a transpose; without weight it is 1.
-template <class T>
+template <class T, class Edge = const int64_t*>
 struct Weight {
     const T* weight;
-    const int64_t* edge;
+    Edge edge;
     GEODL_INLINE T operator()(int64_t e) const { return weight ? weight[edge ? edge[e] : e] : T(1); }
 };
 
@@ -44,7 +51,7 @@ GEODL_INLINE void prefetch_row(const int64_t* col, int64_t e, int64_t last, cons
 // --- out[i] = sum over edges e of row i of weight[e] x[col[e]] ---
 
 template <class T, int V>
-GEODL_INLINE void sum_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, int64_t c, T* out,
+GEODL_INLINE void sum_block(Looked graph, const T* x, Weight<T, Index> weight, int64_t channels, int64_t c, T* out,
                             int64_t begin, int64_t end) {
     using L = Lanes<T>;
     const int64_t all = graph.rowptr[end];
@@ -53,7 +60,7 @@ GEODL_INLINE void sum_block(Graph graph, const T* x, Weight<T> weight, int64_t c
         for (int64_t e = graph.rowptr[i]; e < graph.rowptr[i + 1]; ++e) {
             const T* row = x + graph.col[e] * channels + c;
             const T w = weight(e);
-            prefetch_row<T, V * L::count>(graph.col, e, all, x, channels, c);
+            prefetch_row<T, V * L::count>(graph.col.data, e, all, x, channels, c);
             for (int v = 0; v < V; ++v) {
                 load(value, row + v * L::count);
                 sum[v] += w * value;
@@ -64,7 +71,7 @@ GEODL_INLINE void sum_block(Graph graph, const T* x, Weight<T> weight, int64_t c
 }
 
 template <class T>
-GEODL_INLINE void sum_rows(Graph graph, const T* x, Weight<T> weight, int64_t channels, T* out, int64_t begin,
+GEODL_INLINE void sum_rows(Looked graph, const T* x, Weight<T, Index> weight, int64_t channels, T* out, int64_t begin,
                            int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
@@ -83,11 +90,11 @@ GEODL_INLINE void sum_rows(Graph graph, const T* x, Weight<T> weight, int64_t ch
     }
 }
 
-GEODL_CLONES void gather_sum_rows(Graph graph, const float* x, Weight<float> weight, int64_t channels, float* out,
+GEODL_CLONES void gather_sum_rows(Looked graph, const float* x, Weight<float, Index> weight, int64_t channels, float* out,
                                   int64_t begin, int64_t end) {
     sum_rows<float>(graph, x, weight, channels, out, begin, end);
 }
-GEODL_CLONES void gather_sum_rows(Graph graph, const double* x, Weight<double> weight, int64_t channels, double* out,
+GEODL_CLONES void gather_sum_rows(Looked graph, const double* x, Weight<double, Index> weight, int64_t channels, double* out,
                                   int64_t begin, int64_t end) {
     sum_rows<double>(graph, x, weight, channels, out, begin, end);
 }
@@ -107,10 +114,11 @@ template <class T>
 void gather_sum(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t x, int64_t channels,
                 std::uintptr_t weight, std::uintptr_t edge, std::uintptr_t out, int threads, int64_t edges,
                 int64_t sources) {
-    const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
-    const Weight<T> weights{at<const T>(weight), weight ? at<const int64_t>(edge) : nullptr};
-    Bounds bounds = edge ? bounds_of_transpose(graph, weights.edge, rows, edges, sources)
-                         : bounds_of(graph, rows, edges, sources);
+    const Graph given{at<const int64_t>(rowptr), at<const int64_t>(col)};
+    const int64_t* perm = weight ? at<const int64_t>(edge) : nullptr;  // of a transpose
+    Bounds bounds = edge ? bounds_of_transpose(given, perm, rows, edges, sources) : bounds_of(given, rows, edges, sources);
+    const Looked graph{given.rowptr, bounds.one_by_one(0)};
+    const Weight<T, Index> weights{at<const T>(weight), perm ? bounds.one_by_one(1) : Index{}};
     need_memory("x", at<const T>(x), sources * channels);
     const int64_t work = (rows + edges) * (channels + 16) / 16;
     const LongRows longs(bounds);
@@ -229,10 +237,12 @@ void gather_max(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::ui
     longs.each(
         bounds, work, threads,
         [&](int64_t begin, int64_t end) {
+            if (!bounds.admit(graph.rowptr[begin], graph.rowptr[end])) return;
             gather_max_rows(graph, at<const T>(x), weights, channels, largest, at<T>(out), at<int32_t>(position),
                             begin, end);
         },
         [&](const Piece& piece) {
+            if (!bounds.admit(piece.edges[0], piece.edges[1])) return;
             const int64_t slot = piece.slot * channels;
             gather_max_rows({piece.edges, graph.col}, at<const T>(x), weights, channels, largest,
                             partial.data() + slot, taken.data() + slot, 0, 1);
@@ -351,11 +361,11 @@ template <class T>
 void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_row, std::uintptr_t g, int64_t channels,
                      std::uintptr_t weight, std::uintptr_t perm, std::uintptr_t rowptr, std::uintptr_t position,
                      std::uintptr_t out, int threads, int64_t edges, int64_t destinations) {
-    const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
     const Selection selection{at<const int32_t>(position), at<const int64_t>(rowptr)};
+    need_memory("perm", at<const int64_t>(perm), edges);
+    const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
+    Bounds bounds = bounds_of_transpose(transpose, at<const int64_t>(perm), t_rows, edges, destinations);
     const Weight<T> weights{at<const T>(weight), at<const int64_t>(perm)};
-    need_memory("perm", weights.edge, edges);
-    Bounds bounds = bounds_of_transpose(transpose, weights.edge, t_rows, edges, destinations);
     check_pointer("rowptr", selection.rowptr, destinations, edges, "edges");
     need_memory("position", selection.position, destinations * channels);
     need_memory("g", at<const T>(g), destinations * channels);
@@ -365,10 +375,12 @@ void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_r
     longs.each(
         bounds, work, threads,
         [&](int64_t begin, int64_t end) {
+            if (!bounds.admit(transpose.rowptr[begin], transpose.rowptr[end])) return;
             gather_selected_rows(transpose, at<const int64_t>(perm), selection, at<const T>(g), weights, channels,
                                  at<T>(out), begin, end);
         },
         [&](const Piece& piece) {
+            if (!bounds.admit(piece.edges[0], piece.edges[1])) return;
             gather_selected_rows({piece.edges, transpose.col}, at<const int64_t>(perm), selection, at<const T>(g),
                                  weights, channels, partial.data() + piece.slot * channels, 0, 1);
         });
@@ -379,7 +391,7 @@ void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_r
 //     start[i], be they whole rows or pieces ---
 
 template <class T, bool Selected>
-GEODL_INLINE void dot_rows(Graph graph, const int64_t* start, const int32_t* position, const T* g, const T* x,
+GEODL_INLINE void dot_rows(Looked graph, const int64_t* start, const int32_t* position, const T* g, const T* x,
                            int64_t channels, T* out, int64_t begin, int64_t end) {
     constexpr int64_t width = Lanes<T>::count;
     for (int64_t i = begin; i < end; ++i) {
@@ -407,17 +419,17 @@ GEODL_INLINE void dot_rows(Graph graph, const int64_t* start, const int32_t* pos
 }
 
 template <class T>
-GEODL_INLINE void edge_dot_any(Graph graph, const int64_t* start, const int32_t* position, const T* g, const T* x,
+GEODL_INLINE void edge_dot_any(Looked graph, const int64_t* start, const int32_t* position, const T* g, const T* x,
                                int64_t channels, T* out, int64_t begin, int64_t end) {
     if (position) dot_rows<T, true>(graph, start, position, g, x, channels, out, begin, end);
     else dot_rows<T, false>(graph, start, position, g, x, channels, out, begin, end);
 }
 
-GEODL_CLONES void edge_dot_rows(Graph graph, const int64_t* start, const int32_t* position, const float* g,
+GEODL_CLONES void edge_dot_rows(Looked graph, const int64_t* start, const int32_t* position, const float* g,
                                 const float* x, int64_t channels, float* out, int64_t begin, int64_t end) {
     edge_dot_any<float>(graph, start, position, g, x, channels, out, begin, end);
 }
-GEODL_CLONES void edge_dot_rows(Graph graph, const int64_t* start, const int32_t* position, const double* g,
+GEODL_CLONES void edge_dot_rows(Looked graph, const int64_t* start, const int32_t* position, const double* g,
                                 const double* x, int64_t channels, double* out, int64_t begin, int64_t end) {
     edge_dot_any<double>(graph, start, position, g, x, channels, out, begin, end);
 }
@@ -425,8 +437,8 @@ GEODL_CLONES void edge_dot_rows(Graph graph, const int64_t* start, const int32_t
 template <class T>
 void edge_dot(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t position, std::uintptr_t g,
               std::uintptr_t x, int64_t channels, std::uintptr_t out, int threads, int64_t edges, int64_t sources) {
-    const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
-    Bounds bounds = bounds_of(graph, rows, edges, sources);
+    Bounds bounds = bounds_of({at<const int64_t>(rowptr), at<const int64_t>(col)}, rows, edges, sources);
+    const Looked graph{bounds.rowptr, bounds.one_by_one(0)};
     need_memory("g", at<const T>(g), rows * channels);
     need_memory("x", at<const T>(x), sources * channels);
     const int64_t work = (rows + edges) * (channels + 16) / 8;

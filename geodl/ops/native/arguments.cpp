@@ -1,7 +1,9 @@
 // Whether arguments are what the declaration of an operator says. It is asked at every call, and a call on plain tensors must
-// cost microseconds: hence here, by the attributes of the tensors, which their class is asked for once. No reasons are given:
-// Declaration.bind in Python walks over the arguments again and names what is wrong.
+// cost microseconds: hence here, by what tensors show through DLPack, which PyTorch 2.10 and newer speak in C, else by their
+// attributes. No reasons are given: Declaration.bind in Python walks over the arguments again and names what is wrong.
 #include "kernels.h"
+
+#include <nanobind/ndarray.h>
 
 #include <algorithm>
 #include <array>
@@ -50,16 +52,38 @@ int64_t number(PyObject* value) {
     return found;
 }
 
+// The functions that a class offers to C, as dlpack.h lays them out.
+struct Exchange {
+    uint32_t major, minor;
+    void *previous, *functions[3];
+    int (*show)(PyObject* tensor, nb::dlpack::dltensor* shown);
+};
+
+// Kinds of numbers, as DLPack counts them, with their bits.
+constexpr uint32_t kind_of(nb::dlpack::dtype dtype) {
+    return uint32_t{dtype.lanes} << 16 | uint32_t{dtype.code} << 8 | dtype.bits;
+}
+constexpr uint32_t kind_of(nb::dlpack::dtype_code code, uint8_t bits) {
+    return kind_of({static_cast<uint8_t>(code), bits, 1});
+}
+constexpr uint32_t float32 = kind_of(nb::dlpack::dtype_code::Float, 32), float64 = kind_of(nb::dlpack::dtype_code::Float, 64),
+                   float16 = kind_of(nb::dlpack::dtype_code::Float, 16), bfloat16 = kind_of(nb::dlpack::dtype_code::Bfloat, 16),
+                   int64 = kind_of(nb::dlpack::dtype_code::Int, 64);
+constexpr std::array<std::pair<const char*, uint32_t>, 7> kinds{{
+    {"float32", float32}, {"float64", float64}, {"float16", float16}, {"bfloat16", bfloat16}, {"int64", int64},
+    {"int32", kind_of(nb::dlpack::dtype_code::Int, 32)}, {"int16", kind_of(nb::dlpack::dtype_code::Int, 16)}}};
+
 // PyTorch's classes and what is asked of them; never freed, as the interpreter may end before this library.
 struct Torch {
-    PyObject *tensor, *parameter, *csr, *known, *float32, *float64, *int64;
-    std::vector<PyObject*> floating;
+    PyObject *tensor, *parameter, *csr, *known;
+    std::vector<std::pair<PyObject*, uint32_t>> dtypes;
     PyObject *dtype, *shape, *is_cpu, *device, *requires_grad, *nbytes, *itemsize;
     PyObject *untyped_storage, *is_contiguous, *is_neg, *is_zerotensor, *storage_offset, *held;
+    const Exchange* exchange;  // null if this PyTorch has none
 };
 Torch* torch_ = nullptr;
 
-void know_torch(nb::module_ torch, nb::object csr, nb::object known, nb::list floating) {
+void know_torch(nb::module_ torch, nb::object csr, nb::object known) {
     const auto keep = [](nb::object object) { return object.release().ptr(); };
     auto* t = new Torch;
     const nb::object tensor = torch.attr("Tensor");
@@ -67,10 +91,12 @@ void know_torch(nb::module_ torch, nb::object csr, nb::object known, nb::list fl
     t->parameter = keep(torch.attr("nn").attr("Parameter"));
     t->csr = keep(csr);
     t->known = keep(known);
-    t->float32 = keep(torch.attr("float32"));
-    t->float64 = keep(torch.attr("float64"));
-    t->int64 = keep(torch.attr("int64"));
-    for (nb::handle dtype : floating) t->floating.push_back(keep(nb::borrow(dtype)));
+    for (const auto& [name, kind] : kinds) t->dtypes.emplace_back(keep(torch.attr(name)), kind);
+    const nb::object capsule = nb::getattr(tensor, "__dlpack_c_exchange_api__", nb::none());
+    t->exchange = capsule.is_none() ? nullptr
+                                    : static_cast<const Exchange*>(PyCapsule_GetPointer(capsule.ptr(), "dlpack_exchange_api"));
+    PyErr_Clear();
+    if (t->exchange && (t->exchange->major != 1 || !t->exchange->show)) t->exchange = nullptr;
     const std::pair<PyObject**, const char*> attributes[] = {
         {&t->dtype, "dtype"}, {&t->shape, "shape"}, {&t->is_cpu, "is_cpu"}, {&t->device, "device"},
         {&t->requires_grad, "requires_grad"}, {&t->nbytes, "nbytes"}, {&t->itemsize, "itemsize"},
@@ -79,6 +105,60 @@ void know_torch(nb::module_ torch, nb::object csr, nb::object known, nb::list fl
     for (const auto& [place, name] : attributes) *place = keep(tensor.attr(name));
     t->held = keep(torch.attr("UntypedStorage").attr("nbytes"));
     torch_ = t;
+}
+
+constexpr size_t most_dims = 16;
+
+// What a tensor shows.
+struct Shown {
+    uint32_t kind = 0;
+    std::array<int64_t, 2> device{};
+    size_t dims = 0;
+    std::array<int64_t, most_dims> shape;
+    bool contiguous = false;
+
+    int64_t numbers() const {
+        int64_t product = 1;
+        for (size_t k = 0; k < dims; ++k) product *= shape[k];
+        return product;
+    }
+    int64_t itemsize() const { return (kind & 255) / 8; }
+};
+
+bool show(PyObject* one, Shown& shown) {
+    nb::dlpack::dltensor found;
+    if (torch_->exchange && torch_->exchange->show(one, &found) == 0) {
+        shown.kind = kind_of(found.dtype);
+        shown.device = {found.device.device_type, found.device.device_id};
+        shown.dims = static_cast<size_t>(found.ndim);
+        if (shown.dims > most_dims) return false;
+        std::copy_n(found.shape, shown.dims, shown.shape.begin());
+        int64_t stride = 1;
+        shown.contiguous = true;
+        for (size_t k = shown.dims; k-- > 0; stride *= shown.shape[k])
+            shown.contiguous &= shown.shape[k] == 1 || found.strides[k] == stride;
+        shown.contiguous |= stride == 0;
+        return true;
+    }
+    PyErr_Clear();
+    PyObject *dtype = get(torch_->dtype, one), *device = get(torch_->device, one), *shape = get(torch_->shape, one);
+    for (const auto& [known, kind] : torch_->dtypes)
+        if (dtype == known) shown.kind = kind;
+    const bool complete = dtype && device && shape && static_cast<size_t>(PyTuple_GET_SIZE(shape)) <= most_dims;
+    if (complete) {
+        shown.device = {is(get(torch_->is_cpu, one), Py_True) ? nb::device::cpu::value : 0, PyObject_Hash(device)};
+        if (shown.device[0]) shown.device[1] = 0;
+        shown.dims = static_cast<size_t>(PyTuple_GET_SIZE(shape));
+        for (size_t k = 0; k < shown.dims; ++k) {
+            PyObject* extent = PyTuple_GET_ITEM(shape, k);
+            shown.shape[k] = PyLong_Check(extent) ? PyLong_AsLongLong(extent) : -1;
+        }
+        shown.contiguous = is(call(torch_->is_contiguous, one), Py_True);
+    }
+    Py_XDECREF(dtype);
+    Py_XDECREF(device);
+    Py_XDECREF(shape);
+    return complete;
 }
 
 // A size is times * variable + plus; without a variable, plus.
@@ -91,7 +171,7 @@ enum Kind { other, count, graph, tensor };
 struct Item {
     int64_t kind;
     bool optional, differentiable;
-    PyObject* dtype;  // if it is always the same
+    uint32_t number;  // the kind of its numbers, if that is always the same
     bool integer, wide;  // wide: of the dtype that sums of T are formed in
     std::vector<Size> sizes;  // of a count and a graph the variables that they tell
     bool rest;                // whether any sizes may follow
@@ -101,8 +181,9 @@ struct Item {
 struct Told {
     std::array<int64_t, most_variables> values;
     uint64_t known = 0;
-    PyObject *dtype = nullptr, *first = nullptr;  // T, and a tensor on the device that all are on
-    bool cpu = false, rest_known = false;
+    uint32_t number = 0;  // the kind of T
+    bool anywhere = true, rest_known = false;
+    std::array<int64_t, 2> device;  // that all are on
     std::array<int64_t, most_sizes> rest;
     int64_t rest_sizes = 0;
 
@@ -130,7 +211,9 @@ public:
             made.kind = nb::cast<int64_t>(item[0]);
             made.optional = nb::cast<bool>(item[1]);
             made.differentiable = nb::cast<bool>(item[2]);
-            made.dtype = item[3].is_none() ? nullptr : nb::object(item[3]).release().ptr();
+            made.number = 0;
+            for (const auto& [dtype, kind] : torch_->dtypes)
+                if (item[3].ptr() == dtype) made.number = kind;
             made.integer = nb::cast<bool>(item[4]);
             made.wide = nb::cast<bool>(item[5]);
             for (nb::handle size : nb::cast<nb::list>(item[6])) {
@@ -177,65 +260,42 @@ private:
         return fits | (asked ? wants_gradient : 0) | (resolve ? must_be_resolved : 0);
     }
 
-    // The bytes of the numbers, and whether the storage holds them all; a tensor that a transform has wrapped has none, and
-    // says so by an error.
-    static bool holds(PyObject* one, bool& all, int64_t& size) {
+    // Whether the storage holds all numbers; a tensor that a transform has wrapped has none, and says so by an error.
+    static bool holds(PyObject* one, int64_t size, int64_t itemsize, bool& all) {
         PyObject* storage = call(torch_->untyped_storage, one);
         if (!storage) return false;
         const int64_t held = number(call(torch_->held, storage));
-        size = number(get(torch_->nbytes, one));
         Py_DECREF(storage);
-        if (held < 0 || size < 0) return false;
-        all = held == size || held >= size + number(call(torch_->storage_offset, one)) * number(get(torch_->itemsize, one));
-        return true;
+        all = held == size || held >= size + number(call(torch_->storage_offset, one)) * itemsize;
+        return held >= 0;
     }
 
-    static bool same_device(PyObject* one, Told& told) {
-        const bool cpu = is(get(torch_->is_cpu, one), Py_True);
-        if (!told.first) {
-            told.first = one;
-            told.cpu = cpu;
-            return true;
-        }
-        if (cpu || told.cpu) return cpu == told.cpu;
-        PyObject *here = get(torch_->device, one), *there = get(torch_->device, told.first);
-        const bool same = here && there && PyObject_RichCompareBool(here, there, Py_EQ) == 1;
-        Py_XDECREF(here);
-        Py_XDECREF(there);
-        return same;
+    static bool same_device(const std::array<int64_t, 2>& device, Told& told) {
+        if (told.anywhere) told.device = device;
+        told.anywhere = false;
+        return told.device == device;
     }
 
-    static bool fits_dtype(const Item& item, PyObject* one, Told& told) {
-        PyObject* dtype = get(torch_->dtype, one);
-        Py_XDECREF(dtype);  // PyTorch keeps its dtypes
-        if (item.dtype) return dtype == item.dtype;
-        if (item.wide) return dtype == (told.dtype == torch_->float64 ? torch_->float64 : torch_->float32);
-        if (told.dtype) return dtype == told.dtype;
-        told.dtype = dtype;
-        return std::find(torch_->floating.begin(), torch_->floating.end(), dtype) != torch_->floating.end();
+    static bool fits_number(const Item& item, uint32_t kind, Told& told) {
+        if (item.number) return kind == item.number;
+        if (item.wide) return kind == (told.number == float64 ? float64 : float32);
+        if (told.number) return kind == told.number;
+        told.number = kind;
+        return kind == float32 || kind == float64 || kind == float16 || kind == bfloat16;
     }
 
-    static bool fits_shape(const std::vector<Size>& sizes, bool rest, PyObject* one, Told& told) {
-        PyObject* shape = get(torch_->shape, one);
-        if (!shape) return false;
-        const auto dims = static_cast<size_t>(PyTuple_GET_SIZE(shape));
-        bool fit = dims == sizes.size() || (rest && dims > sizes.size() && dims - sizes.size() <= most_sizes);
-        for (size_t k = 0; fit && k < dims; ++k) {
-            PyObject* extent = PyTuple_GET_ITEM(shape, k);
-            const int64_t value = PyLong_Check(extent) ? PyLong_AsLongLong(extent) : -1;
-            if (k < sizes.size())
-                fit = value >= 0 && told.fits(sizes[k], value);
-            else if (told.rest_known)
-                fit = told.rest[k - sizes.size()] == value;
-            else
-                told.rest[k - sizes.size()] = value;
-        }
-        Py_DECREF(shape);
-        if (!fit || !rest) return fit;
-        const auto rest_sizes = static_cast<int64_t>(dims - sizes.size());
-        if (told.rest_known) return told.rest_sizes == rest_sizes;
+    static bool fits_shape(const std::vector<Size>& sizes, bool rest, const Shown& shown, Told& told) {
+        const size_t dims = shown.dims, named = sizes.size();
+        if (dims != named && !(rest && dims > named && dims - named <= most_sizes)) return false;
+        for (size_t k = 0; k < named; ++k)
+            if (shown.shape[k] < 0 || !told.fits(sizes[k], shown.shape[k])) return false;
+        if (!rest) return true;
+        const int64_t* more = shown.shape.data() + named;
+        const auto count = static_cast<int64_t>(dims - named);
+        if (told.rest_known) return told.rest_sizes == count && std::equal(more, more + count, told.rest.begin());
+        std::copy_n(more, count, told.rest.begin());
         told.rest_known = true;
-        told.rest_sizes = rest_sizes;
+        told.rest_sizes = count;
         return true;
     }
 
@@ -243,12 +303,13 @@ private:
         if (reinterpret_cast<PyObject*>(Py_TYPE(one)) != torch_->tensor &&
             reinterpret_cast<PyObject*>(Py_TYPE(one)) != torch_->parameter)
             return false;
+        Shown shown;
         bool all = false;
-        int64_t bytes = 0;
-        if (!fits_dtype(item, one, told) || !same_device(one, told) ||
-            !fits_shape(item.sizes, item.rest, one, told) || !holds(one, all, bytes))
+        if (!show(one, shown) || !fits_number(item, shown.kind, told) || !same_device(shown.device, told) ||
+            !fits_shape(item.sizes, item.rest, shown, told) ||
+            !holds(one, shown.numbers() * shown.itemsize(), shown.itemsize(), all))
             return false;
-        resolve |= !all || !is(call(torch_->is_contiguous, one), Py_True);
+        resolve |= !all || !shown.contiguous;
         if (!item.integer)
             resolve |= !is(call(torch_->is_neg, one), Py_False) || !is(call(torch_->is_zerotensor, one), Py_False);
         return true;
@@ -265,15 +326,16 @@ private:
         const std::array<Size, 5> sizes = {Size{points.variable, 1, 1}, edges, {item.sizes[1].variable, 1, 1}, edges, edges};
         const std::array<Py_ssize_t, 5> places = {0, 1, 3, 4, 5};
         if (type == torch_->known) {
-            bool rows_held = false, col_held = false;
-            int64_t of_rows = 0, of_col = 0;  // bytes, of which a number takes eight
-            return same_device(rowptr, told) && holds(rowptr, rows_held, of_rows) && holds(col, col_held, of_col) &&
-                   rows_held && col_held && told.fits(sizes[0], of_rows / 8) && told.fits(sizes[1], of_col / 8);
+            Shown rows, columns;
+            bool rows_held = false, columns_held = false;
+            return show(rowptr, rows) && show(col, columns) && same_device(rows.device, told) &&
+                   holds(rowptr, 8 * rows.shape[0], 8, rows_held) && holds(col, 8 * columns.shape[0], 8, columns_held) &&
+                   rows_held && columns_held && told.fits(sizes[0], rows.shape[0]) && told.fits(sizes[1], columns.shape[0]);
         }
         for (size_t k = 0; k < places.size(); ++k) {
             PyObject* part = PyTuple_GET_ITEM(one, places[k]);
             if (k == 2 && part == Py_None) break;
-            const Item integers{tensor, false, false, torch_->int64, true, false, {sizes[k]}, false};
+            const Item integers{tensor, false, false, int64, true, false, {sizes[k]}, false};
             if (!fits_tensor(integers, part, told, resolve)) return false;
         }
         return true;

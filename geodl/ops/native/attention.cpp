@@ -330,16 +330,17 @@ GEODL_CLONES void attend_rows(Graph graph, const Inputs<double>& in, double* out
 template <class T>
 void attend(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t x, std::uintptr_t source,
             std::uintptr_t target, std::uintptr_t vector, std::uintptr_t scale, int64_t heads, int64_t depth,
-            int64_t channels, double slope, std::uintptr_t out, std::uintptr_t maximum, std::uintptr_t total,
-            int threads, int64_t edges, int64_t sources) {
+            int64_t channels, double slope, std::uintptr_t out, std::uintptr_t statistics, int threads, int64_t edges,
+            int64_t sources) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const Inputs<T> in{at<const T>(x),      at<const T>(source), at<const T>(target),      at<const T>(vector),
                        at<const T>(scale), {heads, depth, channels}, static_cast<T>(slope)};
     Bounds bounds = bounds_of(graph, rows, edges, sources);
     need(in, rows, sources);
     const int64_t work = (rows + edges) * heads * (channels + depth + 16) / 16;
+    T *maximum = at<T>(statistics), *total = maximum + rows * heads;
     for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) {
-        attend_rows(graph, in, at<T>(out), at<T>(maximum), at<T>(total), begin, end);
+        attend_rows(graph, in, at<T>(out), maximum, total, begin, end);
     });
 }
 
@@ -493,36 +494,34 @@ template <class T>
 void attend_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintptr_t t_rowptr, int64_t t_rows,
                      std::uintptr_t t_row, std::uintptr_t perm, std::uintptr_t x, std::uintptr_t source,
                      std::uintptr_t target, std::uintptr_t vector, std::uintptr_t scale, int64_t heads, int64_t depth,
-                     int64_t channels, double slope, std::uintptr_t grad, std::uintptr_t out, std::uintptr_t maximum,
-                     std::uintptr_t total, std::uintptr_t statistics, std::uintptr_t by_scores, std::uintptr_t by_x,
-                     std::uintptr_t by_source, std::uintptr_t by_target, std::uintptr_t by_scale, int threads,
-                     int64_t edges) {
+                     int64_t channels, double slope, std::uintptr_t grad, std::uintptr_t out, std::uintptr_t statistics,
+                     std::uintptr_t scratch, std::uintptr_t by_x, std::uintptr_t by_source, std::uintptr_t by_target,
+                     std::uintptr_t by_scale, int threads, int64_t edges) {
     const Graph graph{at<const int64_t>(rowptr), at<const int64_t>(col)};
     const Graph transpose{at<const int64_t>(t_rowptr), at<const int64_t>(t_row)};
     const Sizes size{heads, depth, channels};
     const Inputs<T> in{at<const T>(x),     at<const T>(source), at<const T>(target), at<const T>(vector),
                        at<const T>(scale), size,                static_cast<T>(slope)};
-    const Gradients<T> to{at<const T>(grad), at<const T>(statistics), at<T>(by_scores),
-                          at<T>(by_x),       at<T>(by_source),        at<T>(by_scale)};
+    T *by_scores = at<T>(scratch), *of_rows = by_scores + edges * heads;  // values an edge, and three a row
+    const Gradients<T> to{at<const T>(grad), of_rows, by_scores, at<T>(by_x), at<T>(by_source), at<T>(by_scale)};
     Bounds bounds = bounds_of(graph, rows, edges, t_rows);
     Bounds t_bounds = bounds_of_transpose(transpose, at<const int64_t>(perm), t_rows, edges, rows);
     need_memory("perm", at<const int64_t>(perm), edges);
     need(in, rows, t_rows);
     need_memory("grad", to.grad, rows * heads * channels);
     need_memory("out", at<const T>(out), rows * heads * channels);
-    need_memory("maximum", at<const T>(maximum), rows * heads);
-    need_memory("total", at<const T>(total), rows * heads);
+    need_memory("statistics", at<const T>(statistics), 2 * rows * heads);
+    const T *maximum = at<const T>(statistics), *total = maximum + rows * heads;
     for_rows(graph.rowptr, rows, rows * heads * (channels + 16) / 16, threads, [&](int64_t begin, int64_t end) {
-        statistics_rows(size, at<const T>(grad), at<const T>(out), at<const T>(maximum), at<const T>(total),
-                        at<T>(statistics), begin, end);
+        statistics_rows(size, at<const T>(grad), at<const T>(out), maximum, total, of_rows, begin, end);
     });
     const int64_t work = (t_rows + edges) * heads * (channels + depth + 16) / 8;
     for_rows(t_bounds, work, threads, [&](int64_t begin, int64_t end) {
         backward_rows(transpose, at<const int64_t>(perm), in, to, begin, end);
     });
     for_rows(bounds, (rows + edges) * heads * (depth + 4) / 8, threads, [&](int64_t begin, int64_t end) {
-        spread_rows(graph, nullptr, size, in.target, in.source, at<const T>(by_scores), in.slope, at<T>(by_target),
-                    begin, end);
+        spread_rows(graph, nullptr, size, in.target, in.source, static_cast<const T*>(by_scores), in.slope,
+                    at<T>(by_target), begin, end);
     });
 }
 

@@ -31,23 +31,22 @@ public:
         }
     }
 
-    // Calls body(begin, end) for ranges of rows that are not long, and part(piece) for pieces of those that are, and throws
-    // if an index is not in its bounds.
+    // Calls body(begin, end) for runs of rows that are not long, and part(piece) for pieces of those that are, which see to it
+    // that every index is looked at, and throws if one was not in its bounds.
     template <class Body, class Part>
     void each(Bounds& bounds, int64_t work, int threads, Body body, Part part) const {
         for_rows(bounds.rowptr, bounds.rows, work, threads, [&](int64_t begin, int64_t end) {
             auto next = std::lower_bound(rows_.begin(), rows_.end(), begin);
             for (; next != rows_.end() && *next < end; ++next) {
-                bounds.admit_rows(begin, *next, body);
+                bounds.each_run(begin, *next, body);
                 begin = *next + 1;
             }
-            bounds.admit_rows(begin, end, body);
+            bounds.each_run(begin, end, body);
         });
         const int64_t count = int64_t(pieces.size());
         if (count > 0) {
 #pragma omp parallel for num_threads(team_size(work, threads)) schedule(dynamic, 1)
-            for (int64_t k = 0; k < count; ++k)
-                if (bounds.admit(pieces[k].edges[0], pieces[k].edges[1])) part(pieces[k]);
+            for (int64_t k = 0; k < count; ++k) part(pieces[k]);
         }
         bounds.check();
     }

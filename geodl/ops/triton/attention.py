@@ -13,9 +13,9 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.attention import (
+    Gradients,
     attend,
     attend_backward,
-    check_scales,
     edge_scores,
     edge_scores_adjoint,
     score_sizes,
@@ -28,43 +28,41 @@ from geodl.ops.triton.launch import ROW_TILES, Tile, accumulator, blocks, device
 @attend.triton
 def _(
     x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None, graph: CSR, slope: float
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     (rows, heads, depth), channels = score_sizes(target), x.shape[2]
-    kept = torch.promote_types(x.dtype, torch.float32)
     out = x.new_empty(rows, heads, channels)
-    maximum, total = x.new_empty(rows, heads, dtype=kept), x.new_empty(rows, heads, dtype=kept)
+    statistics = x.new_empty(2, rows, heads, dtype=torch.promote_types(x.dtype, torch.float32))
     if rows == 0:
-        return out, maximum, total
+        return out, statistics
     block = tile(ROW_TILES, x, max(channels, 1))
     with device_of(x):
         _attend_rows[blocks(rows, block.rows), heads, max(blocks(channels, block.channels), 1)](
-            x, source, target, vector, scale, graph.rowptr, graph.col, out, maximum, total,
+            x, source, target, vector, scale, graph.rowptr, graph.col, out, *statistics,
             rows, graph.num_edges, len(x), heads, depth, channels, SLOPE=slope, ACCUMULATOR=accumulator(x),
             ROWS=block.rows, UNROLL=block.unroll,
             CHANNELS=block.channels, DEPTH=_depth(block, depth), num_warps=block.warps,
         )  # fmt: skip
-    return out, maximum, total
+    return out, statistics
 
 
 @attend_backward.triton
 def _(
     grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
-    out: Tensor, maximum: Tensor, total: Tensor, graph: CSR, slope: float, scales: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    check_scales(scale, scales)
+    out: Tensor, statistics: Tensor, graph: CSR, slope: float,
+) -> Gradients:  # fmt: skip
     (rows, heads, _), channels, edges = score_sizes(target), x.shape[2], graph.num_edges
     t_rowptr, t_row, perm = graph.transpose()
-    mean = (grad * out).sum(2, dtype=maximum.dtype)
-    scores = _scores(None, None, source, target, vector, graph, slope, maximum.dtype)
+    mean = (grad * out).sum(2, dtype=statistics.dtype)
+    scores = _scores(None, None, source, target, vector, graph, slope, statistics.dtype)
     weight, by_scores = torch.empty_like(scores), torch.empty_like(scores)
-    by_scale = x.new_empty(scales, heads)
+    by_scale = None if scale is None else torch.empty_like(scale)
     by_x = torch.empty_like(x)
     block = tile(ROW_TILES, x, max(channels, 1))
     with device_of(x):
         if edges:
             _differentiate_rows[blocks(rows, block.rows), heads](
                 grad, x, scores, scale, graph.rowptr, graph.col,
-                maximum, total, mean, weight, by_scores, by_scale, rows, edges, len(x), heads, channels,
+                *statistics, mean, weight, by_scores, by_scale, rows, edges, len(x), heads, channels,
                 ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
             )  # fmt: skip
         if by_x.numel():

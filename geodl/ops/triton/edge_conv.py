@@ -14,7 +14,7 @@ from torch import Tensor
 
 from geodl.ops.core import CSR
 from geodl.ops.edge_conv import (
-    Tensors,
+    Results,
     check_norm,
     edge_max,
     edge_max_backward,
@@ -38,15 +38,15 @@ from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, t
 def _(
     x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
     graph: CSR, negative_slope: float, eps: float,
-) -> Tensors:  # fmt: skip
-    results = new_results(x, x_dst, weight, bias, gamma, beta, graph)
-    out, position, (mean, variance), terms = results
-    u, extremum, total, v = parts_of(terms, graph)
+) -> Results:  # fmt: skip
+    out, position, statistics, terms = results = new_results(x, x_dst, weight, bias, gamma, beta, graph)
     first, second = turned(weight, gamma)
     if gamma is None:
         u, v = (x if x_dst is None else x_dst) @ first, x @ second
         _reduce(u, v, bias, graph, negative_slope, out, position, None)
         return results
+    assert statistics is not None
+    (mean, variance), (u, extremum, total, v) = statistics, parts_of(terms, graph)
     destinations, sources, m, offset = centred(
         x, x_dst, graph.rowptr.diff(), reads_of(graph), graph.num_edges
     )
@@ -71,27 +71,25 @@ def _(
 @edge_max_backward.triton
 def _(
     grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, negative_slope: float,
-    eps: float, out: Tensor, position: Tensor, statistics: Tensor, terms: Tensor, need_x: bool,
-) -> Tensors:  # fmt: skip
+    eps: float, out: Tensor, position: Tensor, statistics: Tensor | None, terms: Tensor | None, need_x: bool,
+) -> Results:  # fmt: skip
     check_norm(x_dst, gamma, graph, statistics, terms)
     u, extremum, total, v = parts_of(terms, graph)
-    graph, variance = graph.with_transpose(), statistics[1]
+    graph = graph.with_transpose()
     first, second = turned(weight, gamma)
-    y, of_y = activated_backward(grad, out, position, None if gamma is None else extremum, negative_slope)
-    selected, of_readers = _sum_over_readers(y, None if gamma is None else u, position, graph)
+    y, of_y = activated_backward(grad, out, position, extremum, negative_slope)
+    selected, of_readers = _sum_over_readers(y, u, position, graph)
     destinations, sources = x if x_dst is None else x_dst, x
-    by_u, by_v, by_beta, by_gamma = y, selected, of_y[0].to(x.dtype), x.new_empty(0)
-    if gamma is None:
-        by_bias, by_beta = by_beta, by_gamma.clone()
-    else:
+    by_u, by_v, by_bias, by_gamma, by_beta = y, selected, of_y[0].to(x.dtype), None, None
+    if gamma is not None and statistics is not None:
         degree, reads = graph.rowptr.diff(), reads_of(graph)
         destinations, sources, _, _ = centred(x, x_dst, degree, reads, graph.num_edges)
         by_u, by_v, by_gamma = normalised_backward(
-            y, selected, of_readers, of_y, total, v, gamma, variance, eps, degree, reads, graph.num_edges
+            y, selected, of_readers, of_y, total, v, gamma, statistics[1], eps, degree, reads, graph.num_edges
         )
-        by_bias = torch.zeros_like(by_beta)
+        by_bias, by_beta = torch.zeros_like(by_bias), by_bias
     by_weight = turned_back(destinations.T @ by_u, sources.T @ by_v, gamma)
-    by_dst, by_x = x.new_empty(0), x.new_empty(0)
+    by_dst = by_x = None
     if need_x and x_dst is None:
         by_x = torch.addmm(by_v @ second.T, by_u, first.T)
     elif need_x:
