@@ -38,14 +38,15 @@ struct Selection {
 };
 
 // Asks for the row of x that a later edge reads, where the work on an edge is too long for the processor to look so far
-// ahead by itself.
+// ahead by itself. That edge's index may be a wrong one: asking harms nothing, and numbers without sign may overflow.
 template <class T, int64_t width>
 GEODL_INLINE void prefetch_row(const int64_t* col, int64_t e, int64_t last, const T* x, int64_t channels,
                                int64_t from) {
     constexpr int64_t ahead = 16;
     if (e + ahead >= last) return;
-    const T* row = x + col[e + ahead] * channels + from;
-    for (int64_t c = 0; c < width; c += 64 / sizeof(T)) __builtin_prefetch(row + c);
+    const uint64_t entry = static_cast<uint64_t>(col[e + ahead]) * static_cast<uint64_t>(channels) + static_cast<uint64_t>(from);
+    const std::uintptr_t row = reinterpret_cast<std::uintptr_t>(x) + entry * sizeof(T);
+    for (uint64_t c = 0; c < width * sizeof(T); c += 64) __builtin_prefetch(reinterpret_cast<const void*>(row + c));
 }
 
 // --- out[i] = sum over edges e of row i of weight[e] x[col[e]] ---
