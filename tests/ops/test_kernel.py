@@ -24,7 +24,7 @@ if not module._is_known:
     pytest.skip("another Triton: every launch is Triton's own", allow_module_level=True)
 
 
-def _copy(x, weight, count, rows, BLOCK: "tl.constexpr"):  # noqa: F821
+def _copy(x, weight, count, rows, BLOCK: tl.constexpr):  # noqa: F821
     pass
 
 
@@ -137,7 +137,7 @@ def test_never_launches_what_triton_would_not(launches):
 
 
 def test_launches_that_somebody_listens_to_are_tritons_own(launches, monkeypatch):
-    made, calls, _ = launches
+    made, _, _ = launches
     launch(made)
     monkeypatch.setattr(module.knobs.runtime.launch_enter_hook, "calls", [lambda metadata: None])
     with pytest.raises(TypeError):
