@@ -6,7 +6,9 @@ A graph of eight points is as good as no work: what is timed is the way to the k
 seven passes; a pass takes the median of its calls, and the least of the seven counts. Ratios are to PyTorch's `x * 1.0`, run in
 the same way and the same turn: forward without gradients, and forward + backward (`torch.autograd.grad`, the gradient of the
 result given). On a GPU nobody waits for the device until a pass has ended, so that the time is the host's alone. With --launches
-operators take their way to a GPU where there is none, up to launches that do nothing.
+operators take their way to a GPU where there is none, up to launches that do nothing. They are run twice more, without launches
+and with Triton's own, `kernel[grid](...)`: what the first run takes less is what launches cost (`launches_us`, and of Triton's own
+`triton_us`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.launches import doing_nothing
+from benchmarks.launches import by_triton, doing_nothing, left_out
 from benchmarks.operators.measure import Call, Run, step
 from benchmarks.result import command, portable, write_result
 from geodl.ops import (
@@ -179,6 +181,30 @@ def measure(
     return found
 
 
+def _launches(taken: dict[str, float]) -> str:
+    return f" ({taken['launches_us']:.1f}, {taken['triton_us']:.1f})" if "launches_us" in taken else ""
+
+
+def measure_launches(calls: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Of operators whose launches do nothing; but for those that find points by values, which nobody writes."""
+
+    def measured() -> dict[str, dict[str, dict[str, float]]]:
+        return measure(torch.device("cpu"), calls, discretely=False)
+
+    with doing_nothing():
+        found = measured()
+        with by_triton():
+            triton = measured()
+        with left_out():
+            rest = measured()
+    for name, ways in found.items():
+        if name != CONTROL:
+            for way, taken in ways.items():
+                taken["launches_us"] = round(taken["us"] - rest[name][way]["us"], 2)
+                taken["triton_us"] = round(triton[name][way]["us"] - rest[name][way]["us"], 2)
+    return found
+
+
 def main(argv: Sequence[str] | None = None, calls: int = CALLS) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -195,12 +221,14 @@ def main(argv: Sequence[str] | None = None, calls: int = CALLS) -> None:
     torch.manual_seed(chosen.seed)
     start = time.perf_counter()
     if chosen.launches:
-        with doing_nothing():  # points are found by values, which nobody writes
-            found = measure(torch.device("cpu"), calls, discretely=False)
+        found = measure_launches(calls)
     else:
         found = measure(torch.device(chosen.device), calls)
     for name, ways in found.items():
-        print(f"{name:26}" + "".join(f"{t['us']:9.1f} us {t['ratio']:6.2f}" for t in ways.values()))
+        print(
+            f"{name:26}"
+            + "".join(f"{t['us']:9.1f} us {t['ratio']:6.2f}{_launches(t)}" for t in ways.values())
+        )
     parameters: dict[str, Any] = {
         "points": POINTS, "degree": DEGREE, "channels": CHANNELS, "windows": WINDOWS, "powers": POWERS,
         "heads": HEADS, "passes": PASSES, "calls": calls, "dtype": "float32",

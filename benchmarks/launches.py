@@ -16,27 +16,30 @@ from geodl.ops import use_backend
 from geodl.ops.core import dispatch
 
 
-class _Nothing:
-    """A compiled kernel."""
-
-    function = packed_metadata = None
-
-    def launch_metadata(self, *given: Any) -> None:
-        return None
-
-    def run(self, *given: Any) -> None:
-        return None
-
-
 @contextmanager
 def doing_nothing() -> Iterator[None]:
     """Within it operators on the CPU take their way to a GPU."""
     from triton.backends.compiler import GPUTarget
+    from triton.compiler import CompiledKernel
     from triton.runtime import driver
     from triton.runtime.jit import JITFunction
 
-    def compiled(self: Any, key: Any, signature: Any, device: Any, *given: Any) -> _Nothing:
-        kernel: _Nothing = self.device_caches[device][0].setdefault(key, _Nothing())
+    class Nothing(CompiledKernel):  # type: ignore[misc]
+        """A compiled kernel."""
+
+        function = packed_metadata = None
+
+        def __init__(self) -> None:
+            pass
+
+        def launch_metadata(self, *given: Any) -> None:
+            return None
+
+        def run(self, *given: Any) -> None:
+            return None
+
+    def compiled(self: Any, key: Any, signature: Any, device: Any, *given: Any) -> Nothing:
+        kernel: Nothing = self.device_caches[device][0].setdefault(key, Nothing())
         return kernel
 
     gpu = SimpleNamespace(
@@ -50,4 +53,22 @@ def doing_nothing() -> Iterator[None]:
         mock.patch.object(driver, "_active", gpu),
         use_backend("triton"),
     ):
+        yield
+
+
+@contextmanager
+def left_out() -> Iterator[None]:
+    """Within it operators stop where a launch would begin: what is then missing of their time is what launches take."""
+    from geodl.ops.triton.kernel import Kernel
+
+    with mock.patch.object(Kernel, "__getitem__", lambda self, grid: lambda *given, **constants: None):
+        yield
+
+
+@contextmanager
+def by_triton() -> Iterator[None]:
+    """Within it every launch is Triton's own, as ``kernel[grid](...)`` of its ``jit``."""
+    from geodl.ops.triton.kernel import Kernel
+
+    with mock.patch.object(Kernel, "__getitem__", lambda self, grid: self.jit[grid]):
         yield

@@ -47,6 +47,8 @@ def test_launches_that_do_nothing_are_counted(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", given], env=without, check=True)
     found = json.loads((tmp_path / "result.json").read_text())["metrics"]
     assert "knn" not in found and found["aggregate sum"]["forward"]["us"] > 0
+    assert {"launches_us", "triton_us"} <= set(found["attention"]["forward + backward"])
+    assert set(found[host.CONTROL]["forward"]) == {"us", "ratio"}
 
 
 def test_a_call_takes_the_least_of_the_medians(monkeypatch: pytest.MonkeyPatch) -> None:

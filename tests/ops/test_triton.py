@@ -32,7 +32,7 @@ from .patches import random_neighbors, random_polar
 if backends()["triton"] != "available" or torch.cuda.is_available():
     pytest.skip("these tests run Triton's interpreter", allow_module_level=True)
 pytestmark = pytest.mark.slow
-interpreter = importlib.import_module("triton.runtime.interpreter")
+kernel = importlib.import_module("geodl.ops.triton.kernel")
 launch = importlib.import_module("geodl.ops.triton.launch")
 MODULES = [
     importlib.import_module(f"geodl.ops.triton.{module.name}")
@@ -298,7 +298,5 @@ def test_kernels_compile_for_a_gpu(tmp_path):
 def launched(module):
     """Names of the kernels that a module launches, which are not those that kernels call."""
     source = inspect.getsource(module)
-    jitted = (
-        name for name, value in vars(module).items() if isinstance(value, interpreter.InterpretedFunction)
-    )
+    jitted = (name for name, value in vars(module).items() if isinstance(value, kernel.Kernel))
     return {name for name in jitted if f" {name}[" in source}

@@ -12,7 +12,8 @@ from torch import Tensor
 from geodl.ops.aggregate import edge_dot, gather_max, gather_sum, scatter_sum
 from geodl.ops.core import CSR
 from geodl.ops.triton.bounds import existing, row_ends
-from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, row_tiles, tile
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, row_tiles, tile
 
 PIECE = 4096  # edges of a sum that one program adds up: a power of two, longer rows are cut into pieces
 
@@ -26,11 +27,10 @@ def _(x: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None) -> 
     if out.numel() == 0:
         return out
     block = tile(ROW_TILES, x, channels)
-    with device_of(x):
-        _take_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, weight, position, graph.rowptr, graph.col, out, rows, graph.num_edges, len(x), channels,
-            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
-        )  # fmt: skip
+    _take_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
+        x, weight, position, graph.rowptr, graph.col, out, rows, graph.num_edges, len(x), channels,
+        ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -47,12 +47,11 @@ def _(g: Tensor, x: Tensor, graph: CSR, position: Tensor | None) -> Tensor:
         return g.new_zeros(graph.num_edges)
     out = g.new_empty(graph.num_edges)
     block = tile(ROW_TILES, x, channels)
-    with device_of(x):
-        _dot_rows[(blocks(rows, block.rows),)](
-            g, x, position, graph.rowptr, graph.col, out, rows, graph.num_edges, len(x), channels,
-            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
-            num_warps=block.warps,
-        )  # fmt: skip
+    _dot_rows[(blocks(rows, block.rows),)](
+        g, x, position, graph.rowptr, graph.col, out, rows, graph.num_edges, len(x), channels,
+        ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+        num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -64,12 +63,11 @@ def _(x: Tensor, weight: Tensor | None, graph: CSR, largest: bool) -> tuple[Tens
     if values.numel() == 0:
         return values, position
     block = tile(row_tiles(rows, channels, graph.num_edges), x, channels)
-    with device_of(x):
-        _max_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, weight, graph.rowptr, graph.col, values, position, rows, graph.num_edges, len(x), channels,
-            LARGEST=largest, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
-            UNROLL=block.unroll, num_warps=block.warps,
-        )  # fmt: skip
+    _max_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
+        x, weight, graph.rowptr, graph.col, values, position, rows, graph.num_edges, len(x), channels,
+        LARGEST=largest, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
+        UNROLL=block.unroll, num_warps=block.warps,
+    )  # fmt: skip
     return values, position
 
 
@@ -88,21 +86,20 @@ def _sum(
         return out
     edges, block = col.numel(), tile(ROW_TILES, x, channels)
     terms, partial = (x, weight, edge, position, start), None
-    with device_of(x):
-        if edges > PIECE:
-            sums = torch.promote_types(x.dtype, torch.float32)
-            partial = x.new_empty(2 * blocks(edges, PIECE), channels, dtype=sums)
-            _sum_pieces[len(partial), blocks(channels, block.channels)](
-                *terms, rowptr, col, partial, rows, edges, len(x), channels,
-                PIECE=PIECE, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
-                num_warps=block.warps,
-            )  # fmt: skip
-        block = tile(row_tiles(rows, channels, edges), x, channels)
-        _sum_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            *terms, rowptr, col, partial, out, rows, edges, len(x), channels,
+    if edges > PIECE:
+        sums = torch.promote_types(x.dtype, torch.float32)
+        partial = x.new_empty(2 * blocks(edges, PIECE), channels, dtype=sums)
+        _sum_pieces[len(partial), blocks(channels, block.channels)](
+            *terms, rowptr, col, partial, rows, edges, len(x), channels,
             PIECE=PIECE, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
-            UNROLL=block.unroll, num_warps=block.warps,
+            num_warps=block.warps,
         )  # fmt: skip
+    block = tile(row_tiles(rows, channels, edges), x, channels)
+    _sum_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
+        *terms, rowptr, col, partial, out, rows, edges, len(x), channels,
+        PIECE=PIECE, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
+        UNROLL=block.unroll, num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -133,7 +130,7 @@ def _terms(
 # alone.
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _sum_pieces(
     x, weight, edge, position, start, rowptr, col, partial, rows, edges, sources, channels,
     PIECE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -174,7 +171,7 @@ def _sum_pieces(
     tl.store(partial + slot * channels + c, tl.sum(total, axis=0), mask=(c < channels) & present)
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _sum_rows(
     x, weight, edge, position, start, rowptr, col, partial, out, rows, edges, sources, channels,
     PIECE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
@@ -203,7 +200,7 @@ def _sum_rows(
     tl.store(out + at, total.to(out.dtype.element_ty), mask=(row < rows)[:, None] & (c < channels)[None, :])
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _take_rows(
     x, weight, position, rowptr, col, out, rows, edges, sources, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -224,7 +221,7 @@ def _take_rows(
     tl.store(out + at, term.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _dot_rows(
     g, x, position, rowptr, col, out, rows, edges, sources, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
@@ -252,7 +249,7 @@ def _dot_rows(
             tl.store(out + e, total.to(out.dtype.element_ty), mask=live)
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _max_rows(
     x, weight, rowptr, col, values, position, rows, edges, sources, channels,
     LARGEST: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,

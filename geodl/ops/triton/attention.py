@@ -22,7 +22,8 @@ from geodl.ops.attention import (
 )
 from geodl.ops.core import CSR
 from geodl.ops.triton.bounds import existing, row_ends
-from geodl.ops.triton.launch import ROW_TILES, Tile, accumulator, blocks, device_of, tile
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import ROW_TILES, Tile, accumulator, blocks, tile
 
 
 @attend.triton
@@ -35,13 +36,12 @@ def _(
     if rows == 0:
         return out, statistics
     block = tile(ROW_TILES, x, max(channels, 1))
-    with device_of(x):
-        _attend_rows[blocks(rows, block.rows), heads, max(blocks(channels, block.channels), 1)](
-            x, source, target, vector, scale, graph.rowptr, graph.col, out, *statistics,
-            rows, graph.num_edges, len(x), heads, depth, channels, SLOPE=slope, ACCUMULATOR=accumulator(x),
-            ROWS=block.rows, UNROLL=block.unroll,
-            CHANNELS=block.channels, DEPTH=_depth(block, depth), num_warps=block.warps,
-        )  # fmt: skip
+    _attend_rows[blocks(rows, block.rows), heads, max(blocks(channels, block.channels), 1)](
+        x, source, target, vector, scale, graph.rowptr, graph.col, out, *statistics,
+        rows, graph.num_edges, len(x), heads, depth, channels, SLOPE=slope, ACCUMULATOR=accumulator(x),
+        ROWS=block.rows, UNROLL=block.unroll,
+        CHANNELS=block.channels, DEPTH=_depth(block, depth), num_warps=block.warps,
+    )  # fmt: skip
     return out, statistics
 
 
@@ -58,18 +58,17 @@ def _(
     by_scale = None if scale is None else torch.empty_like(scale)
     by_x = torch.empty_like(x)
     block = tile(ROW_TILES, x, max(channels, 1))
-    with device_of(x):
-        if edges:
-            _differentiate_rows[blocks(rows, block.rows), heads](
-                grad, x, scores, scale, graph.rowptr, graph.col,
-                *statistics, mean, weight, by_scores, by_scale, rows, edges, len(x), heads, channels,
-                ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
-            )  # fmt: skip
-        if by_x.numel():
-            _scatter_rows[blocks(x.shape[0], block.rows), heads, blocks(channels, block.channels)](
-                grad, weight, t_rowptr, t_row, perm, by_x, len(x), edges, rows, heads, channels,
-                ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
-            )  # fmt: skip
+    if edges:
+        _differentiate_rows[blocks(rows, block.rows), heads](
+            grad, x, scores, scale, graph.rowptr, graph.col,
+            *statistics, mean, weight, by_scores, by_scale, rows, edges, len(x), heads, channels,
+            ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
+        )  # fmt: skip
+    if by_x.numel():
+        _scatter_rows[blocks(x.shape[0], block.rows), heads, blocks(channels, block.channels)](
+            grad, weight, t_rowptr, t_row, perm, by_x, len(x), edges, rows, heads, channels,
+            ACCUMULATOR=accumulator(x), ROWS=block.rows, UNROLL=block.unroll, CHANNELS=block.channels, num_warps=block.warps,
+        )  # fmt: skip
     return by_x, *_edge_scores_adjoint(by_scores, source, target, graph, slope), by_scale
 
 
@@ -102,13 +101,12 @@ def _scores(
     if out.numel() == 0 or len(source) == 0:
         return out.zero_()
     block = tile(ROW_TILES, source, max(depth, 1))
-    with device_of(source):
-        _score_rows[blocks(rows, block.rows), heads](
-            a, b, source, target, vector, graph.rowptr, graph.col, out,
-            rows, graph.num_edges, len(source), heads, depth, SLOPE=slope, ACCUMULATOR=accumulator(source),
-            ROWS=block.rows, UNROLL=block.unroll,
-            DEPTH=block.channels, num_warps=block.warps,
-        )  # fmt: skip
+    _score_rows[blocks(rows, block.rows), heads](
+        a, b, source, target, vector, graph.rowptr, graph.col, out,
+        rows, graph.num_edges, len(source), heads, depth, SLOPE=slope, ACCUMULATOR=accumulator(source),
+        ROWS=block.rows, UNROLL=block.unroll,
+        DEPTH=block.channels, num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -120,12 +118,11 @@ def _adjoint(
         return out
     rows, heads, depth = score_sizes(own)
     block = tile(ROW_TILES, own, depth)
-    with device_of(own):
-        _slope_rows[blocks(rows, block.rows), heads, blocks(depth, block.channels)](
-            u, edge, own, other, rowptr, col, out, rows, len(col), len(other), heads, depth, SLOPE=slope,
-            ACCUMULATOR=accumulator(own),
-            ROWS=block.rows, UNROLL=block.unroll, DEPTH=block.channels, num_warps=block.warps,
-        )  # fmt: skip
+    _slope_rows[blocks(rows, block.rows), heads, blocks(depth, block.channels)](
+        u, edge, own, other, rowptr, col, out, rows, len(col), len(other), heads, depth, SLOPE=slope,
+        ACCUMULATOR=accumulator(own),
+        ROWS=block.rows, UNROLL=block.unroll, DEPTH=block.channels, num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -154,7 +151,7 @@ def _score(
     return total
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _attend_rows(
     x, source, target, vector, scale, rowptr, col, out, maximum, total, rows, edges, sources,
     heads, depth, channels, SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr,
@@ -197,7 +194,7 @@ def _attend_rows(
         tl.store(total + at, powers, mask=row < rows)
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _differentiate_rows(
     grad, x, scores, scale, rowptr, col, maximum, total, mean, weight, by_scores, by_scale,
     rows, edges, sources, heads, channels, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr,
@@ -236,7 +233,7 @@ def _differentiate_rows(
             tl.store(by_scores + e * heads + head, scaled * product - plain * average, mask=live)
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _scatter_rows(
     grad, weight, t_rowptr, t_row, perm, out, rows, edges, sources, heads, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, CHANNELS: tl.constexpr,
@@ -262,7 +259,7 @@ def _scatter_rows(
     tl.store(out + at, total.to(out.dtype.element_ty), mask=(row < rows)[:, None] & (c < channels)[None, :])
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _score_rows(
     a, b, source, target, vector, rowptr, col, out, rows, edges, sources, heads, depth,
     SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, DEPTH: tl.constexpr,
@@ -298,7 +295,7 @@ def _score_rows(
             tl.store(out + e * heads + head, total.to(out.dtype.element_ty), mask=live)
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _slope_rows(
     values, edge, own, other, rowptr, col, out, rows, edges, sources, heads, depth,
     SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, UNROLL: tl.constexpr, DEPTH: tl.constexpr,

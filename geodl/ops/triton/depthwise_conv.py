@@ -12,38 +12,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.core import CSR
 from geodl.ops.depthwise_conv import depthwise_conv, depthwise_conv_adjoint
 from geodl.ops.triton.bounds import existing, row_ends
-from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import Tile, Tiles, accumulator, blocks, tile
 from geodl.ops.triton.windows import assert_index, read
 from geodl.ops.windows import Windows
 
 # About the second-level cache of a large GPU, so that what a chunk writes is read back from there.
 CHUNK_BYTES = 2**25
 
-DENSE_TILES = {
-    4: Tile(rows=16, windows=16, channels=4, warps=4),
-    16: Tile(rows=4, windows=16, channels=16, warps=4),
-    32: Tile(rows=2, windows=16, channels=32, warps=4),
-    512: Tile(rows=1, windows=16, channels=64, warps=4),
-}
-SPARSE_TILES = {
-    4: Tile(rows=128, channels=4, warps=4),
-    16: Tile(rows=32, channels=16, warps=4),
-    32: Tile(rows=16, channels=32, warps=4),
-    64: Tile(rows=8, channels=64, warps=4),
-    512: Tile(rows=4, channels=128, warps=4),
-}
-PRODUCT_TILES = {
-    16: Tile(rows=4, windows=16, channels=16, warps=4),
-    32: Tile(rows=2, windows=16, channels=32, warps=4),
-    512: Tile(rows=1, windows=16, channels=64, warps=4),
-}
+DENSE_TILES = Tiles(
+    {
+        4: Tile(rows=16, windows=16, channels=4, warps=4),
+        16: Tile(rows=4, windows=16, channels=16, warps=4),
+        32: Tile(rows=2, windows=16, channels=32, warps=4),
+        512: Tile(rows=1, windows=16, channels=64, warps=4),
+    }
+)
+SPARSE_TILES = Tiles(
+    {
+        4: Tile(rows=128, channels=4, warps=4),
+        16: Tile(rows=32, channels=16, warps=4),
+        32: Tile(rows=16, channels=32, warps=4),
+        64: Tile(rows=8, channels=64, warps=4),
+        512: Tile(rows=4, channels=128, warps=4),
+    }
+)
+PRODUCT_TILES = Tiles(
+    {
+        16: Tile(rows=4, windows=16, channels=16, warps=4),
+        32: Tile(rows=2, windows=16, channels=32, warps=4),
+        512: Tile(rows=1, windows=16, channels=64, warps=4),
+    }
+)
 
 
 @depthwise_conv.triton
@@ -84,12 +90,11 @@ def _sum(
         return out.zero_()
     dense = windows.index is None
     block = tile(DENSE_TILES if dense else SPARSE_TILES, x, channels, columns if dense else 1)
-    with device_of(x):
-        _sum_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, rowptr, col, edge, windows.weight, windows.index, filters, out, rows, len(col), len(x), len(filters),
-            columns, channels, ACCUMULATOR=accumulator(x), ROWS=block.rows, WINDOWS=block.windows, CHANNELS=block.channels,
-            num_warps=block.warps,
-        )  # fmt: skip
+    _sum_rows[blocks(rows, block.rows), blocks(channels, block.channels)](
+        x, rowptr, col, edge, windows.weight, windows.index, filters, out, rows, len(col), len(x), len(filters),
+        columns, channels, ACCUMULATOR=accumulator(x), ROWS=block.rows, WINDOWS=block.windows, CHANNELS=block.channels,
+        num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -102,13 +107,12 @@ def _products(grad: Tensor, x: Tensor, windows: Windows, filters: Tensor) -> Ten
         return out.zero_()
     block = tile(PRODUCT_TILES, x, channels, columns)
     column_blocks = blocks(columns, block.windows)
-    with device_of(x):
-        _multiply_edges[(blocks(rows, block.rows) * column_blocks,)](
-            grad, x, windows.graph.rowptr, windows.graph.col, windows.index, filters, out, rows, windows.graph.num_edges,
-            len(x), len(filters), columns, column_blocks, channels, ACCUMULATOR=accumulator(x),
-            ROWS=block.rows, COLUMNS=block.windows,
-            CHANNELS=block.channels, num_warps=block.warps,
-        )  # fmt: skip
+    _multiply_edges[(blocks(rows, block.rows) * column_blocks,)](
+        grad, x, windows.graph.rowptr, windows.graph.col, windows.index, filters, out, rows, windows.graph.num_edges,
+        len(x), len(filters), columns, column_blocks, channels, ACCUMULATOR=accumulator(x),
+        ROWS=block.rows, COLUMNS=block.windows,
+        CHANNELS=block.channels, num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -124,7 +128,7 @@ def _by_filters(grad: Tensor, x: Tensor, windows: Windows, filters: Tensor) -> T
     return out.to(x.dtype)
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _sum_rows(
     x, rowptr, col, edge, weight, index, filters, out, rows, edges, sources, windows, columns, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, WINDOWS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -178,7 +182,7 @@ def _sum_rows(
     tl.store(out + at, total.to(out.dtype.element_ty), mask=(row < rows)[:, None] & (c < channels)[None, :])
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _multiply_edges(
     grad, x, rowptr, col, index, filters, out, rows, edges, sources, windows, columns, column_blocks, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,

@@ -8,7 +8,6 @@ The other steps, each on points or on channels, are those of edge_norm.py.
 from __future__ import annotations
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
@@ -31,7 +30,8 @@ from geodl.ops.triton.edge_norm import (
     turned,
     turned_back,
 )
-from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, tile
 
 
 @edge_max.triton
@@ -59,12 +59,11 @@ def _(
     if out.numel() == 0:
         return results
     block = tile(ROW_TILES, x, out.shape[1])
-    with device_of(x):
-        _activate_rows[blocks(out.shape[0], block.rows), blocks(out.shape[1], block.channels)](
-            extremum, position, gamma, variance, beta, out, *out.shape,
-            SLOPE=negative_slope, EPS=eps, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
-            num_warps=block.warps,
-        )  # fmt: skip
+    _activate_rows[blocks(out.shape[0], block.rows), blocks(out.shape[1], block.channels)](
+        extremum, position, gamma, variance, beta, out, *out.shape,
+        SLOPE=negative_slope, EPS=eps, ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
+        num_warps=block.warps,
+    )  # fmt: skip
     return results
 
 
@@ -115,12 +114,11 @@ def _reduce(
     block = tile(ROW_TILES, u, channels)
     programs = blocks(rows, block.rows)
     squares = u.new_empty(programs, channels, dtype=sums)
-    with device_of(u):
-        _reduce_rows[programs, blocks(channels, block.channels)](
-            u, v, shift, graph.rowptr, graph.col, extremum, position, total, squares, rows, graph.num_edges, len(v), channels,
-            SLOPE=slope, ACCUMULATOR=accumulator(u), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
-            num_warps=block.warps,
-        )  # fmt: skip
+    _reduce_rows[programs, blocks(channels, block.channels)](
+        u, v, shift, graph.rowptr, graph.col, extremum, position, total, squares, rows, graph.num_edges, len(v), channels,
+        SLOPE=slope, ACCUMULATOR=accumulator(u), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+        num_warps=block.warps,
+    )  # fmt: skip
     return squares
 
 
@@ -131,16 +129,15 @@ def _sum_over_readers(y: Tensor, u: Tensor | None, position: Tensor, graph: CSR)
     if selected.numel() == 0:
         return selected, sums
     block = tile(ROW_TILES, y, channels)
-    with device_of(y):
-        _sum_readers[blocks(sources, block.rows), blocks(channels, block.channels)](
-            y, u, position, graph.rowptr, *graph[3:], selected, sums, sources, graph.num_edges, len(y), channels,
-            ACCUMULATOR=accumulator(y), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
-            num_warps=block.warps,
-        )  # fmt: skip
+    _sum_readers[blocks(sources, block.rows), blocks(channels, block.channels)](
+        y, u, position, graph.rowptr, *graph[3:], selected, sums, sources, graph.num_edges, len(y), channels,
+        ACCUMULATOR=accumulator(y), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+        num_warps=block.warps,
+    )  # fmt: skip
     return selected, sums
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _reduce_rows(
     u, v, shift, rowptr, col, extremum, position, total, squares, rows, edges, sources, channels,
     SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,
@@ -182,7 +179,7 @@ def _reduce_rows(
     tl.store(extremum + at, best.to(extremum.dtype.element_ty), mask=stored)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@kernel(do_not_specialize=["rows"])
 def _activate_rows(
     extremum, position, gamma, variance, shift, out, rows, channels,
     SLOPE: tl.constexpr, EPS: tl.constexpr, ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -205,7 +202,7 @@ def _activate_rows(
     tl.store(out + at, y.to(out.dtype.element_ty), mask=stored)
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "destinations"])
+@kernel(do_not_specialize=["rows", "edges", "destinations"])
 def _sum_readers(
     y, u, position, rowptr, t_rowptr, t_row, perm, selected, sums, rows, edges, destinations, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, UNROLL: tl.constexpr,

@@ -9,7 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, tile
 
 REPEAT = 16  # blocks of rows that one program adds up
 
@@ -18,11 +19,10 @@ def turned(weight: Tensor, gamma: Tensor | None) -> tuple[Tensor, Tensor]:
     """W1 - W2 and W2 of the filter, turned round by the sign of gamma (1 where gamma is 0)."""
     both = weight.new_empty(2, weight.shape[0] // 2, weight.shape[1])
     if both.numel() > 0:
-        with device_of(weight):
-            _turn[(blocks(both[0].numel(), 256),)](
-                weight, gamma, both, both[0].numel(), weight.shape[1],
-                ACCUMULATOR=accumulator(weight), BLOCK=256, num_warps=2,
-            )  # fmt: skip
+        _turn[(blocks(both[0].numel(), 256),)](
+            weight, gamma, both, both[0].numel(), weight.shape[1],
+            ACCUMULATOR=accumulator(weight), BLOCK=256, num_warps=2,
+        )  # fmt: skip
     return both[0], both[1]
 
 
@@ -30,11 +30,10 @@ def turned_back(by_first: Tensor, by_second: Tensor, gamma: Tensor | None) -> Te
     """The gradient of the filter, from those of both of its turned parts."""
     by_weight = by_first.new_empty(2 * by_first.shape[0], by_first.shape[1])
     if by_weight.numel() > 0:
-        with device_of(by_weight):
-            _turn_back[(blocks(by_first.numel(), 256),)](
-                by_first.contiguous(), by_second.contiguous(), gamma, by_weight, by_first.numel(), by_first.shape[1],
-                ACCUMULATOR=accumulator(by_weight), BLOCK=256, num_warps=2,
-            )  # fmt: skip
+        _turn_back[(blocks(by_first.numel(), 256),)](
+            by_first.contiguous(), by_second.contiguous(), gamma, by_weight, by_first.numel(), by_first.shape[1],
+            ACCUMULATOR=accumulator(by_weight), BLOCK=256, num_warps=2,
+        )  # fmt: skip
     return by_weight
 
 
@@ -53,28 +52,27 @@ def centred(
     points = x_dst, x, degree, reads
     shape = {"ACCUMULATOR": accumulator(x), "ROWS": block.rows, "CHANNELS": block.channels}
     partial = x.new_empty(2, programs, channels, dtype=sums)
-    with device_of(x):
-        _sum_points[(programs, of_channels, 1)](
-            *points, None, partial, len(x_dst), len(x), channels, max(edges, 1), **shape, REPEAT=REPEAT, num_warps=block.warps
-        )  # fmt: skip
-        # The mean, but for rounding: what is left is small, and so are its errors.
-        near = partial[0].sum(0)
-        _sum_points[(programs, of_channels, 2)](
-            *points, near, partial, len(x_dst), len(x), channels, max(edges, 1), **shape, REPEAT=REPEAT, num_warps=block.warps
-        )  # fmt: skip
-        rest = partial.sum(1)
-        _centre_points[(blocks(rows, block.rows), of_channels, 2)](
-            *points,
-            near,
-            rest,
-            destinations,
-            sources,
-            len(x_dst),
-            len(x),
-            channels,
-            **shape,
-            num_warps=block.warps,
-        )
+    _sum_points[(programs, of_channels, 1)](
+        *points, None, partial, len(x_dst), len(x), channels, max(edges, 1), **shape, REPEAT=REPEAT, num_warps=block.warps
+    )  # fmt: skip
+    # The mean, but for rounding: what is left is small, and so are its errors.
+    near = partial[0].sum(0)
+    _sum_points[(programs, of_channels, 2)](
+        *points, near, partial, len(x_dst), len(x), channels, max(edges, 1), **shape, REPEAT=REPEAT, num_warps=block.warps
+    )  # fmt: skip
+    rest = partial.sum(1)
+    _centre_points[(blocks(rows, block.rows), of_channels, 2)](
+        *points,
+        near,
+        rest,
+        destinations,
+        sources,
+        len(x_dst),
+        len(x),
+        channels,
+        **shape,
+        num_warps=block.warps,
+    )
     return destinations, sources, near + rest[0], rest[1] - rest[0]
 
 
@@ -89,12 +87,11 @@ def activated_backward(
     block = tile(ROW_TILES, grad, channels)
     programs = blocks(rows, block.rows * REPEAT)
     partial = grad.new_empty(programs, 2, channels, dtype=sums)
-    with device_of(grad):
-        _activate_backward[programs, blocks(channels, block.channels)](
-            grad, out, position, extremum, y, partial, rows, channels,
-            SLOPE=negative_slope, ACCUMULATOR=accumulator(grad), REPEAT=REPEAT, ROWS=block.rows, CHANNELS=block.channels,
-            num_warps=block.warps,
-        )  # fmt: skip
+    _activate_backward[programs, blocks(channels, block.channels)](
+        grad, out, position, extremum, y, partial, rows, channels,
+        SLOPE=negative_slope, ACCUMULATOR=accumulator(grad), REPEAT=REPEAT, ROWS=block.rows, CHANNELS=block.channels,
+        num_warps=block.warps,
+    )  # fmt: skip
     return y, partial.sum(0)
 
 
@@ -119,12 +116,11 @@ def normalised_backward(
     if channels == 0 or rows == 0:
         return by_u, by_v, by_gamma
     block = tile(ROW_TILES, y, channels)
-    with device_of(y):
-        _normalise_backward[blocks(rows, block.rows), blocks(channels, block.channels), 2](
-            y, selected, of_readers, of_y, total, v, gamma, variance, degree, reads, by_u, by_v, by_gamma,
-            len(y), len(selected), channels, max(edges, 1),
-            EPS=eps, ACCUMULATOR=accumulator(y), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
-        )  # fmt: skip
+    _normalise_backward[blocks(rows, block.rows), blocks(channels, block.channels), 2](
+        y, selected, of_readers, of_y, total, v, gamma, variance, degree, reads, by_u, by_v, by_gamma,
+        len(y), len(selected), channels, max(edges, 1),
+        EPS=eps, ACCUMULATOR=accumulator(y), ROWS=block.rows, CHANNELS=block.channels, num_warps=block.warps,
+    )  # fmt: skip
     return by_u, by_v, by_gamma
 
 
@@ -136,7 +132,7 @@ def sign_of(gamma, c, channels, ACCUMULATOR: tl.constexpr):
     )
 
 
-@triton.jit
+@kernel()
 def _turn(weight, gamma, both, size, channels, ACCUMULATOR: tl.constexpr, BLOCK: tl.constexpr):
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     first = tl.load(weight + at, mask=at < size, other=0).to(ACCUMULATOR)
@@ -148,7 +144,7 @@ def _turn(weight, gamma, both, size, channels, ACCUMULATOR: tl.constexpr, BLOCK:
     tl.store(both + size + at, second.to(both.dtype.element_ty), mask=at < size)
 
 
-@triton.jit
+@kernel()
 def _turn_back(
     by_first, by_second, gamma, by_weight, size, channels, ACCUMULATOR: tl.constexpr, BLOCK: tl.constexpr
 ):
@@ -171,7 +167,7 @@ def _points(x, count, row, c, rows, channels, ACCUMULATOR: tl.constexpr):
     return value, number
 
 
-@triton.jit(do_not_specialize=["rows_dst", "rows_src", "edges"])
+@kernel(do_not_specialize=["rows_dst", "rows_src", "edges"])
 def _sum_points(
     x_dst, x, degree, reads, near, partial, rows_dst, rows_src, channels, edges,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, REPEAT: tl.constexpr,
@@ -194,7 +190,7 @@ def _sum_points(
     tl.store(partial + at, total / edges.to(ACCUMULATOR), mask=c < channels)
 
 
-@triton.jit(do_not_specialize=["rows_dst", "rows_src"])
+@kernel(do_not_specialize=["rows_dst", "rows_src"])
 def _centre_points(
     x_dst, x, degree, reads, near, rest, destinations, sources, rows_dst, rows_src, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -217,7 +213,7 @@ def _centre_points(
         tl.store(sources + at, value.to(sources.dtype.element_ty), mask=inside)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@kernel(do_not_specialize=["rows"])
 def _activate_backward(
     grad, out, position, extremum, y, partial, rows, channels,
     SLOPE: tl.constexpr, ACCUMULATOR: tl.constexpr, REPEAT: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
@@ -240,7 +236,7 @@ def _activate_backward(
     tl.store(partial + (2 * program + 1) * channels + c, products, mask=c < channels)
 
 
-@triton.jit(do_not_specialize=["rows_dst", "rows_src", "edges"])
+@kernel(do_not_specialize=["rows_dst", "rows_src", "edges"])
 def _normalise_backward(
     y, selected, of_readers, of_y, total, v, gamma, variance, degree, reads, by_u, by_v, by_gamma,
     rows_dst, rows_src, channels, edges,

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from geodl.ops.farthest_points import counted
 from geodl.ops.farthest_points import sample_farthest as operator
-from geodl.ops.triton.launch import blocks, device_of
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import blocks
 
 MOST_POINTS_AT_ONCE = 4096
 SHARE = 1024  # points of a program, where many share a cloud
@@ -31,14 +32,13 @@ def sample_farthest(x: Tensor, ptr: Tensor, sample_ptr: Tensor, start: Tensor, t
     programs = programs_of_a_cloud(x, clouds)
     block = min(max(triton.next_power_of_2(blocks(points, clouds * programs)), 128), MOST_POINTS_AT_ONCE)
     put_down = x.new_empty(2, clouds * programs), ptr.new_empty(2, clouds * programs, dtype=torch.int32)
-    with device_of(x):
-        # A product fused with a sum would be rounded once where the others round twice.
-        _sample[(clouds * programs,)](
-            x.t().contiguous(), ptr.contiguous(), sample_ptr.contiguous(), start.contiguous(), distance, index,
-            *put_down, ptr.new_zeros(clouds), points, total, DIMS=dims, BLOCK=block, PROGRAMS=programs,
-            ALL=triton.next_power_of_2(programs), num_warps=max(block // 256, 4), enable_fp_fusion=False,
-            **({"launch_cooperative_grid": True} if programs > 1 else {}),
-        )  # fmt: skip
+    # A product fused with a sum would be rounded once where the others round twice.
+    _sample[(clouds * programs,)](
+        x.t().contiguous(), ptr.contiguous(), sample_ptr.contiguous(), start.contiguous(), distance, index,
+        *put_down, ptr.new_zeros(clouds), points, total, DIMS=dims, BLOCK=block, PROGRAMS=programs,
+        ALL=triton.next_power_of_2(programs), num_warps=max(block // 256, 4), enable_fp_fusion=False,
+        **({"launch_cooperative_grid": True} if programs > 1 else {}),
+    )  # fmt: skip
     return index
 
 
@@ -53,7 +53,7 @@ def programs_of_a_cloud(x: Tensor, clouds: int) -> int:
     return max(min(processors // clouds, blocks(x.shape[0], clouds * SHARE)), 1)
 
 
-@triton.jit(do_not_specialize=["points", "total"])
+@kernel(do_not_specialize=["points", "total"])
 def _sample(
     x, ptr, sample_ptr, start, distance, index, farthest, at, arrivals, points, total,
     DIMS: tl.constexpr, BLOCK: tl.constexpr, PROGRAMS: tl.constexpr, ALL: tl.constexpr,

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.graph_filter import filter_step, recur, recurrence, step_once
 from geodl.ops.triton.bounds import existing, row_ends
-from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, device_of, tile
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import ROW_TILES, accumulator, blocks, tile
 
 
 def _write_step(
@@ -22,20 +22,19 @@ def _write_step(
         return
     block = tile(ROW_TILES, x, channels)
     strides = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
-    with device_of(x):
-        _step[blocks(rows, block.rows), blocks(channels, block.channels)](
-            x, values, edge, rowptr, col, d, f, out, *strides, rows, len(col), len(x), channels,
-            ALPHA=float(alpha), BETA=float(beta),
-            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
-            num_warps=block.warps,
-        )  # fmt: skip
+    _step[blocks(rows, block.rows), blocks(channels, block.channels)](
+        x, values, edge, rowptr, col, d, f, out, *strides, rows, len(col), len(x), channels,
+        ALPHA=float(alpha), BETA=float(beta),
+        ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels, UNROLL=block.unroll,
+        num_warps=block.warps,
+    )  # fmt: skip
 
 
 recurrence.triton(lambda *given: recur(_write_step, *given))
 filter_step.triton(lambda *given: step_once(_write_step, *given))
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _step(
     x, values, edge, rowptr, col, d, f, out, x_row, d_row, f_row, out_row, rows, edges, sources, channels,
     ALPHA: tl.constexpr, BETA: tl.constexpr,

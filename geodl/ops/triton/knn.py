@@ -16,24 +16,31 @@ from torch import Tensor
 from geodl.ops.knn import Layout, in_rows
 from geodl.ops.knn import nearest as knn_operator
 from geodl.ops.triton.curve import along_curve, as_given, few, is_sorted
+from geodl.ops.triton.kernel import kernel
 from geodl.ops.triton.knn_keys import FARTHEST, LONGEST, MOST_KEYS, one_of_the_least
 from geodl.ops.triton.knn_small import is_small, nearest_in_small_clouds
-from geodl.ops.triton.launch import Tile, blocks, device_of, tile
+from geodl.ops.triton.launch import Tile, Tiles, blocks, tile
 
 # Queries x points compared at once, by the number of neighbours; as keys of 64 bits, and otherwise.
-KEY_TILES = {
-    64: Tile(rows=8, channels=512, warps=8),
-    512: Tile(rows=4, channels=512, warps=8),
-}
-SORTED_TILES = {
-    128: Tile(rows=8, channels=128, warps=4),
-    512: Tile(rows=4, channels=256, warps=4),
-}
-TILES = {
-    64: Tile(rows=16, channels=64, warps=4),
-    128: Tile(rows=8, channels=128, warps=4),
-    512: Tile(rows=2, channels=256, warps=4),
-}
+KEY_TILES = Tiles(
+    {
+        64: Tile(rows=8, channels=512, warps=8),
+        512: Tile(rows=4, channels=512, warps=8),
+    }
+)
+SORTED_TILES = Tiles(
+    {
+        128: Tile(rows=8, channels=128, warps=4),
+        512: Tile(rows=4, channels=256, warps=4),
+    }
+)
+TILES = Tiles(
+    {
+        64: Tile(rows=16, channels=64, warps=4),
+        128: Tile(rows=8, channels=128, warps=4),
+        512: Tile(rows=2, channels=256, warps=4),
+    }
+)
 
 NOBODY = tl.constexpr(2**31 - 1)  # an index above that of any point
 
@@ -55,22 +62,21 @@ def select(
     if edges == 0:
         return col, squared
     own, width = layout.queries is None and not loop, triton.next_power_of_2(k)
-    with device_of(layout.x):
-        if layout.x.dtype == torch.float32 and width <= MOST_KEYS:
-            block = tile(SORTED_TILES if is_sorted(layout) else KEY_TILES, layout.x, max(width, 32))
-            places = along_curve(layout, block.rows, block.channels)
-            programs = blocks(layout.rows, block.rows)
-            chosen = rowptr.new_empty(programs * block.rows * width)
-            _nearest_keys[(programs,)](
-                *places, limit, rowptr, chosen, col, squared, K=width, DIMS=few(layout), OWN=own,
-                ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
-            )  # fmt: skip
-        else:
-            block = tile(TILES, layout.x, max(64, k))
-            _nearest_rows[(blocks(layout.rows, block.rows),)](
-                *as_given(layout), limit, rowptr, col, squared, k, K=width, OWN=own,
-                ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
-            )  # fmt: skip
+    if layout.x.dtype == torch.float32 and width <= MOST_KEYS:
+        block = tile(SORTED_TILES if is_sorted(layout) else KEY_TILES, layout.x, max(width, 32))
+        places = along_curve(layout, block.rows, block.channels)
+        programs = blocks(layout.rows, block.rows)
+        chosen = rowptr.new_empty(programs * block.rows * width)
+        _nearest_keys[(programs,)](
+            *places, limit, rowptr, chosen, col, squared, K=width, DIMS=few(layout), OWN=own,
+            ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
+        )  # fmt: skip
+    else:
+        block = tile(TILES, layout.x, max(64, k))
+        _nearest_rows[(blocks(layout.rows, block.rows),)](
+            *as_given(layout), limit, rowptr, col, squared, k, K=width, OWN=own,
+            ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
+        )  # fmt: skip
     return col, squared
 
 
@@ -142,7 +148,7 @@ def squared_distance_of_a_box(
     return total
 
 
-@triton.jit(do_not_specialize=["points", "rows"])
+@kernel(do_not_specialize=["points", "rows"])
 def _nearest_keys(
     x, queries, first_point, last_point, points, rows, dims, point_index, row_index, start, low, high,
     limit, rowptr, chosen, col, squared,
@@ -202,7 +208,7 @@ def _nearest_keys(
     )
 
 
-@triton.jit(do_not_specialize=["points", "rows", "k"])
+@kernel(do_not_specialize=["points", "rows", "k"])
 def _nearest_rows(
     x, queries, first_point, last_point, points, rows, dims, limit, rowptr, col, squared, k,
     K: tl.constexpr, OWN: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,

@@ -15,22 +15,25 @@ from torch import Tensor
 
 from geodl.ops.knn import Layout
 from geodl.ops.triton.curve import few
+from geodl.ops.triton.kernel import kernel
 from geodl.ops.triton.knn_keys import FARTHEST, LONGEST, MOST_KEYS, one_of_the_least
-from geodl.ops.triton.launch import Tile, blocks, device_of, tile
+from geodl.ops.triton.launch import Tile, Tiles, blocks, tile
 
 LARGEST = 2048  # points of a cloud
 MOST_DISTANCES = 2**26  # that exist at one time
 ALIGNED = 16  # rows of distances begin at multiples of it
 
 # Pairs of points of a program. A thread has some rows of one or two columns: a coordinate of its rows is the same for a warp.
-DISTANCE_TILES = {512: Tile(rows=16, channels=256, warps=4)}
+DISTANCE_TILES = Tiles({512: Tile(rows=16, channels=256, warps=4)})
 # Of a program, a row and all of its distances, by their number.
-CHOICES = {
-    128: Tile(rows=1, channels=128, warps=1),
-    512: Tile(rows=1, channels=512, warps=1),
-    1024: Tile(rows=1, channels=1024, warps=1),
-    LARGEST: Tile(rows=1, channels=LARGEST, warps=2),
-}
+CHOICES = Tiles(
+    {
+        128: Tile(rows=1, channels=128, warps=1),
+        512: Tile(rows=1, channels=512, warps=1),
+        1024: Tile(rows=1, channels=1024, warps=1),
+        LARGEST: Tile(rows=1, channels=LARGEST, warps=2),
+    }
+)
 
 
 def is_small(layout: Layout, k: int) -> bool:
@@ -64,19 +67,18 @@ def nearest_in_small_clouds(
     # Coordinates one after the other; what a block reads beyond the last cloud is nobody's, and nothing comes of it.
     x = layout.x.new_zeros(coordinates, blocks(points, ALIGNED) * ALIGNED + max(pairs.rows, pairs.channels))
     x[:, :points] = layout.x.t()
-    with device_of(x):
-        for begin in range(0, clouds, at_once):
-            some = min(at_once, clouds - begin)
-            _pairs_of_a_cloud[some, blocks(largest, pairs.rows), blocks(largest, pairs.channels)](
-                x, layout.ptr, begin, distances, x.shape[1], width, coordinates, DIMS=few(layout),
-                ROWS=pairs.rows, POINTS=pairs.channels, num_warps=pairs.warps, enable_fp_fusion=False,
-            )  # fmt: skip
-            programs = blocks(largest, choice.rows)
-            chosen = rowptr.new_empty(some * programs * choice.rows * keys)
-            _least_of_a_row[some, programs](
-                distances, layout.ptr, begin, width, rowptr, chosen, col, squared, K=keys, OWN=not loop,
-                ROWS=choice.rows, POINTS=choice.channels, num_warps=choice.warps,
-            )  # fmt: skip
+    for begin in range(0, clouds, at_once):
+        some = min(at_once, clouds - begin)
+        _pairs_of_a_cloud[some, blocks(largest, pairs.rows), blocks(largest, pairs.channels)](
+            x, layout.ptr, begin, distances, x.shape[1], width, coordinates, DIMS=few(layout),
+            ROWS=pairs.rows, POINTS=pairs.channels, num_warps=pairs.warps, enable_fp_fusion=False,
+        )  # fmt: skip
+        programs = blocks(largest, choice.rows)
+        chosen = rowptr.new_empty(some * programs * choice.rows * keys)
+        _least_of_a_row[some, programs](
+            distances, layout.ptr, begin, width, rowptr, chosen, col, squared, K=keys, OWN=not loop,
+            ROWS=choice.rows, POINTS=choice.channels, num_warps=choice.warps,
+        )  # fmt: skip
     return col, squared
 
 
@@ -87,7 +89,7 @@ def _cloud_of_a_program(ptr, begin):
     return tl.load(ptr + cloud), tl.load(ptr + cloud + 1), tl.load(ptr + begin)
 
 
-@triton.jit(do_not_specialize=["begin", "points"])
+@kernel(do_not_specialize=["begin", "points"])
 def _pairs_of_a_cloud(
     x, ptr, begin, distances, points, width, dims,
     DIMS: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
@@ -119,7 +121,7 @@ def _pairs_of_a_cloud(
             tl.store(row + tl.trans(j) * width + tl.trans(i), tl.trans(total), mask=tl.trans(inside))
 
 
-@triton.jit(do_not_specialize=["begin"])
+@kernel(do_not_specialize=["begin"])
 def _least_of_a_row(
     distances, ptr, begin, width, rowptr, chosen, col, squared,
     K: tl.constexpr, OWN: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,

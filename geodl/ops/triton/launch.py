@@ -1,4 +1,4 @@
-"""How kernels are launched: on the device of their tensors, with a tile chosen by the number of channels.
+"""With what kernels are launched: a tile chosen by the number of channels.
 
 A program computes ``rows x windows x channels`` sums (one window where the operator knows none), the channels being
 neighbours in memory. Each operator has one table of tiles; those that compute a number a row and channel share ``ROW_TILES``.
@@ -8,8 +8,7 @@ capture of a CUDA graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+import functools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,40 +32,54 @@ class Tile:
     unroll: int = 1
 
 
+class Tiles(dict[int, Tile]):
+    """Highest number of channels -> tile, ascending; the last also serves more. A constant, told from others by identity."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+
+
 # Of the operators that compute a number a row and channel.
 # Four numbers of 4 bytes a thread: one vector load. Rows are few where channels are many, so that a long row keeps few
 # others waiting.
-ROW_TILES = {
-    1: Tile(rows=128, channels=1, warps=4, unroll=4),
-    4: Tile(rows=128, channels=4, warps=4, unroll=4),
-    16: Tile(rows=32, channels=16, warps=4, unroll=4),
-    32: Tile(rows=16, channels=32, warps=4, unroll=4),
-    64: Tile(rows=8, channels=64, warps=4, unroll=4),
-    128: Tile(rows=4, channels=128, warps=4, unroll=4),
-    512: Tile(rows=2, channels=256, warps=4, unroll=4),
-}
+ROW_TILES = Tiles(
+    {
+        1: Tile(rows=128, channels=1, warps=4, unroll=4),
+        4: Tile(rows=128, channels=4, warps=4, unroll=4),
+        16: Tile(rows=32, channels=16, warps=4, unroll=4),
+        32: Tile(rows=16, channels=32, warps=4, unroll=4),
+        64: Tile(rows=8, channels=64, warps=4, unroll=4),
+        128: Tile(rows=4, channels=128, warps=4, unroll=4),
+        512: Tile(rows=2, channels=256, warps=4, unroll=4),
+    }
+)
 
 # Of a few long rows, such as of a cloud whose points are pooled: a warp to so many numbers, and many edges on their way.
-LONG_ROW_TILES = {512: Tile(rows=1, channels=32, warps=1, unroll=16)}
+LONG_ROW_TILES = Tiles({512: Tile(rows=1, channels=32, warps=1, unroll=16)})
 _LONG, _FEW = 64, 2**17  # edges of a row, and numbers in all
 
 
-def row_tiles(rows: int, channels: int, edges: int) -> Mapping[int, Tile]:
+def row_tiles(rows: int, channels: int, edges: int) -> Tiles:
     """The table for so many rows of so many edges together: a program to many rows is not enough for a GPU where these are few."""
     long = channels >= 32 and edges >= _LONG * rows and rows * channels <= _FEW
     return LONG_ROW_TILES if long else ROW_TILES
 
 
-def tile(table: Mapping[int, Tile], x: Tensor, channels: int, windows: int = 1) -> Tile:
+def tile(table: Tiles, x: Tensor, channels: int, windows: int = 1) -> Tile:
     """The entry of the table for so many channels, fitted to the number of windows.
 
     Args:
-        table: highest number of channels -> tile, ascending; the last also serves more.
+        table: of the operator.
         x: a tensor on the device of the launch.
         channels: how many channels there are.
         windows: how many windows there are.
     """
-    if not x.is_cuda:
+    return _fitted(table, x.is_cuda, channels, windows)
+
+
+@functools.lru_cache(maxsize=1024)
+def _fitted(table: Tiles, on_gpu: bool, channels: int, windows: int) -> Tile:
+    if not on_gpu:
         all_channels, all_windows = triton.next_power_of_2(channels), triton.next_power_of_2(windows)
         fitting = _INTERPRETED_SUMS // (all_channels * all_windows)
         return Tile(max(1, min(fitting, _INTERPRETED_ROWS)), all_channels, 4, all_windows)
@@ -80,11 +93,6 @@ def tile(table: Mapping[int, Tile], x: Tensor, channels: int, windows: int = 1) 
 def blocks(size: int, block: int) -> int:
     """How many blocks cover a size."""
     return -(-size // block)
-
-
-def device_of(x: Tensor) -> AbstractContextManager[Any]:
-    """Triton launches on the current device, which need not be that of the tensors."""
-    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
 def accumulator(x: Tensor) -> Any:

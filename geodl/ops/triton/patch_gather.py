@@ -6,23 +6,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.core import CSR
 from geodl.ops.patch_gather import read_patches, read_patches_adjoint
 from geodl.ops.triton.bounds import existing, row_ends
-from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import Tile, Tiles, accumulator, blocks, tile
 from geodl.ops.triton.windows import assert_index, edge_products, read
 
-SPREAD_TILES = {
-    4: Tile(rows=16, windows=16, channels=4, warps=4),
-    16: Tile(rows=8, windows=8, channels=16, warps=4),
-    32: Tile(rows=4, windows=8, channels=32, warps=4),
-    64: Tile(rows=2, windows=8, channels=64, warps=4),
-    512: Tile(rows=1, windows=8, channels=128, warps=4),
-}
+SPREAD_TILES = Tiles(
+    {
+        4: Tile(rows=16, windows=16, channels=4, warps=4),
+        16: Tile(rows=8, windows=8, channels=16, warps=4),
+        32: Tile(rows=4, windows=8, channels=32, warps=4),
+        64: Tile(rows=2, windows=8, channels=64, warps=4),
+        512: Tile(rows=1, windows=8, channels=128, warps=4),
+    }
+)
 
 
 @read_patches.triton
@@ -49,19 +51,18 @@ def _(
         rows, channels = x.shape
         columns = weight.shape[1]
         block = tile(SPREAD_TILES, x, channels, columns)
-        with device_of(x):
-            _spread[blocks(rows, block.rows), blocks(channels, block.channels)](
-                grad, *graph.transpose(), weight, index, grad_x, rows, graph.num_edges, len(grad), columns, grad.shape[1],
-                channels,
-                ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows, CHANNELS=block.channels,
-                num_warps=block.warps,
-            )  # fmt: skip
+        _spread[blocks(rows, block.rows), blocks(channels, block.channels)](
+            grad, *graph.transpose(), weight, index, grad_x, rows, graph.num_edges, len(grad), columns, grad.shape[1],
+            channels,
+            ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows, CHANNELS=block.channels,
+            num_warps=block.warps,
+        )  # fmt: skip
     if grad_weight.numel() and grad.numel():
         edge_products(x, grad, graph.rowptr, graph.col, None, index, grad_weight)
     return grad_x, grad_weight
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "destinations"])
+@kernel(do_not_specialize=["rows", "edges", "destinations"])
 def _spread(
     grad, rowptr, col, edge, weight, index, out, rows, edges, destinations, columns, num_windows, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,

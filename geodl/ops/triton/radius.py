@@ -16,11 +16,12 @@ from geodl.ops.knn import Layout
 from geodl.ops.radius import in_balls
 from geodl.ops.radius import within as radius_operator
 from geodl.ops.triton.curve import Places, along_curve, few
+from geodl.ops.triton.kernel import kernel
 from geodl.ops.triton.knn import candidates, rows_of_a_program, select, squared_distance_of_a_box
-from geodl.ops.triton.launch import Tile, blocks, device_of, tile
+from geodl.ops.triton.launch import Tile, Tiles, blocks, tile
 
 # Queries x points compared at once.
-TILES = {512: Tile(rows=16, channels=128, warps=4)}
+TILES = Tiles({512: Tile(rows=16, channels=128, warps=4)})
 
 
 def within(
@@ -51,11 +52,10 @@ def count(layout: Layout, places: Places, bound: Tensor, loop: bool) -> Tensor:
     degree = layout.ptr.new_zeros(layout.rows)
     block = tile(TILES, layout.x, 64)
     if layout.rows > 0:
-        with device_of(layout.x):
-            _count_rows[(blocks(layout.rows, block.rows),)](
-                *places, bound, degree, OWN=layout.queries is None and not loop, DIMS=few(layout),
-                ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
-            )  # fmt: skip
+        _count_rows[(blocks(layout.rows, block.rows),)](
+            *places, bound, degree, OWN=layout.queries is None and not loop, DIMS=few(layout),
+            ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
+        )  # fmt: skip
     return degree
 
 
@@ -67,11 +67,10 @@ def list_all(
     if edges == 0:
         return col, squared
     block = tile(TILES, layout.x, 64)
-    with device_of(layout.x):
-        _list_rows[(blocks(layout.rows, block.rows),)](
-            *places, bound, rowptr, col, squared, OWN=layout.queries is None and not loop, DIMS=few(layout),
-            ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
-        )  # fmt: skip
+    _list_rows[(blocks(layout.rows, block.rows),)](
+        *places, bound, rowptr, col, squared, OWN=layout.queries is None and not loop, DIMS=few(layout),
+        ROWS=block.rows, POINTS=block.channels, num_warps=block.warps, enable_fp_fusion=False,
+    )  # fmt: skip
     rows = torch.repeat_interleave(torch.arange(layout.rows, device=col.device), degree, output_size=edges)
     order = col.argsort()
     for key in (squared, rows):
@@ -79,7 +78,7 @@ def list_all(
     return col[order], squared[order]
 
 
-@triton.jit(do_not_specialize=["points", "rows"])
+@kernel(do_not_specialize=["points", "rows"])
 def _count_rows(
     x, queries, first_point, last_point, points, rows, dims, point_index, row_index, start, low, high, limit, degree,
     OWN: tl.constexpr, DIMS: tl.constexpr, ROWS: tl.constexpr, POINTS: tl.constexpr,
@@ -98,7 +97,7 @@ def _count_rows(
     tl.store(degree + row, count.to(tl.int64), mask=live)
 
 
-@triton.jit(do_not_specialize=["points", "rows"])
+@kernel(do_not_specialize=["points", "rows"])
 def _list_rows(
     x, queries, first_point, last_point, points, rows, dims, point_index, row_index, start, low, high,
     limit, rowptr, col, squared,

@@ -5,20 +5,22 @@
 from __future__ import annotations
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.spectral_transform import expand, project
-from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import Tile, Tiles, accumulator, blocks, tile
 
 # Rows of a tile are eigenvectors of a projection, vertices of an expansion; the inner sum takes so many at once.
 DEPTH = 16
-TILES = {
-    16: Tile(rows=64, channels=16, warps=4),
-    32: Tile(rows=64, channels=32, warps=4),
-    512: Tile(rows=64, channels=64, warps=4),
-}
+TILES = Tiles(
+    {
+        16: Tile(rows=64, channels=16, warps=4),
+        32: Tile(rows=64, channels=32, warps=4),
+        512: Tile(rows=64, channels=64, warps=4),
+    }
+)
 
 
 @project.triton
@@ -28,11 +30,10 @@ def _(x: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
     if out.numel() == 0:
         return out
     block = tile(TILES, x, channels)
-    with device_of(x):
-        _project[shapes, blocks(size, block.rows), blocks(channels, block.channels)](
-            x, evecs, ptr, out, len(x), size, channels, ACCUMULATOR=accumulator(x), ROWS=block.rows,
-            CHANNELS=block.channels, DEPTH=DEPTH, num_warps=block.warps,
-        )  # fmt: skip
+    _project[shapes, blocks(size, block.rows), blocks(channels, block.channels)](
+        x, evecs, ptr, out, len(x), size, channels, ACCUMULATOR=accumulator(x), ROWS=block.rows,
+        CHANNELS=block.channels, DEPTH=DEPTH, num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -44,15 +45,14 @@ def _(coefficients: Tensor, evecs: Tensor, ptr: Tensor) -> Tensor:
         return out
     shape = torch.searchsorted(ptr, torch.arange(vertices, device=ptr.device), right=True) - 1
     block = tile(TILES, evecs, channels)
-    with device_of(evecs):
-        _expand[blocks(vertices, block.rows), blocks(channels, block.channels)](
-            coefficients, evecs, shape, out, vertices, len(coefficients), size, channels, ACCUMULATOR=accumulator(evecs),
-            ROWS=block.rows, CHANNELS=block.channels, DEPTH=DEPTH, num_warps=block.warps,
-        )  # fmt: skip
+    _expand[blocks(vertices, block.rows), blocks(channels, block.channels)](
+        coefficients, evecs, shape, out, vertices, len(coefficients), size, channels, ACCUMULATOR=accumulator(evecs),
+        ROWS=block.rows, CHANNELS=block.channels, DEPTH=DEPTH, num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
-@triton.jit(do_not_specialize=["vertices"])
+@kernel(do_not_specialize=["vertices"])
 def _project(
     x, evecs, ptr, out, vertices, size, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr,
@@ -75,7 +75,7 @@ def _project(
     tl.store(out + at, total.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit(do_not_specialize=["vertices", "shapes"])
+@kernel(do_not_specialize=["vertices", "shapes"])
 def _expand(
     coefficients, evecs, shape, out, vertices, shapes, size, channels,
     ACCUMULATOR: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr, DEPTH: tl.constexpr,

@@ -28,7 +28,8 @@ import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.core import CSR
-from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import Tile, Tiles, accumulator, blocks, tile
 from geodl.ops.triton.windows import Turns, assert_index, edge_products, read
 from geodl.ops.window_conv import (
     window_conv,
@@ -43,11 +44,13 @@ from geodl.ops.windows import Windows
 CHUNK_BYTES = 2**25
 
 # Of each row and channel, all rotations.
-TILES = {
-    16: Tile(rows=8, channels=16, warps=4),
-    32: Tile(rows=4, channels=32, warps=4),
-    512: Tile(rows=2, channels=64, warps=4),
-}
+TILES = Tiles(
+    {
+        16: Tile(rows=8, channels=16, warps=4),
+        32: Tile(rows=4, channels=32, warps=4),
+        512: Tile(rows=2, channels=64, warps=4),
+    }
+)
 
 
 @window_conv.triton
@@ -171,13 +174,12 @@ def _convolve(
             continue
         product = torch.bmm(_transform_patches(patches, rings, rotations), by_frequency)
         block = tile(TILES, x, out_channels, rotations)
-        with device_of(x):
-            _invert[blocks(end - begin, block.rows), blocks(out_channels, block.channels)](
-                product, out[begin:end], None if selection is None else selection[begin:end], end - begin,
-                out_channels, POOL=pool, TURN=math.tau / rotations, ROTATIONS=rotations,
-                ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
-                BLOCK=triton.next_power_of_2(rotations), num_warps=block.warps,
-            )  # fmt: skip
+        _invert[blocks(end - begin, block.rows), blocks(out_channels, block.channels)](
+            product, out[begin:end], None if selection is None else selection[begin:end], end - begin,
+            out_channels, POOL=pool, TURN=math.tau / rotations, ROTATIONS=rotations,
+            ACCUMULATOR=accumulator(x), ROWS=block.rows, CHANNELS=block.channels,
+            BLOCK=triton.next_power_of_2(rotations), num_warps=block.warps,
+        )  # fmt: skip
     return out
 
 
@@ -195,12 +197,11 @@ def _transform_patches(patches: Tensor, rings: int, rotations: int) -> Tensor:
     frequencies = blocks(rotations, 2)
     out = patches.new_empty(frequencies, rows, 2 * rings * inner)
     block = tile(TILES, patches, inner, rotations)
-    with device_of(patches):
-        _transform[blocks(rows * rings, block.rows), blocks(inner, block.channels)](
-            patches, out, rows * rings, rings, inner, TURN=math.tau / rotations, ROTATIONS=rotations,
-            ACCUMULATOR=accumulator(patches), ROWS=block.rows, CHANNELS=block.channels,
-            BLOCK=triton.next_power_of_2(rotations), num_warps=block.warps,
-        )  # fmt: skip
+    _transform[blocks(rows * rings, block.rows), blocks(inner, block.channels)](
+        patches, out, rows * rings, rings, inner, TURN=math.tau / rotations, ROTATIONS=rotations,
+        ACCUMULATOR=accumulator(patches), ROWS=block.rows, CHANNELS=block.channels,
+        BLOCK=triton.next_power_of_2(rotations), num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -211,12 +212,11 @@ def _transform_filters(filters: Tensor, rotations: int) -> Tensor:
     frequencies = blocks(rotations, 2)
     out = filters.new_empty(frequencies, 2 * rings * inner // out_channels, 2 * out_channels)
     block = tile(TILES, filters, inner, rotations)
-    with device_of(filters):
-        _transform_to_matrices[rings, blocks(inner, block.channels)](
-            filters, out, rings, inner, out_channels, TURN=math.tau / rotations, ROTATIONS=rotations,
-            ACCUMULATOR=accumulator(filters), CHANNELS=block.channels,
-            BLOCK=triton.next_power_of_2(rotations), num_warps=block.warps,
-        )  # fmt: skip
+    _transform_to_matrices[rings, blocks(inner, block.channels)](
+        filters, out, rings, inner, out_channels, TURN=math.tau / rotations, ROTATIONS=rotations,
+        ACCUMULATOR=accumulator(filters), CHANNELS=block.channels,
+        BLOCK=triton.next_power_of_2(rotations), num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -228,7 +228,7 @@ def _waves(h, p, TURN: tl.constexpr, ROTATIONS: tl.constexpr, ACCUMULATOR: tl.co
     return tl.cos(angle), tl.where(h == 0, alternating, -tl.sin(angle))
 
 
-@triton.jit(do_not_specialize=["lines"])
+@kernel(do_not_specialize=["lines"])
 def _transform(
     patches, out, lines, rings, inner,
     TURN: tl.constexpr, ROTATIONS: tl.constexpr, ACCUMULATOR: tl.constexpr,
@@ -252,7 +252,7 @@ def _transform(
         tl.store(out + to + rings * inner, part.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@kernel()
 def _transform_to_matrices(
     filters, out, rings, inner, out_channels,
     TURN: tl.constexpr, ROTATIONS: tl.constexpr, ACCUMULATOR: tl.constexpr,
@@ -279,7 +279,7 @@ def _transform_to_matrices(
         tl.store(from_b + out_channels, tl.where(h == 0, v, u).to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@kernel(do_not_specialize=["rows"])
 def _invert(
     product, out, selection, rows, channels,
     POOL: tl.constexpr, TURN: tl.constexpr, ROTATIONS: tl.constexpr, ACCUMULATOR: tl.constexpr,

@@ -14,32 +14,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from geodl.ops.triton.bounds import existing, row_ends
-from geodl.ops.triton.launch import Tile, accumulator, blocks, device_of, tile
+from geodl.ops.triton.kernel import kernel
+from geodl.ops.triton.launch import Tile, Tiles, accumulator, blocks, tile
 from geodl.ops.windows import check_index
 
 # Sums a thread holds: 4 to 8. The sparse form passes over all edges of a row once for each block of windows, so its
 # blocks hold more of them.
-DENSE_TILES = {
-    4: Tile(rows=16, windows=16, channels=4, warps=4, unroll=4),
-    16: Tile(rows=4, windows=16, channels=16, warps=4, unroll=4),
-    32: Tile(rows=2, windows=16, channels=32, warps=4, unroll=4),
-    512: Tile(rows=1, windows=16, channels=64, warps=4, unroll=4),
-}
-SPARSE_TILES = {
-    4: Tile(rows=8, windows=64, channels=4, warps=4, unroll=4),
-    16: Tile(rows=2, windows=64, channels=16, warps=4, unroll=4),
-    512: Tile(rows=1, windows=64, channels=32, warps=4, unroll=4),
-}
-PRODUCT_TILES = {
-    16: Tile(rows=4, windows=16, channels=16, warps=4),
-    32: Tile(rows=2, windows=16, channels=32, warps=4),
-    512: Tile(rows=1, windows=16, channels=64, warps=4),
-}
+DENSE_TILES = Tiles(
+    {
+        4: Tile(rows=16, windows=16, channels=4, warps=4, unroll=4),
+        16: Tile(rows=4, windows=16, channels=16, warps=4, unroll=4),
+        32: Tile(rows=2, windows=16, channels=32, warps=4, unroll=4),
+        512: Tile(rows=1, windows=16, channels=64, warps=4, unroll=4),
+    }
+)
+SPARSE_TILES = Tiles(
+    {
+        4: Tile(rows=8, windows=64, channels=4, warps=4, unroll=4),
+        16: Tile(rows=2, windows=64, channels=16, warps=4, unroll=4),
+        512: Tile(rows=1, windows=64, channels=32, warps=4, unroll=4),
+    }
+)
+PRODUCT_TILES = Tiles(
+    {
+        16: Tile(rows=4, windows=16, channels=16, warps=4),
+        32: Tile(rows=2, windows=16, channels=32, warps=4),
+        512: Tile(rows=1, windows=16, channels=64, warps=4),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -90,14 +96,13 @@ def read(
         return out
     block = tile(DENSE_TILES if index is None else SPARSE_TILES, x, channels, num_windows)
     window_blocks = blocks(num_windows, block.windows)
-    with device_of(x):
-        _gather_rows[blocks(rows, block.rows) * window_blocks, blocks(channels, block.channels)](
-            x, turns.selection if turns else None, rowptr, col, edge, weight, index, out,
-            rows, len(col), len(x), weight.shape[1], num_windows, window_blocks, channels, turns.signals if turns else 1,
-            TURNED=turns is not None, RAYS=turns.rays if turns else 1, STEP=turns.step if turns else 1,
-            ACCUMULATOR=accumulator(x), ROWS=block.rows, WINDOWS=block.windows, CHANNELS=block.channels,
-            UNROLL=block.unroll, num_warps=block.warps,
-        )  # fmt: skip
+    _gather_rows[blocks(rows, block.rows) * window_blocks, blocks(channels, block.channels)](
+        x, turns.selection if turns else None, rowptr, col, edge, weight, index, out,
+        rows, len(col), len(x), weight.shape[1], num_windows, window_blocks, channels, turns.signals if turns else 1,
+        TURNED=turns is not None, RAYS=turns.rays if turns else 1, STEP=turns.step if turns else 1,
+        ACCUMULATOR=accumulator(x), ROWS=block.rows, WINDOWS=block.windows, CHANNELS=block.channels,
+        UNROLL=block.unroll, num_warps=block.warps,
+    )  # fmt: skip
     return out
 
 
@@ -123,17 +128,16 @@ def edge_products(
         return
     block = tile(PRODUCT_TILES, x, channels, columns)
     column_blocks = blocks(columns, block.windows)
-    with device_of(x):
-        _edge_products[(blocks(rows, block.rows) * column_blocks,)](
-            x, turns.selection if turns else None, patches, rowptr, col, edge, index, out,
-            rows, len(col), len(x), columns, num_windows, column_blocks, channels, turns.signals if turns else 1,
-            TURNED=turns is not None, RAYS=turns.rays if turns else 1, STEP=turns.step if turns else 1,
-            ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows, CHANNELS=block.channels,
-            num_warps=block.warps,
-        )  # fmt: skip
+    _edge_products[(blocks(rows, block.rows) * column_blocks,)](
+        x, turns.selection if turns else None, patches, rowptr, col, edge, index, out,
+        rows, len(col), len(x), columns, num_windows, column_blocks, channels, turns.signals if turns else 1,
+        TURNED=turns is not None, RAYS=turns.rays if turns else 1, STEP=turns.step if turns else 1,
+        ACCUMULATOR=accumulator(x), ROWS=block.rows, COLUMNS=block.windows, CHANNELS=block.channels,
+        num_warps=block.warps,
+    )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _gather_rows(
     x, selection, rowptr, col, edge, weight, index, out,
     rows, edges, sources, columns, num_windows, window_blocks, channels, signals,
@@ -191,7 +195,7 @@ def _gather_rows(
     tl.store(out + at, total.to(out.dtype.element_ty), mask=inside)
 
 
-@triton.jit(do_not_specialize=["rows", "edges", "sources"])
+@kernel(do_not_specialize=["rows", "edges", "sources"])
 def _edge_products(
     x, selection, patches, rowptr, col, edge, index, out,
     rows, edges, sources, columns, num_windows, column_blocks, channels, signals,
