@@ -770,3 +770,18 @@ def test_what_libraries_leave_out_is_said(tmp_path: Path) -> None:
     npy = FOREIGN["npy"](random)
     with pytest.warns(UserWarning, match="7 bytes behind its array were left out"):
         as_shape(written(tmp_path / "a.npy", npy.data + b"1234567"))
+
+
+@pytest.mark.parametrize("end", ["$EndElem", "$EndNodes", "$Elements\n1\n"])
+def test_a_cut_msh_file_is_named(tmp_path: Path, end: str) -> None:
+    pytest.importorskip("meshio")
+    path = tmp_path / "a.msh"
+    whole = (
+        "$MeshFormat\n2.2 0 8\n$EndMeshFormat\n$Nodes\n3\n1 0 0 0\n2 1 0 0\n3 0 1 0\n$EndNodes\n"
+        "$Elements\n1\n1 2 2 0 1 1 2 3\n$EndElements\n"
+    )
+    path.write_text(whole)
+    assert Mesh.load(path).face.T.tolist() == [[0, 1, 2]]
+    path.write_text(whole[: whole.index(end) + len(end)])
+    with pytest.raises(ValueError, match=r"a\.msh"):
+        Mesh.load(path)

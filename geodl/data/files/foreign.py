@@ -90,6 +90,8 @@ def read_meshio(path: Path) -> Loaded:
         mesh = meshio.read(path)
     except SystemExit as error:  # what it does of files that it can't read
         raise ValueError("meshio cannot read it") from error
+    except MemoryError as error:
+        raise ValueError(f"it announces more than there is memory for: {error}") from error
     if path.suffix.lower() == ".msh":
         check_gmsh(path)
     return of_cells(

@@ -56,15 +56,20 @@ _ELEMENTS = re.compile(rb"\$Elements\s*\n\s*(\d+)\s*?\n")
 
 
 def check_gmsh(path: Path) -> None:
-    """Whether there are as many elements as a file of version 2 announces; meshio passes over those that are more.
+    """Whether the last section is closed and, of version 2, has as many elements as it announces; meshio looks at neither.
 
     Raises:
-        ValueError: there are more or fewer.
+        ValueError: the file is cut short, or there are more elements or fewer.
     """
     from meshio._common import num_nodes_per_cell
     from meshio.gmsh.common import _gmsh_to_meshio_type
 
     data = path.read_bytes()
+    last = data.rstrip()[data.rfind(b"$End") + len(b"$End") :]
+    if not last.isalnum() or not re.search(rb"\$" + last + rb"\s", data):
+        raise ValueError("it is cut short: its last section has no end")
+    if b"$Elements" not in data:
+        raise ValueError("it has no section of elements")
     head = re.match(rb"\$MeshFormat\s+2\S* ([01]) ", data)
     begin = _ELEMENTS.search(data)
     if head is None or begin is None:
