@@ -76,7 +76,7 @@ def launch(made, **changes):
         dict(x=ROOM[1:]), dict(x=ROOM.double()), dict(weight=ROOM), dict(count=1), dict(count=16), dict(count=0),
         dict(count=2**31), dict(count=2**63), dict(count=-5 - 2**31), dict(rows=2**31), dict(BLOCK=8), dict(num_warps=8),
     ],
-    ids=lambda changes: "-".join(changes) + str([*changes.values()][0] if isinstance([*changes.values()][0], int) else ""),
+    ids=lambda changes: "-".join(f"{k}{v}" if isinstance(v, int) else k for k, v in changes.items()),
 )  # fmt: skip
 def test_another_signature_is_another_kernel(launches, changes):
     made, calls, compiled = launches

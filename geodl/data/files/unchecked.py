@@ -56,7 +56,7 @@ _ELEMENTS = re.compile(rb"\$Elements\s*\n\s*(\d+)\s*?\n")
 
 
 def check_gmsh(path: Path) -> None:
-    """Whether the last section is closed and, of version 2, has as many elements as it announces; meshio looks at neither.
+    """Whether Gmsh's last section is closed and, of version 2, it has as many elements as it announces; meshio looks at neither.
 
     Raises:
         ValueError: the file is cut short, or there are more elements or fewer.
@@ -65,6 +65,8 @@ def check_gmsh(path: Path) -> None:
     from meshio.gmsh.common import _gmsh_to_meshio_type
 
     data = path.read_bytes()
+    if not data.startswith(b"$MeshFormat"):
+        return  # Fluent's files have the same suffix
     last = data.rstrip()[data.rfind(b"$End") + len(b"$End") :]
     if not last.isalnum() or not re.search(rb"\$" + last + rb"\s", data):
         raise ValueError("it is cut short: its last section has no end")
