@@ -24,7 +24,7 @@ def doing_nothing() -> Iterator[None]:
     from triton.runtime import driver
     from triton.runtime.jit import JITFunction
 
-    class Nothing(CompiledKernel):  # type: ignore[misc]
+    class Nothing(CompiledKernel):
         """A compiled kernel."""
 
         function = packed_metadata = None
