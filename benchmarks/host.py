@@ -220,10 +220,7 @@ def main(argv: Sequence[str] | None = None, calls: int = CALLS) -> None:
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(chosen.seed)
     start = time.perf_counter()
-    if chosen.launches:
-        found = measure_launches(calls)
-    else:
-        found = measure(torch.device(chosen.device), calls)
+    found = measure_launches(calls) if chosen.launches else measure(torch.device(chosen.device), calls)
     for name, ways in found.items():
         print(
             f"{name:26}"
