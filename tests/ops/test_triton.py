@@ -278,7 +278,7 @@ def test_indices_out_of_range_touch_no_foreign_memory(operator, how, monkeypatch
     with use_backend("triton"):
         found = DIRECT[operator](spoilt_graph(how))
     for tensor in (found,) if isinstance(found, torch.Tensor) else found:
-        assert tensor.isfinite().all()
+        assert tensor is None or tensor.isfinite().all()
 
 
 def test_kernels_compile_for_a_gpu(tmp_path):
