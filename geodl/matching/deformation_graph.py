@@ -27,7 +27,7 @@ _NEAR = 4
 # Points of a cloud that a point is joined to.
 _NEAREST = 6
 # How much a difference of unit normals counts, in the unit of length (the square root of the area).
-_NORMAL = 0.05
+NORMAL = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def _influence(place: Points, nodes: Indices, owner: Indices, links: Indices) ->
 
 
 def with_normals(pos: Points, normal: Points) -> Points:
-    return np.concatenate([pos, _NORMAL * normal], axis=1)
+    return np.concatenate([pos, NORMAL * normal], axis=1)
 
 
 def surface_links(shape: Any) -> Tensor:

@@ -99,7 +99,8 @@ def partial_match(
     # Distances in units of the larger shape: its area is 1.
     unit = max(areas) ** 0.5
     one, two = (PartialShape.of(shape, unit, k) for shape in (shape_1, shape_2))
-    first = first_maps(one, two, contained, features := _unit(one, two, features))
+    features = _unit(one, two, features)
+    first = first_maps(one, two, contained, features)
     if features is not None:
         near = one.used.nonzero().flatten()
         near = near[nearest(features[0][near], features[1])]

@@ -8,14 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
-from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 
 from geodl.geometry import vertex_normals
-from geodl.matching.deformation_graph import _NORMAL, DeformationGraph, surface_links, with_normals
+from geodl.matching.deformation_graph import NORMAL, DeformationGraph, surface_links, with_normals
 from geodl.matching.geodesic_graph import border_vertices
-from geodl.matching.partial_shape import PartialShape
+from geodl.matching.partial_shape import SCALES, PartialShape
+from geodl.matching.rigid_solver import RigidSolver, mean_of_rows
 
 __all__ = ["OpenGraph", "PartialRegistration", "register_part"]
 
@@ -28,8 +27,6 @@ _REACHES, _TRIMS, _TURNS = (0.2, 0.1, 0.05), (1.0, 0.15, 0.1), 5
 _OPEN_REACHES, _OPEN_TRIMS = (0.3, 0.2, 0.15, 0.1), (1.0, 0.12, 0.08, 0.06)
 # Normals that lie beside one another look the same way.
 _FACING = 0.3
-# What holds nodes that nothing pulls, against a singular system; how far sizes may differ.
-_HELD, _SCALES = 1e-6, (0.8, 1.25)
 
 
 class OpenGraph(NamedTuple):
@@ -93,7 +90,6 @@ def register_part(
     at_two: Indices,
     contained: bool,
     scale: float = 1.0,
-    reaches: tuple[float, ...] | None = None,
 ) -> PartialRegistration:
     """Bends shape 2 onto shape 1 from matches given, as :func:`register`, where the shapes have only a part in common.
 
@@ -105,17 +101,15 @@ def register_part(
         at_one, at_two: ``[P]`` vertices of either that match.
         contained: whether shape 1 has all of shape 2.
         scale: of shape 2 in the beginning.
-        reaches: lengths that the shape is stiff over.
     """
     own = two.graph
     owner, count, sample = own.near[:, 0], len(own.nodes), own.samples
     base = scale * own.pos[own.nodes]
-    targets, weight = _mean(owner[at_two], one.graph.pos[at_one], count)
+    targets, weight = mean_of_rows(owner[at_two], one.graph.pos[at_one], count)
     moved = _placed(base, targets, weight > 0)
-    trims = _TRIMS if contained else _OPEN_TRIMS
-    reaches = reaches or (_REACHES if contained else _OPEN_REACHES)
+    reaches, trims = (_REACHES, _TRIMS) if contained else (_OPEN_REACHES, _OPEN_TRIMS)
     for stage, reach in enumerate(reaches):
-        solver = _Rigid(base, own.links, reach)
+        solver = RigidSolver(base, own.links, reach)
         for _ in range(_TURNS):
             turned = solver.rotations(moved)
             if stage:
@@ -123,10 +117,10 @@ def register_part(
                     one, two, scale, moved, turned, owner, sample, trims[stage], contained
                 )
             moved = solver.solve(turned, np.where(weight[:, None] > 0, targets, moved), weight > 0)
-        grown = solver.scale(moved, weight > 0)
-        grown = min(max(grown * scale, _SCALES[0]), _SCALES[1]) / scale
+        grown = _grown(solver, moved, weight > 0)
+        grown = min(max(grown * scale, SCALES[0]), SCALES[1]) / scale
         scale, base = scale * grown, base * grown
-    solver = _Rigid(base, own.links, reaches[-1])
+    solver = RigidSolver(base, own.links, reaches[-1])
     turned = solver.rotations(moved)
     return PartialRegistration(
         one, two, scale, moved, turned, solver.energy(moved, turned), float((weight > 0).mean())
@@ -151,7 +145,7 @@ def _pulls(
     sample: Indices,
     trim: float,
     contained: bool,
-) -> tuple[Points, Points]:
+) -> tuple[Points, Indices]:
     """Where nodes are pulled ``[N, 3]``, and by how many ``[N]``."""
     other = one.graph
     at = _carried(two.graph, scale, moved, turned, two.graph.nodes)
@@ -159,23 +153,16 @@ def _pulls(
     beside = ~one.border[image]
     if not contained:
         beside &= np.linalg.norm(at[:, :3] - other.pos[image], axis=1) < trim
-        beside &= (at[:, 3:] * other.features[image, 3:]).sum(1) > _FACING * _NORMAL**2
+        beside &= (at[:, 3:] * other.features[image, 3:]).sum(1) > _FACING * NORMAL**2
     here = _carried(two.graph, scale, moved, turned, sample)
     found = KDTree(here).query(other.features[other.nodes])[1]
     offset = other.pos[other.nodes] - here[found, :3]
     pulling = ~two.border[sample[found]] & (np.linalg.norm(offset, axis=1) < trim)
     if not contained:
-        pulling &= (here[found, 3:] * other.features[other.nodes, 3:]).sum(1) > _FACING * _NORMAL**2
+        pulling &= (here[found, 3:] * other.features[other.nodes, 3:]).sum(1) > _FACING * NORMAL**2
     rows = owner[sample[found[pulling]]]
     values = np.concatenate([other.pos[image[beside]], moved[rows] + offset[pulling]])
-    return _mean(np.concatenate([beside.nonzero()[0], rows]), values, len(moved))
-
-
-def _mean(rows: Indices, values: Points, length: int) -> tuple[Points, Points]:
-    """Mean of the values of each row, and how many there are."""
-    count = np.bincount(rows, minlength=length).astype(float)
-    total = np.stack([np.bincount(rows, v, length) for v in values.T], axis=1)
-    return total / np.maximum(count, 1)[:, None], count
+    return mean_of_rows(np.concatenate([beside.nonzero()[0], rows]), values, len(moved))
 
 
 def _placed(base: Points, targets: Points, known: Mask) -> Points:
@@ -188,46 +175,10 @@ def _placed(base: Points, targets: Points, known: Mask) -> Points:
     return placed
 
 
-class _Rigid:
-    """Alternating solver of as-rigid-as-possible deformation in which only some nodes are pulled."""
-
-    def __init__(self, base: Points, links: Indices, reach: float) -> None:
-        count = len(base)
-        one, other = np.concatenate([links, links[::-1]], axis=1)
-        self.one, self.other, self.weight = one, other, 1 / count
-        self.edge = base[one] - base[other]
-        mean = max(float(np.square(self.edge).sum(1).sum()) / max(1, len(one)), 1e-12)
-        self.stiffness = reach**2 / count / (12 * mean)
-        self.table = csr_array((np.ones(len(one)), (one, np.arange(len(one)))), shape=(count, len(one)))
-        adjacency = csr_array((np.ones(len(one)), (one, other)), shape=(count, count))
-        self.matrix = 2 * self.stiffness * (diags_array(adjacency.sum(axis=1)) - adjacency)
-
-    def rotations(self, moved: Points) -> Points:
-        now = moved[self.one] - moved[self.other]
-        outer = (now[:, :, None] * self.edge[:, None, :]).reshape(-1, 9)
-        u, _, vh = np.linalg.svd((self.table @ outer).reshape(-1, 3, 3))
-        u[:, :, 2] *= np.sign(np.linalg.det(u @ vh))[:, None]
-        found: Points = u @ vh
-        return found
-
-    def solve(self, turned: Points, targets: Points, pulled: Mask) -> Points:
-        mean = (turned[self.one] + turned[self.other]) / 2
-        pull = 2 * self.stiffness * (self.table @ np.einsum("eij,ej->ei", mean, self.edge))
-        weight = self.weight * np.where(pulled, 1, _HELD)
-        found: Points = splu((self.matrix + diags_array(weight)).tocsc()).solve(
-            pull + weight[:, None] * targets
-        )
-        return found
-
-    def scale(self, moved: Points, pulled: Mask) -> float:
-        """By which links between nodes that are pulled have grown, in the middle."""
-        some = pulled[self.one] & pulled[self.other]
-        if not some.any():
-            return 1.0
-        now = np.linalg.norm(moved[self.one[some]] - moved[self.other[some]], axis=1)
-        return float(np.median(now / np.maximum(np.linalg.norm(self.edge[some], axis=1), 1e-12)))
-
-    def energy(self, moved: Points, turned: Points) -> float:
-        now = moved[self.one] - moved[self.other]
-        off = now - np.einsum("eij,ej->ei", turned[self.one], self.edge)
-        return float(np.square(off).sum() / max(float(np.square(self.edge).sum()), 1e-12))
+def _grown(solver: RigidSolver, moved: Points, pulled: Mask) -> float:
+    """By which links between nodes that are pulled have grown, in the middle."""
+    some = pulled[solver.one] & pulled[solver.other]
+    if not some.any():
+        return 1.0
+    now = np.linalg.norm(moved[solver.one[some]] - moved[solver.other[some]], axis=1)
+    return float(np.median(now / np.maximum(np.linalg.norm(solver.edge[some], axis=1), 1e-12)))

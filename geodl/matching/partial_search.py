@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from geodl.matching.geodesic_graph import distances_from
-from geodl.matching.partial_shape import REACH, PartialShape
+from geodl.matching.partial_shape import REACH, SCALES, PartialShape
 from geodl.matching.point_map import nearest
 from geodl.matching.zoomout import farthest_vertices
 
@@ -23,8 +23,8 @@ _LANDMARKS, _WAYS, _RANKED, _TRIED, _KEPT, _APART = 5, 3000, 600, 20, 8, 0.1
 # Of two parts: beginnings, points of each, the share of the nearest points that they lie among, and ways that are scored.
 _STARTS, _FEW, _AROUND, _SCORED = 24, 4, 0.5, 800
 _ROUNDS = 6
-# Sizes differ by no more, and how much the same size counts beside what distances say.
-_SCALES, _SAME = (0.8, 1.25), 0.5
+# How much the same size counts beside what distances say.
+_SAME = 0.5
 
 Features = tuple[Tensor, Tensor] | None
 
@@ -115,7 +115,7 @@ def _searched(d_2: Tensor, d_1: Tensor, cost: Tensor, landmarks: list[int], cont
     there = d_1[ways[:, :, None], ways[:, None, :]]
     square = here.square().sum().clamp(min=1e-12)
     scales = ((here * there).sum((1, 2)) + _SAME * square) / ((1 + _SAME) * square)
-    scales = scales.clamp(*_SCALES)
+    scales = scales.clamp(*SCALES)
     scores = []
     for part, scale in zip(ways.split(64), scales.split(64), strict=True):
         off = torch.zeros(part.shape[0], d_2.shape[0], d_1.shape[0])
@@ -172,7 +172,7 @@ def _scale(here: Tensor, there: Tensor, sure: Tensor) -> float:
     weight = sure[:, None] * sure * ((here < 8) & (there < 8))
     square = (weight * here.square()).sum().clamp(min=1e-12)
     scale = float(((weight * here * there).sum() + _SAME * square) / ((1 + _SAME) * square))
-    return min(max(scale, _SCALES[0]), _SCALES[1])
+    return min(max(scale, SCALES[0]), SCALES[1])
 
 
 def _unlikeness(two: PartialShape, one: PartialShape, queries: Tensor, targets: Tensor) -> Tensor:

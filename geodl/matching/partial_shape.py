@@ -16,13 +16,15 @@ from geodl.geometry import Gradient, Spectrum, mean_edge_length, shot, surface_a
 from geodl.matching.geodesic_graph import border_vertices, distance_to, geodesic_graph
 from geodl.matching.match import SpectralShape
 
-__all__ = ["NEIGHBOURHOOD", "REACH", "TIMES", "PartialShape"]
+__all__ = ["NEIGHBOURHOOD", "REACH", "SCALES", "TIMES", "PartialShape"]
 
 # Times of diffusion, in units of the area, and how far heat is felt by then.
 TIMES = torch.logspace(-2.5, -1.3, 8)
 REACH = 0.7 * (4 * TIMES).sqrt()
 # Radius of the histograms of normals, in units.
 NEIGHBOURHOOD = 0.12
+# How far the sizes of a part and of where it belongs may differ.
+SCALES = (0.8, 1.25)
 
 
 @dataclass(frozen=True, eq=False)

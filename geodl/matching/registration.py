@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
-from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 from torch import Tensor
 
 from geodl.matching.deformation_graph import DeformationGraph, with_normals
+from geodl.matching.rigid_solver import RigidSolver, mean_of_rows
 
 __all__ = ["Registration", "register"]
 
@@ -103,7 +102,7 @@ def register(
     tree = one.tree if labels_1 is None else KDTree(features)
     label_nodes, label_sample = (None if labels_2 is None else labels_2[some] for some in (two.nodes, sample))
     for stage, reach in enumerate(reaches):
-        solver = _Rigid(two.pos[two.nodes], two.links, reach)
+        solver = RigidSolver(two.pos[two.nodes], two.links, reach)
         for _ in range(turns):
             if stage:
                 at_nodes = _apart(with_normals(*two.carry(moved, turned, two.nodes)), label_nodes)
@@ -133,43 +132,5 @@ def _apart(features: Points, labels: Indices | None) -> Points:
 
 def _mean(rows: Indices, values: Points, otherwise: Points) -> Points:
     """Mean of the values of each row, ``otherwise`` where there are none."""
-    count = np.bincount(rows, minlength=len(otherwise))[:, None]
-    total = np.stack([np.bincount(rows, v, len(otherwise)) for v in values.T], axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), otherwise)
-
-
-class _Rigid:
-    """Alternating solver of as-rigid-as-possible deformation: factored once a stiffness."""
-
-    def __init__(self, base: Points, links: Indices, reach: float) -> None:
-        count = len(base)
-        one, other = np.concatenate([links, links[::-1]], axis=1)
-        self.one, self.other, self.weight = one, other, 1 / count
-        self.edge = base[one] - base[other]
-        stiffness = self.stiffness = (
-            reach**2 / count / (12 * max(float(np.square(self.edge).sum(1).sum()) / max(1, len(one)), 1e-12))
-        )
-        # Links of all lengths count alike: a membrane of even stiffness.
-        self.table = csr_array((np.ones(len(one)), (one, np.arange(len(one)))), shape=(count, len(one)))
-        adjacency = csr_array((np.ones(len(one)), (one, other)), shape=(count, count))
-        matrix = 2 * stiffness * (diags_array(adjacency.sum(axis=1)) - adjacency)
-        self.factor = splu((matrix + diags_array(np.full(count, 1 / count))).tocsc())
-
-    def rotations(self, moved: Points) -> Points:
-        now = moved[self.one] - moved[self.other]
-        outer = (now[:, :, None] * self.edge[:, None, :]).reshape(-1, 9)
-        u, _, vh = np.linalg.svd((self.table @ outer).reshape(-1, 3, 3))
-        u[:, :, 2] *= np.sign(np.linalg.det(u @ vh))[:, None]
-        found: Points = u @ vh
-        return found
-
-    def solve(self, turned: Points, targets: Points) -> Points:
-        mean = (turned[self.one] + turned[self.other]) / 2
-        pull = 2 * self.stiffness * (self.table @ np.einsum("eij,ej->ei", mean, self.edge))
-        found: Points = self.factor.solve(pull + self.weight * targets)
-        return found
-
-    def energy(self, moved: Points, turned: Points) -> float:
-        now = moved[self.one] - moved[self.other]
-        off = now - np.einsum("eij,ej->ei", turned[self.one], self.edge)
-        return float(np.square(off).sum() / max(float(np.square(self.edge).sum()), 1e-12))
+    mean, count = mean_of_rows(rows, values, len(otherwise))
+    return np.where(count[:, None] > 0, mean, otherwise)

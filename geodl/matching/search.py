@@ -107,6 +107,10 @@ class Pair:
         size = min(max(size, *c_12.shape), self.most)
         return zoomout(c_12, self.phi_1, self.phi_2, size, _STEP, (None, self.places[:samples]))
 
+    def sketched(self, c_12: Tensor) -> Tensor:
+        """The functional map after a ZoomOut that is good enough to judge it by."""
+        return self.grown(c_12, _END - 20, _SAMPLES // 2)
+
     def bent(self, c_12: Tensor, fine: bool = False, quick: bool = False) -> Registration:
         """Shape 2 bent to where the map leads its nodes, and where those of shape 1 come from."""
         one, two = (s.graph if fine else s.coarse_graph for s in (self.one, self.two))
@@ -155,7 +159,7 @@ class Pair:
         """The best of several first maps: all bent a little, the best of these refined as long as that helps."""
         judged: list[tuple[float, Tensor]] = []
         for number, c_12 in enumerate(maps):
-            c_12 = self.grown(c_12, _END - 20, _SAMPLES // 2)
+            c_12 = self.sketched(c_12)
             judged.append((self.bent(c_12, quick=True).bending, c_12))
             tell("first maps", 0.4 * (number + 1) / len(maps))
         judged.sort(key=lambda found: found[0])
@@ -164,11 +168,9 @@ class Pair:
             ends.append(self.improved(self.bent(c_12)))
             tell("refinement", 0.4 + 0.2 * (number + 1) / _KEPT)
         best = min(ends, key=self.cost)
-        return (
-            best
-            if best.bending < _STUCK
-            else self.search_on(ends, [c_12 for _, c_12 in judged[_KEPT:]], tell)
-        )
+        if best.bending < _STUCK:
+            return best
+        return self.search_on(ends, [c_12 for _, c_12 in judged[_KEPT:]], tell)
 
     def search_on(
         self, ends: list[Registration], maps: list[Tensor], tell: Callable[[str, float], None]
@@ -183,7 +185,7 @@ class Pair:
                 found = self.improved(self.bent(maps[number - len(ends)]))
             else:
                 c_12 = drawn_fmap(self.one, self.two, number, self.hints)
-                found = self.improved(self.bent(self.grown(c_12, _END - 20, _SAMPLES // 2)))
+                found = self.improved(self.bent(self.sketched(c_12)))
             if self.cost(found) < _FAR * self.cost(best):
                 best = min(best, self.loosened(found), key=self.cost)
             tell("refinement", 0.6 + 0.2 * (number + 1) / total)
@@ -194,7 +196,7 @@ class Pair:
     def loosened(self, found: Registration) -> Registration:
         """Through blunt maps, which move whole limbs, as long as that lowers the cost much."""
         for _ in range(_ROUNDS):
-            after = self.improved(self.bent(self.grown(self.joint(found, _LOOSE), _END - 20, _SAMPLES // 2)))
+            after = self.improved(self.bent(self.sketched(self.joint(found, _LOOSE))))
             if self.cost(after) > _LESS * self.cost(found):
                 return min(found, after, key=self.cost)
             found = after
