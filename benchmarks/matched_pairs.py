@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +23,21 @@ from geodl.matching import (
 
 # Size of a map before and after ZoomOut, and the points that ZoomOut looks at.
 FIRST, REFINED, SAMPLES = 50, 120, 1000
+
+
+def pair_arguments(doc: str | None, pairs: int, of: str, bodies: bool = True) -> argparse.Namespace:
+    """What a measurement of matches is told: how many ``pairs``, of what, and where remeshed ``bodies`` lie if it takes them."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--out", type=Path, required=True)
+    if bodies:
+        parser.add_argument("--root", type=Path, help="folder of the remeshed FAUST; left out if not given")
+    parser.add_argument("--pairs", type=int, default=pairs, help=of)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", choices=["cpu"])
+    parser.add_argument("--threads", type=int, default=1)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    return chosen
 
 
 def judged(pair: ShapePair, p2p: Tensor) -> MatchedPair:

@@ -6,7 +6,6 @@ tenth of the edge of a mesh of as many vertices. Errors are at points whose matc
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from benchmarks.matched_pairs import pair_arguments
 from benchmarks.result import command, portable, write_result
 from geodl.data import PointCloud, UnitArea
 from geodl.datasets import FAUST, CorrespondenceSet, Puppets, Quadrupeds
@@ -47,15 +47,7 @@ def sets(root: Path | None) -> dict[str, CorrespondenceSet]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--root", type=Path, help="folder of the remeshed FAUST; left out if not given")
-    parser.add_argument("--pairs", type=int, default=8, help="of all sets together")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", choices=["cpu"])
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
+    chosen = pair_arguments(__doc__, 8, "of all sets together")
     console, began = Console(), time.perf_counter()
     random = torch.Generator().manual_seed(chosen.seed)
     data = sets(chosen.root)

@@ -5,17 +5,16 @@ What is measured of a pair is kept in DIR/pairs.jsonl: a run that was interrupte
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from torch import Tensor
 
+from benchmarks.matched_pairs import pair_arguments
 from benchmarks.result import command, portable, write_result
 from geodl.datasets import CorrespondenceSet, Puppets, Quadrupeds
 from geodl.geometry import edges
@@ -96,14 +95,7 @@ def errors_of(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pairs", type=int, default=26, help="of people, and as many of animals")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", choices=["cpu"])
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
+    chosen = pair_arguments(__doc__, 26, "of people, and as many of animals", bodies=False)
     console, began = Console(), time.perf_counter()
     chosen.out.mkdir(parents=True, exist_ok=True)
     kept = chosen.out / "pairs.jsonl"

@@ -6,7 +6,6 @@ held out.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from scipy.optimize import minimize
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from benchmarks.matched_pairs import pair_arguments
 from benchmarks.result import command, portable, write_result
 from geodl.datasets import FAUST, CorrespondenceSet, Puppets, Quadrupeds
 from geodl.matching import MatchedPair, SpectralShape, evaluate, fmap_to_p2p, orientation, p2p_to_fmap, trust
@@ -147,15 +147,7 @@ def table(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--root", type=Path, help="folder of the remeshed FAUST; left out if not given")
-    parser.add_argument("--pairs", type=int, default=16, help="of each set")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu", choices=["cpu"])
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args()
-    torch.set_num_threads(chosen.threads)
+    chosen = pair_arguments(__doc__, 16, "of each set")
     console, began = Console(), time.perf_counter()
     train = measured(console, chosen.root, False, chosen.pairs, chosen.seed)
     test = measured(console, chosen.root, True, chosen.pairs // 2, chosen.seed + 1)
