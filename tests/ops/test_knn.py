@@ -82,7 +82,9 @@ def test_small_clouds_in_tiles_of_a_gpu(monkeypatch, cloud, loop):
     """Several blocks of pairs, of which those below the diagonal are copied, and few clouds at one time."""
     module = importlib.import_module("geodl.ops.triton.knn_small")
     choose, on_gpu = module.tile, SimpleNamespace(is_cuda=True)
-    monkeypatch.setattr(module, "DISTANCE_TILES", {512: module.Tile(rows=4, channels=16, warps=4)})
+    monkeypatch.setattr(
+        module, "DISTANCE_TILES", module.Tiles({512: module.Tile(rows=4, channels=16, warps=4)})
+    )
     monkeypatch.setattr(module, "tile", lambda table, x, *sizes: choose(table, on_gpu, *sizes))
     monkeypatch.setattr(module, "MOST_DISTANCES", 2 * 48 * 48)
     x, ptr = CLOUDS[cloud](107, 5), pointer([40, 0, 20, 47])

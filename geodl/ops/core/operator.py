@@ -222,8 +222,10 @@ class Operator:
 
     def existing(self, outputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """Results that torch.library gave: None where there is none."""
+        # The number of sizes comes first: compiled, a size may be one that cannot be asked for.
         return tuple(
-            None if k in self._optional and part.shape == (0,) else part for k, part in enumerate(outputs)
+            None if k in self._optional and part.dim() == 1 and part.shape[0] == 0 else part
+            for k, part in enumerate(outputs)
         )
 
     def _resolved(self, arguments: Sequence[Any]) -> list[Any]:
