@@ -10,7 +10,8 @@ what balls around a vertex hold (22 numbers made by hand, which a cloud knows as
 what one view can say at all: the light traced against nothing but the faces that it shows, as it is and after a linear map.
 DiffusionNet is trained on positions and normals, too, and on what the balls hold, to which the linear map is its shortcut, as it is
 the U-Net's. Shapes are those of ``ShadedShapes``; rates, epochs, noise, penalty and how small the shapes are in the views of
-training were chosen with creatures held out and no puppets in training.
+training were chosen with creatures held out and no puppets in training. So were 24 epochs of the convolution at taps; its 60 were
+set after puppets had been seen with 24.
 
 Interrupted, the same command goes on after the last seed that is finished.
 """
