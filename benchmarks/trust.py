@@ -59,7 +59,7 @@ def maps_of(
         yield "ZoomOut", fmap_to_p2p(c_12, pair.phi_1.evecs, pair.phi_2.evecs), back
         bent = pair.bent(c_12)
         yield "registered", *bent.point_maps()[:2]
-    best = pair.last(pair.search(first, lambda stage, share: None))
+    best = pair.last(pair.search(lambda stage, share: None))
     forth, back, _ = best.point_maps()
     yield "best", forth, back
     share = float(torch.rand((), generator=random)) * 0.3

@@ -11,8 +11,9 @@ from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from geodl.geometry import edges
+from geodl.matching.deformation_graph import surface_links
 
-__all__ = ["border_vertices", "distance_to", "distances_from", "geodesic_graph"]
+__all__ = ["border_vertices", "distance_to", "distances_from", "geodesic_graph", "surface_graph"]
 
 
 def geodesic_graph(mesh: Any) -> Any:
@@ -45,6 +46,15 @@ def geodesic_graph(mesh: Any) -> Any:
     lengths = torch.cat([torch.linalg.vector_norm(pos[one] - pos[other], dim=1), straight[inside]])
     entries = (lengths.clamp(min=1e-12).numpy(), (rows.numpy(), columns.numpy()))
     return csr_array(entries, shape=(vertices, vertices))
+
+
+def surface_graph(shape: Any) -> Any:
+    """Lengths ``[V, V]`` by which ways over a mesh or a cloud are measured: :func:`geodesic_graph`, or those of a cloud's links."""
+    if getattr(shape, "face", None) is not None:
+        return geodesic_graph(shape)
+    pos, (one, other) = shape.pos.double(), surface_links(shape)
+    length = torch.linalg.vector_norm(pos[one] - pos[other], dim=1).clamp(min=1e-12)
+    return csr_array((length.numpy(), (one.numpy(), other.numpy())), shape=(len(pos), len(pos)))
 
 
 def distances_from(graph: Any, sources: Tensor) -> Tensor:

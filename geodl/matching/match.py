@@ -29,7 +29,7 @@ from geodl.matching.named_features import named_features
 from geodl.matching.point_map import p2p_to_fmap
 from geodl.matching.progress import told
 from geodl.matching.registration import Registration
-from geodl.matching.search import FAMILIES, Pair, carry, first_fmaps, weighted
+from geodl.matching.search import FAMILIES, Pair, carry, weighted
 from geodl.matching.spectral_shape import SpectralShape
 from geodl.matching.transfer import Kind
 from geodl.matching.trust import Trust, orientation, trust
@@ -163,11 +163,12 @@ def match(
 ) -> Match:
     r"""Matches two shapes: several first maps, each refined a little and judged, the best refined fully.
 
-    First maps come from the :func:`~geodl.geometry.differential_invariants`, which know left from right where faces are turned
-    outward (closed meshes whose faces look inward are turned first), by several weights, forth and back, and to a mirror image.
-    Each grows by :func:`zoomout`; then shape 2 is bent onto shape 1, as rigidly as the map allows. The map that bends it least is
-    the best: a left arm on a right shoulder costs more than any pose. Where the best bends it much, limbs are loosened by maps of
-    few eigenfunctions and more first maps are tried, in some seconds. The last map joins nearest points of the bent shapes.
+    First maps lead a few points where the geodesic distances between them agree, which finds a nearly symmetric shape's symmetries
+    as well as the right map, or come from the :func:`~geodl.geometry.differential_invariants`, which know left from right where
+    faces are turned outward (closed meshes whose faces look inward are turned first). Each grows by :func:`zoomout`; then shape 2
+    is bent onto shape 1, as rigidly as the map allows. The map that bends it least is the best: a left arm on a right shoulder
+    costs more than any pose. Where the best bends it much, limbs are loosened by maps of few eigenfunctions and first maps by
+    more weights are tried. The last map joins nearest points of the bent shapes.
     Clouds are matched by the tufted Laplacian of local triangulations, with their ``normal`` or those of their neighbourhoods,
     turned outward. Meshes of more than 25,000 vertices are matched at 8,000, the last step is at all.
     The shapes should be whole and near to isometric. Nothing is learned.
@@ -212,13 +213,13 @@ def match(
             last, stays = _refined(pair, _at_light(start, one, two), tell)
         else:
             light = pair.one, pair.two
-            maps = first_fmaps(*light, pair.hints)
+            more: list[Tensor] = []
             if features is not None:
                 near = _nearest(*light, named_features(features))
-                maps.append(_as_fmap(pair, near))
+                more.append(_as_fmap(pair, near))
                 # Of coarse copies, points are not those of the shapes.
                 start = heeded(near, hints) if light == (one, two) else None
-            last = pair.last(pair.search(maps, tell))
+            last = pair.last(pair.search(tell, more))
         tell("all vertices", 0.85)
         if one.coarse is not None or two.coarse is not None:
             last = last.on(one.graph, two.graph, (hints.labels_1, hints.labels_2) if hints else (None, None))
@@ -270,9 +271,7 @@ def _refined(pair: Pair, start: Tensor, tell: Callable[[str, float], None]) -> t
     direct = pair.follow(start[rows], rows)
     tell("refinement", 0.3)
     mirrored = pair.orientation(direct) < 0
-    better = (
-        pair.search(first_fmaps(pair.one, pair.two, pair.hints), tell) if mirrored else pair.improved(direct)
-    )
+    better = pair.search(tell) if mirrored else pair.improved(direct)
     tell("refinement", 0.8)
     if pair.cost(better) < _MUCH_LESS * pair.cost(direct):
         return pair.last(better), False

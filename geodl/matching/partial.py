@@ -11,9 +11,10 @@ from torch import Tensor
 from geodl.data.shapes import as_shape
 from geodl.geometry import surface_area
 from geodl.matching.geodesic_graph import border_vertices, distances_from
+from geodl.matching.heat_signs import REACH
 from geodl.matching.partial_registration import OpenGraph, PartialRegistration, register_part
 from geodl.matching.partial_search import Features, FirstMap, first_maps
-from geodl.matching.partial_shape import NEIGHBOURHOOD, REACH, PartialShape
+from geodl.matching.partial_shape import NEIGHBOURHOOD, PartialShape
 from geodl.matching.point_map import nearest
 from geodl.matching.trust import orientation
 from geodl.matching.zoomout import farthest_vertices

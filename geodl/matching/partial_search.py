@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from geodl.matching.geodesic_graph import distances_from
-from geodl.matching.partial_shape import REACH, SCALES, PartialShape
+from geodl.matching.heat_signs import REACH
+from geodl.matching.partial_shape import SCALES, PartialShape
 from geodl.matching.point_map import nearest
 from geodl.matching.zoomout import farthest_vertices
 
-__all__ = ["Features", "FirstMap", "first_maps"]
+__all__ = ["Features", "FirstMap", "agreeing_places", "first_maps", "unlikeness"]
 
 # Points of shape 2 and of shape 1 that are matched first.
 _QUERIES, _TARGETS = 60, 160
@@ -53,26 +55,46 @@ def first_maps(
     queries, targets = _spread_over(two, _QUERIES), _spread_over(one, _TARGETS)
     far_2, far_1 = distances_from(two.graph, queries), distances_from(one.graph, targets)
     d_2, d_1 = far_2[:, queries].nan_to_num(posinf=9.0), far_1[:, targets].nan_to_num(posinf=9.0)
-    cost = _unlikeness(two, one, queries, targets)
-    cost = (cost / cost.median().clamp(min=1e-6)).clamp(max=2)
+    valid = (two.border[queries, None, None] > REACH) & (one.border[None, targets, None] > REACH)
+    cost = unlikeness([s[queries] for s in two.diffusion], [s[targets] for s in one.diffusion], valid)
     if features is not None:
         apart = 1 - features[1][queries] @ features[0][targets].mT
         cost = cost / 2 + 2 * (apart / apart.median().clamp(min=1e-6)).clamp(max=2)
-    found: list[_Places] = []
     if contained:
         found = _searched(d_2, d_1, cost, _far_apart(d_2), contained)
     else:
+        found = []
         # Points that are on no counterpart lead nowhere: many beginnings, each of points not far from one another.
         for centre in farthest_vertices(two.mesh.pos[queries], _STARTS).tolist():
             around = d_2[centre].topk(int(_AROUND * queries.numel()), largest=False).indices
             found += _searched(d_2, d_1, cost, _far_apart(d_2, around), contained)
-    found.sort(key=lambda made: -made.score)
+    return [
+        _spread(far_2, far_1, made) for made in _elsewhere(found, d_1)[: _KEPT if contained else 4 * _KEPT]
+    ]
+
+
+def agreeing_places(d_2: Tensor, d_1: Tensor, cost: Tensor, ways: int) -> list[tuple[Tensor, Tensor, float]]:
+    """Where points of a whole shape 2 go by the distances between them, the likeliest first.
+
+    Args:
+        d_2, d_1: distances ``[Q, Q]`` and ``[T, T]`` between points of either shape.
+        cost: ``[Q, T]``, see :func:`unlikeness`.
+        ways: that are kept of those in which the first few points can go.
+
+    Returns:
+        Numbers ``[Q]`` of the points of shape 1, how sure they are ``[Q]``, and by how much shape 2 must grow.
+    """
+    found = _elsewhere(_searched(d_2, d_1, cost, _far_apart(d_2), True, ways), d_1)
+    return [(made.place, made.sure, made.scale) for made in found[:_KEPT]]
+
+
+def _elsewhere(found: list[_Places], d_1: Tensor) -> list[_Places]:
+    """The best of those that lead to the same places, the best first."""
     chosen: list[_Places] = []
-    for made in found:
-        # Those that lead elsewhere, not the same again.
+    for made in sorted(found, key=lambda made: -made.score):
         if all(float(d_1[made.place, other.place].mean()) > _APART for other in chosen):
             chosen.append(made)
-    return [_spread(far_2, far_1, made) for made in chosen[: _KEPT if contained else 4 * _KEPT]]
+    return chosen
 
 
 def _spread_over(shape: PartialShape, count: int) -> Tensor:
@@ -96,7 +118,9 @@ def _far_apart(d_2: Tensor, among: Tensor | None = None) -> list[int]:
     return landmarks
 
 
-def _searched(d_2: Tensor, d_1: Tensor, cost: Tensor, landmarks: list[int], contained: bool) -> list[_Places]:
+def _searched(
+    d_2: Tensor, d_1: Tensor, cost: Tensor, landmarks: list[int], contained: bool, kept: int = _WAYS
+) -> list[_Places]:
     """The best places of all points that a few points lead to."""
     # All the ways in which their distances agree, the likeliest only where there are too many.
     ways, unlike = torch.arange(d_1.shape[0])[:, None], cost[landmarks[0]].clone()
@@ -104,7 +128,7 @@ def _searched(d_2: Tensor, d_1: Tensor, cost: Tensor, landmarks: list[int], cont
         off = _off(d_2[landmark, landmarks[:number]][None, :, None], d_1[ways], contained)
         worst, total = off.abs().amax(1), unlike[:, None] + off.square().sum(1) / 2 + cost[landmark]
         total = total.masked_fill(worst > 2.5, torch.inf).flatten()
-        most = _WAYS if contained or number < len(landmarks) - 1 else _SCORED
+        most = kept if contained or number < len(landmarks) - 1 else _SCORED
         some = total.topk(min(most, int(total.isfinite().sum())), largest=False)
         if not some.indices.numel():
             return []
@@ -138,7 +162,7 @@ def _searched(d_2: Tensor, d_1: Tensor, cost: Tensor, landmarks: list[int], cont
 def _off(here: Tensor, there: Tensor, contained: bool) -> Tensor:
     """How far two distances are apart, in units of what is usual; a cut makes ways longer, never shorter."""
     off = (here - there) / (0.04 + _STRETCH * (here + there) / 2)
-    return torch.where(off > 0, off / _DETOUR, off) if contained else off / _DETOUR
+    return torch.minimum(off, off / _DETOUR) if contained else off / _DETOUR
 
 
 def _agreed(
@@ -175,18 +199,24 @@ def _scale(here: Tensor, there: Tensor, sure: Tensor) -> float:
     return min(max(scale, SCALES[0]), SCALES[1])
 
 
-def _unlikeness(two: PartialShape, one: PartialShape, queries: Tensor, targets: Tensor) -> Tensor:
-    """``[Q, T]``: how differently heat diffuses around points, over times at which it has not reached the border."""
-    (heat_2, turn_2), (heat_1, turn_1) = two.diffusion, one.diffusion
-    valid = (two.border[queries, None, None] > REACH) & (one.border[None, targets, None] > REACH)
+def unlikeness(signs_2: Sequence[Tensor], signs_1: Sequence[Tensor], valid: Tensor | None = None) -> Tensor:
+    """``[Q, T]``: how differently heat diffuses around points, 1 in the middle and 2 at most.
+
+    Args:
+        signs_2, signs_1: of :func:`heat_signs`, at Q and T points.
+        valid: ``[Q, T, 8]`` bool, times at which it has not reached the border; all if not given.
+    """
+    (heat_2, turn_2), (heat_1, turn_1) = signs_2, signs_1
+    away = (heat_2[:, None] - heat_1).abs()
+    turned = (turn_2[:, None] - turn_1).abs()
+    weight = torch.ones_like(away) if valid is None else valid.float()
     # The shortest time always counts, also at the border.
-    valid[..., 0] = True
-    away = (heat_2[queries, None] - heat_1[None, targets]).abs()
-    turned = (turn_2[queries, None] - turn_1[None, targets]).abs()
-    weight = valid.float()
-    both: Tensor = (weight * away).sum(2) / weight.sum(2)
+    weight[..., 0] = 1
     pairs = weight[..., 1:]
-    return both + 0.5 * (pairs * turned).sum(2) / pairs.sum(2).clamp(min=1)
+    cost = (weight * away).sum(2) / weight.sum(2)
+    cost = cost + 0.5 * (pairs * turned).sum(2) / pairs.sum(2).clamp(min=1)
+    unit: Tensor = (cost / cost.median().clamp(min=1e-6)).clamp(max=2)
+    return unit
 
 
 def _spread(far_2: Tensor, far_1: Tensor, made: _Places) -> FirstMap:

@@ -14,13 +14,11 @@ from geodl.data import Mesh
 from geodl.data.shapes import as_shape
 from geodl.geometry import Gradient, Spectrum, mean_edge_length, shot, surface_area
 from geodl.matching.geodesic_graph import border_vertices, distance_to, geodesic_graph
-from geodl.matching.match import SpectralShape
+from geodl.matching.heat_signs import heat_signs
+from geodl.matching.spectral_shape import SpectralShape
 
-__all__ = ["NEIGHBOURHOOD", "REACH", "SCALES", "TIMES", "PartialShape"]
+__all__ = ["NEIGHBOURHOOD", "SCALES", "PartialShape"]
 
-# Times of diffusion, in units of the area, and how far heat is felt by then.
-TIMES = torch.logspace(-2.5, -1.3, 8)
-REACH = 0.7 * (4 * TIMES).sqrt()
 # Radius of the histograms of normals, in units.
 NEIGHBOURHOOD = 0.12
 # How far the sizes of a part and of where it belongs may differ.
@@ -85,16 +83,8 @@ class PartialShape:
 
     @cached_property
     def diffusion(self) -> tuple[Tensor, Tensor]:
-        """Logarithms of the heat that stays, over that in the plane, ``[V, 8]``; and roots of their brackets ``[V, 7]``.
-
-        The brackets change sign when the shape is mirrored.
-        """
-        basis = self.spectrum
-        stays = basis.evecs.square() @ (-basis.evals[:, None] * TIMES).exp()
-        heat = (stays * (4 * torch.pi * TIMES)).clamp(min=1e-3).log()
-        x, y = self.gradient(heat).unbind(-1)
-        bracket = (x[:, :-1] * y[:, 1:] - y[:, :-1] * x[:, 1:]) * (TIMES[:-1] * TIMES[1:]).sqrt()
-        return heat, bracket.sign() * bracket.abs().sqrt()
+        """What :func:`heat_signs` gives, ``[V, 8]`` and ``[V, 7]``."""
+        return heat_signs(self.spectrum, self.gradient)
 
     @cached_property
     def histograms(self) -> Tensor:

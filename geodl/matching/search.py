@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geodl.matching.functional_map import functional_map
+from geodl.matching.geodesic_maps import geodesic_fmaps
 from geodl.matching.hints import Hints
 from geodl.matching.point_map import fit, fmap_to_p2p
 from geodl.matching.registration import Registration, register
@@ -30,15 +31,15 @@ _FIRST_MAPS = (
 )
 # Descriptors of a mirror image: brackets are negated.
 _MIRROR = (1.0, 1.0, -1.0, -1.0, 1.0)
-# Candidates that are refined, rounds at most, and the size of the map that a round ends with.
-_KEPT, _ROUNDS, _END = 3, 4, 100
+# Of first maps the best are refined, and more that lead elsewhere (by this part of the square root of the area), unless they bend
+# so many times the best; in so many rounds at most, and the size of the map that a round ends with.
+_KEPT, _MORE, _ELSEWHERE, _FAR = 3, 2, 0.1, 2.5
+_ROUNDS, _END = 4, 100
 # A round must lower the cost to this share: the spectral map in it is blunter than the bent shape that it begins from.
 _LESS = 0.85
-# Right maps of training bodies and animals bend less than this (and a share more with every try). What bends more is loosened by
-# maps of so few eigenfunctions, unless it costs so many times the best, and first maps are drawn: how many, the logarithms of
-# their weights within this of 0, their sizes.
-_STUCK, _PATIENCE, _LOOSE, _FAR = 0.045, 0.03, 25, 3.0
-_MORE, _SPREAD, _MORE_SIZES = 6, 1.2, (15, 20, 30, 40, 50)
+# Right maps of training bodies and animals bend less than _WRONG, most less than _STUCK. What bends more is loosened by maps of so
+# few eigenfunctions, and so is the best where another one that leads elsewhere costs less than so many times as much.
+_STUCK, _WRONG, _LOOSE, _RIVAL = 0.045, 0.1, 25, 1.5
 _FIRST, _WEIGHT = 50, 10.0
 _SAMPLES, _STEP = 1000, 10
 
@@ -61,16 +62,6 @@ def first_fmaps(shape_1: SpectralShape, shape_2: SpectralShape, hints: Hints | N
     for families, size, signs in (*((*m, plain) for m in _FIRST_MAPS), (*_FIRST_MAPS[0], _MIRROR)):
         maps += _forth_and_back(shape_1, shape_2, families, size, signs, hints)
     return maps
-
-
-def drawn_fmap(
-    shape_1: SpectralShape, shape_2: SpectralShape, seed: int, hints: Hints | None = None
-) -> Tensor:
-    """A functional map of the differential invariants by weights and a size that are drawn, forth or back."""
-    random = np.random.default_rng(seed)
-    families = tuple(np.exp(random.uniform(-_SPREAD, _SPREAD, 5)).tolist())
-    size, way = int(random.choice(_MORE_SIZES)), int(random.integers(2))
-    return _forth_and_back(shape_1, shape_2, families, size, (1.0,) * 5, hints)[way]
 
 
 def _forth_and_back(
@@ -140,7 +131,7 @@ class Pair:
         return fitted
 
     def cost(self, found: Registration) -> float:
-        """Bending, times the square of what the map misses of the brackets of signatures.
+        """Bending, times what the map misses of the brackets of signatures.
 
         Bending alone would let a body pass for one that looks the other way, whose back is much like its front: brackets tell.
         """
@@ -148,50 +139,44 @@ class Pair:
         rows, columns = c_12.shape
         carried, true = c_12 @ self.one.invariants[2][:columns], self.two.invariants[2][:rows]
         whole = carried.square().sum() + true.square().sum()
-        return found.bending * float((carried - true).square().sum() / whole.clamp(min=1e-12)) ** 2
+        return found.bending * float((carried - true).square().sum() / whole.clamp(min=1e-12))
 
     def orientation(self, found: Registration) -> float:
         """See :func:`geodl.matching.orientation`: negative where left and right are swapped."""
         one, two = self.one, self.two
         return orientation(self.fmap(found), one.spectrum, two.spectrum, one.gradient, two.gradient)
 
-    def search(self, maps: list[Tensor], tell: Callable[[str, float], None]) -> Registration:
-        """The best of several first maps: all bent a little, the best of these refined as long as that helps."""
-        judged: list[tuple[float, Tensor]] = []
+    def search(self, tell: Callable[[str, float], None], more: Sequence[Tensor] = ()) -> Registration:
+        """The best of several first maps: where distances lead, what descriptors say, and more that are given."""
+        spectral = first_fmaps(self.one, self.two, self.hints)
+        best = self.best([*more, *geodesic_fmaps(self.one, self.two), *spectral[:2]], tell)
+        if best.bending > _WRONG:
+            best = min(best, self.best(spectral[2:], tell), key=self.cost)
+        return best
+
+    def best(self, maps: list[Tensor], tell: Callable[[str, float], None]) -> Registration:
+        """Of first maps: all bent a little, the best of these and of those that lead elsewhere refined as long as that helps."""
+        judged: list[tuple[Registration, Tensor]] = []
         for number, c_12 in enumerate(maps):
             c_12 = self.sketched(c_12)
-            judged.append((self.bent(c_12, quick=True).bending, c_12))
+            judged.append((self.bent(c_12, quick=True), c_12))
             tell("first maps", 0.4 * (number + 1) / len(maps))
-        judged.sort(key=lambda found: found[0])
+        judged.sort(key=lambda found: found[0].bending)
+        kept: list[tuple[Registration, Tensor]] = []
+        for found, c_12 in judged:
+            near = found.bending < _FAR * judged[0][0].bending and len(kept) < _KEPT + _MORE
+            if near and (len(kept) < _KEPT or all(_apart(found, other) > _ELSEWHERE for other, _ in kept)):
+                kept.append((found, c_12))
         ends = []
-        for number, (_, c_12) in enumerate(judged[:_KEPT]):
+        for number, (_, c_12) in enumerate(kept):
             ends.append(self.improved(self.bent(c_12)))
-            tell("refinement", 0.4 + 0.2 * (number + 1) / _KEPT)
-        best = min(ends, key=self.cost)
-        if best.bending < _STUCK:
-            return best
-        return self.search_on(ends, [c_12 for _, c_12 in judged[_KEPT:]], tell)
-
-    def search_on(
-        self, ends: list[Registration], maps: list[Tensor], tell: Callable[[str, float], None]
-    ) -> Registration:
-        """Where the best is stuck: all ends loosened, then the other first maps and more of them, until one is not."""
-        best = min(ends, key=self.cost)
-        total = len(ends) + len(maps) + _MORE
-        for number in range(total):
-            if number < len(ends):
-                found = ends[number]
-            elif number < len(ends) + len(maps):
-                found = self.improved(self.bent(maps[number - len(ends)]))
-            else:
-                c_12 = drawn_fmap(self.one, self.two, number, self.hints)
-                found = self.improved(self.bent(self.sketched(c_12)))
-            if self.cost(found) < _FAR * self.cost(best):
-                best = min(best, self.loosened(found), key=self.cost)
-            tell("refinement", 0.6 + 0.2 * (number + 1) / total)
-            if best.bending < _STUCK * (1 + _PATIENCE * number):
-                break
-        return best
+            tell("refinement", 0.4 + 0.4 * (number + 1) / len(kept))
+        ends.sort(key=self.cost)
+        near = _RIVAL * self.cost(ends[0])
+        rivals = [end for end in ends[1:] if self.cost(end) < near and _apart(end, ends[0]) > _ELSEWHERE]
+        if rivals or ends[0].bending > _STUCK:
+            return min((self.loosened(end) for end in (ends[0], *rivals[:1])), key=self.cost)
+        return ends[0]
 
     def loosened(self, found: Registration) -> Registration:
         """Through blunt maps, which move whole limbs, as long as that lowers the cost much."""
@@ -220,6 +205,12 @@ class Pair:
                 break
             found = after
         return found
+
+
+def _apart(found: Registration, other: Registration) -> float:
+    """Mean distance of the images of two maps."""
+    pos = found.one.pos
+    return float(np.linalg.norm(pos[found.image] - pos[other.image], axis=1).mean())
 
 
 def _sides(

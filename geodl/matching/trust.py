@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
@@ -24,6 +22,7 @@ from geodl.geometry import (
 from geodl.geometry.cloud import oriented_normals
 from geodl.geometry.shapes import IndexLike, as_index
 from geodl.matching.deformation_graph import DeformationGraph, surface_links
+from geodl.matching.geodesic_graph import surface_graph
 from geodl.matching.registration import register
 
 __all__ = ["Trust", "orientation", "trust"]
@@ -249,10 +248,7 @@ def _ways(shape: Any, sources: Tensor, targets: Tensor) -> Tensor:
     """Distances ``[P]`` over the faces of a mesh, or along the links of a cloud."""
     if getattr(shape, "face", None) is not None:
         return geodesic_distance(shape, sources, targets).double()
-    one, other = surface_links(shape).numpy()
-    pos = shape.pos.double().numpy()
-    length = np.maximum(np.linalg.norm(pos[one] - pos[other], axis=1), 1e-12)
-    graph = csr_array((length, (one, other)), shape=(len(pos), len(pos)))
+    graph = surface_graph(shape)
     found, place = torch.unique(sources, return_inverse=True)
     if not found.numel():
         return torch.zeros(0, dtype=torch.float64)
