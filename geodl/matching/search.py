@@ -19,6 +19,7 @@ from geodl.matching.trust import orientation
 from geodl.matching.zoomout import zoomout
 
 Indices = NDArray[np.int64]
+Judged = tuple[Registration, Tensor]
 
 # Weights of the families of differential invariants, and the size of the first map. No choice is the best for all shapes: each
 # gives a map forth and one back.
@@ -37,9 +38,10 @@ _KEPT, _MORE, _ELSEWHERE, _FAR = 3, 2, 0.1, 2.5
 _ROUNDS, _END = 4, 100
 # A round must lower the cost to this share: the spectral map in it is blunter than the bent shape that it begins from.
 _LESS = 0.85
-# Right maps of training bodies and animals bend less than _WRONG, most less than _STUCK. What bends more is loosened by maps of so
-# few eigenfunctions, and so is the best where another one that leads elsewhere costs less than so many times as much.
-_STUCK, _WRONG, _LOOSE, _RIVAL = 0.045, 0.1, 25, 1.5
+# Most right maps of training bodies and animals bend less than _STUCK, nearly all less than _WRONG. What bends more is loosened by
+# maps of so few eigenfunctions, and so is the best where another one that leads elsewhere costs less than so many times as much;
+# then all other first maps are refined.
+_STUCK, _WRONG, _LOOSE, _RIVAL = 0.045, 0.07, 25, 1.5
 _FIRST, _WEIGHT = 50, 10.0
 _SAMPLES, _STEP = 1000, 10
 
@@ -149,34 +151,35 @@ class Pair:
     def search(self, tell: Callable[[str, float], None], more: Sequence[Tensor] = ()) -> Registration:
         """The best of several first maps: where distances lead, what descriptors say, and more that are given."""
         spectral = first_fmaps(self.one, self.two, self.hints)
-        best = self.best([*more, *geodesic_fmaps(self.one, self.two), *spectral[:2]], tell)
-        if best.bending > _WRONG:
-            best = min(best, self.best(spectral[2:], tell), key=self.cost)
-        return best
-
-    def best(self, maps: list[Tensor], tell: Callable[[str, float], None]) -> Registration:
-        """Of first maps: all bent a little, the best of these and of those that lead elsewhere refined as long as that helps."""
-        judged: list[tuple[Registration, Tensor]] = []
-        for number, c_12 in enumerate(maps):
-            c_12 = self.sketched(c_12)
-            judged.append((self.bent(c_12, quick=True), c_12))
-            tell("first maps", 0.4 * (number + 1) / len(maps))
-        judged.sort(key=lambda found: found[0].bending)
-        kept: list[tuple[Registration, Tensor]] = []
+        judged = self.judged([*more, *geodesic_fmaps(self.one, self.two), *spectral[:2]])
+        tell("first maps", 0.3)
+        kept: list[Judged] = []
         for found, c_12 in judged:
             near = found.bending < _FAR * judged[0][0].bending and len(kept) < _KEPT + _MORE
             if near and (len(kept) < _KEPT or all(_apart(found, other) > _ELSEWHERE for other, _ in kept)):
                 kept.append((found, c_12))
-        ends = []
-        for number, (_, c_12) in enumerate(kept):
-            ends.append(self.improved(self.bent(c_12)))
-            tell("refinement", 0.4 + 0.4 * (number + 1) / len(kept))
-        ends.sort(key=self.cost)
-        near = _RIVAL * self.cost(ends[0])
-        rivals = [end for end in ends[1:] if self.cost(end) < near and _apart(end, ends[0]) > _ELSEWHERE]
-        if rivals or ends[0].bending > _STUCK:
-            return min((self.loosened(end) for end in (ends[0], *rivals[:1])), key=self.cost)
-        return ends[0]
+        best = self.refined(kept)
+        tell("refinement", 0.6)
+        if best.bending > _WRONG:
+            some = {id(found) for found, _ in kept}
+            left = [each for each in judged if id(each[0]) not in some] + self.judged(spectral[2:])
+            best = min(best, self.refined(left), key=self.cost)
+        tell("refinement", 0.8)
+        return best
+
+    def judged(self, maps: list[Tensor]) -> list[Judged]:
+        """First maps by how they bend, the least first: all are bent a little."""
+        sketched = [self.sketched(c_12) for c_12 in maps]
+        return sorted(((self.bent(c, quick=True), c) for c in sketched), key=lambda found: found[0].bending)
+
+    def refined(self, maps: list[Judged]) -> Registration:
+        """The best of the maps, each refined as long as that helps; loosened where it bends much or another one is near to it."""
+        ends = sorted((self.improved(self.bent(c_12)) for _, c_12 in maps), key=self.cost)
+        best, near = ends[0], _RIVAL * self.cost(ends[0])
+        rivals = [end for end in ends[1:] if self.cost(end) < near and _apart(end, best) > _ELSEWHERE]
+        if rivals or best.bending > _STUCK:
+            return min((self.loosened(end) for end in (best, *rivals[:1])), key=self.cost)
+        return best
 
     def loosened(self, found: Registration) -> Registration:
         """Through blunt maps, which move whole limbs, as long as that lowers the cost much."""
