@@ -34,7 +34,7 @@ _FIRST_MAPS = (
 _MIRROR = (1.0, 1.0, -1.0, -1.0, 1.0)
 # Of first maps the best are refined, and more that lead elsewhere (by this part of the square root of the area), unless they bend
 # so many times the best; in so many rounds at most, and the size of the map that a round ends with.
-_KEPT, _MORE, _ELSEWHERE, _FAR = 3, 2, 0.1, 2.5
+_KEPT, _MORE, _ELSEWHERE, _FAR = 3, 3, 0.1, 4.0
 _ROUNDS, _END = 4, 100
 # A round must lower the cost to this share: the spectral map in it is blunter than the bent shape that it begins from.
 _LESS = 0.85
