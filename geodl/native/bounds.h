@@ -1,6 +1,6 @@
 // Nothing is read at an index that nobody has looked at. What a kernel is given may come from a compiled graph, a pickle or a
-// direct call, or have been changed since it was checked: so it looks itself, a few thousand edges before it uses them, while
-// it is about to bring them into the cache anyway.
+// direct call, or have been changed since it was checked: so it looks itself, some edges before it uses them, while it is about to
+// bring them into the cache anyway.
 //
 //     Bounds bounds("rowptr", rowptr, rows, edges, {{"col", col, 1, num_src, "sources"}});
 //     for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) { ... });  // throws, after the threads, if one is out
@@ -28,8 +28,8 @@ bool inside(const int16_t* index, int64_t count, int64_t bound);
 typedef uint32_t Halves __attribute__((vector_size(32)));
 typedef int64_t Words __attribute__((vector_size(32)));
 
-// The same, of fewer than 2^32 things, in whatever instructions the calling clone has. By halves of the indices: the greatest low
-// half is small enough, the greatest high half is zero. That is one instruction to a vector, where signs would take three.
+// The same for fewer than 2^32 things, inlined into a clone. By halves of the indices: the greatest low half is small enough, the
+// greatest high half is zero. That is one instruction to a vector, where signs would take three.
 [[gnu::always_inline]] inline bool all_inside(const int64_t* index, int64_t count, uint32_t bound) {
     constexpr int64_t width = 4, vectors = 4;  // indices of a vector
     if (count < width) {
@@ -124,7 +124,7 @@ public:
         return true;
     }
 
-    // The same where clones of a function call it: compiled for what they have.
+    // The same inlined into a clone, a row or a few lines at a time.
     [[gnu::always_inline]] bool admit_here(int64_t begin, int64_t end) {
         for (int64_t k = 0; k < count_; ++k) {
             const Indices& some = indices_[k];
@@ -166,12 +166,9 @@ public:
         }
     }
 
-    // Whether all were in their bounds that were asked for so far.
-    bool good() const { return !bad_.load(std::memory_order_relaxed); }
-
-    // Throws if not.
+    // Throws if an index is not in its bounds that was asked for.
     void check() const {
-        if (!good()) fail();
+        if (bad_.load(std::memory_order_relaxed)) fail();
     }
 
     // Looks at all edges, in parallel, and throws: for kernels that use them in another order than that of rows.
@@ -188,8 +185,8 @@ private:
     std::atomic<bool> bad_{false};
 };
 
-// Looks ahead of a loop over edges by a few cache lines: they come from memory while the loop works, where the look at a long run
-// would wait for them.
+// Looks a few cache lines ahead of a loop over edges, and asks for the next: they come from memory while the loop works, where the
+// look at a long run would wait for them. For loops that do much for an edge: in those of sums it costs more than Index.
 class LookAhead {
 public:
     LookAhead(Bounds& bounds, int64_t begin, int64_t end) : bounds_(bounds), seen_(begin), end_(end) {}

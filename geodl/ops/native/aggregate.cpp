@@ -17,7 +17,7 @@ namespace geodl {
 namespace {
 
 // Neighbourhoods whose every index is looked at as it is taken: right for sums. The loops of maxima stay vectors only with plain
-// indices (else a third slower), which are looked at a run ahead.
+// indices (else a third slower), which are looked at some lines ahead.
 struct Looked {
     const int64_t* rowptr;
     Index col;
@@ -183,8 +183,8 @@ GEODL_INLINE void max_block(Graph graph, Bounds& bounds, const T* x, Weight<T> w
 }
 
 template <class T, bool Largest>
-GEODL_INLINE void max_rows(Graph graph, Bounds& bounds, const T* x, Weight<T> weight, int64_t channels, T* out, int32_t* position,
-                           int64_t begin, int64_t end) {
+GEODL_INLINE void max_rows(Graph graph, Bounds& bounds, const T* x, Weight<T> weight, int64_t channels, T* out,
+                           int32_t* position, int64_t begin, int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
             max_block<T, V, Largest>(graph, bounds, x, weight, channels, c, out, position, begin, end);
@@ -212,18 +212,18 @@ GEODL_INLINE void max_rows(Graph graph, Bounds& bounds, const T* x, Weight<T> we
 }
 
 template <class T>
-GEODL_INLINE void extremum_rows(Graph graph, Bounds& bounds, const T* x, Weight<T> weight, int64_t channels, bool largest, T* out,
-                                int32_t* position, int64_t begin, int64_t end) {
+GEODL_INLINE void extremum_rows(Graph graph, Bounds& bounds, const T* x, Weight<T> weight, int64_t channels,
+                                bool largest, T* out, int32_t* position, int64_t begin, int64_t end) {
     if (largest) max_rows<T, true>(graph, bounds, x, weight, channels, out, position, begin, end);
     else max_rows<T, false>(graph, bounds, x, weight, channels, out, position, begin, end);
 }
 
-GEODL_CLONES void gather_max_rows(Graph graph, Bounds& bounds, const float* x, Weight<float> weight, int64_t channels, bool largest,
-                                  float* out, int32_t* position, int64_t begin, int64_t end) {
+GEODL_CLONES void gather_max_rows(Graph graph, Bounds& bounds, const float* x, Weight<float> weight, int64_t channels,
+                                  bool largest, float* out, int32_t* position, int64_t begin, int64_t end) {
     extremum_rows<float>(graph, bounds, x, weight, channels, largest, out, position, begin, end);
 }
-GEODL_CLONES void gather_max_rows(Graph graph, Bounds& bounds, const double* x, Weight<double> weight, int64_t channels, bool largest,
-                                  double* out, int32_t* position, int64_t begin, int64_t end) {
+GEODL_CLONES void gather_max_rows(Graph graph, Bounds& bounds, const double* x, Weight<double> weight, int64_t channels,
+                                  bool largest, double* out, int32_t* position, int64_t begin, int64_t end) {
     extremum_rows<double>(graph, bounds, x, weight, channels, largest, out, position, begin, end);
 }
 
@@ -332,8 +332,8 @@ GEODL_INLINE void selected_block(Graph transpose, const int64_t* perm, Bounds& b
 }
 
 template <class T>
-GEODL_INLINE void selected_rows(Graph transpose, const int64_t* perm, Bounds& bounds, Selection selection, const T* g, Weight<T> weight,
-                                int64_t channels, T* out, int64_t begin, int64_t end) {
+GEODL_INLINE void selected_rows(Graph transpose, const int64_t* perm, Bounds& bounds, Selection selection, const T* g,
+                                Weight<T> weight, int64_t channels, T* out, int64_t begin, int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
             selected_block<T, V>(transpose, perm, bounds, selection, g, weight, channels, c, out, begin, end);
@@ -354,13 +354,14 @@ GEODL_INLINE void selected_rows(Graph transpose, const int64_t* perm, Bounds& bo
     }
 }
 
-GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Bounds& bounds, Selection selection, const float* g,
-                                       Weight<float> weight, int64_t channels, float* out, int64_t begin, int64_t end) {
+GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Bounds& bounds, Selection selection,
+                                       const float* g, Weight<float> weight, int64_t channels, float* out,
+                                       int64_t begin, int64_t end) {
     selected_rows<float>(transpose, perm, bounds, selection, g, weight, channels, out, begin, end);
 }
-GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Bounds& bounds, Selection selection, const double* g,
-                                       Weight<double> weight, int64_t channels, double* out, int64_t begin,
-                                       int64_t end) {
+GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Bounds& bounds, Selection selection,
+                                       const double* g, Weight<double> weight, int64_t channels, double* out,
+                                       int64_t begin, int64_t end) {
     selected_rows<double>(transpose, perm, bounds, selection, g, weight, channels, out, begin, end);
 }
 
