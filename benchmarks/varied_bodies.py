@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -12,8 +11,11 @@ from numpy.typing import NDArray
 from rich.progress import track
 from scipy.spatial import KDTree
 
+from benchmarks.varied_people import draw_person
 from geodl.data import Mesh, UnitArea
 from geodl.datasets import Puppets, Quadrupeds
+from geodl.datasets.bodies import registered
+from geodl.datasets.body import BODY
 from geodl.geometry import gradient, remesh, spectrum, vertex_normals
 
 Points = NDArray[np.float64]
@@ -21,7 +23,7 @@ Points = NDArray[np.float64]
 # As many as `match` makes of a shape.
 EIGENFUNCTIONS = 120
 # Vertices of the body that is bent and of the mesh that comes out; lengths in square roots of the area.
-DETAIL, FEWEST, MOST = 5000, 1600, 3600
+DETAIL, FEWEST, MOST = 5000, 1400, 4500
 BUMPS, RADIUS, WAVES, LENGTH, STRETCH, NOISE = 14, (0.012, 0.05), 6, (0.12, 0.8), 0.25, 0.06
 
 
@@ -41,7 +43,8 @@ def varied(body: Mesh, rest: Points, random: Generator) -> Mesh:
     rest = rest / np.sqrt(float(np.ptp(rest, axis=0).prod()) ** (2 / 3))
     pos = body.pos.double().numpy() + _waves(rest, random) + _bumps(rest, normal, body.part.numpy(), random)
     bent = UnitArea()(Mesh(torch.from_numpy(pos), body.face, rest=torch.from_numpy(rest)))
-    edge = float(np.sqrt(2 / (np.sqrt(3) * random.uniform(FEWEST, MOST))))
+    vertices = np.exp(random.uniform(np.log(FEWEST), np.log(MOST)))
+    edge = float(np.sqrt(2 / (np.sqrt(3) * vertices)))
     made = remesh(bent, edge)
     noise = random.uniform(0, NOISE) * (random.random() < 0.5) * edge
     shift = noise * torch.from_numpy(random.standard_normal(made.pos.shape[0]))
@@ -77,22 +80,24 @@ def _bumps(rest: Points, normal: Points, part: NDArray[np.int64], random: Genera
 
 
 def puppets(count: int, seed: int) -> list[Mesh]:
-    """So many varied Puppets, each another person in another pose."""
-    made = Puppets(count, count, seed, num_vertices=DETAIL)
-    return _all(made, [number * (count + 1) for number in range(count)], seed)
+    """So many varied bodies of people, each another person in another pose."""
+    rest = Puppets(1, 1, num_vertices=DETAIL).reference.pos.double().numpy()
+    return [_person(rest, seed, number) for number in track(range(count), "people")]
+
+
+def _person(rest: Points, seed: int, number: int) -> Mesh:
+    random = np.random.default_rng([seed, number])
+    scales, turns = draw_person(random)
+    return prepared(varied(registered(BODY, DETAIL, scales, turns), rest, random))
 
 
 def quadrupeds(count: int, seed: int, split: Literal["train", "test"]) -> list[Mesh]:
     """So many varied Quadrupeds of every species of a split, each another animal in another pose."""
     made = Quadrupeds(count, 2, seed, "registrations", split, DETAIL)
-    return _all(made, range(1, len(made), 2), seed)
-
-
-def _all(made: Puppets | Quadrupeds, chosen: Iterable[int], seed: int) -> list[Mesh]:
     rest = made.reference.pos.double().numpy()
     return [
         prepared(varied(made[number].clone(), rest, np.random.default_rng([seed, number])))
-        for number in track(list(chosen), type(made).__name__)
+        for number in track(range(1, len(made), 2), "animals")
     ]
 
 
