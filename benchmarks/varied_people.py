@@ -40,7 +40,9 @@ def draw_person(random: Generator) -> tuple[Points, Points]:
             along = np.outer(axis, axis)
             scales[number] = (across * (np.eye(3) - along) + long * along) @ scales[number]
     turns = draw_pose(random) if random.random() < _PUPPETS else _free_pose(random)
-    turns = untangle(BODY, scales, turns + np.deg2rad(3) * np.clip(random.standard_normal(turns.shape), -2, 2))
+    turns = untangle(
+        BODY, scales, turns + np.deg2rad(3) * np.clip(random.standard_normal(turns.shape), -2, 2)
+    )
     turns[0] = 0.0
     return scales, turns
 
