@@ -9,6 +9,7 @@ import argparse
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from geodl.matching import (
     smooth_both_ways,
 )
 from geodl.models import FunctionalMapNet, shape_features
+from geodl.models.shape_features import EIGENPAIRS
 from geodl.training import FunctionalMapModule, make_trainer, resume_point, training_seconds
 
 BATCH_SIZE = 4
@@ -93,24 +95,26 @@ class OneKindBatches(torch.utils.data.Sampler[list[int]]):
         return iter([batches[k] for k in torch.randperm(len(batches), generator=random)])
 
 
+@lru_cache(maxsize=1)
+def bodies(people: int, puppets: bool, animals: int, seed: int) -> list[list[Mesh]]:
+    """So many people, Puppets or those that go further, and animals of every species; kept for the next stage."""
+    make = varied_bodies.puppets if puppets else varied_bodies.people
+    return [make(people, seed), varied_bodies.quadrupeds(animals, seed, "train")]
+
+
 class Bodies(L.LightningDataModule):
     """Varied people and Quadrupeds of the training species."""
 
     def __init__(self, people: int, puppets: bool, animals: int, seed: int) -> None:
         super().__init__()
-        self.people = varied_bodies.puppets if puppets else varied_bodies.people
-        self.counts, self.seed = (people, animals), seed
+        self.asked, self.seed = (people, puppets, animals, seed), seed
         self.kinds: list[list[Mesh]] = []
         self.spent = 0.0
 
     def setup(self, stage: str | None = None) -> None:
         if not self.kinds:
             began = time.perf_counter()
-            people, animals = self.counts
-            self.kinds = [
-                self.people(people, self.seed),
-                varied_bodies.quadrupeds(animals, self.seed, "train"),
-            ]
+            self.kinds = bodies(*self.asked)
             self.spent = time.perf_counter() - began
 
     def train_dataloader(self) -> DataLoader:
@@ -211,7 +215,7 @@ class Shapes:
 
     def __init__(self, shapes: CorrespondenceSet, network: FunctionalMapNet) -> None:
         self.shapes, self.seconds = shapes, 0.0
-        self.features = shape_features(network, varied_bodies.EIGENFUNCTIONS)
+        self.features = shape_features(network, EIGENPAIRS)
         self.made: dict[int, Ready] = {}
 
     def __getitem__(self, number: int) -> Ready:
