@@ -299,7 +299,7 @@ def main(argv: list[str] | None = None) -> None:
     write_result(
         chosen.out,
         benchmark="pretrained",
-        data="Puppets and Quadrupeds, varied",
+        data="People and Quadrupeds, varied",
         model="FunctionalMapNet",
         metrics={
             "matched": rows,
