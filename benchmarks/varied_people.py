@@ -54,13 +54,17 @@ def _free_pose(random: Generator) -> Points:
     def between(low: float, high: float) -> float:
         return float(np.deg2rad(random.uniform(low, high)))
 
-    for name, bend, lean, twist in (
+    for name, bend, lean, turn_aside in (
         ("belly", 20, 12, 15),
         ("chest", 20, 12, 15),
         ("neck", 15, 10, 20),
         ("head", 15, 10, 25),
     ):
-        turns[NUMBER[name]] = (between(-bend / 2, bend), between(-twist, twist), between(-lean, lean))
+        turns[NUMBER[name]] = (
+            between(-bend / 2, bend),
+            between(-turn_aside, turn_aside),
+            between(-lean, lean),
+        )
     alike = random.random() < _ALIKE, random.random() < _ALIKE
     arm = leg = np.zeros(0)
     for first, (side, out) in ((True, ("left", 1.0)), (False, ("right", -1.0))):

@@ -18,6 +18,8 @@ __all__ = ["pretrained_features", "shape_features"]
 
 # Of the 60 to 120 eigenpairs that the network was trained with. Each number alone mistakes some bodies, others than the next.
 EIGENPAIRS = (70, 90, 110)
+# Of the largest eigenvalue: what lies below is that of a constant.
+_ZERO = 1e-6
 
 
 def shape_features(
@@ -36,8 +38,11 @@ def shape_features(
 
     def features(shape: SpectralShape) -> Tensor:
         found = []
+        # The eigenvalues of a shape of many components begin with as many zeros, which tell nothing.
+        zeros = int((shape.spectrum.evals <= _ZERO * shape.spectrum.evals[-1]).sum())
+        cut = {min(size or shape.size, shape.size) for size in sizes}
         with torch.inference_mode():
-            for size in sorted({min(size or shape.size, shape.size) for size in sizes}):
+            for size in sorted({size for size in cut if size > zeros} or {shape.size}):
                 spectrum = shape.spectrum.truncate(size)
                 signal = InvariantSignal.of(spectrum, shape.gradient)
                 found.append(network(signal, spectrum, shape.gradient))

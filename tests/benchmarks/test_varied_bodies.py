@@ -26,6 +26,6 @@ def test_people_are_spheres_of_area_1_and_know_their_points() -> None:
     vertices, faces = body.pos.shape[0], body.face.shape[1]
     assert faces == 2 * vertices - 4  # genus 0
     torch.testing.assert_close(surface_area(body), torch.tensor(1.0))
-    assert 0 <= int(body.corres.min()) and int(body.corres.max()) < vertices
+    assert int(body.corres.min()) >= 0 and int(body.corres.max()) < vertices
     assert body.corres.unique().numel() > 0.5 * vertices
     assert body.spectrum.evecs.shape == (vertices, varied_bodies.EIGENFUNCTIONS)

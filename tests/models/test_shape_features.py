@@ -76,3 +76,10 @@ def test_features_of_several_numbers_of_eigenpairs_are_averaged(bodies: list[Spe
     # More than the shape has are all of its own.
     few = SpectralShape.of(bodies[0].mesh, 40)
     torch.testing.assert_close(shape_features(network, (40, 60))(few), shape_features(network)(few))
+
+
+def test_a_soup_of_many_components_has_features() -> None:
+    torch.manual_seed(0)
+    soup = SpectralShape.of(Mesh(torch.randn(300, 3), torch.arange(300).view(3, 100)))
+    found = shape_features(FunctionalMapNet(532, 8, 8, 1), (70, 90, 110))(soup)
+    assert found.shape == (300, 8) and bool(found.isfinite().all())
