@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import struct
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["check_gltf", "check_gmsh", "check_las", "look_at_ends_of_cells"]
+__all__ = ["check_gltf", "check_gmsh", "check_las", "look_before_making_room"]
 
 # Of gltf: where a number stands, and what it counts.
 _NAMED = (
@@ -53,9 +54,14 @@ def check_gltf(path: Path) -> list[str]:
     return [f"{_PASSED_OVER[mode]} were left out" for mode in sorted(passed & _PASSED_OVER.keys())]
 
 
+# Numbers of nodes may have gaps, but what is looked up by them must fit in memory.
+_GAPS = 10_000_000
+
+
 @cache
-def look_at_ends_of_cells() -> None:
-    """Lets meshio's reader of vtu look at where cells end before it makes room for them: a wrong end asks for any memory."""
+def look_before_making_room() -> None:
+    """Lets meshio look at where cells end (vtu) and how nodes are numbered (msh): for a wrong number it asks for any memory."""
+    from meshio.gmsh import _gmsh22, _gmsh40, _gmsh41
     from meshio.vtu import _vtu
 
     unchecked = _vtu.vtk_cells_from_data
@@ -66,7 +72,20 @@ def look_at_ends_of_cells() -> None:
             raise ValueError(f"its offsets of cells do not ascend to its {len(connectivity)} corners")
         return unchecked(connectivity, offsets, types, data)
 
+    def numbered(read: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(read)
+        def nodes(*arguments: Any) -> Any:
+            found = read(*arguments)
+            last = int(max(found[1], default=0))
+            if last > 100 * len(found[1]) + _GAPS:
+                raise ValueError(f"its {len(found[1])} nodes are numbered up to {last}")
+            return found
+
+        return nodes
+
     _vtu.vtk_cells_from_data = cells
+    for version in (_gmsh22, _gmsh40, _gmsh41):
+        version._read_nodes = numbered(version._read_nodes)
 
 
 _ELEMENTS = re.compile(rb"\$Elements\s*\n\s*(\d+)\s*?\n")
