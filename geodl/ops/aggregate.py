@@ -14,8 +14,7 @@ selects every edge. A weight of None is 1 everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ from torch import Tensor
 from geodl.ops.core import CSR, Operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses, new_empty
-from geodl.ops.core.operator import HALF, total
+from geodl.ops.core.operator import HALF
 from geodl.ops.neighbors import Neighbors, csr_for
 
 __all__ = ["aggregate", "edge_sum", "gather"]
@@ -133,42 +132,26 @@ gather_max = Operator(
 )
 
 
-@gather_sum.adjoint
-def _(
-    g: Tensor, x: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None, needs: Sequence[bool]
-) -> Any:
-    by_x = scatter_sum(g, weight, graph, position) if needs[0] else None
-    return by_x, edge_dot(g, x, graph, position) if needs[1] else None
+gather_sum.adjoint(
+    lambda g, x, weight, *selected: scatter_sum(g, weight, *selected),
+    lambda g, x, weight, *selected: edge_dot(g, x, *selected),
+)
+scatter_sum.adjoint(
+    lambda h, g, weight, *selected: gather_sum(h, weight, *selected),
+    lambda h, g, weight, *selected: edge_dot(g, h, *selected),
+)
+edge_dot.adjoint(
+    lambda h, g, x, *selected: gather_sum(x, h, *selected),
+    lambda h, g, x, *selected: scatter_sum(g, h, *selected),
+)
 
-
-@scatter_sum.adjoint
-def _(
-    h: Tensor, g: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None, needs: Sequence[bool]
-) -> Any:
-    by_g = gather_sum(h, weight, graph, position) if needs[0] else None
-    return by_g, edge_dot(g, h, graph, position) if needs[1] else None
-
-
-@edge_dot.adjoint
-def _(h: Tensor, g: Tensor, x: Tensor, graph: CSR, position: Tensor | None, needs: Sequence[bool]) -> Any:
-    by_g = gather_sum(x, h, graph, position) if needs[0] else None
-    return by_g, scatter_sum(g, h, graph, position) if needs[1] else None
-
-
-def _max_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
-    x, weight, graph, _ = inputs
-    g, position = grads[0], outputs[-1]  # given its selection, an extremum is linear
-    by_x = scatter_sum(g, weight, graph, position) if needs[0] else None
-    return by_x, edge_dot(g, x, graph, position) if needs[1] else None
-
-
-def _max_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
-    x, weight, graph, _ = inputs
-    by_x = None if tangents[0] is None else gather_sum(tangents[0], weight, graph, outputs[1])
-    return total(by_x, None if tangents[1] is None else gather_sum(x, tangents[1], graph, outputs[1]))
-
-
-gather_max.differentiable(_max_backward, _max_jvp, linear=True, saves=("x", "weight", "position"))
+# Given its selection, an extremum is a sum.
+gather_max.differentiable(
+    lambda inputs, outputs, *asked: gather_sum.derive((*inputs[:3], outputs[-1]), (), *asked),
+    lambda inputs, outputs, tangents: gather_sum.tangent((*inputs[:3], outputs[-1]), (), tangents),
+    linear=True,
+    saves=("x", "weight", "position"),
+)
 
 
 # --- reference: the definition in PyTorch ---------------------------------------------------------------------

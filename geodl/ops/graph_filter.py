@@ -153,21 +153,9 @@ def _step_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
 
 recurrence.differentiable(recurrence_backward, recurrence_jvp, saves=("source if laplacian", "laplacian"))
 filter_step.differentiable(_step_backward, _step_jvp, saves=("x if laplacian", "laplacian"))
-
-
-@matmul.adjoint
-def _(g: Tensor, a: Tensor, b: Tensor, needs: Sequence[bool]) -> Any:
-    return matmul_nt(g, b) if needs[0] else None, matmul_tn(a, g) if needs[1] else None
-
-
-@matmul_nt.adjoint
-def _(g: Tensor, a: Tensor, b: Tensor, needs: Sequence[bool]) -> Any:
-    return matmul(g, b) if needs[0] else None, matmul_tn(g, a) if needs[1] else None
-
-
-@matmul_tn.adjoint
-def _(g: Tensor, a: Tensor, b: Tensor, needs: Sequence[bool]) -> Any:
-    return matmul_nt(b, g) if needs[0] else None, matmul(a, g) if needs[1] else None
+matmul.adjoint(lambda g, a, b: matmul_nt(g, b), lambda g, a, b: matmul_tn(a, g))
+matmul_nt.adjoint(lambda g, a, b: matmul(g, b), lambda g, a, b: matmul_tn(g, a))
+matmul_tn.adjoint(lambda g, a, b: matmul_nt(b, g), lambda g, a, b: matmul(a, g))
 
 
 # --- reference: the definition in PyTorch ---------------------------------------------------------------------

@@ -9,9 +9,8 @@
     @gather.native              # C++; `@gather.triton` likewise, in the module of the same name in geodl.ops.triton
     def _(x, graph): ...
 
-    @gather.adjoint             # linear in x: its derivatives of every order, forward and reverse, follow from this
-    def _(grad, x, graph, needs):
-        return (edge_sum_by_source(grad, graph),)
+    # It is linear in x: its derivatives of every order, forward and reverse, follow from this.
+    gather.adjoint(lambda grad, x, graph: edge_sum_by_source(grad, graph))
 
 An operator is called with its arguments in order. On plain tensors, which is the ordinary case, the implementation runs at once,
 as an autograd function if a gradient will be asked for; a call that is compiled, traced or intercepted takes that of
@@ -72,6 +71,8 @@ class Operator:
         self._lead = self._tensors[0][0] if self._tensors else -1
         self._optional = tuple(k for k, item in enumerate(self.declaration.results) if item.optional)
         self._apply: Callable[..., Any] | None = None
+        self.derive: Callable[..., Gradients]
+        self.push: Callable[..., Any]
         self._fake: Callable[..., Any] = self._declared_results
         self._definition = torch.library.custom_op(
             f"geodl::{name}", self._from_library, mutates_args=(), schema=self.declaration.schema(results)
@@ -103,29 +104,25 @@ class Operator:
         self._fake = function
         return function
 
-    def adjoint(self, function: Function, frugal: bool = True) -> Function:
-        """For an operator that is linear in each differentiable argument: ``function(grad, *arguments, needs)``.
+    def adjoint(self, *partials: Callable[..., Tensor]) -> None:
+        """For an operator that is linear in each differentiable argument: for each of these ``partial(grad, *arguments)``.
 
-        It gives the derivative of ``<grad, operator(...)>`` by every differentiable argument, of those that are needed, made of
-        operators. An argument that no needed derivative reads is not kept, and given as None; without ``frugal`` all are kept.
+        It gives the derivative of ``<grad, operator(...)>`` by the argument, made of operators. An argument that no needed
+        derivative reads is not kept, and given as None.
         """
 
-        def backward(
-            inputs: tuple[Any, ...], outputs: tuple[Any, ...], grads: Gradients, needs: Sequence[bool]
-        ) -> Gradients:
-            return function(grads[0], *inputs, needs)  # type: ignore[no-any-return]
+        def backward(inputs: Any, outputs: Any, grads: Gradients, needs: Sequence[bool]) -> Gradients:
+            pairs = zip(partials, needs, strict=True)
+            return [partial(grads[0], *inputs) if need else None for partial, need in pairs]
 
-        def jvp(inputs: tuple[Any, ...], outputs: tuple[Any, ...], tangents: Gradients) -> Tensor | None:
-            return total(
-                *(
-                    self(*inputs[:k], tangent, *inputs[k + 1 :])
-                    for k, tangent in enumerate(tangents)
-                    if tangent is not None
-                )
-            )
+        self.differentiable(backward, self.tangent, linear=True)
 
-        self.differentiable(backward, jvp, linear=frugal)
-        return function
+    def tangent(
+        self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Tensor | None]
+    ) -> Tensor | None:
+        """The forward rule of an operator that is linear in each differentiable argument."""
+        given = enumerate(tangents)
+        return total(*(self(*inputs[:k], t, *inputs[k + 1 :]) for k, t in given if t is not None))
 
     def differentiable(
         self,
@@ -147,6 +144,20 @@ class Operator:
         from geodl.ops.core.derivative import register
 
         self._apply = register(self, backward, jvp, linear, saves)
+        self.derive, self.push = backward, jvp
+
+    def composed(self, function: Callable[..., Sequence[Tensor | None]]) -> None:
+        """Derivatives of every order from ``function(*arguments)``, which makes the same results of operators that have theirs."""
+        from geodl.ops.core.derivative import pulled, pushed
+
+        def jvp(inputs: Any, outputs: Any, tangents: Gradients) -> Gradients:
+            # PyTorch wants a tangent of every result.
+            pairs = zip(pushed(function, inputs, tangents), outputs, strict=True)
+            return tuple(torch.zeros_like(o) if t is None and o is not None else t for t, o in pairs)
+
+        self.differentiable(
+            lambda inputs, outputs, grads, needs: pulled(function, inputs, grads, len(needs)), jvp
+        )
 
     # --- calls -----------------------------------------------------------------------------------------------
 
