@@ -146,7 +146,7 @@ class Operator:
         self._apply = register(self, backward, jvp, linear, saves)
         self.derive, self.push = backward, jvp
 
-    def composed(self, function: Callable[..., Sequence[Tensor | None]]) -> None:
+    def composed(self, function: Function) -> Function:
         """Derivatives of every order from ``function(*arguments)``, which makes the same results of operators that have theirs."""
         from geodl.ops.core.derivative import pulled, pushed
 
@@ -155,9 +155,8 @@ class Operator:
             pairs = zip(pushed(function, inputs, tangents), outputs, strict=True)
             return tuple(torch.zeros_like(o) if t is None and o is not None else t for t, o in pairs)
 
-        self.differentiable(
-            lambda inputs, outputs, grads, needs: pulled(function, inputs, grads, len(needs)), jvp
-        )
+        self.differentiable(lambda inputs, _, grads, needs: pulled(function, inputs, grads, len(needs)), jvp)
+        return function
 
     # --- calls -----------------------------------------------------------------------------------------------
 
