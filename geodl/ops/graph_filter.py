@@ -93,7 +93,7 @@ matmul_tn = Operator("matmul_tn", "a[D,N] b[D,C] -> [N,C]")
 # --- derivatives ----------------------------------------------------------------------------------------------
 
 
-def recurrence_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
+def _recurrence_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
     _, laplacian, graph, symmetric, transposed, alpha, beta, sources, keep, backwards = inputs
     matrix, g, steps = Matrix(laplacian, graph, symmetric, transposed), grads[0], len(alpha)
     adjoint = (*matrix.t(), alpha[::-1], beta[::-1], keep)
@@ -119,7 +119,7 @@ def _scaled_states(inputs: Any) -> Tensor:
     return torch.cat([scale * part for scale, part in zip(scales, states.unbind(1), strict=True)], 1)
 
 
-def recurrence_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor:
+def _recurrence_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor:
     # The tangent of z is a recurrence too, whose sources are those of s plus alpha dA z, which has one more for every step.
     source, *matrix, alpha, beta, sources, keep, backwards = inputs
     of_source, of_laplacian = tangents
@@ -151,7 +151,7 @@ def _step_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
     )
 
 
-recurrence.differentiable(recurrence_backward, recurrence_jvp, saves=("source if laplacian", "laplacian"))
+recurrence.differentiable(_recurrence_backward, _recurrence_jvp, saves=("source if laplacian", "laplacian"))
 filter_step.differentiable(_step_backward, _step_jvp, saves=("x if laplacian", "laplacian"))
 matmul.adjoint(lambda g, a, b: matmul_nt(g, b), lambda g, a, b: matmul_tn(a, g))
 matmul_nt.adjoint(lambda g, a, b: matmul(g, b), lambda g, a, b: matmul_tn(g, a))

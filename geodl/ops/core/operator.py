@@ -71,7 +71,7 @@ class Operator:
         self._lead = self._tensors[0][0] if self._tensors else -1
         self._optional = tuple(k for k, item in enumerate(self.declaration.results) if item.optional)
         self._apply: Callable[..., Any] | None = None
-        self.derive: Callable[..., Gradients]
+        self.derive: Callable[..., Any]
         self.push: Callable[..., Any]
         self._fake: Callable[..., Any] = self._declared_results
         self._definition = torch.library.custom_op(
