@@ -11,7 +11,7 @@ give the same bits and agree about what a tie is.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Literal, NamedTuple, TypeVar, cast, overload
+from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -212,33 +212,28 @@ def arrange(x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Te
             raise ValueError(
                 f"ptr has {ptr.shape[0] - 1} clouds but query_ptr has {query_ptr.shape[0] - 1} of them"
             )
+        longest = of_pointer(ptr, ("checked", points), lambda: _longest("ptr", ptr, "x", points))
         if query_ptr is ptr:
-            largest = of_pointer(ptr, ("checked", points), lambda: _check_pointers(ptr, points, ptr, rows))
+            largest = longest
         else:
-            _check_pointers(ptr, points, query_ptr, rows)
+            _longest("query_ptr", query_ptr, "queries", rows)
     dtype = measured_dtype(x)  # of half precision on a GPU; elsewhere it comes in it
     return Layout(
         x.to(dtype), None if queries is None else queries.to(dtype), ptr, query_ptr, single, largest
     )
 
 
-def _check_pointers(ptr: Tensor, points: int, query_ptr: Tensor, rows: int) -> int:
-    """Points of the largest cloud."""
-    pointers = ptr, query_ptr
-    sizes = [torch.cat([p.diff(), p.new_zeros(1)]) for p in pointers]
-    found = [
-        torch.stack([p[0], p[-1], some.min(), some.max()]) for p, some in zip(pointers, sizes, strict=True)
-    ]
-    ends = torch.stack(found).tolist()
-    for name, of, count, (first, last, least, _) in zip(
-        ("ptr", "query_ptr"), ("x", "queries"), (points, rows), ends, strict=True
-    ):
-        if first != 0 or last != count or least < 0:
-            raise ValueError(
-                f"{name} must ascend from 0 to the {count} rows of {of}, not from {first} to {last}"
-                + (" and descend between" if least < 0 else "")
-            )
-    return cast(int, ends[0][-1])
+def _longest(name: str, ptr: Tensor, of: str, count: int) -> int:
+    """Points of the largest cloud, and checks that the pointer is one, in one wait for the device."""
+    sizes = torch.cat([ptr.diff(), ptr.new_zeros(1)])
+    ends = torch.stack([ptr[0], ptr[-1], sizes.min(), sizes.max()])
+    first, last, least, most = map(int, ends.tolist())
+    if first != 0 or last != count or least < 0:
+        raise ValueError(
+            f"{name} must ascend from 0 to the {count} rows of {of}, not from {first} to {last}"
+            + (" and descend between" if least < 0 else "")
+        )
+    return most
 
 
 def _rows(layout: Layout, k: int, without: int) -> tuple[Tensor, int]:

@@ -91,7 +91,8 @@ def reference_adjoint(
 def _(grad: Tensor, *given: Any) -> Gradients:
     *same, selection, needs = given
     everywhere = grad.new_zeros(len(grad), same[-1], grad.shape[1])
-    return reference_adjoint(everywhere.scatter(1, selection.long()[:, None], grad[:, None]), *same, needs)
+    grad = everywhere.scatter(1, selection.long()[:, None], grad[:, None])
+    return reference_adjoint(grad, *(*same, needs))
 
 
 def _turned(filters: Tensor, rotations: int) -> list[Tensor]:

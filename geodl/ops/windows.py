@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from geodl.ops.clouds import check_range
 from geodl.ops.core import CSR
 from geodl.ops.neighbors import Neighbors, csr_for
 
@@ -73,11 +74,8 @@ def count_windows(weight: Tensor, index: Tensor | None, num_windows: int | None)
 
 def check_index(index: Tensor | None, num_windows: int) -> None:
     """Checks that every window exists. It reads the values: for implementations and constructors alone."""
-    if index is None or index.numel() == 0:
-        return
-    low, high = (int(bound) for bound in index.aminmax())
-    if low < 0 or high >= num_windows:
-        raise IndexError(f"index holds windows {low}..{high}, but there are {num_windows} windows")
+    if index is not None:
+        check_range("index", index, num_windows, "windows")
 
 
 def wanted(shapes_of: tuple[Tensor, ...], needs: Any) -> list[Tensor]:
