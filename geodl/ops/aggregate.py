@@ -64,9 +64,7 @@ def aggregate(x: Tensor, neighbors: Neighbors, weight: Tensor | None = None, red
     graph = csr_for(neighbors, x)  # the gradient of a weight gathers over no transpose
     if reduce in ("max", "min"):
         return cast(Tensor, gather_max(x, weight, graph, reduce == "max")[0])
-    if (
-        reduce == "mean" and x.dtype in HALF
-    ):  # the sum may be too large for half precision where the mean is not
+    if reduce == "mean" and x.dtype in HALF:  # where the sum may be too large
         return aggregate(x.float(), neighbors, None if weight is None else weight.float(), reduce).to(x.dtype)
     out = cast(Tensor, gather_sum(x, weight, graph, None))
     return out / neighbors.degree().clamp(min=1)[:, None] if reduce == "mean" else out

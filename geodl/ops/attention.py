@@ -16,7 +16,7 @@ Further derivatives are written with P, its adjoint and the operators of aggrega
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -78,8 +78,7 @@ def attention(
     if vector is not None and vector.shape[-1] == 0:
         # A sum of no terms is that of one zero; an empty tensor has no address, which tells C++ that there is no vector.
         source, target, vector = (functional.pad(scores, (0, 1)) for scores in (source, target, vector))
-    out, _ = attend(x, source, target, vector, edge_scale, graph, negative_slope)
-    return cast(Tensor, out)
+    return cast(Tensor, attend(x, source, target, vector, edge_scale, graph, negative_slope)[0])
 
 
 def attention_weights(
@@ -103,7 +102,7 @@ def attention_weights(
     _check_heads(source, vector)
     graph = csr_for(neighbors, source, target, vector)
     scores = _scores(source, target, vector, graph, negative_slope)
-    return _softmax(scores, _Rows.of(graph), _maximum(scores.detach(), graph))
+    return _softmax(scores, _Rows(graph), _maximum(scores.detach(), graph))
 
 
 def _check_heads(source: Tensor, vector: Tensor | None) -> None:
@@ -183,7 +182,7 @@ def _averages(
     x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None, graph: CSR, slope: float,
     statistics: Tensor,
 ) -> tuple[Tensor]:  # fmt: skip
-    weights = _softmax(_scores(source, target, vector, graph, slope), _Rows.of(graph), statistics[0])
+    weights = _softmax(_scores(source, target, vector, graph, slope), _Rows(graph), statistics[0])
     return (_by_head(gather_sum, x, _product(weights, scale), graph),)
 
 
@@ -192,7 +191,7 @@ def _(
     grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
     out: Tensor, statistics: Tensor, graph: CSR, slope: float,
 ) -> Gradients:  # fmt: skip
-    rows = _Rows.of(graph)
+    rows = _Rows(graph)
     weights = _softmax(_scores(source, target, vector, graph, slope), rows, statistics[0])
     products, scaled = _by_head(edge_dot, grad, x, graph), _product(weights, scale)
     by_scores = scaled * products - weights * rows.spread(rows.sum(scaled * products))
@@ -221,15 +220,11 @@ edge_scores_adjoint.differentiable(
 # --- values per edge and head, from operators that have derivatives -------------------------------------------
 
 
-class _Rows(NamedTuple):
+class _Rows:
     """Sums over the edges of a row, and their adjoint, which spreads values of rows over the edges."""
 
-    summing: CSR
-    spreading: CSR
-
-    @staticmethod
-    def of(graph: CSR) -> _Rows:
-        return _Rows(graph.edges(), graph.writing())
+    def __init__(self, graph: CSR) -> None:
+        self.summing, self.spreading = graph.edges(), graph.writing()
 
     def sum(self, values: Tensor) -> Tensor:
         return cast(Tensor, gather_sum(values, None, self.summing, None))

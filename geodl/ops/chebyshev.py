@@ -80,8 +80,7 @@ def check_powers(filters: Tensor) -> None:
 def apply_polynomial(x: Tensor, filters: Tensor, matrix: Matrix) -> Tensor:
     """``sum_k T_k(L) x filters[k]``."""
     powers, channels, out_channels = filters.shape
-    out, _ = polynomial(x, filters, *matrix, 0 if out_channels <= channels else powers)
-    return cast(Tensor, out)
+    return cast(Tensor, polynomial(x, filters, *matrix, 0 if out_channels <= channels else powers)[0])
 
 
 # The filtered signal and, where ``terms`` is K instead of 0, the terms T_k(L) x that it is the product of with the filters.

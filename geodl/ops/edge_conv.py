@@ -275,9 +275,7 @@ def _(*given: Any) -> Results:
 
 def turned(weight: Tensor, gamma: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """W1 - W2 and W2 of the filter, turned round by the sign of gamma, and that sign (1 where gamma is 0)."""
-    sign = (
-        weight.new_ones(weight.shape[1]) if gamma is None else torch.where(gamma < 0, -1, 1).to(weight.dtype)
-    )
+    sign = weight.new_ones(weight.shape[1]) if gamma is None else torch.where(gamma < 0, -1, 1).to(weight)
     of_point, of_offset = (weight * sign).chunk(2)
     return of_point - of_offset, of_offset, sign
 
@@ -414,10 +412,7 @@ def _(*given: Any) -> Results:
 
 def _double(given: Sequence[Any]) -> list[Any]:
     """The floating tensors among these in double precision."""
-    return [
-        value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
-        for value in given
-    ]
+    return [v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for v in given]
 
 
 # --- native: C++ on the CPU -----------------------------------------------------------------------------------

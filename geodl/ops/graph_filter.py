@@ -220,16 +220,16 @@ matmul_tn.reference(lambda a, b: a.t() @ b)
 # --- native: C++ on the CPU -----------------------------------------------------------------------------------
 
 
-def _native_step(
-    x: Tensor, values: Tensor, edge: Tensor | None, rowptr: Tensor, col: Tensor, alpha: float, d: Tensor | None,
-    beta: float, f: Tensor | None, out: Tensor,
-) -> None:  # fmt: skip
-    # A view of one row or one channel may have any strides there, so those of the allocation are computed.
-    rows = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
+@filter_step.native
+def _(x: Tensor, d: Tensor | None, *given: Any) -> Tensor:
+    *matrix, alpha = given
+    values, edge, rowptr, col = Matrix(*matrix).operand()
+    out, (rows, channels) = new_empty(x, *x.shape), x.shape
     kernel("filter_step", x.dtype)(
-        rowptr.data_ptr(), out.shape[0], col.data_ptr(), *addresses(values, edge), out.shape[1], alpha, beta,
-        *addresses(x, d, f, out), *rows, torch.get_num_threads(), col.shape[0], False,
+        rowptr.data_ptr(), rows, col.data_ptr(), *addresses(values, edge), channels, alpha, 0.0,
+        *addresses(x, d, None, out), *[channels] * 4, torch.get_num_threads(), col.shape[0], False,
     )  # fmt: skip
+    return out
 
 
 def native_recurrence(
@@ -277,4 +277,3 @@ def _(a: Tensor, b: Tensor) -> Tensor:
 
 
 recurrence.native(native_recurrence)
-filter_step.native(lambda *given: step_once(_native_step, *given))

@@ -21,7 +21,7 @@ from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses
 from geodl.ops.dynamic_size import dynamic_size
-from geodl.ops.edge_index import pointers
+from geodl.ops.edge_index import pointer, ptr_of
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.remembered import remembered
 
@@ -105,18 +105,27 @@ def knn(
         ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``k`` below 1, or on the CPU a point
             that is not finite.
     """
-    ptr, query_ptr = pointers(x, ptr, batch, queries, query_ptr, query_batch)
-    check_queries(ptr, queries, query_ptr, loop)
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    asked = None if queries is None else queries.detach()
-    rowptr, col, squared = nearest(x.detach(), ptr, asked, query_ptr, k, loop)
+    asked = asked_of(x, ptr, batch, queries, query_ptr, query_batch, loop)
+    rowptr, col, squared = nearest(*asked, k, loop)
     neighbors = Neighbors.trusted(rowptr, col, x.shape[0])
     return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 
-def check_queries(ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, loop: bool) -> None:
-    """Raises ValueError for arguments that do not go together."""
+def asked_of(
+    x: Tensor, ptr: Tensor | None, batch: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None,
+    query_batch: Tensor | None, loop: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    """The points, where their clouds begin, and the same of queries: constants, of as many clouds.
+
+    Raises:
+        ValueError: arguments that do not go together.
+    """
+    ptr, query_ptr = pointer(ptr, batch, x), pointer(query_ptr, query_batch, queries, "query_batch")
+    if ptr is not None and query_ptr is not None:
+        # The last clouds may have no points, or nobody may ask of them.
+        clouds = max(ptr.shape[0], query_ptr.shape[0]) - 1
+        ptr = ptr if batch is None else ptr_of(batch, clouds)
+        query_ptr = query_ptr if query_batch is None else ptr_of(query_batch, clouds)
     if queries is None:
         if query_ptr is not None:
             raise ValueError("query_ptr is given but queries are not")
@@ -124,6 +133,7 @@ def check_queries(ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor 
         raise ValueError("loop=False leaves a point out of its own row, but queries are no points of x")
     elif (ptr is None) != (query_ptr is None):
         raise ValueError("queries in several clouds need both ptr and query_ptr")
+    return x.detach(), ptr, None if queries is None else queries.detach(), query_ptr
 
 
 # --- operator -----------------------------------------------------------------

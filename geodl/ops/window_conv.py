@@ -144,9 +144,8 @@ def _(
     *selection, needs = given
     rings, rays, _, channels = filters.shape
     by_x, by_weight, by_filters = map(in_huge_pages, wanted((x, weight, filters), needs))
-    results = [by if need else None for by, need in zip((by_x, by_weight, by_filters), needs, strict=True)]
     kernel("window_conv_backward", x.dtype)(
         *Windows(graph, weight, index).addresses(), x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, channels,
-        rotations, *addresses(grad, *(selection or [None]), *results), torch.get_num_threads(), graph.num_edges,
+        rotations, *addresses(grad, *(selection or [None]), by_x, by_weight, by_filters), torch.get_num_threads(), graph.num_edges,
     )  # fmt: skip
     return by_x, by_weight, by_filters

@@ -36,10 +36,10 @@ def register(
         forward=lambda *flat: op._overload(*flat),
         setup_context=rule.setup_flat,
         backward=rule.backward,
-        vmap=lambda info, dims, *flat: rule.vmap(info, dims, flat),
+        vmap=rule.vmap,
     )
     op._definition.register_autograd(rule.backward, setup_context=rule.setup_flat)
-    op._definition.register_vmap(lambda info, dims, *flat: rule.vmap(info, dims, flat))
+    op._definition.register_vmap(rule.vmap)
     return watch.applier(plain)
 
 
@@ -63,9 +63,8 @@ class _Rule:
                 keeps[names.index(name)] = f"needs[{names.index(reason)}]"
         for k in range(self.count if linear and self.count > 1 else 0):
             # The derivative by one argument of a linear operator reads all the others.
-            keeps[k] = (
-                keeps[k] and "(" + " or ".join(f"needs[{j}]" for j in range(self.count) if j != k) + ")"
-            )
+            others = " or ".join(f"needs[{j}]" for j in range(self.count) if j != k)
+            keeps[k] = keeps[k] and f"({others})"
         kept = [saves is not None and item.name in saves for item in declaration.results]
         kept_of = declaration, keeps, kept
         self.save, self.restore = write_save(*kept_of), write_restore(*kept_of)
@@ -127,7 +126,7 @@ class _Rule:
             for k, (part, out) in enumerate(zip(parts, told, strict=True))
         )
 
-    def vmap(self, info: Any, dims: Sequence[Any], flat: Sequence[Any]) -> Any:
+    def vmap(self, info: Any, dims: Sequence[Any], *flat: Any) -> Any:
         """One call an entry of the batch."""
         if info.batch_size == 0:
             raise ValueError(f"{self.op.name} needs at least one entry to map over, not 0")
@@ -151,11 +150,8 @@ class _Rule:
 
 
 def _primal(value: Any) -> Any:
-    return (
-        forward_ad.unpack_dual(value).primal
-        if isinstance(value, Tensor) and forward_ad._current_level >= 0
-        else value
-    )
+    dual = isinstance(value, Tensor) and forward_ad._current_level >= 0
+    return forward_ad.unpack_dual(value).primal if dual else value
 
 
 def adjoint_operator(op: Operator, name: str) -> Operator:
@@ -239,11 +235,8 @@ def pulled(
         # Views, or the gradient by one would also run through what another was made from.
         views = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs[:count]]
         results = function(*views, *inputs[count:])
-    asked = [
-        (r, g)
-        for r, g in zip(results, grads, strict=True)
-        if r is not None and g is not None and r.requires_grad
-    ]
+    pairs = zip(results, grads, strict=True)
+    asked = [(r, g) for r, g in pairs if r is not None and g is not None and r.requires_grad]
     leaves = [view for view in views if view is not None and view.requires_grad]
     if not (asked and leaves):
         return [None] * count

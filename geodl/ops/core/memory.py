@@ -27,7 +27,7 @@ def resolve(tensor: Tensor, name: str) -> Tensor:
     if tensor._is_zerotensor():  # a tangent of zeros in forward mode: a slice of it has an address near 0
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device) + tensor
     if tensor.data_ptr() == 0:
-        raise ValueError(_freed(name, tensor))
+        raise ValueError(f"{name} of shape {list(tensor.shape)} has no memory: its storage was freed")
     # Before anything is copied: PyTorch reads beyond the storage.
     last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     held = tensor.untyped_storage().nbytes()
@@ -49,10 +49,6 @@ def require_memory(**tensors: Tensor | None) -> None:
     for name, tensor in tensors.items():
         if tensor is not None and not wrapped(tensor) and tensor.untyped_storage().nbytes() < tensor.nbytes:
             resolve(tensor, name)
-
-
-def _freed(name: str, tensor: Tensor) -> str:
-    return f"{name} of shape {list(tensor.shape)} has no memory: its storage was freed"
 
 
 def in_huge_pages(tensor: Given) -> Given:

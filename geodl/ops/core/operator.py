@@ -38,8 +38,7 @@ from geodl.ops.core import watch
 from geodl.ops.core.csr import CSR
 from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.dispatch import select
-from geodl.ops.core.fitting import promoted
-from geodl.ops.core.memory import resolve
+from geodl.ops.core.fitting import promoted, resolved
 from geodl.ops.core.plain import FIT, MUST_BE_RESOLVED, PLAIN, WANT_GRADIENT, write_look
 from geodl.ops.core.watch import watched
 
@@ -167,7 +166,7 @@ class Operator:
             return self._watched(arguments)
         found = self._look(arguments)
         if found & MUST_BE_RESOLVED:
-            arguments = tuple(self._resolved(arguments))
+            arguments = tuple(resolved(self.declaration, arguments))
         return self._plain(found, arguments) if found else self._mended(arguments)
 
     def _plain(self, found: int, arguments: tuple[Any, ...]) -> Any:
@@ -182,12 +181,10 @@ class Operator:
 
     def _mended(self, arguments: Sequence[Any]) -> Any:
         """A call that does not fit as it is: of tensors that are not plain, of mixed dtypes under autocast, or wrong."""
-        if any(
-            isinstance(a, Tensor) and (type(a) not in PLAIN or watch.wrapped(a))
-            for a in self._flat(arguments)
-        ):
+        tensors = [a for a in self._flat(arguments) if isinstance(a, Tensor)]
+        if any(type(tensor) not in PLAIN or watch.wrapped(tensor) for tensor in tensors):
             return self._watched(arguments)
-        mended = tuple(self._resolved(self._promoted(arguments)))
+        mended = tuple(resolved(self.declaration, self._promoted(arguments)))
         asked = any(isinstance(a, Tensor) and a.requires_grad for a in mended[: self.num_differentiable])
         return self._plain(WANT_GRADIENT if asked else FIT, mended)
 
@@ -205,9 +202,8 @@ class Operator:
                 raise ValueError(f"{name} must be a tensor, not {type(arguments[k]).__name__}")
         arguments = self._promoted(arguments)
         flat = self._flat(arguments)
-        if self._apply is not None and (
-            watch.transformed() or forward_ad._current_level >= 0 or any(map(_is_wrapped, flat))
-        ):
+        wrapped = any(isinstance(a, Tensor) and watch.wrapped(a) for a in flat)
+        if self._apply is not None and (wrapped or watch.transformed() or forward_ad._current_level >= 0):
             return self._through_library(flat, self._transformed.apply)
         return self._through_library(flat)
 
@@ -218,7 +214,7 @@ class Operator:
     def _from_library(self, *flat: Any) -> Any:
         arguments = self._grouped(flat)
         self.declaration.bind(arguments)
-        return self.filled(arguments, self.run(*self._resolved(arguments)))
+        return self.filled(arguments, self.run(*resolved(self.declaration, arguments)))
 
     def _fake_of(self, *flat: Any) -> Any:
         arguments = self._grouped(flat)
@@ -237,15 +233,6 @@ class Operator:
             None if k in self._optional and part.dim() == 1 and part.shape[0] == 0 else part
             for k, part in enumerate(outputs)
         )
-
-    def _resolved(self, arguments: Sequence[Any]) -> list[Any]:
-        """The arguments in memory that kernels can read."""
-        found = list(arguments)
-        for k, name in self._tensors:
-            found[k] = None if found[k] is None else resolve(found[k], name)
-        for k in self._graphs:
-            found[k] = found[k].resolved()
-        return found
 
     def run(self, *arguments: Any) -> Any:
         """The implementation alone, for what is made of operators: arguments are checked and lie in plain memory, nobody looks on,
@@ -309,10 +296,6 @@ class Operator:
     def _declared_results(self, *arguments: Any) -> Any:
         results = self.declaration.new_results(arguments)
         return results if len(results) > 1 else results[0]
-
-
-def _is_wrapped(value: Any) -> bool:
-    return isinstance(value, Tensor) and watch.wrapped(value)
 
 
 def total(*terms: Tensor | None) -> Tensor | None:
