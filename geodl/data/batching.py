@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -66,7 +68,7 @@ def _plain_batch(shapes: Sequence[Data], parts: Mapping[str, list[Any]]) -> Batc
     counts = [[value.shape[0] for value in parts[name]] for name in ("x", "pos") if name in parts]
     if not counts or counts[0] != counts[-1]:
         return None
-    batch = Batch(_base_cls=kind)
+    batch = copy(_empty_batch(kind))
     batch.stores_as(shapes[0])
     batch._num_graphs, batch._slice_dict, batch._inc_dict = len(shapes), {}, {}
     ptr = _begins(counts[0])
@@ -85,6 +87,12 @@ def _plain_batch(shapes: Sequence[Data], parts: Mapping[str, list[Any]]) -> Batc
     batch.batch = _repeated(torch.arange(len(shapes)), counts[0], device)
     batch.ptr = ptr.to(device, copy=True)
     return batch
+
+
+@cache
+def _empty_batch(kind: type[Data]) -> Batch:
+    # PyG makes classes and reads signatures for each.
+    return Batch(_base_cls=kind)
 
 
 def _is_plain(value: Any) -> bool:

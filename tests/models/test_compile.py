@@ -74,7 +74,9 @@ def test_trains(name: str) -> None:
         given = inputs(name, size)
         for run in (compiled, other):
             torch.manual_seed(1)
-            scores(run(*given)).square().mean().backward()
+            out = scores(run(*given))
+            # A square would not do: features of unit length have the same whatever the weights.
+            (out * torch.linspace(-1, 1, out.numel()).view_as(out)).mean().backward()
     assert not counters["graph_break"]
     assert counters["stats"]["unique_graphs"] <= 2
     for (key, found), (_, expected) in zip(model.named_parameters(), other.named_parameters(), strict=True):
