@@ -223,10 +223,8 @@ def arrange(x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Te
                 f"ptr has {ptr.shape[0] - 1} clouds but query_ptr has {query_ptr.shape[0] - 1} of them"
             )
         longest = of_pointer(ptr, ("checked", points), lambda: _longest("ptr", ptr, "x", points))
-        if query_ptr is ptr:
-            largest = longest
-        else:
-            _longest("query_ptr", query_ptr, "queries", rows)
+        of_pointer(query_ptr, ("checked", rows), lambda: _longest("query_ptr", query_ptr, "queries", rows))
+        largest = longest if query_ptr is ptr else None
     dtype = measured_dtype(x)  # of half precision on a GPU; elsewhere it comes in it
     return Layout(
         x.to(dtype), None if queries is None else queries.to(dtype), ptr, query_ptr, single, largest

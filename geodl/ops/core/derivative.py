@@ -188,6 +188,7 @@ def adjoint_operator(op: Operator, name: str) -> Operator:
         pairs = zip(found if count > 1 else (found,), needs, strict=True)
         return [by if need else None for by, need in pairs]
 
+    # All arguments are kept: of those that it does not read, it takes the shapes.
     op.differentiable(lambda inputs, outputs, grads, needs: derive(grads[0], *inputs, needs), op.tangent)
 
     def replaced(

@@ -71,7 +71,6 @@ class Operator:
         self._optional = tuple(k for k, item in enumerate(self.declaration.results) if item.optional)
         self._apply: Callable[..., Any] | None = None
         self.derive: Callable[..., Any]
-        self.push: Callable[..., Any]
         self._fake: Callable[..., Any] = self._declared_results
         self._definition = torch.library.custom_op(
             f"geodl::{name}", self._from_library, mutates_args=(), schema=self.declaration.schema(results)
@@ -143,7 +142,7 @@ class Operator:
         from geodl.ops.core.derivative import register
 
         self._apply = register(self, backward, jvp, linear, saves)
-        self.derive, self.push = backward, jvp
+        self.derive = backward
 
     def composed(self, function: Function) -> Function:
         """Derivatives of every order from ``function(*arguments)``, which makes the same results of operators that have theirs."""
