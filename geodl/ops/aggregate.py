@@ -60,7 +60,10 @@ def aggregate(x: Tensor, neighbors: Neighbors, weight: Tensor | None = None, red
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
     if weight is not None and weight.dim() == 2:
-        return _by_channel(x, neighbors, weight, reduce)
+        shape = [neighbors.num_edges, x.shape[-1]]
+        if [*weight.shape] != shape:
+            raise ValueError(f"weight must have shape [E] or [E, C] = {shape}, not {list(weight.shape)}")
+        return aggregate(gather(x, neighbors) * weight, neighbors.edges(), reduce=reduce)
     graph = csr_for(neighbors, x)  # the gradient of a weight gathers over no transpose
     if reduce in ("max", "min"):
         return cast(Tensor, gather_max(x, weight, graph, reduce == "max")[0])
@@ -102,15 +105,6 @@ def edge_sum(values: Tensor, neighbors: Neighbors) -> Tensor:
         ValueError: a shape, dtype or device that does not fit.
     """
     return cast(Tensor, gather_sum(values, None, csr_for(neighbors).edges(), None))
-
-
-def _by_channel(x: Tensor, neighbors: Neighbors, weight: Tensor, reduce: str) -> Tensor:
-    if weight.shape != (neighbors.num_edges, x.shape[-1]):
-        raise ValueError(
-            f"weight must have shape [E] or [E, C] = {[neighbors.num_edges, x.shape[-1]]}, not {list(weight.shape)}"
-        )
-    messages = gather(x, neighbors) * weight
-    return aggregate(messages, neighbors.edges(), reduce=reduce)
 
 
 # --- operators ------------------------------------------------------------------------------------------------

@@ -254,9 +254,9 @@ def _softmax(scores: Tensor, rows: _Rows, maximum: Tensor) -> Tensor:
     return values / rows.spread(total.masked_fill(total == 0, 1))
 
 
-def _product(value: Any, factor: Tensor | None) -> Any:
-    """The product, where a factor of None is 1; None for None."""
-    return value if value is None or factor is None else value * factor
+def _product(value: Tensor, factor: Tensor | None) -> Tensor:
+    """The product, where a factor of None is 1."""
+    return value if factor is None else value * factor
 
 
 def _by_head(operator: Operator, one: Tensor, other: Tensor, graph: CSR) -> Tensor:

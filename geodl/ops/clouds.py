@@ -11,15 +11,13 @@ def one_cloud(x: Tensor) -> Tensor:
     return torch.arange(2, device=x.device) * (x.shape[0] if x.dim() else 0)
 
 
-def check_pointer(
-    ptr: Tensor, count: int, of: str = "points", name: str = "ptr", part: str = "cloud"
-) -> None:
+def check_pointer(ptr: Tensor, count: int, of: str = "points", name: str = "ptr", row: str = "cloud") -> None:
     """Raises ValueError unless ``ptr`` ascends from 0 to the number of points, or of what else it points to."""
     first, last = int(ptr[0]), int(ptr[-1])
     if first != 0 or last != count:
         raise ValueError(f"{name} must ascend from 0 to the {count} {of}, not from {first} to {last}")
     if bool((descends := ptr.diff() < 0).any()):
-        raise ValueError(f"{name} must not descend, but {part} {first_of(descends)} ends before it starts")
+        raise ValueError(f"{name} must not descend, but {row} {first_of(descends)} ends before it starts")
 
 
 def check_range(name: str, values: Tensor, count: int, of: str) -> None:

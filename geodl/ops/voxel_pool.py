@@ -13,6 +13,7 @@ from geodl.ops.clouds import check_finite, check_pointer, first_of, one_cloud
 from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.fitting import Fitting
+from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.edge_index import pointer
 from geodl.ops.neighbors import Neighbors
 
@@ -124,6 +125,12 @@ group_voxels = Operator(
     "group_voxels",
     "; pos:const[P,D] size:double[D] ptr:int[B+1] -> rowptr:int[Q+1] col:int[P] voxel_ptr:int[B+1]",
 )
+
+
+@group_voxels.fake
+def _(pos: Tensor, size: Tensor, ptr: Tensor) -> Grouped:
+    group_voxels.declaration.bind((pos, size, ptr))
+    return ptr.new_empty(dynamic_size(1)), ptr.new_empty(pos.shape[0]), torch.empty_like(ptr)
 
 
 def checked(group: Callable[..., Grouped]) -> Callable[..., Grouped]:
