@@ -14,7 +14,8 @@ selects every edge. A weight of None is 1 everywhere.
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -125,21 +126,28 @@ gather_max = Operator(
 
 
 gather_sum.adjoint(
-    lambda g, x, weight, *selected: scatter_sum(g, weight, *selected),
-    lambda g, x, weight, *selected: edge_dot(g, x, *selected),
+    lambda g, x, weight, graph, position: scatter_sum(g, weight, graph, position),
+    lambda g, x, weight, graph, position: edge_dot(g, x, graph, position),
 )
 scatter_sum.adjoint(
-    lambda h, g, weight, *selected: gather_sum(h, weight, *selected),
-    lambda h, g, weight, *selected: edge_dot(g, h, *selected),
+    lambda h, g, weight, graph, position: gather_sum(h, weight, graph, position),
+    lambda h, g, weight, graph, position: edge_dot(g, h, graph, position),
 )
 edge_dot.adjoint(
-    lambda h, g, x, *selected: gather_sum(x, h, *selected),
-    lambda h, g, x, *selected: scatter_sum(g, h, *selected),
+    lambda h, g, x, graph, position: gather_sum(x, h, graph, position),
+    lambda h, g, x, graph, position: scatter_sum(g, h, graph, position),
 )
 
-# Given its selection, an extremum is a sum.
+
+def _max_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
+    x, weight, graph, _ = inputs
+    g, position = grads[0], outputs[-1]  # given its selection, an extremum is linear
+    by_x = scatter_sum(g, weight, graph, position) if needs[0] else None
+    return by_x, edge_dot(g, x, graph, position) if needs[1] else None
+
+
 gather_max.differentiable(
-    lambda inputs, outputs, *asked: gather_sum.derive((*inputs[:3], outputs[-1]), (), *asked),
+    _max_backward,
     lambda inputs, outputs, tangents: gather_sum.tangent((*inputs[:3], outputs[-1]), (), tangents),
     linear=True,
     saves=("x", "weight", "position"),

@@ -109,9 +109,10 @@ class Operator:
         derivative reads is not kept, and given as None.
         """
 
+        numbered = tuple(enumerate(partials))  # zip costs a small graph as much as a call
+
         def backward(inputs: Any, outputs: Any, grads: Gradients, needs: Sequence[bool]) -> Gradients:
-            pairs = zip(partials, needs, strict=True)
-            return [partial(grads[0], *inputs) if need else None for partial, need in pairs]
+            return [partial(grads[0], *inputs) if needs[k] else None for k, partial in numbered]
 
         self.differentiable(backward, self.tangent, linear=True)
 
