@@ -13,6 +13,7 @@ from geodl.matching import bijectivity_loss, coupling_loss, orthogonality_loss, 
 from geodl.matching.point_map import fit
 from geodl.models import FunctionalMapNet
 from geodl.training.labelling import CorrespondenceModule
+from geodl.training.training_steps import training_steps
 
 # Share of the steps in which maps grow.
 _GROWTH = 2 / 3
@@ -161,8 +162,9 @@ class FunctionalMapModule(CorrespondenceModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), self.learning_rate)
-        steps = int(self.trainer.estimated_stepping_batches)
-        fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, self.learning_rate / 100)
+        fall = torch.optim.lr_scheduler.CosineAnnealingLR(
+            optimizer, training_steps(self), self.learning_rate / 100
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": fall, "interval": "step"}}
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from geodl.training.arguments import apply, apply_with_penalty
+from geodl.training.training_steps import training_steps
 
 __all__ = ["SupervisedModule", "warm_up_and_cosine"]
 
@@ -82,7 +83,7 @@ class SupervisedModule(L.LightningModule):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
         )
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = training_steps(self)
         rate = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warm_up_and_cosine(min((step + 0.5) / steps, 1.0))
         )

@@ -159,6 +159,23 @@ def test_what_cannot_be_read_names_a_way_round(name: str, tmp_path: Path) -> Non
         as_shape(tmp_path / name)
 
 
+def test_cells_that_end_far_behind_their_corners_ask_for_no_memory(tmp_path: Path) -> None:
+    meshio = pytest.importorskip("meshio", reason=FILES_EXTRA)
+    corners = np.arange(5)[None]
+    meshio.write(
+        tmp_path / "a.vtu",
+        meshio.Mesh(np.random.default_rng(0).random((5, 3)), [("polygon", corners)]),
+        binary=False,
+    )
+    text = (tmp_path / "a.vtu").read_text()
+    found = re.search(r'(Name="offsets"[^>]*>\s*)5(\s)', text)
+    assert found is not None
+    for end in (2**40, -1, 6):
+        written(tmp_path / "a.vtu", text.replace(found[0], f"{found[1]}{end}{found[2]}").encode())
+        with pytest.raises(ValueError, match="offsets of cells do not ascend to its 5 corners"):
+            Mesh.load(tmp_path / "a.vtu")
+
+
 @pytest.mark.parametrize("name", ["a.ply", "a.pcd", "a.xyz", "a.txt", "a.npz"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_clouds_come_back(name: str, dtype: torch.dtype, tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import lightning as L
 import pytest
 import torch
 
-from geodl.models import GCNN
+from geodl.data import DataLoader, Graph
+from geodl.models import GCN, GCNN
 from geodl.training import (
+    ClassificationModule,
     CorrespondenceData,
     DescriptorModule,
     LabellingModule,
@@ -43,6 +45,14 @@ def test_labelling_learns(tmp_path: Path) -> None:
     assert float((predicted == torch.arange(42)).float().mean()) > 0.9
     assert list((tmp_path / "run" / "logs").glob("*/metrics.csv"))
     assert list((tmp_path / "run" / "tensorboard").glob("events*"))
+
+
+def test_a_training_without_a_batch_is_named(tmp_path: Path) -> None:
+    graph = Graph(torch.tensor([[0, 1], [1, 0]]), torch.eye(2), y=torch.tensor([0]))
+    module = ClassificationModule(GCN(2, 2), 2)
+    loader = DataLoader([graph] * 3, batch_size=4, drop_last=True)
+    with pytest.raises(ValueError, match=r"no batch.* drop_last"):
+        make_trainer(tmp_path, 1, progress=False).fit(module, loader)
 
 
 def test_an_interrupted_run_ends_where_an_uninterrupted_one_does(tmp_path: Path) -> None:

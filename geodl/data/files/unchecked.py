@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import struct
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["check_gltf", "check_gmsh", "check_las"]
+__all__ = ["check_gltf", "check_gmsh", "check_las", "look_at_ends_of_cells"]
 
 # Of gltf: where a number stands, and what it counts.
 _NAMED = (
@@ -50,6 +51,22 @@ def check_gltf(path: Path) -> list[str]:
                 check(f"indices of meshes[{k}]", primitive["indices"], "accessors")
             passed.add(primitive.get("mode", 4))
     return [f"{_PASSED_OVER[mode]} were left out" for mode in sorted(passed & _PASSED_OVER.keys())]
+
+
+@cache
+def look_at_ends_of_cells() -> None:
+    """Lets meshio's reader of vtu look at where cells end before it makes room for them: a wrong end asks for any memory."""
+    from meshio.vtu import _vtu
+
+    unchecked = _vtu.vtk_cells_from_data
+
+    def cells(connectivity: Any, offsets: Any, types: Any, data: Any) -> Any:
+        ends = np.concatenate([np.zeros(1, np.int64), np.asarray(offsets).astype(np.int64)])
+        if (np.diff(ends) < 0).any() or ends[-1] > len(connectivity):
+            raise ValueError(f"its offsets of cells do not ascend to its {len(connectivity)} corners")
+        return unchecked(connectivity, offsets, types, data)
+
+    _vtu.vtk_cells_from_data = cells
 
 
 _ELEMENTS = re.compile(rb"\$Elements\s*\n\s*(\d+)\s*?\n")
