@@ -31,8 +31,7 @@ def in_csr_order(value: Tensor, neighbors: Neighbors, order: Tensor | None, dtyp
         return value
 
     def make() -> Tensor:
-        ordered = value if order is None else value[order]
-        return ordered.to(dtype)
+        return (value if order is None else value[order]).to(dtype)
 
     key = "in order", order is not None, dtype
     return remembered_beside(value, neighbors, key, make) if constant(value) else make()

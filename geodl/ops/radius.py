@@ -146,9 +146,7 @@ def in_balls(search: Callable[..., Found]) -> Callable[..., Found]:
 
 @within.reference
 @in_balls
-def reference_within(
-    layout: Layout, limit: float, max_neighbors: int | None, loop: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def reference_within(layout: Layout, limit: float, max_neighbors: int | None, loop: bool) -> Found:
     degrees, cols, squares = [], [], []
     for some, distance, col in in_order(layout):
         inside = distance <= limit
@@ -168,9 +166,7 @@ def reference_within(
 
 @within.native
 @in_balls
-def native_within(
-    layout: Layout, limit: float, max_neighbors: int | None, loop: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def native_within(layout: Layout, limit: float, max_neighbors: int | None, loop: bool) -> Found:
     x, count, threads = layout.x, layout.ptr.shape[0] - 1, torch.get_num_threads()
     given = addresses(layout.ptr, layout.queries, layout.query_ptr)
     most = -1 if max_neighbors is None else max_neighbors

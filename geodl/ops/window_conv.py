@@ -36,7 +36,7 @@ Gradients = tuple[Tensor, Tensor, Tensor]
 
 # Given its selection, a maximum is linear.
 window_conv_max.differentiable(
-    lambda inputs, outputs, grads, needs: window_conv_at_adjoint(grads[0], *inputs, outputs[-1], list(needs)),
+    lambda given, kept, grads, needs: window_conv_at_adjoint(grads[0], *given, kept[-1], list(needs)),
     lambda inputs, outputs, tangents: window_conv_at.tangent((*inputs, outputs[-1]), (), tangents),
     saves=("x", "weight", "filters", "index", "selection"),
 )
