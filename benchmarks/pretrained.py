@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +25,51 @@ from benchmarks.packed_weights import pack
 from benchmarks.result import command, portable, write_result
 from geodl.data import DataLoader, InvariantSignal, Mesh
 from geodl.datasets import FAUST, CorrespondenceSet, Puppets, Quadrupeds
-from geodl.matching import MatchedPair, SpectralShape, evaluate, match, match_descriptors
+from geodl.matching import (
+    MatchedPair,
+    SpectralShape,
+    evaluate,
+    match,
+    match_both_ways,
+    match_descriptors,
+    smooth_both_ways,
+)
 from geodl.models import FunctionalMapNet, shape_features
+from geodl.models.shape_features import EIGENPAIRS
 from geodl.training import FunctionalMapModule, make_trainer, resume_point, training_seconds
 
-PUPPETS, ANIMALS, BATCH_SIZE = 480, 51, 4
-# Of every stage: passes over the bodies, the first learning rate, and the share of the signal's channels that a step does not see.
-STAGES = ((7, 2e-3, 0.1), (3, 1e-3, 0.4))
+BATCH_SIZE = 4
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the training.
+
+    Attributes:
+        people: how many, and whether they are Puppets or go further than these.
+        animals: of every species.
+        epochs: passes over the bodies.
+        learning_rate: of Adam at the beginning.
+        hidden: share of the signal's channels that a step does not see.
+        fewest: a step sees so many eigenfunctions, up to all.
+    """
+
+    people: int
+    puppets: bool
+    animals: int
+    epochs: int
+    learning_rate: float
+    hidden: float
+    fewest: int
+
+
+STAGES = (
+    Stage(480, True, 51, 7, 2e-3, 0.1, varied_bodies.EIGENFUNCTIONS),
+    Stage(480, True, 51, 3, 1e-3, 0.4, varied_bodies.EIGENFUNCTIONS),
+    Stage(600, False, 51, 7, 1e-3, 0.3, 60),
+)
 # Points of a pair at which errors are measured.
 POINTS = 500
-
-
-class Signals(torch.utils.data.Dataset[Mesh]):
-    """Bodies with their input signal, which takes less time to make than memory to keep."""
-
-    def __init__(self, bodies: Sequence[Mesh]) -> None:
-        self.bodies = bodies
-
-    def __len__(self) -> int:
-        return len(self.bodies)
-
-    def __getitem__(self, index: int) -> Mesh:
-        made: Mesh = InvariantSignal()(self.bodies[index].clone())
-        return made
 
 
 class OneKindBatches(torch.utils.data.Sampler[list[int]]):
@@ -71,47 +95,62 @@ class OneKindBatches(torch.utils.data.Sampler[list[int]]):
         return iter([batches[k] for k in torch.randperm(len(batches), generator=random)])
 
 
-class Bodies(L.LightningDataModule):
-    """Varied Puppets and Quadrupeds of the training species."""
+@lru_cache(maxsize=1)
+def bodies(people: int, puppets: bool, animals: int, seed: int) -> list[list[Mesh]]:
+    """So many people, Puppets or those that go further, and animals of every species; kept for the next stage."""
+    make = varied_bodies.puppets if puppets else varied_bodies.people
+    return [make(people, seed), varied_bodies.quadrupeds(animals, seed, "train")]
 
-    def __init__(self, puppets: int, animals: int, seed: int) -> None:
+
+class Bodies(L.LightningDataModule):
+    """Varied people and Quadrupeds of the training species."""
+
+    def __init__(self, people: int, puppets: bool, animals: int, seed: int) -> None:
         super().__init__()
-        self.puppets, self.animals, self.seed = puppets, animals, seed
+        self.asked, self.seed = (people, puppets, animals, seed), seed
         self.kinds: list[list[Mesh]] = []
         self.spent = 0.0
 
     def setup(self, stage: str | None = None) -> None:
         if not self.kinds:
             began = time.perf_counter()
-            self.kinds = [
-                varied_bodies.puppets(self.puppets, self.seed),
-                varied_bodies.quadrupeds(self.animals, self.seed, "train"),
-            ]
+            self.kinds = bodies(*self.asked)
             self.spent = time.perf_counter() - began
 
     def train_dataloader(self) -> DataLoader:
         batches = OneKindBatches([len(kind) for kind in self.kinds], self.seed)
         batches.set_epoch(self.trainer.current_epoch if self.trainer else 0)
-        return DataLoader(Signals([body for kind in self.kinds for body in kind]), batch_sampler=batches)
+        return DataLoader([body for kind in self.kinds for body in kind], batch_sampler=batches)
 
 
-class HiddenChannels(FunctionalMapModule):
-    """Some channels of the signal are hidden in every step, so that no single one is relied on.
+class SeenInPart(FunctionalMapModule):
+    """Every step sees some channels of the signal and some eigenfunctions, so that no single one is relied on.
+
+    The two tell of the eigenfunctions, whose number moves all signatures: a network that always had as many took some bodies for
+    their mirror image, and was right about them with fewer.
 
     Args:
         model: the network.
         learning_rate: of Adam at the beginning.
-        hidden: share of the channels.
+        hidden: share of the channels that are not seen.
+        fewest: eigenfunctions that are seen.
     """
 
-    def __init__(self, model: FunctionalMapNet, learning_rate: float, hidden: float) -> None:
+    def __init__(self, model: FunctionalMapNet, learning_rate: float, hidden: float, fewest: int) -> None:
         super().__init__(model, "points", learning_rate)
-        self.hidden = hidden
+        self.hidden, self.fewest = hidden, fewest
 
     def training_step(self, batch: Any, number: int) -> Tensor:
-        seen = F.dropout(torch.ones(batch.x.shape[1]), self.hidden).to(batch.x)
-        batch.x = batch.x * seen
+        most = varied_bodies.EIGENFUNCTIONS
+        drawn = int(torch.randint(self.fewest, most + 1, (), generator=self.step_generator()))
+        batch.seen = batch.spectrum.truncate(drawn)
+        signal = InvariantSignal.of(batch.seen, batch.gradient)
+        batch.x = signal * F.dropout(torch.ones(signal.shape[1]), self.hidden).to(signal)
         return super().training_step(batch, number)
+
+    def forward(self, batch: Any) -> Tensor:
+        features: Tensor = self.model(batch.x, batch.seen, batch.gradient)
+        return features
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -119,8 +158,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, help="folder of the remeshed FAUST; left out if not given")
     parser.add_argument("--validation", action="store_true", help="evaluate on what choices are made by")
     parser.add_argument("--pairs", type=int, default=60, help="of every set, evenly chosen; a third by match")
-    parser.add_argument("--puppets", type=int, default=PUPPETS, help="that are trained on")
-    parser.add_argument("--animals", type=int, default=ANIMALS, help="of every species, that are trained on")
+    parser.add_argument("--bodies", type=float, default=1.0, help="share of those that are trained on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu"
@@ -136,18 +174,21 @@ def train(chosen: argparse.Namespace, console: Console) -> tuple[FunctionalMapNe
     """The network after the last epoch, and the seconds of its bodies and of its training."""
     L.seed_everything(chosen.seed, workers=True, verbose=False)
     network = FunctionalMapNet(InvariantSignal.channels)
-    data, seconds = Bodies(chosen.puppets, chosen.animals, chosen.seed), 0.0
-    for number, (epochs, learning_rate, hidden) in enumerate(STAGES):
+    seconds = {"preparation": 0.0, "training": 0.0}
+    for number, stage in enumerate(STAGES):
         folder = chosen.out / f"stage-{number}"
-        module = HiddenChannels(network, learning_rate, hidden)
-        trainer = make_trainer(folder, epochs, chosen.device)
+        people, animals = (max(BATCH_SIZE, round(chosen.bodies * n)) for n in (stage.people, stage.animals))
+        data = Bodies(people, stage.puppets, animals, chosen.seed)
+        module = SeenInPart(network, stage.learning_rate, stage.hidden, stage.fewest)
+        trainer = make_trainer(folder, stage.epochs, chosen.device)
         resumed = resume_point(folder)
         console.print(f"Resuming from {resumed}." if resumed else f"Run folder: {folder}")
         trainer.fit(module, data, ckpt_path=resumed, weights_only=True if resumed else None)
-        seconds += training_seconds(trainer)
+        seconds["preparation"] += data.spent
+        seconds["training"] += training_seconds(trainer)
     network = network.cpu().eval()
     pack(network, {"in_channels": InvariantSignal.channels}, chosen.out / "FunctionalMapNet.safetensors")
-    return network, {"preparation": data.spent, "training": seconds}
+    return network, seconds
 
 
 def sets(faust: Path | None, validation: bool) -> dict[str, CorrespondenceSet]:
@@ -166,15 +207,18 @@ def sets(faust: Path | None, validation: bool) -> dict[str, CorrespondenceSet]:
     return found
 
 
+Ready = tuple[SpectralShape, Tensor, Tensor]
+
+
 class Shapes:
     """The shapes of a set, prepared when first asked for, with their features."""
 
     def __init__(self, shapes: CorrespondenceSet, network: FunctionalMapNet) -> None:
         self.shapes, self.seconds = shapes, 0.0
-        self.features = shape_features(network, varied_bodies.EIGENFUNCTIONS)
-        self.made: dict[int, tuple[SpectralShape, Tensor, Tensor]] = {}
+        self.features = shape_features(network, EIGENPAIRS)
+        self.made: dict[int, Ready] = {}
 
-    def __getitem__(self, number: int) -> tuple[SpectralShape, Tensor, Tensor]:
+    def __getitem__(self, number: int) -> Ready:
         """The prepared shape, its input signal and its features."""
         if number not in self.made:
             shape = SpectralShape.of(self.shapes[number], varied_bodies.EIGENFUNCTIONS)
@@ -185,10 +229,17 @@ class Shapes:
         return self.made[number]
 
 
+def as_a_map(shape_1: Ready, shape_2: Ready) -> Tensor:
+    """Nearest features both ways, once through a functional map; nothing is iterated."""
+    both = match_both_ways(shape_1[2], shape_2[2])
+    spectra = shape_1[0].spectrum, shape_2[0].spectrum
+    return smooth_both_ways(*both, *spectra, varied_bodies.EIGENFUNCTIONS)[0]
+
+
 def judged(
     name: str, shapes: CorrespondenceSet, network: FunctionalMapNet, count: int
 ) -> list[dict[str, Any]]:
-    """A row a method: the nearest signals and features on so many pairs, evenly chosen; `match` on every third of them."""
+    """A row a method: the nearest signals, features and maps on so many pairs, evenly chosen; `match` on every third of them."""
     ready, every = Shapes(shapes, network), shapes.pairs()
     chosen = range(0, len(every), max(1, len(every) // count))[:count]
     few = set(chosen[::3])
@@ -197,6 +248,7 @@ def judged(
     methods: dict[str, Any] = {
         "nearest input signals, no network": lambda a, b: match_descriptors(a[1], b[1]),
         "nearest features": lambda a, b: match_descriptors(a[2], b[2]),
+        "nearest features, as a map": as_a_map,
         "match, pretrained": lambda a, b: match(a[0], b[0], features=ready.features).p2p_21,
         "match": lambda a, b: match(a[0], b[0]).p2p_21,
     }
@@ -241,12 +293,13 @@ def main(argv: list[str] | None = None) -> None:
     network, spent = train(chosen, console)
     rows = []
     for name, shapes in sets(chosen.root, chosen.validation).items():
-        rows += judged(name, shapes, network, chosen.pairs)
-        console.print(*rows[-6:], sep="\n")
+        found = judged(name, shapes, network, chosen.pairs)
+        rows += found
+        console.print(*found, sep="\n")
     write_result(
         chosen.out,
         benchmark="pretrained",
-        data="Puppets and Quadrupeds, varied",
+        data="People and Quadrupeds, varied",
         model="FunctionalMapNet",
         metrics={
             "matched": rows,

@@ -14,8 +14,6 @@ torch.func and torch.compile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -33,15 +31,12 @@ def _(x: Tensor, weight: Tensor, gain: Tensor, graph: CSR) -> Tensor:
     return gain * graph.sum_rows(weight[:, None] * x[graph.col])
 
 
-@gained_sum.adjoint
-def _(
-    grad: Tensor, x: Tensor, weight: Tensor, gain: Tensor, graph: CSR, needs: Sequence[bool]
-) -> tuple[Tensor | None, ...]:
-    """The derivative of ``<grad, gained_sum(...)>`` by each argument, made of operators, which have derivatives themselves."""
-    by_x = scatter_sum(grad * gain, weight, graph, None) if needs[0] else None
-    by_weight = edge_dot(grad * gain, x, graph, None) if needs[1] else None
-    return by_x, by_weight, grad * gather_sum(x, weight, graph, None) if needs[2] else None
-
+# The derivative of ``<grad, gained_sum(...)>`` by each argument, made of operators, which have derivatives themselves.
+gained_sum.adjoint(
+    lambda grad, x, weight, gain, graph: scatter_sum(grad * gain, weight, graph, None),
+    lambda grad, x, weight, gain, graph: edge_dot(grad * gain, x, graph, None),
+    lambda grad, x, weight, gain, graph: grad * gather_sum(x, weight, graph, None),
+)
 
 # A kernel would come next: ``@gained_sum.native`` for C++, ``@gained_sum.triton`` for a GPU. Both are given what the reference is.
 

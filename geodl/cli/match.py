@@ -31,8 +31,9 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     by = page.add_mutually_exclusive_group()
     by.add_argument(
         "--features",
-        choices=["pretrained"],
-        help="of the network that comes with geodl, for one more first map",
+        choices=["pretrained", "none"],
+        default="pretrained",
+        help="of the network that comes with geodl, for people and animals (default), or none: finer on other shapes",
     )
     by.add_argument("--weights", type=Path, help="of a FunctionalMapNet, whose features are taken instead")
     page.add_argument(
@@ -74,7 +75,7 @@ def run(chosen: argparse.Namespace) -> None:
         given: dict[str, Any] = {}
         if chosen.weights is not None:
             given["features"] = _network_features(chosen.weights)
-        elif chosen.features is not None:
+        elif chosen.features != "none":
             given["features"] = chosen.features
         if chosen.landmarks is not None:
             given["landmarks"] = _pairs(chosen.landmarks, numberings)

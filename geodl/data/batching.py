@@ -58,7 +58,7 @@ def _plain_batch(shapes: Sequence[Data], parts: Mapping[str, list[Any]]) -> Batc
 
     None, where PyG may do more than that: for classes that pack in a way of their own, and attributes that are no plain tensors.
     """
-    kind = type(shapes[0])
+    kind: Any = type(shapes[0])
     own = kind.__inc__ is not Data.__inc__ or kind.__cat_dim__ is not Data.__cat_dim__
     if own or issubclass(kind, Batch) or any(type(shape) is not kind for shape in shapes):
         return None

@@ -1,7 +1,5 @@
 #include "bounds.h"
 
-#include <bit>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -27,28 +25,8 @@ GEODL_CLONES bool inside_words(const int64_t* index, int64_t count, int64_t most
     return inside_any<int64_t>(index, count, most);
 }
 
-typedef uint32_t Halves __attribute__((vector_size(32)));
-
-// Indices of fewer than 2^32 things, by halves: the greatest low half is small enough, the greatest high half is zero. That is
-// one instruction to a vector, where the signs take three and are seen beside a sum.
 GEODL_CLONES bool inside_halves(const int64_t* index, int64_t count, uint32_t bound) {
-    constexpr int64_t lanes = 8, vectors = 4, step = vectors * lanes / 2;
-    Halves greatest[vectors] = {}, value;
-    int64_t k = 0;
-    for (; k + step <= count; k += step)
-        for (int64_t v = 0; v < vectors; ++v) {
-            std::memcpy(&value, index + k + v * lanes / 2, sizeof value);
-            greatest[v] = value > greatest[v] ? value : greatest[v];
-        }
-    uint32_t most[2] = {};
-    for (int64_t v = 0; v < vectors; ++v)
-        for (int64_t lane = 0; lane < lanes; ++lane) most[lane % 2] = std::max(most[lane % 2], greatest[v][lane]);
-    constexpr int high = std::endian::native == std::endian::little;
-    for (; k < count; ++k) {
-        most[1 - high] = std::max(most[1 - high], static_cast<uint32_t>(index[k]));
-        most[high] |= static_cast<uint32_t>(static_cast<uint64_t>(index[k]) >> 32);
-    }
-    return most[high] == 0 && most[1 - high] < bound;
+    return all_inside(index, count, bound);
 }
 
 GEODL_CLONES bool inside_words(const int16_t* index, int64_t count, int16_t most) {

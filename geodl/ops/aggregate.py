@@ -23,7 +23,7 @@ from torch import Tensor
 from geodl.ops.core import CSR, Operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses, new_empty
-from geodl.ops.core.operator import HALF, total
+from geodl.ops.core.operator import HALF
 from geodl.ops.neighbors import Neighbors, csr_for
 
 __all__ = ["aggregate", "edge_sum", "gather"]
@@ -61,13 +61,14 @@ def aggregate(x: Tensor, neighbors: Neighbors, weight: Tensor | None = None, red
     if reduce not in REDUCTIONS:
         raise ValueError(f"reduce must be one of {', '.join(REDUCTIONS)}, not {reduce!r}")
     if weight is not None and weight.dim() == 2:
-        return _by_channel(x, neighbors, weight, reduce)
+        shape = [neighbors.num_edges, x.shape[-1]]
+        if [*weight.shape] != shape:
+            raise ValueError(f"weight must have shape [E] or [E, C] = {shape}, not {list(weight.shape)}")
+        return aggregate(gather(x, neighbors) * weight, neighbors.edges(), reduce=reduce)
     graph = csr_for(neighbors, x)  # the gradient of a weight gathers over no transpose
     if reduce in ("max", "min"):
         return cast(Tensor, gather_max(x, weight, graph, reduce == "max")[0])
-    if (
-        reduce == "mean" and x.dtype in HALF
-    ):  # the sum may be too large for half precision where the mean is not
+    if reduce == "mean" and x.dtype in HALF:  # where the sum may be too large
         return aggregate(x.float(), neighbors, None if weight is None else weight.float(), reduce).to(x.dtype)
     out = cast(Tensor, gather_sum(x, weight, graph, None))
     return out / neighbors.degree().clamp(min=1)[:, None] if reduce == "mean" else out
@@ -107,15 +108,6 @@ def edge_sum(values: Tensor, neighbors: Neighbors) -> Tensor:
     return cast(Tensor, gather_sum(values, None, csr_for(neighbors).edges(), None))
 
 
-def _by_channel(x: Tensor, neighbors: Neighbors, weight: Tensor, reduce: str) -> Tensor:
-    if weight.shape != (neighbors.num_edges, x.shape[-1]):
-        raise ValueError(
-            f"weight must have shape [E] or [E, C] = {[neighbors.num_edges, x.shape[-1]]}, not {list(weight.shape)}"
-        )
-    messages = gather(x, neighbors) * weight
-    return aggregate(messages, neighbors.edges(), reduce=reduce)
-
-
 # --- operators ------------------------------------------------------------------------------------------------
 
 # ``out[i, c]`` = sum over (selected) edges e of row i of ``weight[e] x[col[e], c]``.
@@ -133,26 +125,18 @@ gather_max = Operator(
 )
 
 
-@gather_sum.adjoint
-def _(
-    g: Tensor, x: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None, needs: Sequence[bool]
-) -> Any:
-    by_x = scatter_sum(g, weight, graph, position) if needs[0] else None
-    return by_x, edge_dot(g, x, graph, position) if needs[1] else None
-
-
-@scatter_sum.adjoint
-def _(
-    h: Tensor, g: Tensor, weight: Tensor | None, graph: CSR, position: Tensor | None, needs: Sequence[bool]
-) -> Any:
-    by_g = gather_sum(h, weight, graph, position) if needs[0] else None
-    return by_g, edge_dot(g, h, graph, position) if needs[1] else None
-
-
-@edge_dot.adjoint
-def _(h: Tensor, g: Tensor, x: Tensor, graph: CSR, position: Tensor | None, needs: Sequence[bool]) -> Any:
-    by_g = gather_sum(x, h, graph, position) if needs[0] else None
-    return by_g, scatter_sum(g, h, graph, position) if needs[1] else None
+gather_sum.adjoint(
+    lambda g, x, weight, graph, position: scatter_sum(g, weight, graph, position),
+    lambda g, x, weight, graph, position: edge_dot(g, x, graph, position),
+)
+scatter_sum.adjoint(
+    lambda h, g, weight, graph, position: gather_sum(h, weight, graph, position),
+    lambda h, g, weight, graph, position: edge_dot(g, h, graph, position),
+)
+edge_dot.adjoint(
+    lambda h, g, x, graph, position: gather_sum(x, h, graph, position),
+    lambda h, g, x, graph, position: scatter_sum(g, h, graph, position),
+)
 
 
 def _max_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
@@ -162,13 +146,12 @@ def _max_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) 
     return by_x, edge_dot(g, x, graph, position) if needs[1] else None
 
 
-def _max_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
-    x, weight, graph, _ = inputs
-    by_x = None if tangents[0] is None else gather_sum(tangents[0], weight, graph, outputs[1])
-    return total(by_x, None if tangents[1] is None else gather_sum(x, tangents[1], graph, outputs[1]))
-
-
-gather_max.differentiable(_max_backward, _max_jvp, linear=True, saves=("x", "weight", "position"))
+gather_max.differentiable(
+    _max_backward,
+    lambda inputs, outputs, tangents: gather_sum.tangent((*inputs[:3], outputs[-1]), (), tangents),
+    linear=True,
+    saves=("x", "weight", "position"),
+)
 
 
 # --- reference: the definition in PyTorch ---------------------------------------------------------------------

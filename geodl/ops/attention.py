@@ -16,7 +16,7 @@ Further derivatives are written with P, its adjoint and the operators of aggrega
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,9 +24,9 @@ from torch.nn import functional
 
 from geodl.ops.aggregate import edge_dot, gather_sum, scatter_sum
 from geodl.ops.core import CSR, Operator
+from geodl.ops.core.derivative import pushed
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses, new_empty
-from geodl.ops.core.operator import total as sum_of
 from geodl.ops.neighbors import Neighbors, csr_for
 
 __all__ = ["attention", "attention_weights"]
@@ -78,8 +78,7 @@ def attention(
     if vector is not None and vector.shape[-1] == 0:
         # A sum of no terms is that of one zero; an empty tensor has no address, which tells C++ that there is no vector.
         source, target, vector = (functional.pad(scores, (0, 1)) for scores in (source, target, vector))
-    out, _ = attend(x, source, target, vector, edge_scale, graph, negative_slope)
-    return cast(Tensor, out)
+    return cast(Tensor, attend(x, source, target, vector, edge_scale, graph, negative_slope)[0])
 
 
 def attention_weights(
@@ -102,7 +101,8 @@ def attention_weights(
     """
     _check_heads(source, vector)
     graph = csr_for(neighbors, source, target, vector)
-    return _softmax(_scores(source, target, vector, graph, negative_slope), graph)
+    scores = _scores(source, target, vector, graph, negative_slope)
+    return _softmax(scores, _Rows(graph), _maximum(scores.detach(), graph))
 
 
 def _check_heads(source: Tensor, vector: Tensor | None) -> None:
@@ -178,88 +178,40 @@ def _by_scores(
     return a * vector, b * vector, (a * source).sum(0) + (b * target).sum(0)
 
 
-def _attend_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
-    x, source, target, vector, scale, graph, slope = inputs
-    of_x, *of_scores, of_scale = tangents
-    w = _softmax(_scores(source, target, vector, graph, slope), graph)
-    of_w = _softmax_jvp(w, _scores_jvp(source, target, vector, of_scores, graph, slope), graph)
-    factor = _product(w, scale)
-    of_factor = sum_of(_product(of_w, scale), _product(w, of_scale) if of_scale is not None else None)
-    return sum_of(
-        None if of_x is None else _head_sum(of_x, factor, graph),
-        None if of_factor is None else _head_sum(x, of_factor, graph),
-    )
+def _averages(
+    x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None, graph: CSR, slope: float,
+    statistics: Tensor,
+) -> tuple[Tensor]:  # fmt: skip
+    weights = _softmax(_scores(source, target, vector, graph, slope), _Rows(graph), statistics[0])
+    return (_by_head(gather_sum, x, _product(weights, scale), graph),)
 
 
-def _second_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
-    # With w the softmax weights, m their scale, p = <grad_i, x_j>, and t = P(va, vb), the results of the backward
-    # pass times v are the sum over edges of  w (m <grad_i, vx_j> + vscale p + m p (t - mean of t under w)).
-    grad, x, source, target, vector, scale, *_, graph, slope = inputs
-    vx, va, vb, vm = grads
-    rows = _Rows.of(graph)
-    w = _softmax(_scores(source, target, vector, graph, slope), graph)
-    t = _scores_of(va, vb, source, target, graph, slope)
-    p = _head_dot(grad, x, graph)
-    q = torch.zeros_like(p) if vx is None else _head_dot(grad, vx, graph)
-    m = torch.ones_like(w) if scale is None else scale
-    vm = torch.zeros_like(w) if scale is None or vm is None else vm
-    centred = t - rows.spread(rows.sum(w * t))
-    by_p = w * (vm + m * centred)
-    by_w = m * q + vm * p + m * p * centred - rows.spread(rows.sum(w * m * p)) * t
-    by_s = w * (by_w - rows.spread(rows.sum(w * by_w)))
-    by_grad = _head_sum(x, by_p, graph)
-    by_grad = by_grad if vx is None else _head_sum(vx, w * m, graph) + by_grad
-    a, b = edge_scores_adjoint(by_s, source, target, graph, slope)
-    by_scores = _by_scores(a, b, source, target, vector)
-    by_scale = None if scale is None else w * (q + p * centred)
-    return by_grad, _head_scatter(grad, by_p, graph), *by_scores, by_scale
-
-
-def _second_jvp(inputs: Any, outputs: Any, tangents: Any) -> Any:
-    grad, x, source, target, vector, scale, *_, graph, slope = inputs
-    of_grad, of_x, *of_scores, of_scale = tangents
-    rows = _Rows.of(graph)
-    w = _softmax(_scores(source, target, vector, graph, slope), graph)
-    p = _head_dot(grad, x, graph)
-    of_w = _softmax_jvp(w, _scores_jvp(source, target, vector, of_scores, graph, slope), graph)
-    of_p = sum_of(
-        None if of_grad is None else _head_dot(of_grad, x, graph),
-        None if of_x is None else _head_dot(grad, of_x, graph),
-    )
-    of_w, of_p = (torch.zeros_like(w) if tangent is None else tangent for tangent in (of_w, of_p))
-    f, of_f = _product(w, scale), _product(of_w, scale)
-    of_f = of_f if of_scale is None else of_f + w * of_scale
-    mean = rows.spread(rows.sum(f * p))
-    of_mean = rows.spread(rows.sum(of_f * p + f * of_p))
-    of_s = of_f * p + f * of_p - of_w * mean - w * of_mean
-    of_by_x = _head_scatter(grad, of_f, graph)
-    of_by_x = of_by_x if of_grad is None else of_by_x + _head_scatter(of_grad, f, graph)
-    of_by_scale = None if scale is None else of_w * p + w * of_p
-    return of_by_x, *edge_scores_adjoint(of_s, source, target, graph, slope), of_by_scale
-
-
-def _scores_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
-    _, _, source, target, graph, slope = inputs
-    return edge_scores_adjoint(grads[0], source, target, graph.with_transpose(), slope)
-
-
-def _adjoint_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
-    return (_scores_of(*grads, *inputs[1:]),)
+@attend_backward.composed
+def _(
+    grad: Tensor, x: Tensor, source: Tensor, target: Tensor, vector: Tensor | None, scale: Tensor | None,
+    out: Tensor, statistics: Tensor, graph: CSR, slope: float,
+) -> Gradients:  # fmt: skip
+    rows = _Rows(graph)
+    weights = _softmax(_scores(source, target, vector, graph, slope), rows, statistics[0])
+    products, scaled = _by_head(edge_dot, grad, x, graph), _product(weights, scale)
+    by_scores = scaled * products - weights * rows.spread(rows.sum(scaled * products))
+    by_score = edge_scores_adjoint(by_scores, source, target, graph, slope)
+    by_scale = None if scale is None else weights * products
+    return _by_head(scatter_sum, grad, scaled, graph), *by_score, by_scale
 
 
 attend.differentiable(
     _attend_backward,
-    _attend_jvp,
+    lambda inputs, outputs, tangents: pushed(_averages, (*inputs, outputs[1]), tangents)[0],
     saves=("x", "source", "target", "vector", "edge_scale", "out", "statistics"),
 )
-attend_backward.differentiable(_second_backward, _second_jvp)
 edge_scores.differentiable(
-    _scores_backward,
+    lambda inputs, outputs, grads, needs: edge_scores_adjoint(grads[0], *inputs[2:]),
     lambda inputs, outputs, tangents: _scores_of(*tangents, *inputs[2:]),
     saves=("source", "target"),
 )
 edge_scores_adjoint.differentiable(
-    _adjoint_backward,
+    lambda inputs, outputs, grads, needs: [_scores_of(*grads, *inputs[1:])],
     lambda inputs, outputs, tangents: edge_scores_adjoint(tangents[0], *inputs[1:]),
     saves=("source", "target"),
 )
@@ -268,15 +220,11 @@ edge_scores_adjoint.differentiable(
 # --- values per edge and head, from operators that have derivatives -------------------------------------------
 
 
-class _Rows(NamedTuple):
+class _Rows:
     """Sums over the edges of a row, and their adjoint, which spreads values of rows over the edges."""
 
-    summing: CSR
-    spreading: CSR
-
-    @staticmethod
-    def of(graph: CSR) -> _Rows:
-        return _Rows(graph.edges(), graph.writing())
+    def __init__(self, graph: CSR) -> None:
+        self.summing, self.spreading = graph.edges(), graph.writing()
 
     def sum(self, values: Tensor) -> Tensor:
         return cast(Tensor, gather_sum(values, None, self.summing, None))
@@ -299,59 +247,22 @@ def _scores_of(
     return cast(Tensor, edge_scores(a, b, source, target, graph, slope))
 
 
-def _scores_jvp(
-    source: Tensor, target: Tensor, vector: Tensor | None, tangents: Sequence[Any], graph: CSR, slope: float
-) -> Tensor | None:
-    """Tangent of the scores, from those of source, target and vector."""
-    a, b, of_vector = tangents
-    a, b = (None if part is None else _product(part, vector) for part in (a, b))
-    if of_vector is not None:
-        a, b = sum_of(a, source * of_vector), sum_of(b, target * of_vector)
-    return None if a is None and b is None else _scores_of(a, b, source, target, graph, slope)
-
-
-def _softmax(scores: Tensor, graph: CSR) -> Tensor:
-    """Over the edges of every row; 0 where all scores are -inf."""
-    rows = _Rows.of(graph)
-    with torch.no_grad():
-        shift = graph.max_rows(scores.detach())
-        shift = shift.masked_fill(shift == -torch.inf, 0)
-    values = (scores - rows.spread(shift)).exp()
+def _softmax(scores: Tensor, rows: _Rows, maximum: Tensor) -> Tensor:
+    """Over the edges of every row, whose maximum, or what is near it, is a constant; 0 where all scores are -inf."""
+    values = (scores - rows.spread(maximum.to(scores.dtype))).exp()
     total = rows.sum(values)
     return values / rows.spread(total.masked_fill(total == 0, 1))
 
 
-def _softmax_jvp(weights: Tensor, of_scores: Tensor | None, graph: CSR) -> Tensor | None:
-    if of_scores is None:
-        return None
-    rows = _Rows.of(graph)
-    return weights * (of_scores - rows.spread(rows.sum(weights * of_scores)))
-
-
-def _product(value: Any, factor: Tensor | None) -> Any:
-    """The product, where a factor of None is 1; None for None."""
-    return value if value is None or factor is None else value * factor
+def _product(value: Tensor, factor: Tensor | None) -> Tensor:
+    """The product, where a factor of None is 1."""
+    return value if factor is None else value * factor
 
 
 def _by_head(operator: Operator, one: Tensor, other: Tensor, graph: CSR) -> Tensor:
     """An operator of aggregate for every head."""
     heads = zip(one.unbind(1), other.unbind(1), strict=True)
     return torch.stack([operator(left, right, graph, None) for left, right in heads], 1)
-
-
-def _head_sum(x: Tensor, weight: Tensor, graph: CSR) -> Tensor:
-    """``[N, H, C]``: sums of x over the edges of every row, with a weight per edge and head."""
-    return _by_head(gather_sum, x, weight, graph)
-
-
-def _head_scatter(g: Tensor, weight: Tensor, graph: CSR) -> Tensor:
-    """``[S, H, C]``, its adjoint by x."""
-    return _by_head(scatter_sum, g, weight, graph)
-
-
-def _head_dot(g: Tensor, x: Tensor, graph: CSR) -> Tensor:
-    """``[E, H]``, its adjoint by the weight: products of the row of g and the row of x that an edge joins."""
-    return _by_head(edge_dot, g, x, graph)
 
 
 # --- reference: the definition in PyTorch ---------------------------------------------------------------------
@@ -372,15 +283,19 @@ def _slopes(source: Tensor, target: Tensor, graph: CSR, slope: float) -> Tensor:
     return torch.ones_like(z).masked_fill(~(z > 0), slope)
 
 
+def _maximum(scores: Tensor, graph: CSR) -> Tensor:
+    """Of every row; 0 for a row without a score above -inf."""
+    maximum = graph.max_rows(scores)
+    return maximum.masked_fill(maximum == -torch.inf, 0)
+
+
 def _powers(
     source: Tensor, target: Tensor, vector: Tensor | None, graph: CSR, slope: float, maximum: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """exp(score - maximum) ``[E, H]``, and the maximum of every row; 0 for a row without a score above -inf."""
+    """exp(score - maximum) ``[E, H]``, and the maximum of every row."""
     activated = _slopes(source, target, graph, slope) * _sums(source, target, graph)
     scores = (activated if vector is None else activated * vector).sum(2)
-    if maximum is None:
-        maximum = graph.max_rows(scores)
-        maximum = maximum.masked_fill(maximum == -torch.inf, 0)
+    maximum = _maximum(scores, graph) if maximum is None else maximum
     return (scores - maximum[graph.row]).exp(), maximum
 
 

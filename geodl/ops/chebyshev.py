@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, cast
 
 import torch
@@ -12,9 +12,10 @@ from torch.compiler import is_compiling
 
 from geodl.ops.core import Operator
 from geodl.ops.core.declaration import Declaration
+from geodl.ops.core.derivative import pushed
 from geodl.ops.core.dispatch import kernel, select
 from geodl.ops.core.memory import addresses, new_empty
-from geodl.ops.core.operator import HALF, total
+from geodl.ops.core.operator import HALF
 from geodl.ops.core.plain import MUST_BE_RESOLVED, write_look
 from geodl.ops.core.watch import watched
 from geodl.ops.graph_filter import (
@@ -25,8 +26,6 @@ from geodl.ops.graph_filter import (
     matrix_for,
     native_recurrence,
     recurrence,
-    recurrence_backward,
-    recurrence_jvp,
 )
 from geodl.ops.neighbors import Neighbors
 
@@ -81,8 +80,7 @@ def check_powers(filters: Tensor) -> None:
 def apply_polynomial(x: Tensor, filters: Tensor, matrix: Matrix) -> Tensor:
     """``sum_k T_k(L) x filters[k]``."""
     powers, channels, out_channels = filters.shape
-    out, _ = polynomial(x, filters, *matrix, 0 if out_channels <= channels else powers)
-    return cast(Tensor, out)
+    return cast(Tensor, polynomial(x, filters, *matrix, 0 if out_channels <= channels else powers)[0])
 
 
 # The filtered signal and, where ``terms`` is K instead of 0, the terms T_k(L) x that it is the product of with the filters.
@@ -100,14 +98,14 @@ def _(x: Tensor, filters: Tensor, *given: Any) -> Filtered:
     return x.new_empty(points, filters.shape[2]), x.new_empty(points, terms, channels) if terms else None
 
 
-@functools.cache
+@cache
 def _clenshaw(powers: int) -> tuple[Any, ...]:
     """What the recurrence takes after its matrix, for the sum over the weighted signals ``x filters[k]``."""
     ups = max(powers - 2, 0)
     return [2.0] * ups + [1.0] * min(powers - 1, 1), [-1.0] * ups, powers, 1, True
 
 
-@functools.cache
+@cache
 def _chebyshev(powers: int) -> tuple[Any, ...]:
     """The same for all terms T_k(L) x."""
     ups = max(powers - 2, 0)
@@ -129,22 +127,18 @@ def _side_by_side(filters: Tensor) -> Tensor:
     return filters.transpose(0, 1).reshape(filters.shape[1], filters.shape[0] * filters.shape[2])
 
 
-def _weighted(x: Tensor, filters: Tensor) -> Tensor:
-    """``x filters[k]``, ``[N, K, C']``."""
-    weighted: Tensor = matmul(x, _side_by_side(filters))
-    return weighted.view(x.shape[0], filters.shape[0], filters.shape[2])
-
-
-def _compute(x: Tensor, filters: Tensor, *given: Any) -> Filtered:
-    *matrix, terms = given
-    powers = filters.shape[0]
+def _filtered(recur: Callable[..., Tensor], product: Callable[..., Tensor], *given: Any) -> Filtered:
+    """The operator by the recurrence and the product of graph_filter, or by what they are made of."""
+    x, filters, *matrix, terms = given
+    powers = int(filters.shape[0])  # a size that is traced has no hash
     if terms:
-        basis = recurrence.run(x.unsqueeze(1), *matrix, *_chebyshev(powers))
-        return matmul.run(_flat(basis), _stacked(filters)), basis
-    weighted = matmul.run(x, _side_by_side(filters)).view(x.shape[0], powers, filters.shape[2])
-    out = recurrence.run(weighted, *matrix, *_clenshaw(powers))
-    return out.squeeze(1), None
+        basis = recur(x.unsqueeze(1), *matrix, *_chebyshev(powers))
+        return product(_flat(basis), _stacked(filters)), basis
+    weighted = product(x, _side_by_side(filters)).view(x.shape[0], powers, filters.shape[2])
+    return recur(weighted, *matrix, *_clenshaw(powers)).squeeze(1), None
 
+
+_compute = partial(_filtered, recurrence.run, matmul.run)
 
 polynomial.reference(_compute)
 polynomial.triton(_compute)
@@ -203,25 +197,26 @@ def _native_gradients(g: Tensor, inputs: Any) -> tuple[Tensor, Tensor] | None:
 def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
     x, filters, *matrix, terms = inputs
     powers, channels, out_channels = filters.shape
-    by_x = by_filters = by_laplacian = None
+    by_x = by_filters = by_laplacian = weighted = None
     g = grads[0]
     if not needs[2] and (found := _native_gradients(g, inputs)) is not None:
         return *found, None
     powers = int(powers)  # a size that is traced has no hash
     if terms:
+        given = x.unsqueeze(1), *matrix, *_chebyshev(powers)
         if needs[1]:
             # What was kept has no derivative of its own.
-            basis = _basis(x, powers, matrix) if torch.is_grad_enabled() else outputs[0]
+            basis = recurrence(*given) if torch.is_grad_enabled() else outputs[0]
             by_filters = matmul_tn(_flat(basis), g).view(filters.shape)
         if needs[0] or needs[2]:
             by_basis = matmul_nt(g, _stacked(filters)).view(x.shape[0], powers, channels)
-            given = (x.unsqueeze(1), *matrix, *_chebyshev(powers))
-            by_x, by_laplacian = recurrence_backward(given, (), (by_basis,), (needs[0], needs[2]))
+            by_x, by_laplacian = recurrence.derive(given, (), (by_basis,), (needs[0], needs[2]))
             by_x = None if by_x is None else by_x.squeeze(1)
         return by_x, by_filters, by_laplacian
-    weighted = _weighted(x, filters) if needs[2] else None
-    given = (weighted, *matrix, *_clenshaw(powers))
-    by_weighted, by_laplacian = recurrence_backward(given, (), (g.unsqueeze(1),), (True, needs[2]))
+    if needs[2]:
+        weighted = matmul(x, _side_by_side(filters)).view(x.shape[0], powers, out_channels)
+    given = weighted, *matrix, *_clenshaw(powers)
+    by_weighted, by_laplacian = recurrence.derive(given, (), (g.unsqueeze(1),), (True, needs[2]))
     by_weighted = _flat(by_weighted)
     by_x = matmul_nt(by_weighted, _side_by_side(filters)) if needs[0] else None
     if needs[1]:
@@ -229,28 +224,8 @@ def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> A
     return by_x, by_filters, by_laplacian
 
 
-def _basis(x: Tensor, powers: int, matrix: Sequence[Any]) -> Tensor:
-    basis: Tensor = recurrence(x.unsqueeze(1), *matrix, *_chebyshev(powers))
-    return basis
-
-
-def _jvp(inputs: Any, outputs: Any, tangents: Any) -> Any:
-    x, filters, *matrix, terms = inputs
-    of_x, of_filters, of_laplacian = tangents
-    powers = int(filters.shape[0])
-    if terms:
-        given = (x.unsqueeze(1), *matrix, *_chebyshev(powers))
-        of_basis = recurrence_jvp(given, (), (None if of_x is None else of_x.unsqueeze(1), of_laplacian))
-        of_out = matmul(_flat(of_basis), _stacked(filters))
-        if of_filters is None:
-            return of_out
-        return of_out + matmul(_flat(_basis(x, powers, matrix)), _stacked(of_filters))
-    of_weighted = total(
-        None if of_x is None else _weighted(of_x, filters),
-        None if of_filters is None else _weighted(x, of_filters),
-    )
-    given = (_weighted(x, filters), *matrix, *_clenshaw(powers))
-    return recurrence_jvp(given, (), (of_weighted, of_laplacian)).squeeze(1)
-
-
-polynomial.differentiable(_backward, _jvp, saves=("x", "filters", "laplacian", "basis"))
+polynomial.differentiable(
+    _backward,
+    lambda inputs, outputs, tangents: pushed(partial(_filtered, recurrence, matmul), inputs, tangents)[0],
+    saves=("x", "filters", "laplacian", "basis"),
+)

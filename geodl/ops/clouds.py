@@ -1,4 +1,4 @@
-"""Packed point clouds: what all operators on them check of values, where these are at hand. On a GPU they would wait for them."""
+"""What operators check of values, most of all of packed clouds, where these are at hand. On a GPU they would wait for them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ def one_cloud(x: Tensor) -> Tensor:
     return torch.arange(2, device=x.device) * (x.shape[0] if x.dim() else 0)
 
 
-def check_pointer(ptr: Tensor, points: int) -> None:
-    """Raises ValueError unless ``ptr`` ascends from 0 to the number of points."""
+def check_pointer(ptr: Tensor, count: int, of: str = "points", name: str = "ptr", row: str = "cloud") -> None:
+    """Raises ValueError unless ``ptr`` ascends from 0 to the number of points, or of what else it points to."""
     first, last = int(ptr[0]), int(ptr[-1])
-    if first != 0 or last != points:
-        raise ValueError(f"ptr must ascend from 0 to the {points} points, not from {first} to {last}")
+    if first != 0 or last != count:
+        raise ValueError(f"{name} must ascend from 0 to the {count} {of}, not from {first} to {last}")
     if bool((descends := ptr.diff() < 0).any()):
-        raise ValueError(f"ptr must not descend, but cloud {first_of(descends)} ends before it starts")
+        raise ValueError(f"{name} must not descend, but {row} {first_of(descends)} ends before it starts")
+
+
+def check_range(name: str, values: Tensor, count: int, of: str) -> None:
+    """Raises IndexError for a number outside ``[0, count)``."""
+    if values.numel():
+        low, high = (int(bound) for bound in values.aminmax())
+        if low < 0 or high >= count:
+            raise IndexError(f"{name} holds {low}..{high}, but there are {count} {of}")
 
 
 def check_finite(name: str, x: Tensor) -> None:

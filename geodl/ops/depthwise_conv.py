@@ -48,15 +48,13 @@ def _(x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | No
 def _(
     grad: Tensor, x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, needs: Sequence[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    by_x = x.new_empty(0)
-    _, by_weight, by_filters = wanted((x, weight, filters), (False, *needs[1:]))
+    by_x, by_weight, by_filters = wanted((x, weight, filters), (False, *needs[1:]))
     if needs[0]:
         by_x = _native_sum(grad, *graph.transpose(), weight, index, filters)
     if needs[1] or needs[2]:
         kernel("depthwise_backward", x.dtype)(
             *Windows(graph, weight, index).addresses(), len(filters), x.data_ptr(), *x.shape, *addresses(filters, grad),
-            *addresses(by_weight if needs[1] else None, by_filters if needs[2] else None), torch.get_num_threads(),
-            graph.num_edges,
+            *addresses(by_weight, by_filters), torch.get_num_threads(), graph.num_edges,
         )  # fmt: skip
     return by_x, by_weight, by_filters
 

@@ -27,16 +27,16 @@ as a constant, by operators that are differentiable themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import functional
 
 from geodl.ops.aggregate import gather_sum, reference_gather_max, scatter_sum
 from geodl.ops.core import CSR, Operator
+from geodl.ops.core.derivative import pushed
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.fitting import Fitting
 from geodl.ops.core.memory import addresses, in_huge_pages
@@ -251,73 +251,23 @@ def _backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> S
     return [by if need else None for by, need in zip(found, needs, strict=False)]
 
 
-def _jvp(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None]) -> Tensor | None:
-    *given, graph, negative_slope, eps = inputs
-    constant = graph, negative_slope, eps, *outputs[:3]
-    return _pushed(lambda *duals: (given_selection(*constant, *duals),), given, tangents)[0]
+edge_max.differentiable(
+    _backward,
+    lambda inputs, outputs, tangents: pushed(given_selection, (*inputs, *outputs[:3]), tangents)[0],
+    saves=("x", "x_dst", "weight", "norm_weight", "out", "position", "statistics", "terms"),
+)
 
 
-def _again(given: Sequence[Any]) -> Callable[..., Results]:
-    """The backward pass as a differentiable function of its differentiable arguments."""
-    graph, negative_slope, eps, out, position, statistics, _, need_x = given
-    graph = graph.with_transpose()
-
-    def backward(
-        grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None
-    ) -> Results:
-        terms = _terms(x, x_dst, weight, gamma, graph, position, statistics)
-        given = x, x_dst, weight, gamma, graph, negative_slope, eps, out, position, need_x
-        return gradients(grad, *given, *terms)
-
-    return backward
-
-
-def _backward_of_backward(
-    inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]
-) -> Sequence[Tensor | None]:
-    higher = torch.is_grad_enabled()
-    with torch.enable_grad():
-        # Views, or the gradient by one would also run through what another was made from.
-        views = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs[:5]]
-        results = _again(inputs[5:])(*views)
-    pairs = [
-        (r, g)
-        for r, g in zip(results, grads, strict=True)
-        if r is not None and g is not None and r.requires_grad
-    ]
-    leaves = [view for view in views if view is not None and view.requires_grad]
-    if not (pairs and leaves):
-        return (None,) * 5
-    outputs, cotangents = zip(*pairs, strict=True)
-    found = iter(torch.autograd.grad(outputs, leaves, cotangents, create_graph=higher, allow_unused=True))
-    return [next(found) if view is not None and view.requires_grad else None for view in views]
-
-
-def _jvp_of_backward(inputs: Any, outputs: Any, tangents: Sequence[Tensor | None]) -> Results:
-    found = _pushed(_again(inputs[5:]), inputs[:5], tangents)
-    return tuple(
-        None if out is None else torch.zeros_like(out) if part is None else part
-        for part, out in zip(found, outputs, strict=True)
+@edge_max_backward.composed
+def _(*given: Any) -> Results:
+    grad, x, x_dst, weight, gamma, graph, negative_slope, eps, out, position, statistics, terms, need_x = (
+        given
     )
-
-
-def _pushed(
-    function: Callable[..., Results], given: Sequence[Any], tangents: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    """Tangents of the results of a function, for those of its arguments."""
-    with forward_ad._set_fwd_grad_enabled(True):
-        duals = [
-            value if tangent is None else forward_ad.make_dual(value, tangent)
-            for value, tangent in zip(given, tangents, strict=True)
-        ]
-        results = function(*duals)
-        return [None if result is None else forward_ad.unpack_dual(result).tangent for result in results]
-
-
-KEPT = ("x", "x_dst", "weight", "norm_weight", "out", "position", "statistics", "terms")
-
-edge_max.differentiable(_backward, _jvp, saves=KEPT)
-edge_max_backward.differentiable(_backward_of_backward, _jvp_of_backward)
+    graph = graph.with_transpose()
+    if gamma is not None:
+        statistics, terms = _differentiable(x, x_dst, weight, gamma, graph, position, statistics)
+    rest = graph, negative_slope, eps, out, position, statistics, terms, need_x
+    return gradients(grad, x, x_dst, weight, gamma, *rest)
 
 
 # --- the passes in PyTorch ------------------------------------------------------------------------------------
@@ -325,9 +275,7 @@ edge_max_backward.differentiable(_backward_of_backward, _jvp_of_backward)
 
 def turned(weight: Tensor, gamma: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """W1 - W2 and W2 of the filter, turned round by the sign of gamma, and that sign (1 where gamma is 0)."""
-    sign = (
-        weight.new_ones(weight.shape[1]) if gamma is None else torch.where(gamma < 0, -1, 1).to(weight.dtype)
-    )
+    sign = weight.new_ones(weight.shape[1]) if gamma is None else torch.where(gamma < 0, -1, 1).to(weight)
     of_point, of_offset = (weight * sign).chunk(2)
     return of_point - of_offset, of_offset, sign
 
@@ -339,46 +287,41 @@ def reads_of(graph: CSR) -> Tensor:
     return graph.col.new_zeros(graph.num_src).scatter_add_(0, graph.col, torch.ones_like(graph.col))
 
 
-def centred(
-    x: Tensor, x_dst: Tensor | None, degree: Tensor, reads: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x_i - m and x_j - s, m, and s - m, with the mean points m and s over all edges."""
-    sums = torch.promote_types(x.dtype, torch.float32)
-    # A point at no edge is in no message, not even as NaN.
-    x_dst = (x if x_dst is None else x_dst).where(degree[:, None] > 0, 0)
-    x = x.where(reads[:, None] > 0, 0)
-    of_dst, of_src = ((count.to(sums) / count.sum())[None] for count in (degree, reads))
-    # The mean, but for rounding: what is left is small, and so are its errors.
-    near = of_dst @ x_dst.detach().to(sums)
-    destinations, sources = x_dst - near, x - near
-    m, s = of_dst @ destinations.detach(), of_src @ sources.detach()
-    return (destinations - m).to(x.dtype), (sources - s).to(x.dtype), (near + m)[0], (s - m)[0]
+def centred(x: Tensor, x_dst: Tensor | None, graph: CSR) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x_i - m and x_j - s, with the mean points m and s over all edges, and how many edges each has, ``[N, 1]`` and ``[S, 1]``."""
+
+    def about_mean(points: Tensor, edges: Tensor) -> Tensor:
+        points = points.where(edges > 0, 0)  # a point at no edge is in no message, not even as NaN
+        share = edges.T.to(torch.promote_types(points.dtype, torch.float32)) / edges.sum()
+        # Twice: what rounding leaves of the mean is small, and so is its error.
+        points = points - share @ points.detach().to(share)
+        return (points - share @ points.detach()).to(x.dtype)
+
+    degree, reads = graph.rowptr.diff()[:, None], reads_of(graph)[:, None]
+    destinations = about_mean(x if x_dst is None else x_dst, degree)
+    return destinations, about_mean(x, reads), degree.to(x.dtype), reads.to(x.dtype)
 
 
-def _terms(
-    x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, position: Tensor, statistics: Any
-) -> tuple[Any, Any, Any, Any, Any]:  # fmt: skip
-    """Variance, u, v, extremum and total as differentiable functions, given the selection."""
-    if gamma is None:
-        return None, None, None, None, None
-    degree, reads, edges = graph.rowptr.diff(), reads_of(graph), graph.num_edges
-    destinations, sources, _, _ = centred(x, x_dst, degree, reads)
-    degree, reads = degree.to(x.dtype)[:, None], reads.to(x.dtype)[:, None]
+def _differentiable(
+    x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor, graph: CSR, position: Tensor, statistics: Any
+) -> tuple[tuple[Tensor, Tensor], Tensors]:  # fmt: skip
+    """Statistics and the parts of terms as differentiable functions, given the selection."""
+    destinations, sources, degree, reads = centred(x, x_dst, graph)
     first, second, _ = turned(weight, gamma)
     u, v = destinations @ first, sources @ second
     of_neighbors = gather_sum(v, None, graph, None)
-    u = u - (degree * u + of_neighbors).sum(0) / edges  # zero, but not its derivative
+    u = u - (degree * u + of_neighbors).sum(0) / graph.num_edges  # zero, but not its derivative
     total = degree * u + of_neighbors
-    extremum = u + gather_sum(v, None, graph, position)
     squares = (u * total).sum(0) + (v * (reads * v + scatter_sum(u, None, graph, None))).sum(0)
-    variance = statistics[1] + (squares - squares.detach()) / edges  # they cancel where u is near -v
-    return variance, u, v, extremum, total
+    mean, variance = statistics
+    variance = variance + (squares - squares.detach()) / graph.num_edges  # they cancel where u is near -v
+    return (mean, variance), (u, u + gather_sum(v, None, graph, position), total, v)
 
 
 def given_selection(
-    graph: CSR, negative_slope: float, eps: float, out: Tensor, position: Tensor, statistics: Tensor,
     x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
-) -> Tensor:  # fmt: skip
+    graph: CSR, negative_slope: float, eps: float, out: Tensor, position: Tensor, statistics: Tensor,
+) -> tuple[Tensor]:  # fmt: skip
     """The forward pass: what has the value ``out`` and its derivatives."""
     first, second, sign = turned(weight, gamma)
     if gamma is None:
@@ -386,27 +329,26 @@ def given_selection(
         y = y if bias is None else y + bias
     else:
         graph = graph.with_transpose()
-        variance, _, _, extremum, _ = _terms(x, x_dst, weight, gamma, graph, position, statistics)
+        (_, variance), terms = _differentiable(x, x_dst, weight, gamma, graph, position, statistics)
+        _, extremum, _, _ = terms
         y = gamma * sign * (variance + eps).rsqrt() * extremum
         y = y if beta is None else y + beta
-    return torch.where(position < 0, 0, torch.where(out > 0, y, negative_slope * y)).to(x.dtype)
+    return (torch.where(position < 0, 0, torch.where(out > 0, y, negative_slope * y)).to(x.dtype),)
 
 
 def gradients(
-    grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None,
-    graph: CSR, negative_slope: float, eps: float, out: Tensor, position: Tensor, need_x: bool,
-    variance: Any, u: Any, v: Any, extremum: Any, total: Any,
+    grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, negative_slope: float,
+    eps: float, out: Tensor, position: Tensor, statistics: Any, terms: Any, need_x: bool,
 ) -> Results:  # fmt: skip
-    """The backward pass; what is of the norm is None without."""
+    """The backward pass, of terms in their parts."""
     first, second, sign = turned(weight, gamma)
     y = torch.where(position < 0, 0, torch.where(out > 0, grad, negative_slope * grad))
     by_u, by_v = y, scatter_sum(y, None, graph, position)
     by_bias, by_gamma, by_beta = y.sum(0), None, None
     destinations, sources = x if x_dst is None else x_dst, x
     if gamma is not None:
-        degree, reads, edges = graph.rowptr.diff(), reads_of(graph), graph.num_edges
-        destinations, sources, _, _ = centred(x, x_dst, degree, reads)
-        degree, reads = degree.to(x.dtype)[:, None], reads.to(x.dtype)[:, None]
+        (_, variance), (u, extremum, total, v), edges = statistics, terms, graph.num_edges
+        destinations, sources, degree, reads = centred(x, x_dst, graph)
         inverse = (variance + eps).rsqrt()
         by_scale = (y * extremum).sum(0) * inverse
         factor = gamma * sign * inverse
@@ -447,7 +389,7 @@ def _(*given: Any) -> Results:
         messages = sign * (messages - mean)
         variance = messages.square().mean(0)
         extremum, position = reference_gather_max(messages, None, graph.edges(), True)
-        destinations, sources, _, _ = centred(x, x_dst, graph.rowptr.diff(), reads_of(graph))
+        destinations, sources, _, _ = centred(x, x_dst, graph)
         rest = (
             torch.stack([mean, variance]),
             torch.cat([destinations @ first, extremum, graph.sum_rows(messages), sources @ second]),
@@ -463,19 +405,14 @@ def _(*given: Any) -> Results:
 @edge_max_backward.reference
 def _(*given: Any) -> Results:
     new_gradients(*given)
-    grad, *inputs, statistics, terms, need_x = _double(given)
-    u, extremum, total, v = parts_of(terms, inputs[4])
-    variance = None if statistics is None else statistics[1]
-    found = gradients(grad, *(*inputs, need_x, variance, u, v, extremum, total))
+    *inputs, terms, need_x = _double(given)
+    found = gradients(*(*inputs, parts_of(terms, given[5]), need_x))
     return tuple(None if by is None else by.to(given[0].dtype) for by in found)
 
 
 def _double(given: Sequence[Any]) -> list[Any]:
     """The floating tensors among these in double precision."""
-    return [
-        value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
-        for value in given
-    ]
+    return [v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for v in given]
 
 
 # --- native: C++ on the CPU -----------------------------------------------------------------------------------
@@ -486,10 +423,8 @@ def _(
     x: Tensor, x_dst: Tensor | None, weight: Tensor, bias: Tensor | None, gamma: Tensor | None, beta: Tensor | None,
     graph: CSR, negative_slope: float, eps: float,
 ) -> Results:  # fmt: skip
-    out, position, statistics, terms = results = new_results(x, x_dst, weight, bias, gamma, beta, graph)
-    for result in results:
-        if result is not None:
-            in_huge_pages(result)
+    found = new_results(x, x_dst, weight, bias, gamma, beta, graph)
+    out, position, statistics, terms = results = (*map(in_huge_pages, found),)
     if weight.shape[1] > 0:
         kernel("edge_conv", x.dtype)(
             graph.rowptr.data_ptr(), graph.num_dst, *addresses(graph.col, graph.t_rowptr), x_dst is None,
@@ -505,10 +440,8 @@ def _(
     grad: Tensor, x: Tensor, x_dst: Tensor | None, weight: Tensor, gamma: Tensor | None, graph: CSR, negative_slope: float,
     eps: float, out: Tensor, position: Tensor, statistics: Tensor | None, terms: Tensor | None, need_x: bool,
 ) -> Results:  # fmt: skip
-    results = new_gradients(grad, x, x_dst, weight, gamma, graph, statistics, terms, need_x)
-    for result in results:
-        if result is not None:
-            in_huge_pages(result)
+    found = new_gradients(grad, x, x_dst, weight, gamma, graph, statistics, terms, need_x)
+    results = (*map(in_huge_pages, found),)
     if weight.shape[1] == 0:
         return tuple(None if result is None else result.zero_() for result in results)
     graph = graph.with_transpose()

@@ -9,7 +9,7 @@ from geodl.ops.core.watch import constant
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.remembered import remembered, remembered_beside
 
-__all__ = ["in_csr_order", "neighbors_of", "pointer", "pointers", "ptr_of", "shapes_of"]
+__all__ = ["in_csr_order", "neighbors_of", "pointer", "ptr_of", "shapes_of"]
 
 
 def neighbors_of(edge_index: Tensor, num_dst: int, num_src: int | None = None) -> Neighbors:
@@ -31,8 +31,7 @@ def in_csr_order(value: Tensor, neighbors: Neighbors, order: Tensor | None, dtyp
         return value
 
     def make() -> Tensor:
-        ordered = value if order is None else value[order]
-        return ordered.to(dtype)
+        return (value if order is None else value[order]).to(dtype)
 
     key = "in order", order is not None, dtype
     return remembered_beside(value, neighbors, key, make) if constant(value) else make()
@@ -69,25 +68,6 @@ def pointer(ptr: Tensor | None, batch: Tensor | None, x: Tensor | None, name: st
     if x is not None and batch.shape[0] != x.shape[0]:
         raise ValueError(f"{name} is of {batch.shape[0]} points, but there are {x.shape[0]}")
     return found
-
-
-def pointers(
-    x: Tensor,
-    ptr: Tensor | None,
-    batch: Tensor | None,
-    queries: Tensor | None,
-    query_ptr: Tensor | None,
-    query_batch: Tensor | None,
-) -> tuple[Tensor | None, Tensor | None]:
-    """Those of points and queries, of as many clouds."""
-    ptr, query_ptr = pointer(ptr, batch, x), pointer(query_ptr, query_batch, queries, "query_batch")
-    if ptr is None or query_ptr is None:
-        return ptr, query_ptr
-    clouds = (
-        max(ptr.shape[0], query_ptr.shape[0]) - 1
-    )  # the last may have no points, or nobody may ask of them
-    ptr = ptr if batch is None else ptr_of(batch, clouds)
-    return ptr, query_ptr if query_batch is None else ptr_of(query_batch, clouds)
 
 
 def shapes_of(batch: Tensor) -> Neighbors:

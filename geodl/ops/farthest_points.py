@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.fitting import Fitting
 from geodl.ops.core.memory import addresses
 from geodl.ops.core.operator import HALF
-from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.edge_index import pointer
 
 __all__ = ["farthest_points"]
@@ -91,15 +90,8 @@ def farthest_points(
 # Rows of x, of which ``sample_ptr[b]`` to ``sample_ptr[b+1]`` are the samples of cloud b; ``total`` in all, if that is known.
 sample_farthest = Operator(
     "sample_farthest",
-    "; x:const[P,D] ptr:int[B+1] sample_ptr:int[B+1] start:int[B] total:int? -> index:int[M]",
+    "; x:const[P,D] ptr:int[B+1] sample_ptr:int[B+1] start:int[B] total:int? -> index:int[total]",
 )
-
-
-@sample_farthest.fake
-def _(*arguments: Any) -> Tensor:
-    sample_farthest.declaration.bind(arguments)
-    _, ptr, *_, total = arguments
-    return cast(Tensor, ptr.new_empty(dynamic_size() if total is None else total))
 
 
 def counted(sample: Callable[..., Tensor]) -> Callable[..., Tensor]:

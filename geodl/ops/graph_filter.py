@@ -93,7 +93,7 @@ matmul_tn = Operator("matmul_tn", "a[D,N] b[D,C] -> [N,C]")
 # --- derivatives ----------------------------------------------------------------------------------------------
 
 
-def recurrence_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
+def _recurrence_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
     _, laplacian, graph, symmetric, transposed, alpha, beta, sources, keep, backwards = inputs
     matrix, g, steps = Matrix(laplacian, graph, symmetric, transposed), grads[0], len(alpha)
     adjoint = (*matrix.t(), alpha[::-1], beta[::-1], keep)
@@ -119,7 +119,7 @@ def _scaled_states(inputs: Any) -> Tensor:
     return torch.cat([scale * part for scale, part in zip(scales, states.unbind(1), strict=True)], 1)
 
 
-def recurrence_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor:
+def _recurrence_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor:
     # The tangent of z is a recurrence too, whose sources are those of s plus alpha dA z, which has one more for every step.
     source, *matrix, alpha, beta, sources, keep, backwards = inputs
     of_source, of_laplacian = tangents
@@ -151,23 +151,11 @@ def _step_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
     )
 
 
-recurrence.differentiable(recurrence_backward, recurrence_jvp, saves=("source if laplacian", "laplacian"))
+recurrence.differentiable(_recurrence_backward, _recurrence_jvp, saves=("source if laplacian", "laplacian"))
 filter_step.differentiable(_step_backward, _step_jvp, saves=("x if laplacian", "laplacian"))
-
-
-@matmul.adjoint
-def _(g: Tensor, a: Tensor, b: Tensor, needs: Sequence[bool]) -> Any:
-    return matmul_nt(g, b) if needs[0] else None, matmul_tn(a, g) if needs[1] else None
-
-
-@matmul_nt.adjoint
-def _(g: Tensor, a: Tensor, b: Tensor, needs: Sequence[bool]) -> Any:
-    return matmul(g, b) if needs[0] else None, matmul_tn(g, a) if needs[1] else None
-
-
-@matmul_tn.adjoint
-def _(g: Tensor, a: Tensor, b: Tensor, needs: Sequence[bool]) -> Any:
-    return matmul_nt(b, g) if needs[0] else None, matmul(a, g) if needs[1] else None
+matmul.adjoint(lambda g, a, b: matmul_nt(g, b), lambda g, a, b: matmul_tn(a, g))
+matmul_nt.adjoint(lambda g, a, b: matmul(g, b), lambda g, a, b: matmul_tn(g, a))
+matmul_tn.adjoint(lambda g, a, b: matmul_nt(b, g), lambda g, a, b: matmul(a, g))
 
 
 # --- reference: the definition in PyTorch ---------------------------------------------------------------------
@@ -232,16 +220,16 @@ matmul_tn.reference(lambda a, b: a.t() @ b)
 # --- native: C++ on the CPU -----------------------------------------------------------------------------------
 
 
-def _native_step(
-    x: Tensor, values: Tensor, edge: Tensor | None, rowptr: Tensor, col: Tensor, alpha: float, d: Tensor | None,
-    beta: float, f: Tensor | None, out: Tensor,
-) -> None:  # fmt: skip
-    # A view of one row or one channel may have any strides there, so those of the allocation are computed.
-    rows = [0 if tensor is None else tensor.stride(0) for tensor in (x, d, f, out)]
+@filter_step.native
+def _(x: Tensor, d: Tensor | None, *given: Any) -> Tensor:
+    *matrix, alpha = given
+    values, edge, rowptr, col = Matrix(*matrix).operand()
+    out, (rows, channels) = new_empty(x, *x.shape), x.shape
     kernel("filter_step", x.dtype)(
-        rowptr.data_ptr(), out.shape[0], col.data_ptr(), *addresses(values, edge), out.shape[1], alpha, beta,
-        *addresses(x, d, f, out), *rows, torch.get_num_threads(), col.shape[0], False,
+        rowptr.data_ptr(), rows, col.data_ptr(), *addresses(values, edge), channels, alpha, 0.0,
+        *addresses(x, d, None, out), *[channels] * 4, torch.get_num_threads(), col.shape[0], False,
     )  # fmt: skip
+    return out
 
 
 def native_recurrence(
@@ -289,4 +277,3 @@ def _(a: Tensor, b: Tensor) -> Tensor:
 
 
 recurrence.native(native_recurrence)
-filter_step.native(lambda *given: step_once(_native_step, *given))

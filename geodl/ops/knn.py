@@ -11,7 +11,7 @@ give the same bits and agree about what a tie is.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Literal, NamedTuple, TypeVar, cast, overload
+from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses
 from geodl.ops.dynamic_size import dynamic_size
-from geodl.ops.edge_index import pointers
+from geodl.ops.edge_index import pointer, ptr_of
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.remembered import remembered
 
@@ -105,18 +105,27 @@ def knn(
         ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``k`` below 1, or on the CPU a point
             that is not finite.
     """
-    ptr, query_ptr = pointers(x, ptr, batch, queries, query_ptr, query_batch)
-    check_queries(ptr, queries, query_ptr, loop)
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    asked = None if queries is None else queries.detach()
-    rowptr, col, squared = nearest(x.detach(), ptr, asked, query_ptr, k, loop)
+    asked = asked_of(x, ptr, batch, queries, query_ptr, query_batch, loop)
+    rowptr, col, squared = nearest(*asked, k, loop)
     neighbors = Neighbors.trusted(rowptr, col, x.shape[0])
     return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
 
-def check_queries(ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, loop: bool) -> None:
-    """Raises ValueError for arguments that do not go together."""
+def asked_of(
+    x: Tensor, ptr: Tensor | None, batch: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None,
+    query_batch: Tensor | None, loop: bool,
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:  # fmt: skip
+    """The points, where their clouds begin, and the same of queries: constants, of as many clouds.
+
+    Raises:
+        ValueError: arguments that do not go together.
+    """
+    ptr, query_ptr = pointer(ptr, batch, x), pointer(query_ptr, query_batch, queries, "query_batch")
+    if ptr is not None and query_ptr is not None:
+        # The last clouds may have no points, or nobody may ask of them.
+        clouds = max(ptr.shape[0], query_ptr.shape[0]) - 1
+        ptr = ptr if batch is None else ptr_of(batch, clouds)
+        query_ptr = query_ptr if query_batch is None else ptr_of(query_batch, clouds)
     if queries is None:
         if query_ptr is not None:
             raise ValueError("query_ptr is given but queries are not")
@@ -124,6 +133,7 @@ def check_queries(ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor 
         raise ValueError("loop=False leaves a point out of its own row, but queries are no points of x")
     elif (ptr is None) != (query_ptr is None):
         raise ValueError("queries in several clouds need both ptr and query_ptr")
+    return x.detach(), ptr, None if queries is None else queries.detach(), query_ptr
 
 
 # --- operator -----------------------------------------------------------------
@@ -212,33 +222,26 @@ def arrange(x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Te
             raise ValueError(
                 f"ptr has {ptr.shape[0] - 1} clouds but query_ptr has {query_ptr.shape[0] - 1} of them"
             )
-        if query_ptr is ptr:
-            largest = of_pointer(ptr, ("checked", points), lambda: _check_pointers(ptr, points, ptr, rows))
-        else:
-            _check_pointers(ptr, points, query_ptr, rows)
+        longest = of_pointer(ptr, ("checked", points), lambda: _longest("ptr", ptr, "x", points))
+        of_pointer(query_ptr, ("checked", rows), lambda: _longest("query_ptr", query_ptr, "queries", rows))
+        largest = longest if query_ptr is ptr else None
     dtype = measured_dtype(x)  # of half precision on a GPU; elsewhere it comes in it
     return Layout(
         x.to(dtype), None if queries is None else queries.to(dtype), ptr, query_ptr, single, largest
     )
 
 
-def _check_pointers(ptr: Tensor, points: int, query_ptr: Tensor, rows: int) -> int:
-    """Points of the largest cloud."""
-    pointers = ptr, query_ptr
-    sizes = [torch.cat([p.diff(), p.new_zeros(1)]) for p in pointers]
-    found = [
-        torch.stack([p[0], p[-1], some.min(), some.max()]) for p, some in zip(pointers, sizes, strict=True)
-    ]
-    ends = torch.stack(found).tolist()
-    for name, of, count, (first, last, least, _) in zip(
-        ("ptr", "query_ptr"), ("x", "queries"), (points, rows), ends, strict=True
-    ):
-        if first != 0 or last != count or least < 0:
-            raise ValueError(
-                f"{name} must ascend from 0 to the {count} rows of {of}, not from {first} to {last}"
-                + (" and descend between" if least < 0 else "")
-            )
-    return cast(int, ends[0][-1])
+def _longest(name: str, ptr: Tensor, of: str, count: int) -> int:
+    """Points of the largest cloud, and checks that the pointer is one, in one wait for the device."""
+    sizes = torch.cat([ptr.diff(), ptr.new_zeros(1)])
+    ends = torch.stack([ptr[0], ptr[-1], sizes.min(), sizes.max()])
+    first, last, least, most = map(int, ends.tolist())
+    if first != 0 or last != count or least < 0:
+        raise ValueError(
+            f"{name} must ascend from 0 to the {count} rows of {of}, not from {first} to {last}"
+            + (" and descend between" if least < 0 else "")
+        )
+    return most
 
 
 def _rows(layout: Layout, k: int, without: int) -> tuple[Tensor, int]:

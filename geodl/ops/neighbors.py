@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.compiler import is_compiling
 
+from geodl.ops.clouds import check_pointer, check_range
 from geodl.ops.core.csr import CSR, Known
+from geodl.ops.core.fitting import Fitting
 from geodl.ops.core.structure import Count, Layout, Pointer, Rows, Structure
 from geodl.ops.core.transpose import edge_rows, group_edges, transpose
 from geodl.ops.core.watch import wrapped
@@ -95,12 +97,9 @@ class Neighbors(Structure):
             if count < 0:
                 raise ValueError(f"{name} must not be negative, got {count}")
         src, dst = edge_index
-        if not is_compiling() and dst.numel():  # Dynamo of torch 2.6 takes the truth of a size for its value
-            ends = ("edge_index[1]", dst, num_dst, "destinations"), ("col", src, num_src, "sources")
-            for name, points, count, what in ends:
-                low, high = (int(bound) for bound in points.aminmax())
-                if low < 0 or high >= count:
-                    raise IndexError(f"{name} holds {low}..{high}, but there are {count} {what}")
+        if not is_compiling():
+            check_range("edge_index[1]", dst, num_dst, "destinations")
+            check_range("col", src, num_src, "sources")
         rowptr, col, order = group_edges(dst, src, num_dst)
         return cls.trusted(rowptr, col, num_src, order)
 
@@ -176,35 +175,14 @@ class Neighbors(Structure):
         return mark(self.rowptr), mark(self.col), self.num_src, mark(self.order)
 
     def check(self) -> None:
-        for name, tensor in (("rowptr", self.rowptr), ("col", self.col), ("order", self.order)):
-            if tensor is None:
-                continue
-            if tensor.dtype != torch.int64:
-                raise ValueError(f"{name} must be int64, not {tensor.dtype}")
-            if tensor.dim() != 1:
-                raise ValueError(f"{name} must have one dimension, not shape {list(tensor.shape)}")
-            if tensor.device != self.rowptr.device:
-                raise ValueError(f"rowptr is on {self.rowptr.device} but {name} is on {tensor.device}")
+        self.rowptr, self.col, _ = _FIELDS(self.rowptr, self.col, self.order)
         if self.num_src < 0:
             raise ValueError(f"num_src must not be negative, got {self.num_src}")
-        if self.rowptr.numel() == 0:
-            raise ValueError("rowptr must hold at least one entry (N + 1 for N rows)")
-        if self.order is not None and self.order.numel() != self.num_edges:
-            raise ValueError(f"order has {self.order.numel()} entries but col has {self.num_edges}")
-        self.rowptr, self.col = self.rowptr.contiguous(), self.col.contiguous()
-        first, last = int(self.rowptr[0]), int(self.rowptr[-1])
-        if first != 0 or last != self.num_edges:
-            raise ValueError(
-                f"rowptr must ascend from 0 to the {self.num_edges} edges of col, not from {first} to {last}"
-            )
-        if bool((descends := self.rowptr.diff() < 0).any()):
-            raise ValueError(
-                f"rowptr must not descend, but row {int(descends.nonzero()[0])} ends before it starts"
-            )
-        if self.num_edges:
-            low, high = (int(bound) for bound in self.col.aminmax())
-            if low < 0 or high >= self.num_src:
-                raise IndexError(f"col holds {low}..{high}, but there are {self.num_src} sources")
+        check_pointer(self.rowptr, self.num_edges, "edges of col", "rowptr", "row")
+        check_range("col", self.col, self.num_src, "sources")
+
+
+_FIELDS = Fitting("; rowptr[N+1] col[E] order[E]?")
 
 
 class _Graph:

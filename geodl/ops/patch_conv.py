@@ -77,9 +77,8 @@ def patch_conv(
 
 def _dense(x: Tensor, neighbors: Neighbors, weight: Tensor, filters: Tensor, index: Tensor | None) -> Tensor:
     graph = graph_for(x, neighbors, weight, filters)
-    out: Tensor = window_conv(
-        x, weight, filters.unsqueeze(1), graph, index, 1
-    )  # a single ray leaves nothing to rotate
+    # A single ray leaves nothing to rotate.
+    out: Tensor = window_conv(x, weight, filters.unsqueeze(1), graph, index, 1)
     return out.squeeze(1)
 
 

@@ -121,7 +121,6 @@ def _(
     by_x, by_weight = map(in_huge_pages, wanted((x, weight), needs))
     kernel("patch_gather_backward", x.dtype)(
         *Windows(graph, weight, index).addresses(), num_windows, x.data_ptr(), *x.shape, grad.data_ptr(),
-        *addresses(by_x if needs[0] else None, by_weight if needs[1] else None), torch.get_num_threads(),
-        graph.num_edges,
+        *addresses(by_x, by_weight), torch.get_num_threads(), graph.num_edges,
     )  # fmt: skip
     return by_x, by_weight

@@ -16,16 +16,7 @@ from geodl.ops.core import Operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses
 from geodl.ops.dynamic_size import dynamic_size
-from geodl.ops.edge_index import pointers
-from geodl.ops.knn import (
-    Layout,
-    arrange,
-    check_queries,
-    distance_of,
-    in_order,
-    measured_dtype,
-    new_rows,
-)
+from geodl.ops.knn import Layout, arrange, asked_of, distance_of, in_order, measured_dtype, new_rows
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["radius"]
@@ -111,14 +102,8 @@ def radius(
         ValueError: a shape, dtype or device that does not fit, a ``ptr`` that is none, ``r`` negative or NaN,
             ``max_neighbors`` below 1, or on the CPU a point that is not finite.
     """
-    ptr, query_ptr = pointers(x, ptr, batch, queries, query_ptr, query_batch)
-    check_queries(ptr, queries, query_ptr, loop)
-    if not r >= 0:
-        raise ValueError(f"r must not be negative, got {r}")
-    if max_neighbors is not None and max_neighbors < 1:
-        raise ValueError(f"max_neighbors must be at least 1, got {max_neighbors}")
-    asked = None if queries is None else queries.detach()
-    rowptr, col, squared = within(x.detach(), ptr, asked, query_ptr, r, max_neighbors, loop)
+    asked = asked_of(x, ptr, batch, queries, query_ptr, query_batch, loop)
+    rowptr, col, squared = within(*asked, r, max_neighbors, loop)
     neighbors = Neighbors.trusted(rowptr, col, x.shape[0])
     return (neighbors, distance_of(squared, x.dtype)) if return_distance else neighbors
 
@@ -146,10 +131,10 @@ def in_balls(search: Callable[..., Found]) -> Callable[..., Found]:
         x: Tensor, ptr: Tensor | None, queries: Tensor | None, query_ptr: Tensor | None, r: float,
         max_neighbors: int | None, loop: bool,
     ) -> Found:  # fmt: skip
-        if not r >= 0 or (max_neighbors is not None and max_neighbors < 1):
-            raise ValueError(
-                f"r must not be negative and max_neighbors at least 1, got {r} and {max_neighbors}"
-            )
+        if not r >= 0:
+            raise ValueError(f"r must not be negative, got {r}")
+        if max_neighbors is not None and max_neighbors < 1:
+            raise ValueError(f"max_neighbors must be at least 1, got {max_neighbors}")
         rounded = torch.tensor(r, dtype=measured_dtype(x))
         return search(arrange(x, ptr, queries, query_ptr), float(rounded * rounded), max_neighbors, loop)
 
@@ -161,9 +146,7 @@ def in_balls(search: Callable[..., Found]) -> Callable[..., Found]:
 
 @within.reference
 @in_balls
-def reference_within(
-    layout: Layout, limit: float, max_neighbors: int | None, loop: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def reference_within(layout: Layout, limit: float, max_neighbors: int | None, loop: bool) -> Found:
     degrees, cols, squares = [], [], []
     for some, distance, col in in_order(layout):
         inside = distance <= limit
@@ -183,9 +166,7 @@ def reference_within(
 
 @within.native
 @in_balls
-def native_within(
-    layout: Layout, limit: float, max_neighbors: int | None, loop: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def native_within(layout: Layout, limit: float, max_neighbors: int | None, loop: bool) -> Found:
     x, count, threads = layout.x, layout.ptr.shape[0] - 1, torch.get_num_threads()
     given = addresses(layout.ptr, layout.queries, layout.query_ptr)
     most = -1 if max_neighbors is None else max_neighbors

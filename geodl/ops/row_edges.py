@@ -7,7 +7,6 @@ from torch import Tensor
 
 from geodl.ops.core import Operator
 from geodl.ops.core.transpose import edge_rows, group_edges
-from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.neighbors import Neighbors
 
 __all__ = ["change_self_loops", "first_of_rows"]
@@ -29,9 +28,9 @@ def first_of_rows(neighbors: Neighbors, most: int) -> Neighbors:
     return Neighbors.trusted(rowptr, col, neighbors.num_src)
 
 
-self_loops = Operator("self_loops", "; rowptr[N+1] col[E] add:bool -> rowptr:int[N+1] col:int[E] edge:int[E]")
+self_loops = Operator("self_loops", "; rowptr[N+1] col[E] add:bool -> rowptr:int[N+1] col:int[F] edge:int[F]")
 first_edges = Operator(
-    "first_edges", "; rowptr[N+1] col[E] num_src:int most:int -> rowptr:int[N+1] col:int[E]"
+    "first_edges", "; rowptr[N+1] col[E] num_src:int most:int -> rowptr:int[N+1] col:int[F]"
 )
 
 
@@ -56,14 +55,3 @@ def _(rowptr: Tensor, col: Tensor, num_src: int, most: int) -> tuple[Tensor, Ten
     place = torch.arange(col.shape[0], device=col.device) - rowptr[row]
     degrees = rowptr.diff().clamp(max=most)
     return torch.cat([degrees.new_zeros(1), degrees.cumsum(0)]), col[order][place < most]
-
-
-@self_loops.fake
-def _(rowptr: Tensor, col: Tensor, add: bool) -> tuple[Tensor, Tensor, Tensor]:
-    size = dynamic_size()
-    return torch.empty_like(rowptr), col.new_empty(size), col.new_empty(size)
-
-
-@first_edges.fake
-def _(rowptr: Tensor, col: Tensor, num_src: int, most: int) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(rowptr), col.new_empty(dynamic_size())

@@ -5,9 +5,8 @@ Two products by segments, each the derivative of the other, are the operators: `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -99,17 +98,14 @@ _HEAT = Fitting("evecs[V,K] x[V,C] evals[B,K] mass[V] time[C]; ptr[B+1]")
 project = Operator("spectral_project", "x[V,C] evecs[V,K]; ptr[B+1] -> [B,K,C]")
 expand = Operator("spectral_expand", "coefficients[B,K,C] evecs[V,K]; ptr[B+1] -> [V,C]")
 
-
-@project.adjoint
-def _(g: Tensor, x: Tensor, evecs: Tensor, ptr: Tensor, needs: Sequence[bool]) -> Any:
-    by_x = expand(g, evecs, ptr) if needs[0] else None
-    return by_x, expand(g.transpose(1, 2), x, ptr) if needs[1] else None
-
-
-@expand.adjoint
-def _(g: Tensor, coefficients: Tensor, evecs: Tensor, ptr: Tensor, needs: Sequence[bool]) -> Any:
-    by_coefficients = project(g, evecs, ptr) if needs[0] else None
-    return by_coefficients, expand(coefficients.transpose(1, 2), g, ptr) if needs[1] else None
+project.adjoint(
+    lambda g, x, evecs, ptr: expand(g, evecs, ptr),
+    lambda g, x, evecs, ptr: expand(g.transpose(1, 2), x, ptr),
+)
+expand.adjoint(
+    lambda g, coefficients, evecs, ptr: project(g, evecs, ptr),
+    lambda g, coefficients, evecs, ptr: expand(coefficients.transpose(1, 2), g, ptr),
+)
 
 
 def _bounds(ptr: Tensor, vertices: int) -> list[tuple[int, int]]:

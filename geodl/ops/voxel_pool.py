@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -128,9 +128,8 @@ group_voxels = Operator(
 
 
 @group_voxels.fake
-def _(*arguments: Any) -> Grouped:
-    group_voxels.declaration.bind(arguments)
-    pos, _, ptr = arguments
+def _(pos: Tensor, size: Tensor, ptr: Tensor) -> Grouped:
+    group_voxels.declaration.bind((pos, size, ptr))
     return ptr.new_empty(dynamic_size(1)), ptr.new_empty(pos.shape[0]), torch.empty_like(ptr)
 
 

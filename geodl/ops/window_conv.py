@@ -21,7 +21,6 @@ from torch import Tensor
 from geodl.ops.core import CSR, Operator, adjoint_operator
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses, in_huge_pages, new_empty
-from geodl.ops.core.operator import total
 from geodl.ops.patch_gather import gather, spread
 from geodl.ops.windows import Windows, wanted
 
@@ -35,17 +34,11 @@ window_conv_at_adjoint = adjoint_operator(window_conv_at, "window_conv_at_adjoin
 Gradients = tuple[Tensor, Tensor, Tensor]
 
 
-def _max_backward(inputs: Any, outputs: Any, grads: Any, needs: Sequence[bool]) -> Any:
-    return window_conv_at_adjoint(grads[0], *inputs, outputs[-1], list(needs))
-
-
-def _max_jvp(inputs: Any, outputs: Any, tangents: Any) -> Tensor | None:
-    replaced = ((*inputs[:k], t, *inputs[k + 1 :]) for k, t in enumerate(tangents) if t is not None)
-    return total(*(window_conv_at(*given, outputs[1]) for given in replaced))
-
-
+# Given its selection, a maximum is linear.
 window_conv_max.differentiable(
-    _max_backward, _max_jvp, saves=("x", "weight", "filters", "index", "selection")
+    lambda given, kept, grads, needs: window_conv_at_adjoint(grads[0], *given, kept[-1], list(needs)),
+    lambda inputs, outputs, tangents: window_conv_at.tangent((*inputs, outputs[-1]), (), tangents),
+    saves=("x", "weight", "filters", "index", "selection"),
 )
 
 
@@ -61,19 +54,15 @@ def reference(
 
 
 @window_conv_max.reference
-def _(
-    x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int
-) -> tuple[Tensor, Tensor]:
-    values, selection = reference(x, weight, filters, graph, index, rotations).max(dim=1)
+def _(*given: Any) -> tuple[Tensor, Tensor]:
+    values, selection = reference(*given).max(dim=1)
     return values, selection.to(torch.int16)
 
 
 @window_conv_at.reference
-def _(
-    x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int, selection: Tensor,
-) -> Tensor:  # fmt: skip
-    every = reference(x, weight, filters, graph, index, rotations)
-    return every.gather(1, selection.long().unsqueeze(1)).squeeze(1)
+def _(*given: Any) -> Tensor:
+    *same, selection = given
+    return reference(*same).gather(1, selection.long()[:, None]).squeeze(1)
 
 
 @window_conv_adjoint.reference
@@ -99,13 +88,11 @@ def reference_adjoint(
 
 
 @window_conv_at_adjoint.reference
-def _(
-    grad: Tensor, x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int,
-    selection: Tensor, needs: Sequence[bool],
-) -> Gradients:  # fmt: skip
-    everywhere = grad.new_zeros(len(grad), rotations, filters.shape[-1])
-    grad = everywhere.scatter(1, selection.long().unsqueeze(1), grad.unsqueeze(1))
-    return reference_adjoint(grad, x, weight, filters, graph, index, rotations, needs)
+def _(grad: Tensor, *given: Any) -> Gradients:
+    *same, selection, needs = given
+    everywhere = grad.new_zeros(len(grad), same[-1], grad.shape[1])
+    grad = everywhere.scatter(1, selection.long()[:, None], grad[:, None])
+    return reference_adjoint(grad, *(*same, needs))
 
 
 def _turned(filters: Tensor, rotations: int) -> list[Tensor]:
@@ -126,8 +113,19 @@ class _Pool(IntEnum):
 
 
 @window_conv.native
-def _(x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int) -> Tensor:
-    return _native(x, Windows(graph, weight, index), filters, rotations, _Pool.NONE, None)
+@window_conv_at.native
+def _native(
+    x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int,
+    selection: Tensor | None = None, pool: _Pool = _Pool.GIVEN,
+) -> Tensor:  # fmt: skip
+    rings, rays, _, channels = filters.shape
+    pool = _Pool.NONE if selection is None else pool
+    out = new_empty(x, graph.num_dst, *([rotations] if selection is None else []), channels)
+    kernel("window_conv", x.dtype)(
+        *Windows(graph, weight, index).addresses(), x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, channels,
+        rotations, int(pool), *addresses(out, selection), torch.get_num_threads(), graph.num_edges,
+    )  # fmt: skip
+    return out
 
 
 @window_conv_max.native
@@ -135,55 +133,19 @@ def _(
     x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int
 ) -> tuple[Tensor, Tensor]:
     selection = x.new_empty(graph.num_dst, filters.shape[-1], dtype=torch.int16)
-    return _native(x, Windows(graph, weight, index), filters, rotations, _Pool.MAXIMUM, selection), selection
-
-
-@window_conv_at.native
-def _(
-    x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int, selection: Tensor,
-) -> Tensor:  # fmt: skip
-    return _native(x, Windows(graph, weight, index), filters, rotations, _Pool.GIVEN, selection)
-
-
-def _native(
-    x: Tensor, windows: Windows, filters: Tensor, rotations: int, pool: _Pool, selection: Tensor | None
-) -> Tensor:
-    rings, rays, _, out_channels = filters.shape
-    out = new_empty(x, windows.graph.num_dst, *([rotations] if pool is _Pool.NONE else []), out_channels)
-    kernel("window_conv", x.dtype)(
-        *windows.addresses(), x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels,
-        rotations, int(pool), *addresses(out, selection), torch.get_num_threads(),
-        windows.graph.num_edges,
-    )  # fmt: skip
-    return out
+    return _native(x, weight, filters, graph, index, rotations, selection, _Pool.MAXIMUM), selection
 
 
 @window_conv_adjoint.native
-def _(
-    grad: Tensor, x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int,
-    needs: Sequence[bool],
-) -> Gradients:  # fmt: skip
-    return _native_adjoint(grad, x, Windows(graph, weight, index), filters, rotations, None, needs)
-
-
 @window_conv_at_adjoint.native
 def _(
-    grad: Tensor, x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int,
-    selection: Tensor, needs: Sequence[bool],
+    grad: Tensor, x: Tensor, weight: Tensor, filters: Tensor, graph: CSR, index: Tensor | None, rotations: int, *given: Any,
 ) -> Gradients:  # fmt: skip
-    return _native_adjoint(grad, x, Windows(graph, weight, index), filters, rotations, selection, needs)
-
-
-def _native_adjoint(
-    grad: Tensor, x: Tensor, windows: Windows, filters: Tensor, rotations: int, selection: Tensor | None,
-    needs: Sequence[bool],
-) -> Gradients:  # fmt: skip
-    rings, rays, _, out_channels = filters.shape
-    by_x, by_weight, by_filters = map(in_huge_pages, wanted((x, windows.weight, filters), needs))
-    results = [by if need else None for by, need in zip((by_x, by_weight, by_filters), needs, strict=True)]
+    *selection, needs = given
+    rings, rays, _, channels = filters.shape
+    by_x, by_weight, by_filters = map(in_huge_pages, wanted((x, weight, filters), needs))
     kernel("window_conv_backward", x.dtype)(
-        *windows.addresses(), x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, out_channels,
-        rotations, *addresses(grad, selection, *results), torch.get_num_threads(),
-        windows.graph.num_edges,
+        *Windows(graph, weight, index).addresses(), x.data_ptr(), *x.shape, filters.data_ptr(), rings, rays, channels,
+        rotations, *addresses(grad, *(selection or [None]), by_x, by_weight, by_filters), torch.get_num_threads(), graph.num_edges,
     )  # fmt: skip
     return by_x, by_weight, by_filters

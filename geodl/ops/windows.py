@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from geodl.ops.clouds import check_range
 from geodl.ops.core import CSR
 from geodl.ops.neighbors import Neighbors, csr_for
 
@@ -28,9 +29,8 @@ class Windows(NamedTuple):
         check_index(self.index, num_windows)
         out = self.weight.new_zeros(self.weight.shape[0], num_windows)
         for index, weight in zip(self.index.unbind(1), self.weight.unbind(1), strict=True):
-            out = out.scatter_add(
-                1, index[:, None], weight[:, None]
-            )  # a place once a call, so that the order of a sum is that of the columns
+            # A place once a call, so that the order of a sum is that of the columns.
+            out = out.scatter_add(1, index[:, None], weight[:, None])
         return out
 
     def only_seen(self, messages: Tensor, window: int) -> Tensor:
@@ -73,13 +73,10 @@ def count_windows(weight: Tensor, index: Tensor | None, num_windows: int | None)
 
 def check_index(index: Tensor | None, num_windows: int) -> None:
     """Checks that every window exists. It reads the values: for implementations and constructors alone."""
-    if index is None or index.numel() == 0:
-        return
-    low, high = (int(bound) for bound in index.aminmax())
-    if low < 0 or high >= num_windows:
-        raise IndexError(f"index holds windows {low}..{high}, but there are {num_windows} windows")
+    if index is not None:
+        check_range("index", index, num_windows, "windows")
 
 
 def wanted(shapes_of: tuple[Tensor, ...], needs: Any) -> list[Tensor]:
-    """An uninitialised gradient of every tensor that needs one, an empty tensor for the others."""
+    """An uninitialised gradient of every tensor that needs one; for the others an empty tensor, which has no address."""
     return [t.new_empty(t.shape if need else 0) for t, need in zip(shapes_of, needs, strict=True)]

@@ -53,8 +53,8 @@ def test_match_with_weights(files: tuple[Path, Path], tmp_path: Path) -> None:
     arguments = ["match", *map(str, files), "-o", str(tmp_path / "out"), "-k", "60", "--no-picture"]
     assert cli.main([*arguments, "--weights", str(weights)]) == 0
     assert not (tmp_path / "out" / "match.png").exists()
-    arguments[4] = str(tmp_path / "pretrained")
-    assert cli.main([*arguments, "--features", "pretrained"]) == 0
+    arguments[4] = str(tmp_path / "none")
+    assert cli.main([*arguments, "--features", "none"]) == 0
 
 
 def test_a_page_and_folders_of_other_runs(

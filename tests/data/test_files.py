@@ -159,6 +159,42 @@ def test_what_cannot_be_read_names_a_way_round(name: str, tmp_path: Path) -> Non
         as_shape(tmp_path / name)
 
 
+def test_cells_that_end_far_behind_their_corners_ask_for_no_memory(tmp_path: Path) -> None:
+    meshio = pytest.importorskip("meshio", reason=FILES_EXTRA)
+    corners = np.arange(5)[None]
+    meshio.write(
+        tmp_path / "a.vtu",
+        meshio.Mesh(np.random.default_rng(0).random((5, 3)), [("polygon", corners)]),
+        binary=False,
+    )
+    text = (tmp_path / "a.vtu").read_text()
+    found = re.search(r'(Name="offsets"[^>]*>\s*)5(\s)', text)
+    assert found is not None
+    for end in (2**40, -1, 6):
+        written(tmp_path / "a.vtu", text.replace(found[0], f"{found[1]}{end}{found[2]}").encode())
+        with pytest.raises(ValueError, match="offsets of cells do not ascend to its 5 corners"):
+            Mesh.load(tmp_path / "a.vtu")
+
+
+@pytest.mark.parametrize("version", ["2.2", "4.0", "4.1"])
+def test_nodes_numbered_beyond_memory_are_named(version: str, tmp_path: Path) -> None:
+    meshio = pytest.importorskip("meshio", reason=FILES_EXTRA)
+    mesh = meshio.Mesh(
+        np.random.default_rng(0).random((4, 3)), [("triangle", np.array([[0, 1, 2], [1, 2, 3]]))]
+    )
+    meshio.gmsh.write(tmp_path / "a.msh", mesh, version, binary=False)
+    assert Mesh.load(tmp_path / "a.msh").pos.shape == (4, 3)
+    head, nodes = (tmp_path / "a.msh").read_text().split("$Nodes\n")
+    lines = nodes.splitlines()
+    four = next(
+        k for k, line in enumerate(lines) if k and line.split()[0] == "4" and len(line.split()) in (1, 4)
+    )
+    lines[four] = " ".join(["4000000000" if version != "2.2" else "2000000000", *lines[four].split()[1:]])
+    written(tmp_path / "a.msh", (head + "$Nodes\n" + "\n".join(lines)).encode())
+    with pytest.raises(ValueError, match=r"its 4 nodes are numbered up to \d{10}\)"):
+        Mesh.load(tmp_path / "a.msh")
+
+
 @pytest.mark.parametrize("name", ["a.ply", "a.pcd", "a.xyz", "a.txt", "a.npz"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_clouds_come_back(name: str, dtype: torch.dtype, tmp_path: Path) -> None:

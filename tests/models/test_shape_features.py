@@ -63,3 +63,23 @@ def test_eigenpairs_are_cut_to_those_of_training(bodies: list[SpectralShape]) ->
         shape_features(network, 40)(bodies[0]), shape_features(network)(few), atol=1e-3, rtol=0
     )
     assert not network.training
+
+
+def test_features_of_several_numbers_of_eigenpairs_are_averaged(bodies: list[SpectralShape]) -> None:
+    torch.manual_seed(0)
+    network = FunctionalMapNet(532, 8, 8, 1)
+    both = sum(shape_features(network, k)(bodies[0]) for k in (40, 60))
+    assert isinstance(both, torch.Tensor)
+    torch.testing.assert_close(
+        shape_features(network, (40, 60))(bodies[0]), torch.nn.functional.normalize(both, dim=1)
+    )
+    # More than the shape has are all of its own.
+    few = SpectralShape.of(bodies[0].mesh, 40)
+    torch.testing.assert_close(shape_features(network, (40, 60))(few), shape_features(network)(few))
+
+
+def test_a_soup_of_many_components_has_features() -> None:
+    torch.manual_seed(0)
+    soup = SpectralShape.of(Mesh(torch.randn(300, 3), torch.arange(300).view(3, 100)))
+    found = shape_features(FunctionalMapNet(532, 8, 8, 1), (70, 90, 110))(soup)
+    assert found.shape == (300, 8) and bool(found.isfinite().all())

@@ -147,13 +147,9 @@ def test_errors_name_the_argument():
         patch_conv(x, neighbors, weight, torch.randn(4, 1, 6), groups=2)
     with pytest.raises(ValueError, match=r"filters read 3 channels a group, but x has 3 for 3 groups"):
         patch_conv(x, neighbors, weight, torch.randn(4, 3, 6), groups=3)
-    with pytest.raises(
-        IndexError, match=r"index holds (windows 7\.\.7|7 at edge 0), but there are 4 windows"
-    ):
+    with pytest.raises(IndexError, match=r"index holds (7\.\.7|7 at edge 0), but there are 4 windows"):
         patch_conv(x, neighbors, weight, torch.randn(4, 1, 6), torch.full((5, 4), 7), groups=3)
-    with pytest.raises(
-        IndexError, match=r"index holds (windows 0\.\.7|7 at edge 0), but there are 4 windows"
-    ):
+    with pytest.raises(IndexError, match=r"index holds (0\.\.7|7 at edge 0), but there are 4 windows"):
         patch_conv(
             x,
             neighbors,

@@ -37,7 +37,7 @@ def test_errors_name_the_argument():
         PolarWindows(neighbors, weight, index, 0, 4)
     with pytest.raises(ValueError, match="weight has 1 windows but 8 are expected"):
         PolarWindows(neighbors, weight, None, 2, 4)
-    with pytest.raises(IndexError, match=r"index holds windows 8\.\.8, but there are 8 windows"):
+    with pytest.raises(IndexError, match=r"index holds 8\.\.8, but there are 8 windows"):
         PolarWindows(neighbors, weight, index + 8, 2, 4)
     with pytest.raises(ValueError, match=r"neighbors have 20 edges but weight has shape \[19, 1\]"):
         PolarWindows(neighbors, weight[1:], index[1:], 2, 4)

@@ -249,7 +249,7 @@ def test_changed_neighbors_give_the_new_answers(change: str) -> None:
         (lambda n: setattr(n, "col", n.col.float()), ValueError, "col must be int64"),
         (lambda n: setattr(n, "num_src", 3), IndexError, "but there are 3 sources"),
         (lambda n: n.col.resize_(3), ValueError, "rowptr must ascend from 0 to the 3 edges"),
-        (lambda n: n.rowptr.set_(), ValueError, "rowptr must hold at least one entry"),
+        (lambda n: n.rowptr.set_(), ValueError, r"rowptr must have shape \[N\+1\], not \[0\]"),
     ],
 )
 def test_neighbors_that_are_wrong_after_a_change_are_refused(change: Any, error: Any, told: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from geodl.data.files.loaded import Loaded
-from geodl.data.files.unchecked import check_gltf, check_gmsh, check_las
+from geodl.data.files.unchecked import check_gltf, check_gmsh, check_las, look_before_making_room
 from geodl.geometry.triangulation import Polygons
 
 __all__ = ["BY_LASPY", "BY_MESHIO", "BY_TRIMESH", "read_laspy", "read_meshio", "read_trimesh"]
@@ -86,6 +86,7 @@ def read_meshio(path: Path) -> Loaded:
         import meshio
     except ImportError as error:
         raise _needs(path, "meshio", error) from error
+    look_before_making_room()
     try:
         mesh = meshio.read(path)
     except SystemExit as error:  # what it does of files that it can't read

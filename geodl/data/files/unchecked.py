@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["check_gltf", "check_gmsh", "check_las"]
+__all__ = ["check_gltf", "check_gmsh", "check_las", "look_before_making_room"]
 
 # Of gltf: where a number stands, and what it counts.
 _NAMED = (
@@ -50,6 +52,40 @@ def check_gltf(path: Path) -> list[str]:
                 check(f"indices of meshes[{k}]", primitive["indices"], "accessors")
             passed.add(primitive.get("mode", 4))
     return [f"{_PASSED_OVER[mode]} were left out" for mode in sorted(passed & _PASSED_OVER.keys())]
+
+
+# Numbers of nodes may have gaps, but what is looked up by them must fit in memory.
+_GAPS = 10_000_000
+
+
+@cache
+def look_before_making_room() -> None:
+    """Lets meshio look at where cells end (vtu) and how nodes are numbered (msh): for a wrong number it asks for any memory."""
+    from meshio.gmsh import _gmsh22, _gmsh40, _gmsh41
+    from meshio.vtu import _vtu
+
+    unchecked = _vtu.vtk_cells_from_data
+
+    def cells(connectivity: Any, offsets: Any, types: Any, data: Any) -> Any:
+        ends = np.concatenate([np.zeros(1, np.int64), np.asarray(offsets).astype(np.int64)])
+        if (np.diff(ends) < 0).any() or ends[-1] > len(connectivity):
+            raise ValueError(f"its offsets of cells do not ascend to its {len(connectivity)} corners")
+        return unchecked(connectivity, offsets, types, data)
+
+    def numbered(read: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(read)
+        def nodes(*arguments: Any) -> Any:
+            found = read(*arguments)
+            last = int(max(found[1], default=0))
+            if last > 100 * len(found[1]) + _GAPS:
+                raise ValueError(f"its {len(found[1])} nodes are numbered up to {last}")
+            return found
+
+        return nodes
+
+    _vtu.vtk_cells_from_data = cells
+    for version in (_gmsh22, _gmsh40, _gmsh41):
+        version._read_nodes = numbered(version._read_nodes)
 
 
 _ELEMENTS = re.compile(rb"\$Elements\s*\n\s*(\d+)\s*?\n")

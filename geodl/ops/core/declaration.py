@@ -4,8 +4,9 @@
 
 Before the semicolon stand the arguments that are differentiated, all of one floating dtype T; after it the structure, int64
 unless it says otherwise. A size is a letter, a number, a letter plus or times a number, or the name of an argument that is an
-int; ``...`` stands for further sizes. Results are of dtype T unless they say otherwise. A question mark allows None: of a result,
-where there is none. What torch.library makes of that, which knows no such results, is an empty tensor of shape [0].
+int; ``...`` stands for further sizes, and a size of results alone is one that only values tell. Results are of dtype T unless they
+say otherwise. A question mark allows None: of a result, where there is none. What torch.library makes of that, which knows no such
+results, is an empty tensor of shape [0].
 """
 
 from __future__ import annotations
@@ -105,8 +106,8 @@ class Declaration:
         return _Binding(self).all(arguments)
 
     def new_results(self, arguments: Sequence[Any]) -> tuple[Tensor, ...]:
-        """Uninitialised results, which is the fake kernel."""
-        sizes = self.bind(arguments)
+        """Uninitialised results, which is the fake kernel; sizes of theirs alone are new symbols, as only values tell them."""
+        sizes = _Sizes(self.bind(arguments))
         first = next(tensor for tensor in _tensors(self.arguments, arguments))
         return tuple(
             first.new_empty(
@@ -115,6 +116,14 @@ class Declaration:
             )
             for item in self.results
         )
+
+
+class _Sizes(dict[str, Any]):
+    def __missing__(self, name: str) -> int:
+        from geodl.ops.dynamic_size import dynamic_size
+
+        self[name] = size = dynamic_size()
+        return size
 
 
 def result_dtype(item: Item, dtype: torch.dtype) -> torch.dtype:
@@ -167,7 +176,7 @@ class _Binding:
         # Ints and the structure first: who disagrees with them is the signal, which the message should name.
         pairs = list(zip(self.declaration.arguments, arguments, strict=True))
         for item, given in pairs:
-            if item.kind == "int" and not item.is_tensor:
+            if item.kind == "int" and not item.is_tensor and given is not None:
                 self.sizes[item.name] = given
         for item, given in pairs:
             if item.kind == "csr":

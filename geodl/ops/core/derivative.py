@@ -19,7 +19,7 @@ from geodl.ops.core.dispatch import forced
 from geodl.ops.core.operator import Gradients, Operator, total
 from geodl.ops.core.plain import write_restore, write_save
 
-__all__ = ["adjoint_operator", "register"]
+__all__ = ["adjoint_operator", "pulled", "pushed", "register"]
 
 
 def register(
@@ -36,10 +36,10 @@ def register(
         forward=lambda *flat: op._overload(*flat),
         setup_context=rule.setup_flat,
         backward=rule.backward,
-        vmap=lambda info, dims, *flat: rule.vmap(info, dims, flat),
+        vmap=rule.vmap,
     )
     op._definition.register_autograd(rule.backward, setup_context=rule.setup_flat)
-    op._definition.register_vmap(lambda info, dims, *flat: rule.vmap(info, dims, flat))
+    op._definition.register_vmap(rule.vmap)
     return watch.applier(plain)
 
 
@@ -63,9 +63,8 @@ class _Rule:
                 keeps[names.index(name)] = f"needs[{names.index(reason)}]"
         for k in range(self.count if linear and self.count > 1 else 0):
             # The derivative by one argument of a linear operator reads all the others.
-            keeps[k] = (
-                keeps[k] and "(" + " or ".join(f"needs[{j}]" for j in range(self.count) if j != k) + ")"
-            )
+            others = " or ".join(f"needs[{j}]" for j in range(self.count) if j != k)
+            keeps[k] = keeps[k] and f"({others})"
         kept = [saves is not None and item.name in saves for item in declaration.results]
         kept_of = declaration, keeps, kept
         self.save, self.restore = write_save(*kept_of), write_restore(*kept_of)
@@ -127,7 +126,7 @@ class _Rule:
             for k, (part, out) in enumerate(zip(parts, told, strict=True))
         )
 
-    def vmap(self, info: Any, dims: Sequence[Any], flat: Sequence[Any]) -> Any:
+    def vmap(self, info: Any, dims: Sequence[Any], *flat: Any) -> Any:
         """One call an entry of the batch."""
         if info.batch_size == 0:
             raise ValueError(f"{self.op.name} needs at least one entry to map over, not 0")
@@ -151,11 +150,8 @@ class _Rule:
 
 
 def _primal(value: Any) -> Any:
-    return (
-        forward_ad.unpack_dual(value).primal
-        if isinstance(value, Tensor) and forward_ad._current_level >= 0
-        else value
-    )
+    dual = isinstance(value, Tensor) and forward_ad._current_level >= 0
+    return forward_ad.unpack_dual(value).primal if dual else value
 
 
 def adjoint_operator(op: Operator, name: str) -> Operator:
@@ -185,64 +181,79 @@ def adjoint_operator(op: Operator, name: str) -> Operator:
         )
         return found if count > 1 else found[0]
 
-    def derive(grad: Tensor, *arguments: Any) -> Gradients:
+    def derive(grad: Tensor, *arguments: Any) -> list[Tensor | None]:
         *given, needs = arguments
         needs = [bool(need) and a is not None for need, a in zip(needs, given[:count], strict=True)]
         found = made(grad, *given, needs)
+        pairs = zip(found if count > 1 else (found,), needs, strict=True)
+        return [by if need else None for by, need in pairs]
+
+    # All arguments are kept: of those that it does not read, it takes the shapes.
+    op.differentiable(lambda inputs, outputs, grads, needs: derive(grads[0], *inputs, needs), op.tangent)
+
+    def replaced(
+        inputs: Sequence[Any], values: Sequence[Tensor | None], needs: Sequence[bool]
+    ) -> list[list[Any]]:
+        """The arguments with one of them replaced by a value, by which no derivative is needed then."""
+        grad, *given, _ = inputs
         return [
-            by if need else None for by, need in zip(found if count > 1 else (found,), needs, strict=True)
+            [grad, *given[:k], value, *given[k + 1 :], [need and j != k for j, need in enumerate(needs)]]
+            for k, value in enumerate(values)
+            if value is not None
         ]
 
-    op.adjoint(derive, frugal=False)  # what it does not read, it still takes the shape of
+    def summed(terms: list[list[Any]]) -> list[Tensor | None]:
+        found = [derive(*arguments) for arguments in terms if any(arguments[-1])]
+        return [total(*parts) for parts in zip(*found, strict=True)] if found else [None] * count
 
-    def replaced(given: Sequence[Any], k: int, value: Tensor) -> list[Any]:
-        return [*given[:k], value, *given[k + 1 :]]
+    def backward(inputs: Any, outputs: Any, grads: Gradients, needs: Sequence[bool]) -> Gradients:
+        values = [v if needed else None for v, needed in zip(grads, inputs[-1], strict=True)]
+        terms = replaced(inputs, values, needs[1:])
+        by_grad = total(*(op(*given) for _, *given, _ in terms)) if needs[0] else None
+        return by_grad, *summed(terms)
 
-    def backward(
-        inputs: tuple[Any, ...], outputs: tuple[Any, ...], grads: Gradients, needs: Sequence[bool]
-    ) -> Gradients:
-        grad, *given, needed = inputs
-        by_grad: Tensor | None = None
-        by_given: list[Tensor | None] = [None] * count
-        for k, v in enumerate(grads):
-            if v is None or not needed[k]:
-                continue
-            arguments = replaced(given, k, v)
-            if needs[0]:
-                by_grad = total(by_grad, op(*arguments))
-            wanted = [need and j != k for j, need in enumerate(needs[1:])]
-            if any(wanted):
-                found = made(grad, *arguments, wanted)
-                found = found if count > 1 else (found,)
-                by_given = [
-                    total(old, new) if want else old
-                    for old, new, want in zip(by_given, found, wanted, strict=True)
-                ]
-        return (by_grad, *by_given)
-
-    def jvp(inputs: tuple[Any, ...], outputs: tuple[Any, ...], tangents: Gradients) -> Any:
-        grad, *given, needed = inputs
-        terms: list[tuple[Tensor, list[Any], list[bool]]] = []
-        if tangents[0] is not None:
-            terms.append((tangents[0], given, list(needed)))
-        for k, tangent in enumerate(tangents[1:]):
-            if tangent is not None:
-                terms.append(
-                    (grad, replaced(given, k, tangent), [need and j != k for j, need in enumerate(needed)])
-                )
-        found: list[Tensor | None] = [None] * count
-        for g, arguments, wanted in terms:
-            if any(wanted):
-                parts = made(g, *arguments, wanted)
-                parts = parts if count > 1 else (parts,)
-                found = [
-                    total(old, new) if want else old
-                    for old, new, want in zip(found, parts, wanted, strict=True)
-                ]
-        filled = tuple(
-            torch.zeros_like(out) if part is None else part for part, out in zip(found, outputs, strict=True)
-        )
-        return filled if count > 1 else filled[0]
+    def jvp(inputs: Any, outputs: Any, tangents: Gradients) -> Any:
+        terms = replaced(inputs, tangents[1:], inputs[-1])
+        found = summed(terms if tangents[0] is None else [[tangents[0], *inputs[1:]], *terms])
+        filled = [
+            torch.zeros_like(o) if part is None else part for part, o in zip(found, outputs, strict=True)
+        ]
+        return tuple(filled) if count > 1 else filled[0]
 
     made.differentiable(backward, jvp)
     return made
+
+
+# --- derivatives of compositions: functions of operators that have derivatives themselves ---------------------
+
+
+def pulled(
+    function: Callable[..., Sequence[Tensor | None]], inputs: Sequence[Any], grads: Gradients, count: int
+) -> list[Tensor | None]:
+    """Gradients of the first ``count`` arguments of ``function(*inputs)``, for those of its results."""
+    higher = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Views, or the gradient by one would also run through what another was made from.
+        views = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs[:count]]
+        results = function(*views, *inputs[count:])
+    pairs = zip(results, grads, strict=True)
+    asked = [(r, g) for r, g in pairs if r is not None and g is not None and r.requires_grad]
+    leaves = [view for view in views if view is not None and view.requires_grad]
+    if not (asked and leaves):
+        return [None] * count
+    outputs, cotangents = zip(*asked, strict=True)
+    found = iter(torch.autograd.grad(outputs, leaves, cotangents, create_graph=higher, allow_unused=True))
+    return [next(found) if view is not None and view.requires_grad else None for view in views]
+
+
+def pushed(
+    function: Callable[..., Sequence[Tensor | None]], inputs: Sequence[Any], tangents: Gradients
+) -> list[Tensor | None]:
+    """Tangents of the results of ``function(*inputs)``, for those of its first arguments."""
+    with forward_ad._set_fwd_grad_enabled(True):
+        duals = [
+            value if tangent is None else forward_ad.make_dual(value, tangent)
+            for value, tangent in zip(inputs, tangents, strict=False)
+        ]
+        results = function(*duals, *inputs[len(duals) :])
+        return [None if result is None else forward_ad.unpack_dual(result).tangent for result in results]

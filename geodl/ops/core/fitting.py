@@ -13,7 +13,7 @@ from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.memory import require_memory, resolve
 from geodl.ops.core.plain import MUST_BE_RESOLVED, write_look
 
-__all__ = ["Fitting"]
+__all__ = ["Fitting", "promoted", "resolved"]
 
 
 class Fitting:
@@ -28,24 +28,26 @@ class Fitting:
         self._look = write_look(self.declaration)
 
     def __call__(self, *arguments: Any) -> Sequence[Any]:
-        items = self.declaration.arguments
         arguments = (*promoted(self.declaration, arguments),)
         if torch.compiler.is_compiling():
             return arguments
         found = self._look(arguments)
         if not found:
             self.declaration.bind(arguments)
-            tensors = zip(items, arguments, strict=True)
+            tensors = zip(self.declaration.arguments, arguments, strict=True)
             require_memory(**{item.name: a for item, a in tensors if isinstance(a, Tensor)})
         if found & MUST_BE_RESOLVED:
-            return [_resolved(a, item.name) for item, a in zip(items, arguments, strict=True)]
+            return resolved(self.declaration, arguments)
         return arguments
 
 
-def _resolved(argument: Any, name: str) -> Any:
-    if isinstance(argument, CSR):
-        return argument.resolved()
-    return resolve(argument, name) if isinstance(argument, Tensor) else argument
+def resolved(declaration: Declaration, arguments: Sequence[Any]) -> list[Any]:
+    """The arguments in memory that kernels can read."""
+    pairs = zip(declaration.arguments, arguments, strict=True)
+    return [
+        a.resolved() if isinstance(a, CSR) else resolve(a, item.name) if isinstance(a, Tensor) else a
+        for item, a in pairs
+    ]
 
 
 def promoted(declaration: Declaration, arguments: Sequence[Any]) -> Sequence[Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from geodl.ops.core.dispatch import native
 from geodl.ops.core.watch import watched, wrapped
+
+Given = TypeVar("Given", bound=Tensor | None)
 
 HUGE = 2**22  # bytes of a tensor from which on large pages, of half of that, pay
 
@@ -24,7 +27,7 @@ def resolve(tensor: Tensor, name: str) -> Tensor:
     if tensor._is_zerotensor():  # a tangent of zeros in forward mode: a slice of it has an address near 0
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device) + tensor
     if tensor.data_ptr() == 0:
-        raise ValueError(_freed(name, tensor))
+        raise ValueError(f"{name} of shape {list(tensor.shape)} has no memory: its storage was freed")
     # Before anything is copied: PyTorch reads beyond the storage.
     last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     held = tensor.untyped_storage().nbytes()
@@ -48,13 +51,9 @@ def require_memory(**tensors: Tensor | None) -> None:
             resolve(tensor, name)
 
 
-def _freed(name: str, tensor: Tensor) -> str:
-    return f"{name} of shape {list(tensor.shape)} has no memory: its storage was freed"
-
-
-def in_huge_pages(tensor: Tensor) -> Tensor:
-    """The tensor, which nobody has written to yet, in large pages if it is large."""
-    if tensor.nbytes >= HUGE and tensor.is_cpu and native is not None:
+def in_huge_pages(tensor: Given) -> Given:
+    """The tensor, if there is one, which nobody has written to yet, in large pages if it is large."""
+    if tensor is not None and tensor.nbytes >= HUGE and tensor.is_cpu and native is not None:
         native.use_huge_pages(tensor.data_ptr(), tensor.nbytes)
     return tensor
 

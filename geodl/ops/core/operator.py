@@ -9,9 +9,8 @@
     @gather.native              # C++; `@gather.triton` likewise, in the module of the same name in geodl.ops.triton
     def _(x, graph): ...
 
-    @gather.adjoint             # linear in x: its derivatives of every order, forward and reverse, follow from this
-    def _(grad, x, graph, needs):
-        return (edge_sum_by_source(grad, graph),)
+    # It is linear in x: its derivatives of every order, forward and reverse, follow from this.
+    gather.adjoint(lambda grad, x, graph: edge_sum_by_source(grad, graph))
 
 An operator is called with its arguments in order. On plain tensors, which is the ordinary case, the implementation runs at once,
 as an autograd function if a gradient will be asked for; a call that is compiled, traced or intercepted takes that of
@@ -39,8 +38,7 @@ from geodl.ops.core import watch
 from geodl.ops.core.csr import CSR
 from geodl.ops.core.declaration import Declaration
 from geodl.ops.core.dispatch import select
-from geodl.ops.core.fitting import promoted
-from geodl.ops.core.memory import resolve
+from geodl.ops.core.fitting import promoted, resolved
 from geodl.ops.core.plain import FIT, MUST_BE_RESOLVED, PLAIN, WANT_GRADIENT, write_look
 from geodl.ops.core.watch import watched
 
@@ -72,6 +70,7 @@ class Operator:
         self._lead = self._tensors[0][0] if self._tensors else -1
         self._optional = tuple(k for k, item in enumerate(self.declaration.results) if item.optional)
         self._apply: Callable[..., Any] | None = None
+        self.derive: Callable[..., Any]
         self._fake: Callable[..., Any] = self._declared_results
         self._definition = torch.library.custom_op(
             f"geodl::{name}", self._from_library, mutates_args=(), schema=self.declaration.schema(results)
@@ -103,29 +102,26 @@ class Operator:
         self._fake = function
         return function
 
-    def adjoint(self, function: Function, frugal: bool = True) -> Function:
-        """For an operator that is linear in each differentiable argument: ``function(grad, *arguments, needs)``.
+    def adjoint(self, *partials: Callable[..., Tensor]) -> None:
+        """For an operator that is linear in each differentiable argument: for each of these ``partial(grad, *arguments)``.
 
-        It gives the derivative of ``<grad, operator(...)>`` by every differentiable argument, of those that are needed, made of
-        operators. An argument that no needed derivative reads is not kept, and given as None; without ``frugal`` all are kept.
+        It gives the derivative of ``<grad, operator(...)>`` by the argument, made of operators. An argument that no needed
+        derivative reads is not kept, and given as None.
         """
 
-        def backward(
-            inputs: tuple[Any, ...], outputs: tuple[Any, ...], grads: Gradients, needs: Sequence[bool]
-        ) -> Gradients:
-            return function(grads[0], *inputs, needs)  # type: ignore[no-any-return]
+        numbered = tuple(enumerate(partials))  # zip costs a small graph as much as a call
 
-        def jvp(inputs: tuple[Any, ...], outputs: tuple[Any, ...], tangents: Gradients) -> Tensor | None:
-            return total(
-                *(
-                    self(*inputs[:k], tangent, *inputs[k + 1 :])
-                    for k, tangent in enumerate(tangents)
-                    if tangent is not None
-                )
-            )
+        def backward(inputs: Any, outputs: Any, grads: Gradients, needs: Sequence[bool]) -> Gradients:
+            return [partial(grads[0], *inputs) if needs[k] else None for k, partial in numbered]
 
-        self.differentiable(backward, jvp, linear=frugal)
-        return function
+        self.differentiable(backward, self.tangent, linear=True)
+
+    def tangent(
+        self, inputs: Sequence[Any], outputs: Sequence[Any], tangents: Sequence[Tensor | None]
+    ) -> Tensor | None:
+        """The forward rule of an operator that is linear in each differentiable argument."""
+        given = enumerate(tangents)
+        return total(*(self(*inputs[:k], t, *inputs[k + 1 :]) for k, t in given if t is not None))
 
     def differentiable(
         self,
@@ -147,6 +143,19 @@ class Operator:
         from geodl.ops.core.derivative import register
 
         self._apply = register(self, backward, jvp, linear, saves)
+        self.derive = backward
+
+    def composed(self, function: Function) -> Function:
+        """Derivatives of every order from ``function(*arguments)``, which makes the same results of operators that have theirs."""
+        from geodl.ops.core.derivative import pulled, pushed
+
+        def jvp(inputs: Any, outputs: Any, tangents: Gradients) -> Gradients:
+            # PyTorch wants a tangent of every result.
+            pairs = zip(pushed(function, inputs, tangents), outputs, strict=True)
+            return tuple(torch.zeros_like(o) if t is None and o is not None else t for t, o in pairs)
+
+        self.differentiable(lambda inputs, _, grads, needs: pulled(function, inputs, grads, len(needs)), jvp)
+        return function
 
     # --- calls -----------------------------------------------------------------------------------------------
 
@@ -157,7 +166,7 @@ class Operator:
             return self._watched(arguments)
         found = self._look(arguments)
         if found & MUST_BE_RESOLVED:
-            arguments = tuple(self._resolved(arguments))
+            arguments = tuple(resolved(self.declaration, arguments))
         return self._plain(found, arguments) if found else self._mended(arguments)
 
     def _plain(self, found: int, arguments: tuple[Any, ...]) -> Any:
@@ -172,12 +181,10 @@ class Operator:
 
     def _mended(self, arguments: Sequence[Any]) -> Any:
         """A call that does not fit as it is: of tensors that are not plain, of mixed dtypes under autocast, or wrong."""
-        if any(
-            isinstance(a, Tensor) and (type(a) not in PLAIN or watch.wrapped(a))
-            for a in self._flat(arguments)
-        ):
+        tensors = [a for a in self._flat(arguments) if isinstance(a, Tensor)]
+        if any(type(tensor) not in PLAIN or watch.wrapped(tensor) for tensor in tensors):
             return self._watched(arguments)
-        mended = tuple(self._resolved(self._promoted(arguments)))
+        mended = tuple(resolved(self.declaration, self._promoted(arguments)))
         asked = any(isinstance(a, Tensor) and a.requires_grad for a in mended[: self.num_differentiable])
         return self._plain(WANT_GRADIENT if asked else FIT, mended)
 
@@ -195,9 +202,8 @@ class Operator:
                 raise ValueError(f"{name} must be a tensor, not {type(arguments[k]).__name__}")
         arguments = self._promoted(arguments)
         flat = self._flat(arguments)
-        if self._apply is not None and (
-            watch.transformed() or forward_ad._current_level >= 0 or any(map(_is_wrapped, flat))
-        ):
+        wrapped = any(isinstance(a, Tensor) and watch.wrapped(a) for a in flat)
+        if self._apply is not None and (wrapped or watch.transformed() or forward_ad._current_level >= 0):
             return self._through_library(flat, self._transformed.apply)
         return self._through_library(flat)
 
@@ -208,7 +214,7 @@ class Operator:
     def _from_library(self, *flat: Any) -> Any:
         arguments = self._grouped(flat)
         self.declaration.bind(arguments)
-        return self.filled(arguments, self.run(*self._resolved(arguments)))
+        return self.filled(arguments, self.run(*resolved(self.declaration, arguments)))
 
     def _fake_of(self, *flat: Any) -> Any:
         arguments = self._grouped(flat)
@@ -227,15 +233,6 @@ class Operator:
             None if k in self._optional and part.dim() == 1 and part.shape[0] == 0 else part
             for k, part in enumerate(outputs)
         )
-
-    def _resolved(self, arguments: Sequence[Any]) -> list[Any]:
-        """The arguments in memory that kernels can read."""
-        found = list(arguments)
-        for k, name in self._tensors:
-            found[k] = None if found[k] is None else resolve(found[k], name)
-        for k in self._graphs:
-            found[k] = found[k].resolved()
-        return found
 
     def run(self, *arguments: Any) -> Any:
         """The implementation alone, for what is made of operators: arguments are checked and lie in plain memory, nobody looks on,
@@ -299,10 +296,6 @@ class Operator:
     def _declared_results(self, *arguments: Any) -> Any:
         results = self.declaration.new_results(arguments)
         return results if len(results) > 1 else results[0]
-
-
-def _is_wrapped(value: Any) -> bool:
-    return isinstance(value, Tensor) and watch.wrapped(value)
 
 
 def total(*terms: Tensor | None) -> Tensor | None:

@@ -147,12 +147,14 @@ class Structure(Remembers):
     _counted: ClassVar[Sequence[tuple[str, Rows | Pointer | Count]]]
     _leaves: ClassVar[Sequence[str]]
     _fixed: ClassVar[Sequence[str]]
+    _read: ClassVar[Sequence[str]]  # fields without tensors that results depend on
     _pieces: ClassVar[tuple[_Piece, ...] | None] = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls._counted = [(n, spec) for n, spec in cls.layout.items() if not isinstance(spec, Fixed | Part)]
         cls._fixed = [name for name, spec in cls.layout.items() if isinstance(spec, Fixed)]
+        cls._read = [name for name in cls._fixed if cast(Fixed, cls.layout[name]).read]
         cls._leaves = [name for name in cls.layout if name not in cls._fixed]
         kept = [spec.type for spec in cls.layout.values() if isinstance(spec, Fixed) and spec.type]
         torch.serialization.add_safe_globals([cls, *kept])
@@ -386,26 +388,13 @@ class Structure(Remembers):
 
     def tensors(self) -> list[Tensor]:
         """The tensors of its fields and of theirs."""
-        found: list[Tensor] = []
-        for name in self.layout:
-            value = getattr(self, name)
-            if isinstance(value, Tensor):
-                found.append(value)
-            elif isinstance(value, Structure):
-                found += value.tensors()
-        return found
+        values = (getattr(self, name) for name in self.layout)
+        parts = (value.tensors() if isinstance(value, Structure) else [value] for value in values)
+        return [tensor for part in parts for tensor in part if isinstance(tensor, Tensor)]
 
     def mark(self) -> tuple[Hashable, ...]:
-        found: list[Hashable] = []
-        for name in self.layout:
-            value = getattr(self, name)
-            if isinstance(value, Tensor):
-                found.append(mark(value))
-            elif isinstance(value, Structure):
-                found += value.mark()
-            else:
-                found.append(value)
-        return tuple(found)
+        values = (getattr(self, name) for name in self.layout)
+        return tuple(mark(value) if isinstance(value, (Tensor, Structure)) else value for value in values)
 
     def memory(self) -> Memory:
         known = self._memory
@@ -489,15 +478,9 @@ def _mapped(value: Any, function: Callable[[Tensor], Tensor], carry: bool) -> An
 # --- pytrees: tensors, counts and structures are leaves; what makes no other graph is not compared
 
 
-def _read(cls: type[Structure]) -> list[str]:
-    """Fields without tensors that results depend on."""
-    return [name for name in cls._fixed if cast(Fixed, cls.layout[name]).read]
-
-
 def _flatten(structure: Structure) -> tuple[list[Any], Any]:
-    read = _read(type(structure))
-    kept = {name: value for name, value in structure._kept().items() if name not in read}
-    values = tuple(getattr(structure, name) for name in read)
+    kept = {name: value for name, value in structure._kept().items() if name not in structure._read}
+    values = tuple(getattr(structure, name) for name in structure._read)
     return [getattr(structure, name) for name in structure._leaves], (values, _Aside(kept))
 
 
@@ -509,7 +492,7 @@ def _flatten_with_keys(structure: Structure) -> tuple[list[tuple[Any, Any]], Any
 
 def _unflatten(cls: type[Structure], values: Iterable[Any], context: Any) -> Structure:
     told, aside = context
-    given = dict(zip(cls._leaves, values, strict=True)) | dict(zip(_read(cls), told, strict=True))
+    given = dict(zip(cls._leaves, values, strict=True)) | dict(zip(cls._read, told, strict=True))
     return cls._made(dict.fromkeys(cls.layout) | given | aside.kept)
 
 
@@ -518,5 +501,5 @@ def _dumped(context: Any) -> str:
 
 
 def _loaded(cls: type[Structure], text: str) -> Any:
-    told = zip(_read(cls), json.loads(text), strict=True)
+    told = zip(cls._read, json.loads(text), strict=True)
     return tuple(cast(Fixed, cls.layout[name]).decode(value) for name, value in told), _Aside({})

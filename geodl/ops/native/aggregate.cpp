@@ -17,7 +17,7 @@ namespace geodl {
 namespace {
 
 // Neighbourhoods whose every index is looked at as it is taken: right for sums. The loops of maxima stay vectors only with plain
-// indices (else a third slower), which are looked at a run ahead.
+// indices (else a third slower), which are looked at some lines ahead.
 struct Looked {
     const int64_t* rowptr;
     Index col;
@@ -147,12 +147,14 @@ GEODL_INLINE bool beats(T value, T best) {
 // Comparisons of generic vectors that are wider than the machine's become scalar code, so lanes are loops here, which
 // the compiler turns into vectors of the width that it has (if told before it unrolls short ones: hence omp simd).
 template <class T, int V, bool Largest>
-GEODL_INLINE void max_block(Graph graph, const T* x, Weight<T> weight, int64_t channels, int64_t from, T* out,
+GEODL_INLINE void max_block(Graph graph, Bounds& bounds, const T* x, Weight<T> weight, int64_t channels, int64_t from, T* out,
                             int32_t* position, int64_t begin, int64_t end) {
     constexpr int64_t width = V * Lanes<T>::count;
     const int64_t all = graph.rowptr[end];
+    LookAhead ahead(bounds, graph.rowptr[begin], all);
     for (int64_t i = begin; i < end; ++i) {
         const int64_t first = graph.rowptr[i], last = graph.rowptr[i + 1];
+        if (!ahead.admit(last)) return;
         T best[width] = {};
         int32_t taken[width];
         for (int64_t c = 0; c < width; ++c) taken[c] = first == last ? -1 : 0;
@@ -181,16 +183,18 @@ GEODL_INLINE void max_block(Graph graph, const T* x, Weight<T> weight, int64_t c
 }
 
 template <class T, bool Largest>
-GEODL_INLINE void max_rows(Graph graph, const T* x, Weight<T> weight, int64_t channels, T* out, int32_t* position,
-                           int64_t begin, int64_t end) {
+GEODL_INLINE void max_rows(Graph graph, Bounds& bounds, const T* x, Weight<T> weight, int64_t channels, T* out,
+                           int32_t* position, int64_t begin, int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
-            max_block<T, V, Largest>(graph, x, weight, channels, c, out, position, begin, end);
+            max_block<T, V, Largest>(graph, bounds, x, weight, channels, c, out, position, begin, end);
         });
         return;
     }
+    LookAhead ahead(bounds, graph.rowptr[begin], graph.rowptr[end]);
     for (int64_t i = begin; i < end; ++i) {
         const int64_t first = graph.rowptr[i], last = graph.rowptr[i + 1];
+        if (!ahead.admit(last)) return;
         for (int64_t c = 0; c < channels; ++c) {
             T best = 0;
             int32_t taken = -1;
@@ -208,19 +212,19 @@ GEODL_INLINE void max_rows(Graph graph, const T* x, Weight<T> weight, int64_t ch
 }
 
 template <class T>
-GEODL_INLINE void extremum_rows(Graph graph, const T* x, Weight<T> weight, int64_t channels, bool largest, T* out,
-                                int32_t* position, int64_t begin, int64_t end) {
-    if (largest) max_rows<T, true>(graph, x, weight, channels, out, position, begin, end);
-    else max_rows<T, false>(graph, x, weight, channels, out, position, begin, end);
+GEODL_INLINE void extremum_rows(Graph graph, Bounds& bounds, const T* x, Weight<T> weight, int64_t channels,
+                                bool largest, T* out, int32_t* position, int64_t begin, int64_t end) {
+    if (largest) max_rows<T, true>(graph, bounds, x, weight, channels, out, position, begin, end);
+    else max_rows<T, false>(graph, bounds, x, weight, channels, out, position, begin, end);
 }
 
-GEODL_CLONES void gather_max_rows(Graph graph, const float* x, Weight<float> weight, int64_t channels, bool largest,
-                                  float* out, int32_t* position, int64_t begin, int64_t end) {
-    extremum_rows<float>(graph, x, weight, channels, largest, out, position, begin, end);
+GEODL_CLONES void gather_max_rows(Graph graph, Bounds& bounds, const float* x, Weight<float> weight, int64_t channels,
+                                  bool largest, float* out, int32_t* position, int64_t begin, int64_t end) {
+    extremum_rows<float>(graph, bounds, x, weight, channels, largest, out, position, begin, end);
 }
-GEODL_CLONES void gather_max_rows(Graph graph, const double* x, Weight<double> weight, int64_t channels, bool largest,
-                                  double* out, int32_t* position, int64_t begin, int64_t end) {
-    extremum_rows<double>(graph, x, weight, channels, largest, out, position, begin, end);
+GEODL_CLONES void gather_max_rows(Graph graph, Bounds& bounds, const double* x, Weight<double> weight, int64_t channels,
+                                  bool largest, double* out, int32_t* position, int64_t begin, int64_t end) {
+    extremum_rows<double>(graph, bounds, x, weight, channels, largest, out, position, begin, end);
 }
 
 template <class T>
@@ -238,14 +242,12 @@ void gather_max(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::ui
     longs.each(
         bounds, work, threads,
         [&](int64_t begin, int64_t end) {
-            if (!bounds.admit(graph.rowptr[begin], graph.rowptr[end])) return;
-            gather_max_rows(graph, at<const T>(x), weights, channels, largest, at<T>(out), at<int32_t>(position),
+            gather_max_rows(graph, bounds, at<const T>(x), weights, channels, largest, at<T>(out), at<int32_t>(position),
                             begin, end);
         },
         [&](const Piece& piece) {
-            if (!bounds.admit(piece.edges[0], piece.edges[1])) return;
             const int64_t slot = piece.slot * channels;
-            gather_max_rows({piece.edges, graph.col}, at<const T>(x), weights, channels, largest,
+            gather_max_rows({piece.edges, graph.col}, bounds, at<const T>(x), weights, channels, largest,
                             partial.data() + slot, taken.data() + slot, 0, 1);
         });
     longs.join([&](int64_t i, int64_t first, int64_t last) {
@@ -306,11 +308,13 @@ void pick(std::uintptr_t rowptr_, int64_t rows, std::uintptr_t col_, std::uintpt
 //     of weight[e] g[i, c] ---
 
 template <class T, int V>
-GEODL_INLINE void selected_block(Graph transpose, const int64_t* perm, Selection selection, const T* g,
+GEODL_INLINE void selected_block(Graph transpose, const int64_t* perm, Bounds& bounds, Selection selection, const T* g,
                                  Weight<T> weight, int64_t channels, int64_t from, T* out, int64_t begin, int64_t end) {
     constexpr int64_t width = V * Lanes<T>::count;
     const int64_t all = transpose.rowptr[end];
+    LookAhead ahead(bounds, transpose.rowptr[begin], all);
     for (int64_t j = begin; j < end; ++j) {
+        if (!ahead.admit(transpose.rowptr[j + 1])) return;
         T sum[width] = {};
         for (int64_t k = transpose.rowptr[j]; k < transpose.rowptr[j + 1]; ++k) {
             const int64_t i = transpose.col[k];
@@ -328,15 +332,17 @@ GEODL_INLINE void selected_block(Graph transpose, const int64_t* perm, Selection
 }
 
 template <class T>
-GEODL_INLINE void selected_rows(Graph transpose, const int64_t* perm, Selection selection, const T* g, Weight<T> weight,
-                                int64_t channels, T* out, int64_t begin, int64_t end) {
+GEODL_INLINE void selected_rows(Graph transpose, const int64_t* perm, Bounds& bounds, Selection selection, const T* g,
+                                Weight<T> weight, int64_t channels, T* out, int64_t begin, int64_t end) {
     if (channels >= Lanes<T>::count) {
         for_blocks<T, 4>(channels, [&]<int V>(int64_t c) __attribute__((always_inline)) {
-            selected_block<T, V>(transpose, perm, selection, g, weight, channels, c, out, begin, end);
+            selected_block<T, V>(transpose, perm, bounds, selection, g, weight, channels, c, out, begin, end);
         });
         return;
     }
+    LookAhead ahead(bounds, transpose.rowptr[begin], transpose.rowptr[end]);
     for (int64_t j = begin; j < end; ++j) {
+        if (!ahead.admit(transpose.rowptr[j + 1])) return;
         T sum[Lanes<T>::count] = {};
         for (int64_t k = transpose.rowptr[j]; k < transpose.rowptr[j + 1]; ++k) {
             const int64_t i = transpose.col[k], wanted = perm[k] - selection.rowptr[i];
@@ -348,14 +354,15 @@ GEODL_INLINE void selected_rows(Graph transpose, const int64_t* perm, Selection 
     }
 }
 
-GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Selection selection, const float* g,
-                                       Weight<float> weight, int64_t channels, float* out, int64_t begin, int64_t end) {
-    selected_rows<float>(transpose, perm, selection, g, weight, channels, out, begin, end);
+GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Bounds& bounds, Selection selection,
+                                       const float* g, Weight<float> weight, int64_t channels, float* out,
+                                       int64_t begin, int64_t end) {
+    selected_rows<float>(transpose, perm, bounds, selection, g, weight, channels, out, begin, end);
 }
-GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Selection selection, const double* g,
-                                       Weight<double> weight, int64_t channels, double* out, int64_t begin,
-                                       int64_t end) {
-    selected_rows<double>(transpose, perm, selection, g, weight, channels, out, begin, end);
+GEODL_CLONES void gather_selected_rows(Graph transpose, const int64_t* perm, Bounds& bounds, Selection selection,
+                                       const double* g, Weight<double> weight, int64_t channels, double* out,
+                                       int64_t begin, int64_t end) {
+    selected_rows<double>(transpose, perm, bounds, selection, g, weight, channels, out, begin, end);
 }
 
 template <class T>
@@ -376,13 +383,11 @@ void gather_selected(std::uintptr_t t_rowptr, int64_t t_rows, std::uintptr_t t_r
     longs.each(
         bounds, work, threads,
         [&](int64_t begin, int64_t end) {
-            if (!bounds.admit(transpose.rowptr[begin], transpose.rowptr[end])) return;
-            gather_selected_rows(transpose, at<const int64_t>(perm), selection, at<const T>(g), weights, channels,
+            gather_selected_rows(transpose, at<const int64_t>(perm), bounds, selection, at<const T>(g), weights, channels,
                                  at<T>(out), begin, end);
         },
         [&](const Piece& piece) {
-            if (!bounds.admit(piece.edges[0], piece.edges[1])) return;
-            gather_selected_rows({piece.edges, transpose.col}, at<const int64_t>(perm), selection, at<const T>(g),
+            gather_selected_rows({piece.edges, transpose.col}, at<const int64_t>(perm), bounds, selection, at<const T>(g),
                                  weights, channels, partial.data() + piece.slot * channels, 0, 1);
         });
     join_sums(longs, partial.data(), channels, at<T>(out));

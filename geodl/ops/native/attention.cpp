@@ -241,12 +241,13 @@ void need(const Inputs<T>& in, int64_t rows, int64_t sources) {
 }
 
 template <class T>
-GEODL_INLINE void attend_any(Graph graph, const Inputs<T>& in, T* out, T* maximum, T* total, int64_t begin,
-                             int64_t end) {
+GEODL_INLINE void attend_any(Graph graph, Bounds& bounds, const Inputs<T>& in, T* out, T* maximum, T* total,
+                             int64_t begin, int64_t end) {
     const int64_t heads = in.size.heads, channels = in.size.channels, stride = heads * channels;
     constexpr T least = -std::numeric_limits<T>::infinity();
     std::vector<T> buffer((block_edges + 1) * heads);
     T *weight = buffer.data(), *keep = weight + block_edges * heads;
+    LookAhead ahead(bounds, graph.rowptr[begin], graph.rowptr[end]);
     for (int64_t i = begin; i < end; ++i) {
         T *shift = maximum + i * heads, *sum = total + i * heads, *mean = out + i * stride;
         const int64_t first = graph.rowptr[i], last = graph.rowptr[i + 1];
@@ -257,6 +258,7 @@ GEODL_INLINE void attend_any(Graph graph, const Inputs<T>& in, T* out, T* maximu
         }
         for (int64_t e = first; e < last; e += block_edges) {
             const int64_t edges = std::min(block_edges, last - e);
+            if (!ahead.admit(e + edges)) return;
             const int64_t* index = graph.col + e;
             score_edges(index, edges, in.size, in.target + i * heads * in.size.depth, in.source, in.vector, in.slope,
                         weight);
@@ -318,13 +320,13 @@ GEODL_INLINE void attend_any(Graph graph, const Inputs<T>& in, T* out, T* maximu
     }
 }
 
-GEODL_CLONES void attend_rows(Graph graph, const Inputs<float>& in, float* out, float* maximum, float* total,
-                              int64_t begin, int64_t end) {
-    attend_any(graph, in, out, maximum, total, begin, end);
+GEODL_CLONES void attend_rows(Graph graph, Bounds& bounds, const Inputs<float>& in, float* out, float* maximum,
+                              float* total, int64_t begin, int64_t end) {
+    attend_any(graph, bounds, in, out, maximum, total, begin, end);
 }
-GEODL_CLONES void attend_rows(Graph graph, const Inputs<double>& in, double* out, double* maximum, double* total,
-                              int64_t begin, int64_t end) {
-    attend_any(graph, in, out, maximum, total, begin, end);
+GEODL_CLONES void attend_rows(Graph graph, Bounds& bounds, const Inputs<double>& in, double* out, double* maximum,
+                              double* total, int64_t begin, int64_t end) {
+    attend_any(graph, bounds, in, out, maximum, total, begin, end);
 }
 
 template <class T>
@@ -339,9 +341,10 @@ void attend(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uintpt
     need(in, rows, sources);
     const int64_t work = (rows + edges) * heads * (channels + depth + 16) / 16;
     T *maximum = at<T>(statistics), *total = maximum + rows * heads;
-    for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) {
-        attend_rows(graph, in, at<T>(out), maximum, total, begin, end);
+    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+        attend_rows(graph, bounds, in, at<T>(out), maximum, total, begin, end);
     });
+    bounds.check();
 }
 
 // --- backward ---
@@ -376,13 +379,14 @@ struct Gradients {
 
 // Row j of the transpose lists the destinations that read j, and by which edges.
 template <class T>
-GEODL_INLINE void backward_any(Graph transpose, const int64_t* perm, const Inputs<T>& in, const Gradients<T>& to,
-                               int64_t begin, int64_t end) {
+GEODL_INLINE void backward_any(Graph transpose, const int64_t* perm, Bounds& bounds, const Inputs<T>& in,
+                               const Gradients<T>& to, int64_t begin, int64_t end) {
     const int64_t heads = in.size.heads, depth = in.size.depth, channels = in.size.channels;
     const int64_t stride = heads * channels;
     std::vector<T> buffer((2 * block_edges + 1) * heads);
     T *weight = buffer.data(), *product = weight + block_edges * heads, *ones = product + block_edges * heads;
     std::fill_n(ones, heads, T(1));
+    LookAhead ahead(bounds, transpose.rowptr[begin], transpose.rowptr[end]);
     for (int64_t j = begin; j < end; ++j) {
         const int64_t first = transpose.rowptr[j], last = transpose.rowptr[j + 1];
         T *by_x = to.by_x + j * stride, *by_source = to.by_source + j * heads * depth;
@@ -393,6 +397,7 @@ GEODL_INLINE void backward_any(Graph transpose, const int64_t* perm, const Input
         }
         for (int64_t k = first; k < last; k += block_edges) {
             const int64_t edges = std::min(block_edges, last - k);
+            if (!ahead.admit(k + edges)) return;
             const int64_t* index = transpose.col + k;
             score_edges(index, edges, in.size, source, in.target, in.vector, in.slope, weight);
             for_heads<T>(heads, [&]<class Value>(int64_t h) __attribute__((always_inline)) {
@@ -445,17 +450,19 @@ GEODL_INLINE void backward_any(Graph transpose, const int64_t* perm, const Input
 
 // Rows of `own`: u is at the edge, or where perm says for the transpose.
 template <class T>
-GEODL_INLINE void spread_any(Graph graph, const int64_t* perm, Sizes size, const T* own, const T* other, const T* u,
-                             T slope, T* out, int64_t begin, int64_t end) {
+GEODL_INLINE void spread_any(Graph graph, const int64_t* perm, Bounds& bounds, Sizes size, const T* own, const T* other,
+                             const T* u, T slope, T* out, int64_t begin, int64_t end) {
     const int64_t heads = size.heads, width = heads * size.depth;
     std::vector<T> buffer((block_edges + 1) * heads);
     T *moved = buffer.data(), *ones = moved + block_edges * heads;
     std::fill_n(ones, heads, T(1));
+    LookAhead ahead(bounds, graph.rowptr[begin], graph.rowptr[end]);
     for (int64_t i = begin; i < end; ++i) {
         const int64_t first = graph.rowptr[i], last = graph.rowptr[i + 1];
         if (first == last) std::fill_n(out + i * width, width, T(0));
         for (int64_t e = first; e < last; e += block_edges) {
             const int64_t edges = std::min(block_edges, last - e);
+            if (!ahead.admit(e + edges)) return;
             if (perm)
                 for (int64_t edge = 0; edge < edges; ++edge)
                     std::copy_n(u + perm[e + edge] * heads, heads, moved + edge * heads);
@@ -473,21 +480,22 @@ GEODL_CLONES void statistics_rows(Sizes size, const double* grad, const double* 
                                   const double* total, double* statistics, int64_t begin, int64_t end) {
     statistics_any(size, grad, out, maximum, total, statistics, begin, end);
 }
-GEODL_CLONES void backward_rows(Graph transpose, const int64_t* perm, const Inputs<float>& in,
+GEODL_CLONES void backward_rows(Graph transpose, const int64_t* perm, Bounds& bounds, const Inputs<float>& in,
                                 const Gradients<float>& to, int64_t begin, int64_t end) {
-    backward_any(transpose, perm, in, to, begin, end);
+    backward_any(transpose, perm, bounds, in, to, begin, end);
 }
-GEODL_CLONES void backward_rows(Graph transpose, const int64_t* perm, const Inputs<double>& in,
+GEODL_CLONES void backward_rows(Graph transpose, const int64_t* perm, Bounds& bounds, const Inputs<double>& in,
                                 const Gradients<double>& to, int64_t begin, int64_t end) {
-    backward_any(transpose, perm, in, to, begin, end);
+    backward_any(transpose, perm, bounds, in, to, begin, end);
 }
-GEODL_CLONES void spread_rows(Graph graph, const int64_t* perm, Sizes size, const float* own, const float* other,
-                              const float* u, float slope, float* out, int64_t begin, int64_t end) {
-    spread_any(graph, perm, size, own, other, u, slope, out, begin, end);
+GEODL_CLONES void spread_rows(Graph graph, const int64_t* perm, Bounds& bounds, Sizes size, const float* own,
+                              const float* other, const float* u, float slope, float* out, int64_t begin, int64_t end) {
+    spread_any(graph, perm, bounds, size, own, other, u, slope, out, begin, end);
 }
-GEODL_CLONES void spread_rows(Graph graph, const int64_t* perm, Sizes size, const double* own, const double* other,
-                              const double* u, double slope, double* out, int64_t begin, int64_t end) {
-    spread_any(graph, perm, size, own, other, u, slope, out, begin, end);
+GEODL_CLONES void spread_rows(Graph graph, const int64_t* perm, Bounds& bounds, Sizes size, const double* own,
+                              const double* other, const double* u, double slope, double* out, int64_t begin,
+                              int64_t end) {
+    spread_any(graph, perm, bounds, size, own, other, u, slope, out, begin, end);
 }
 
 template <class T>
@@ -516,13 +524,15 @@ void attend_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, st
         statistics_rows(size, at<const T>(grad), at<const T>(out), maximum, total, of_rows, begin, end);
     });
     const int64_t work = (t_rows + edges) * heads * (channels + depth + 16) / 8;
-    for_rows(t_bounds, work, threads, [&](int64_t begin, int64_t end) {
-        backward_rows(transpose, at<const int64_t>(perm), in, to, begin, end);
+    for_rows(transpose.rowptr, t_rows, work, threads, [&](int64_t begin, int64_t end) {
+        backward_rows(transpose, at<const int64_t>(perm), t_bounds, in, to, begin, end);
     });
-    for_rows(bounds, (rows + edges) * heads * (depth + 4) / 8, threads, [&](int64_t begin, int64_t end) {
-        spread_rows(graph, nullptr, size, in.target, in.source, static_cast<const T*>(by_scores), in.slope,
+    t_bounds.check();
+    for_rows(graph.rowptr, rows, (rows + edges) * heads * (depth + 4) / 8, threads, [&](int64_t begin, int64_t end) {
+        spread_rows(graph, nullptr, bounds, size, in.target, in.source, static_cast<const T*>(by_scores), in.slope,
                     at<T>(by_target), begin, end);
     });
+    bounds.check();
 }
 
 // --- the bilinear form of the scores, and its adjoint: what second derivatives are made of ---
@@ -571,14 +581,16 @@ void edge_scores_adjoint(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col
     need_memory("source", at<const T>(source), t_rows * heads * depth);
     need_memory("target", at<const T>(target), rows * heads * depth);
     const int64_t work = (rows + t_rows + edges) * heads * (depth + 4) / 8;
-    for_rows(t_bounds, work, threads, [&](int64_t begin, int64_t end) {
-        spread_rows(transpose, at<const int64_t>(perm), size, at<const T>(source), at<const T>(target), at<const T>(u),
-                    static_cast<T>(slope), at<T>(by_source), begin, end);
+    for_rows(transpose.rowptr, t_rows, work, threads, [&](int64_t begin, int64_t end) {
+        spread_rows(transpose, at<const int64_t>(perm), t_bounds, size, at<const T>(source), at<const T>(target),
+                    at<const T>(u), static_cast<T>(slope), at<T>(by_source), begin, end);
     });
-    for_rows(bounds, work, threads, [&](int64_t begin, int64_t end) {
-        spread_rows(graph, nullptr, size, at<const T>(target), at<const T>(source), at<const T>(u),
+    t_bounds.check();
+    for_rows(graph.rowptr, rows, work, threads, [&](int64_t begin, int64_t end) {
+        spread_rows(graph, nullptr, bounds, size, at<const T>(target), at<const T>(source), at<const T>(u),
                     static_cast<T>(slope), at<T>(by_target), begin, end);
     });
+    bounds.check();
 }
 
 }  // namespace

@@ -110,7 +110,8 @@ void depthwise(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::uin
     const Graph graph{w.rowptr, w.col};
     Bounds bounds = edge ? bounds_of_transpose(graph, edge, rows, edges, num_src) : bounds_of(graph, rows, edges, num_src);
     bounds.also({"index", w.index, columns, count, "windows"});
-    check_windows(w, bounds, threads);
+    need(w, edges);
+    bounds.check_all(threads);
     need_memory("x", at<const T>(x_at), num_src * channels);
     need_memory("filters", at<const T>(filters_at), count * channels);
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);
@@ -161,7 +162,7 @@ void depthwise_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col,
                         std::uintptr_t grad_weight_at, std::uintptr_t grad_filters_at, int threads, int64_t edges) {
     const Windows<T> w{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(weight),
                        at<const int64_t>(index), columns, count};
-    check_windows(w, rows, edges, num_src, threads);
+    bounds_of(w, rows, edges, num_src).check_all(threads);
     need_memory("x", at<const T>(x_at), num_src * channels);
     need_memory("filters", at<const T>(filters_at), count * channels);
     need_memory("grad", at<const T>(grad_at), rows * channels);

@@ -20,7 +20,7 @@ void patch_gather(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::
                   int64_t columns, int64_t count, std::uintptr_t x_at, int64_t num_src, int64_t channels,
                   std::uintptr_t out_at, int threads, int64_t edges) {
     const auto windows = windows_at<T>(rowptr, col, weight, index, columns, count);
-    check_windows(windows, rows, edges, num_src, threads);
+    Bounds bounds = bounds_of(windows, rows, edges, num_src);
     need_memory("x", at<const T>(x_at), num_src * channels);
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);
     T* out = at<T>(out_at);
@@ -32,11 +32,11 @@ void patch_gather(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::
     for (int64_t i = 0; i < rows; ++i) {
         T* mine = scratch.get() + omp_get_thread_num() * (patch_size + scratch_size);
         T* patch = x.stride == channels ? out + i * patch_size : mine;
-        gather_patch(windows, i, x, patch, mine + patch_size);
-        if (patch == mine)
+        if (gather_patch(windows, bounds, i, x, patch, mine + patch_size) && patch == mine)
             for (int64_t m = 0; m < count; ++m)
                 std::copy_n(patch + m * x.stride, channels, out + (i * count + m) * channels);
     }
+    bounds.check();
 }
 
 template <class T>
@@ -46,7 +46,7 @@ void patch_gather_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t c
                            std::uintptr_t grad_at, std::uintptr_t grad_x, std::uintptr_t grad_weight, int threads,
                            int64_t edges) {
     const auto windows = windows_at<T>(rowptr, col, weight, index, columns, count);
-    check_windows(windows, rows, edges, num_src, threads);
+    bounds_of(windows, rows, edges, num_src).check_all(threads);
     need_memory("x", at<const T>(x_at), num_src * channels);
     need_memory("grad", at<const T>(grad_at), rows * count * channels);
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);

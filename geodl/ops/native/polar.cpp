@@ -69,14 +69,15 @@ private:
     const Buffer<T> data_;
 };
 
-// Patch of row i, analysed, into one row of every plane.
+// Patch of row i, analysed, into one row of every plane, if its indices are in their bounds.
 template <class T>
-void analysed_patch(const Windows<T>& windows, const Rotations<T>& rotations, const Shape<T>& shape,
+bool analysed_patch(const Windows<T>& windows, Bounds& bounds, const Rotations<T>& rotations, const Shape<T>& shape,
                     const Signal<T>& x, int64_t i, T* planes, int64_t plane, T* patch, T* scratch) {
-    if (shape.rays == 1) return gather_patch(windows, i, x, planes, scratch);
-    gather_patch(windows, i, x, patch, scratch);
+    if (shape.rays == 1) return gather_patch(windows, bounds, i, x, planes, scratch);
+    if (!gather_patch(windows, bounds, i, x, patch, scratch)) return false;
     for (int64_t ring = 0; ring < shape.rings; ++ring)
         analyse(rotations, patch + ring * shape.rays * shape.in, shape.in, planes + ring * shape.in, plane);
+    return true;
 }
 
 // Rows whose planes fill about half of an L2 cache.
@@ -113,7 +114,7 @@ void window_conv(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::u
     const Shape<T> shape = shape_of(rotations, rings, channels, out_channels);
     const Windows<T> windows{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(weight),
                              at<const int64_t>(index), columns, rings * rays};
-    check_windows(windows, rows, edges, num_src, threads);
+    Bounds bounds = bounds_of(windows, rows, edges, num_src);
     need_memory("x", at<const T>(x_at), num_src * channels);
     need_memory("filters", at<const T>(filters), rings * rays * channels * out_channels);
     const Signal<T> x(at<const T>(x_at), num_src, channels, threads);
@@ -141,7 +142,9 @@ void window_conv(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::u
         T* rest = best + sizes[4];
         int32_t* choice = chosen.get() + thread * shape.out;
         for (int64_t i = begin; i < end; ++i)
-            analysed_patch(windows, rotations, shape, x, i, patches + (i - begin) * shape.row, plane, patch, rest);
+            if (!analysed_patch(windows, bounds, rotations, shape, x, i, patches + (i - begin) * shape.row, plane, patch,
+                                rest))
+                return;
         for (int64_t k = 0; k < shape.products; ++k)
             gemm(end - begin, shape.out, shape.depth, Left<T>{patches + k * plane, shape.row, 1}, planes[k],
                  products + k * product, shape.out, false);
@@ -165,6 +168,7 @@ void window_conv(std::uintptr_t rowptr, int64_t rows, std::uintptr_t col, std::u
             }
         }
     });
+    bounds.check();
 }
 
 // grad of row i before the rotations were synthesised: one row [out] in every plane.
@@ -218,7 +222,7 @@ void window_conv_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t co
     const Shape<T> shape = shape_of(rotations, rings, channels, out_channels);
     const Windows<T> windows{at<const int64_t>(rowptr), at<const int64_t>(col), at<const T>(weight),
                              at<const int64_t>(index), columns, rings * rays};
-    check_windows(windows, rows, edges, num_src, threads);
+    Bounds bounds = bounds_of(windows, rows, edges, num_src);
     need_memory("x", at<const T>(x_at), num_src * channels);
     need_memory("filters", at<const T>(filters), rings * rays * channels * out_channels);
     need_memory("grad", at<const T>(grad_at), rows * out_channels);
@@ -261,9 +265,11 @@ void window_conv_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t co
             for (int64_t i = begin; i < end; ++i) {
                 synthesised_gradient(rotations, shape, at<const T>(grad_at), at<const int16_t>(selection_at), i,
                                      grads.get() + (i - first) * shape.out, grads_plane);
-                if (need_patches)
-                    analysed_patch(windows, rotations, shape, x, i, patches.get() + (i - first) * shape.row,
-                                   patches_plane, patch, rest);
+                const bool admitted =
+                    need_patches ? analysed_patch(windows, bounds, rotations, shape, x, i,
+                                                  patches.get() + (i - first) * shape.row, patches_plane, patch, rest)
+                                 : bounds.admit(windows.rowptr[i], windows.rowptr[i + 1]);
+                if (!admitted) return;
             }
             if (!need_adjoint) return;
             for (int64_t k = 0; k < shape.products; ++k) {
@@ -279,6 +285,7 @@ void window_conv_backward(std::uintptr_t rowptr, int64_t rows, std::uintptr_t co
                 adjoint.row(i, patch_grad, rest);
             }
         });
+        bounds.check();
         if (need_patches) {
             constexpr int64_t tile = 32;
             const int64_t tiles = (shape.depth + tile - 1) / tile;

@@ -35,19 +35,22 @@ GEODL_INLINE void gather_sparse_block(const Windows<T>& w, int64_t i, const T* x
 }
 
 template <class T>
-GEODL_INLINE void gather_sparse(const Windows<T>& w, int64_t i, const T* x, int64_t stride, T* patch) {
+GEODL_INLINE bool gather_sparse(const Windows<T>& w, Bounds& bounds, int64_t i, const T* x, int64_t stride, T* patch) {
+    if (!bounds.admit_here(w.rowptr[i], w.rowptr[i + 1])) return false;
     std::fill_n(patch, w.count * stride, T(0));
     for_blocks<T, 4>(stride, [&]<int V>(int64_t c) __attribute__((always_inline)) {
         gather_sparse_block<T, V>(w, i, x + c, stride, patch + c);
     });
+    return true;
 }
 
-GEODL_CLONES void gather_sparse_row(const Windows<float>& w, int64_t i, const float* x, int64_t stride, float* patch) {
-    gather_sparse(w, i, x, stride, patch);
+GEODL_CLONES bool gather_sparse_row(const Windows<float>& w, Bounds& bounds, int64_t i, const float* x, int64_t stride,
+                                    float* patch) {
+    return gather_sparse(w, bounds, i, x, stride, patch);
 }
-GEODL_CLONES void gather_sparse_row(const Windows<double>& w, int64_t i, const double* x, int64_t stride,
-                                    double* patch) {
-    gather_sparse(w, i, x, stride, patch);
+GEODL_CLONES bool gather_sparse_row(const Windows<double>& w, Bounds& bounds, int64_t i, const double* x,
+                                    int64_t stride, double* patch) {
+    return gather_sparse(w, bounds, i, x, stride, patch);
 }
 
 // grad_weight[e, s] = <x[col[e]], patch[index[e, s]]>
@@ -142,12 +145,14 @@ void pack_neighbors(const Windows<T>& w, int64_t i, const Signal<T>& x, T* packe
 }  // namespace
 
 template <class T>
-void gather_patch(const Windows<T>& w, int64_t i, const Signal<T>& x, T* patch, T* scratch) {
-    if (!w.dense()) return gather_sparse_row(w, i, x.data, x.stride, patch);
+bool gather_patch(const Windows<T>& w, Bounds& bounds, int64_t i, const Signal<T>& x, T* patch, T* scratch) {
+    if (!w.dense()) return gather_sparse_row(w, bounds, i, x.data, x.stride, patch);
+    if (!bounds.admit(w.rowptr[i], w.rowptr[i + 1])) return false;
     pack_neighbors(w, i, x, scratch);
     const T* weight = w.weight + w.rowptr[i] * w.count;
     gemm(w.count, x.stride, w.rowptr[i + 1] - w.rowptr[i], Left<T>{weight, 1, w.count},
          Right<T>{scratch, x.stride, panel_width<T>}, patch, x.stride, false);
+    return true;
 }
 
 template <class T>
@@ -254,8 +259,8 @@ void PatchAdjoint<T>::sum() {
     });
 }
 
-template void gather_patch(const Windows<float>&, int64_t, const Signal<float>&, float*, float*);
-template void gather_patch(const Windows<double>&, int64_t, const Signal<double>&, double*, double*);
+template bool gather_patch(const Windows<float>&, Bounds&, int64_t, const Signal<float>&, float*, float*);
+template bool gather_patch(const Windows<double>&, Bounds&, int64_t, const Signal<double>&, double*, double*);
 template class PatchAdjoint<float>;
 template class PatchAdjoint<double>;
 

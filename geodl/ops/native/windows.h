@@ -112,27 +112,30 @@ struct Windows {
     }
 };
 
-// Throws if windows have indices that are out of bounds, or none that they need.
+// Throws if windows lack something that they need.
 template <class T>
-void check_windows(const Windows<T>& windows, Bounds& bounds, int threads) {
-    if (bounds.edges > 0 && windows.dense() && windows.columns != windows.count)
+void need(const Windows<T>& windows, int64_t edges) {
+    if (edges > 0 && windows.dense() && windows.columns != windows.count)
         throw std::invalid_argument("weight has " + std::to_string(windows.columns) + " columns, but there are " +
                                     std::to_string(windows.count) + " windows");
-    need_memory("weight", windows.weight, bounds.edges * windows.columns);
-    bounds.check_all(threads);
+    need_memory("weight", windows.weight, edges * windows.columns);
 }
 
 template <class T>
-void check_windows(const Windows<T>& windows, int64_t rows, int64_t edges, int64_t sources, int threads) {
-    Bounds bounds("rowptr", windows.rowptr, rows, edges,
-                  {{"col", windows.col, 1, sources, "sources"},
-                   {"index", windows.index, windows.columns, windows.count, "windows"}});
-    check_windows(windows, bounds, threads);
+Bounds bounds_of(const Windows<T>& windows, int64_t rows, int64_t edges, int64_t sources) {
+    need(windows, edges);
+    return {"rowptr",
+            windows.rowptr,
+            rows,
+            edges,
+            {{"col", windows.col, 1, sources, "sources"},
+             {"index", windows.index, windows.columns, windows.count, "windows"}}};
 }
 
-// patch[m, :] = sum over edges e of row i of weight(e, m) x[col[e], :]
+// patch[m, :] = sum over edges e of row i of weight(e, m) x[col[e], :]. False if an index of the row is out of bounds; then the
+// patch is not written.
 template <class T>
-void gather_patch(const Windows<T>& windows, int64_t i, const Signal<T>& x, T* patch, T* scratch);
+bool gather_patch(const Windows<T>& windows, Bounds& bounds, int64_t i, const Signal<T>& x, T* patch, T* scratch);
 
 // The adjoint, for a range of rows at a time: what the gradients of their patches give for the weights and for x.
 //
