@@ -40,7 +40,7 @@ _ROUNDS, _END = 4, 100
 _LESS = 0.85
 # Most right maps of training bodies and animals bend less than _STUCK, nearly all less than _WRONG. What bends more is loosened by
 # maps of so few eigenfunctions, and so is the best where another one that leads elsewhere costs less than so many times as much;
-# then all other first maps are refined. Left and right of what is loosened are swapped as well.
+# then all other first maps are refined.
 _STUCK, _WRONG, _LOOSE, _RIVAL = 0.045, 0.07, 25, 1.5
 _FIRST, _WEIGHT = 50, 10.0
 _SAMPLES, _STEP = 1000, 10
@@ -159,12 +159,6 @@ class Pair:
             if near and (len(kept) < _KEPT or all(_apart(found, other) > _ELSEWHERE for other, _ in kept)):
                 kept.append((found, c_12))
         best = self.refined(kept)
-        tell("refinement", 0.5)
-        if best.bending > _STUCK:
-            ends = (self.improved(self.bent(self.sketched(c_12))) for c_12 in self.swapped(best))
-            other = min(ends, key=self.cost)
-            if self.cost(other) < _RIVAL * self.cost(best):
-                best = min(best, self.loosened(other), key=self.cost)
         tell("refinement", 0.6)
         if best.bending > _WRONG:
             some = {id(found) for found, _ in kept}
@@ -172,17 +166,6 @@ class Pair:
             best = min(best, self.refined(left), key=self.cost)
         tell("refinement", 0.8)
         return best
-
-    def swapped(self, found: Registration) -> list[Tensor]:
-        """The map before and after either shape's own mirror image, as a rotation of few eigenfunctions."""
-        c_12 = self.joint(found, _LOOSE)
-        mirrors = []
-        for shape in (self.one, self.two):
-            a, b = (weighted(shape, FAMILIES, len(c_12), signs) for signs in ((1.0,) * 5, _MIRROR))
-            evals = shape.spectrum.evals[: len(c_12)]
-            u, _, vh = torch.linalg.svd(carry(a, b, evals, evals))
-            mirrors.append(u @ vh)
-        return [c_12 @ mirrors[0], mirrors[1] @ c_12]
 
     def judged(self, maps: list[Tensor]) -> list[Judged]:
         """First maps by how they bend, the least first: all are bent a little."""
