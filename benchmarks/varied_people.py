@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from geodl.datasets.body import BODY, BONES, NUMBER
-from geodl.datasets.pose import draw_pose, draw_proportions
+from geodl.datasets.pose import draw_pose, draw_proportions, lean_trunk, raise_arm
 from geodl.datasets.skinning import untangle
 
 Points = NDArray[np.float64]
@@ -35,10 +35,7 @@ def draw_person(random: Generator) -> tuple[Points, Points]:
         elif kind in ("hand", "foot"):
             scales[number] = scales[number] * np.sqrt(across * long)
         else:
-            axis = np.subtract(bone.end, bone.joint)
-            axis /= np.linalg.norm(axis)
-            along = np.outer(axis, axis)
-            scales[number] = (across * (np.eye(3) - along) + long * along) @ scales[number]
+            scales[number] = bone.scaled(long, across) @ scales[number]
     turns = draw_pose(random) if random.random() < _PUPPETS else _free_pose(random)
     turns = untangle(
         BODY, scales, turns + np.deg2rad(3) * np.clip(random.standard_normal(turns.shape), -2, 2)
@@ -54,17 +51,8 @@ def _free_pose(random: Generator) -> Points:
     def between(low: float, high: float) -> float:
         return float(np.deg2rad(random.uniform(low, high)))
 
-    for name, bend, lean, turn_aside in (
-        ("belly", 20, 12, 15),
-        ("chest", 20, 12, 15),
-        ("neck", 15, 10, 20),
-        ("head", 15, 10, 25),
-    ):
-        turns[NUMBER[name]] = (
-            between(-bend / 2, bend),
-            between(-turn_aside, turn_aside),
-            between(-lean, lean),
-        )
+    trunk = {"belly": (20, 12, 15), "chest": (20, 12, 15), "neck": (15, 10, 20), "head": (15, 10, 25)}
+    lean_trunk(turns, random, trunk)
     alike = random.random() < _ALIKE, random.random() < _ALIKE
     arm = leg = np.zeros(0)
     for first, (side, out) in ((True, ("left", 1.0)), (False, ("right", -1.0))):
@@ -87,11 +75,6 @@ def _free_pose(random: Generator) -> Points:
         turns[NUMBER[f"{side} shin"]] = (knee, 0.0, 0.0)
         turns[NUMBER[f"{side} foot"]] = (between(-20, 30), 0.0, 0.0)
         lift, forward, roll, elbow = arm
-        upper, lower = (BONES[NUMBER[f"{side} {name}"]] for name in ("upper arm", "forearm"))
-        axis = np.subtract(upper.end, upper.joint) / np.linalg.norm(np.subtract(upper.end, upper.joint))
-        turn = Rotation.from_rotvec([0, 0, out * lift]) * Rotation.from_rotvec([-forward, 0, 0])
-        turns[NUMBER[f"{side} upper arm"]] = (turn * Rotation.from_rotvec(roll * axis)).as_rotvec()
-        hinge = np.cross(np.subtract(lower.end, lower.joint), (0, 0, 1))
-        turns[NUMBER[f"{side} forearm"]] = elbow * hinge / np.linalg.norm(hinge)
+        raise_arm(turns, side, lift, forward, roll, elbow)
         turns[NUMBER[f"{side} hand"]] = (between(-20, 20), between(-20, 20), between(-40, 40))
     return turns

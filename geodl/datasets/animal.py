@@ -125,10 +125,7 @@ def draw_animal(random: Generator, species: Species) -> Points:
             scales[number] = (2 * own.leg_girth + own.legs) / 3 * np.eye(3)
         else:
             length, thickness = lengths.get(kind, lengths["leg"])
-            axis = np.subtract(bone.end, bone.joint)
-            axis /= np.linalg.norm(axis)
-            along = np.outer(axis, axis)
-            scales[number] = thickness * (np.eye(3) - along) + length * along
+            scales[number] = bone.scaled(length, thickness)
     return own.size * scales
 
 

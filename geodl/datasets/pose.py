@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -41,10 +43,7 @@ def draw_proportions(random: Generator) -> Points:
         elif kind in ("hand", "foot"):
             scales[number] = np.eye(3) * (arm if kind == "hand" else leg) * (2 + limbs) / 3
         else:
-            axis = np.subtract(bone.end, bone.joint)
-            axis /= np.linalg.norm(axis)
-            along = np.outer(axis, axis)
-            scales[number] = thick * (np.eye(3) - along) + (leg if kind in ("thigh", "shin") else arm) * along
+            scales[number] = bone.scaled(leg if kind in ("thigh", "shin") else arm, thick)
     return height * scales
 
 
@@ -59,14 +58,8 @@ def draw_pose(random: Generator) -> Points:
     def between(low: float, high: float) -> float:
         return float(np.deg2rad(random.uniform(low, high)))
 
-    for name, bend, lean, twist in (
-        ("belly", 14, 9, 12),
-        ("chest", 10, 8, 12),
-        ("neck", 12, 8, 18),
-        ("head", 10, 8, 20),
-    ):
-        turns[NUMBER[name]] = (between(-bend / 2, bend), between(-twist, twist), between(-lean, lean))
-
+    trunk = {"belly": (14, 9, 12), "chest": (10, 8, 12), "neck": (12, 8, 18), "head": (10, 8, 20)}
+    lean_trunk(turns, random, trunk)
     stance = random.choice(["stand", "step", "lift", "crouch", "straddle"])
     raised = random.integers(2)
     for which, (body_side, out) in enumerate((("left", 1.0), ("right", -1.0))):
@@ -96,12 +89,24 @@ def draw_pose(random: Generator) -> Points:
             "front": (between(-20, 10), between(40, 85), between(10, 70)),
             "bent": (between(-12, 15), between(-5, 35), between(60, 110)),
         }[str(random.choice(["hang", "side", "up", "front", "bent"]))]
-        roll = between(-20, 20)
-        arm, forearm = (BONES[NUMBER[f"{body_side} {name}"]] for name in ("upper arm", "forearm"))
-        axis = np.subtract(arm.end, arm.joint) / np.linalg.norm(np.subtract(arm.end, arm.joint))
-        turn = Rotation.from_rotvec([0, 0, out * lift]) * Rotation.from_rotvec([-forward, 0, 0])
-        turns[NUMBER[f"{body_side} upper arm"]] = (turn * Rotation.from_rotvec(roll * axis)).as_rotvec()
-        hinge = np.cross(np.subtract(forearm.end, forearm.joint), (0, 0, 1))
-        turns[NUMBER[f"{body_side} forearm"]] = elbow * hinge / np.linalg.norm(hinge)
+        raise_arm(turns, body_side, lift, forward, between(-20, 20), elbow)
         turns[NUMBER[f"{body_side} hand"]] = (0.0, between(-15, 15), between(-20, 20))
     return turns
+
+
+def lean_trunk(turns: Points, random: Generator, limits: Mapping[str, tuple[float, float, float]]) -> None:
+    """Draws turns of the trunk, in place: by so many degrees a bone bends forwards (half backwards), leans and twists."""
+    for name, (bend, lean, twist) in limits.items():
+        ends = (-bend / 2, bend), (-twist, twist), (-lean, lean)
+        turns[NUMBER[name]] = np.deg2rad([random.uniform(*some) for some in ends])
+
+
+def raise_arm(turns: Points, side: str, lift: float, forward: float, roll: float, elbow: float) -> None:
+    """Sets turns of an arm, in place, by angles in radians: upwards to the side, forwards, about itself, and at the elbow."""
+    arm, forearm = (BONES[NUMBER[f"{side} {name}"]] for name in ("upper arm", "forearm"))
+    axis = np.subtract(arm.end, arm.joint) / np.linalg.norm(np.subtract(arm.end, arm.joint))
+    out = 1.0 if side == "left" else -1.0
+    turn = Rotation.from_rotvec([0, 0, out * lift]) * Rotation.from_rotvec([-forward, 0, 0])
+    turns[NUMBER[f"{side} upper arm"]] = (turn * Rotation.from_rotvec(roll * axis)).as_rotvec()
+    hinge = np.cross(np.subtract(forearm.end, forearm.joint), (0, 0, 1))
+    turns[NUMBER[f"{side} forearm"]] = elbow * hinge / np.linalg.norm(hinge)

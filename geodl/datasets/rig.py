@@ -32,6 +32,14 @@ class Bone:
     radius: float
     blend: float
 
+    def scaled(self, length: float, thickness: float) -> Points:
+        """The scale ``[3, 3]`` of the bone by factors along and across it."""
+        axis = np.subtract(self.end, self.joint)
+        axis /= np.linalg.norm(axis)
+        along = np.outer(axis, axis)
+        scale: Points = thickness * (np.eye(3) - along) + length * along
+        return scale
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
