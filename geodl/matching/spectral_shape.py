@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,13 +28,18 @@ from geodl.geometry import (
 from geodl.geometry.cloud import oriented_normals
 from geodl.geometry.cloud_triangles import oriented_laplacian
 from geodl.matching.deformation_graph import DeformationGraph, surface_links
+from geodl.matching.geodesic_graph import distances_from, surface_graph
+from geodl.matching.heat_signs import heat_signs
+from geodl.matching.zoomout import farthest_vertices
 from geodl.ops.graph_filter import matmul
 
-__all__ = ["SpectralShape"]
+__all__ = ["SAMPLES", "SpectralShape"]
 
 # Eigenfunctions that descriptors are written in; nodes of the graphs by which candidates are judged, and the last map is made.
 _FIRST = 50
 _FEW_NODES, _NODES = 500, 1500
+# Points whose distances first maps are found by, of the shape that is matched and of the one that it is matched to.
+_FEW_SAMPLES, SAMPLES = 40, 160
 # A mesh of more vertices is matched by so many of them first.
 _LARGE, _COARSE = 25_000, 8000
 # Points of a cloud, below which neighbourhoods of it say little of a surface.
@@ -54,6 +59,13 @@ class Coarse:
     shape: SpectralShape
     cell: Tensor
     center: Tensor
+
+
+class Samples(NamedTuple):
+    """Points spread evenly over a shape: vertices ``[P]`` that have a mass, and distances ``[P, V]``, 9 where there is no way."""
+
+    vertices: Tensor
+    far: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +139,26 @@ class SpectralShape:
         weighted = self.spectrum.evecs[:, :_FIRST] * self.spectrum.mass[:, None]
         families = differential_invariants(self.spectrum, self.gradient)
         return [matmul(family.mT, weighted).mT / family.shape[1] ** 0.5 for family in families]
+
+    @cached_property
+    def diffusion(self) -> tuple[Tensor, Tensor]:
+        """What :func:`heat_signs` gives, ``[V, 8]`` and ``[V, 7]``."""
+        return heat_signs(self.spectrum, self.gradient)
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The points that others' are matched to."""
+        return self._samples(SAMPLES)
+
+    @cached_property
+    def few_samples(self) -> Samples:
+        """The points that are matched."""
+        return self._samples(_FEW_SAMPLES)
+
+    def _samples(self, count: int) -> Samples:
+        rows = self.used.nonzero().flatten()
+        rows = rows[farthest_vertices(self.mesh.pos[rows], count)]
+        return Samples(rows, distances_from(surface_graph(self.mesh), rows).nan_to_num(posinf=9.0))
 
     @cached_property
     def graph(self) -> DeformationGraph:
