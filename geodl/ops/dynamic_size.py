@@ -1,29 +1,12 @@
-"""Sizes that only the values will tell: how a fake kernel gives them, and what a layer knows of them nevertheless."""
+"""Sizes that only the values will tell: what a layer knows of them nevertheless."""
 
 from __future__ import annotations
-
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from geodl.ops.core import Operator
-
-
-def dynamic_size(least: int = 0) -> int:
-    """A new symbolic size, at least so large.
-
-    As ``torch.library.get_ctx().new_dynamic_size``, which outside of ``fullgraph=True`` breaks the graph in any case: what
-    it protects from is operators whose shapes nobody can follow, and a number of edges can be followed.
-    """
-    from torch.fx.experimental.symbolic_shapes import _constrain_range_for_size
-
-    environment = torch.library.get_ctx()._shape_env
-    if environment is None:  # a mode of fake tensors that knows no symbols: it raises, and says so
-        return cast(int, torch.library.get_ctx().new_dynamic_size(min=least))
-    size = environment.create_unbacked_symint()
-    _constrain_range_for_size(size, min=least)
-    return cast(int, size)
+from geodl.ops.core.declaration import dynamic_size
 
 
 def at_least(size: int, least: int) -> None:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from geodl.ops.clouds import check_finite, one_cloud
 from geodl.ops.core import Operator
+from geodl.ops.core.declaration import dynamic_size
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses
-from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.edge_index import pointer, ptr_of
 from geodl.ops.neighbors import Neighbors
 from geodl.ops.remembered import remembered

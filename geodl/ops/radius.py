@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from geodl.ops.core import Operator
+from geodl.ops.core.declaration import dynamic_size
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.memory import addresses
-from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.knn import Layout, arrange, asked_of, distance_of, in_order, measured_dtype, new_rows
 from geodl.ops.neighbors import Neighbors
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from geodl.ops.aggregate import REDUCTIONS, aggregate
 from geodl.ops.clouds import check_finite, check_pointer, first_of, one_cloud
 from geodl.ops.core import Operator
+from geodl.ops.core.declaration import dynamic_size
 from geodl.ops.core.dispatch import kernel
 from geodl.ops.core.fitting import Fitting
-from geodl.ops.dynamic_size import dynamic_size
 from geodl.ops.edge_index import pointer
 from geodl.ops.neighbors import Neighbors
 

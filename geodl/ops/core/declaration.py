@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -120,10 +120,24 @@ class Declaration:
 
 class _Sizes(dict[str, Any]):
     def __missing__(self, name: str) -> int:
-        from geodl.ops.dynamic_size import dynamic_size
-
         self[name] = size = dynamic_size()
         return size
+
+
+def dynamic_size(least: int = 0) -> int:
+    """A new symbolic size, at least so large.
+
+    As ``torch.library.get_ctx().new_dynamic_size``, which outside of ``fullgraph=True`` breaks the graph in any case: what
+    it protects from is operators whose shapes nobody can follow, and a number of edges can be followed.
+    """
+    from torch.fx.experimental.symbolic_shapes import _constrain_range_for_size
+
+    environment = torch.library.get_ctx()._shape_env
+    if environment is None:  # a mode of fake tensors that knows no symbols: it raises, and says so
+        return cast(int, torch.library.get_ctx().new_dynamic_size(min=least))
+    size = environment.create_unbacked_symint()
+    _constrain_range_for_size(size, min=least)
+    return cast(int, size)
 
 
 def result_dtype(item: Item, dtype: torch.dtype) -> torch.dtype:
