@@ -1,5 +1,7 @@
 """Custom operators: tensors in, tensors out."""
 
+# Not public, but an exported program that is loaded beside these operators alone finds theirs.
+from geodl.ops import dynamic_size, row_edges  # noqa: F401
 from geodl.ops.aggregate import aggregate, edge_sum, gather
 from geodl.ops.arma import arma
 from geodl.ops.attention import attention, attention_weights

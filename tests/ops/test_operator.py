@@ -33,6 +33,23 @@ def derivatives(neighbors, x, weight):
     return out, *first, *torch.autograd.grad(sum(part.sin().sum() for part in first), (x, weight))
 
 
+def test_the_operators_alone_are_all_that_exported_programs_need():
+    """Every operator that a module of theirs declares is known once ``geodl.ops`` is imported."""
+    code = """
+import importlib, pkgutil, torch, geodl.ops
+
+def known():
+    return {name for name in torch._C._dispatch_get_all_op_names() if name.startswith("geodl::")}
+
+before = known()
+for module in pkgutil.iter_modules(geodl.ops.__path__, "geodl.ops."):
+    if module.name not in ("geodl.ops.triton", "geodl.ops._native"):
+        importlib.import_module(module.name)
+assert before == known() and len(before) > 20, known() - before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_both_ways_agree():
     neighbors = neighbors_of([2, 0, 5], 4)
     x, weight = torch.randn(4, 3).requires_grad_(), torch.randn(7).requires_grad_()
